@@ -1,0 +1,119 @@
+//! What user space tells the programs before they are armed.
+//!
+//! All of it sits in read-only globals, which the verifier knows at load time: a
+//! switch that is off costs nothing.
+
+use crate::MAX_CPUS;
+
+/// An offset that the running kernel's type information does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Byte offsets into kernel structures, from the running kernel's BTF.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// `pt_regs.ip` (x86) or `pt_regs.pc` (arm64).
+    pub regs_ip: u32,
+    /// `pt_regs.sp`.
+    pub regs_sp: u32,
+    /// `pt_regs.flags` (x86).
+    pub regs_flags: u32,
+    /// `pt_regs.orig_ax` (x86): the system-call number or -1.
+    pub regs_number: u32,
+    /// The six argument registers, in the order of the system-call convention.
+    pub regs_args: [u32; 6],
+    /// `pt_regs.cx` (x86): the SYSCALL instruction leaves the instruction pointer in it.
+    pub regs_cx: u32,
+    /// `pt_regs.r11` (x86): the SYSCALL instruction leaves the flags in it.
+    pub regs_r11: u32,
+    /// `task_struct.pid`: the thread's number.
+    pub task_pid: u32,
+    /// `task_struct.comm`.
+    pub task_comm: u32,
+    /// `task_struct.flags`.
+    pub task_flags: u32,
+    /// `task_struct.thread` plus `thread_struct.trap_nr` (x86).
+    pub task_trap_number: u32,
+    /// `timer_list.function`.
+    pub timer_function: u32,
+    /// `hrtimer.function`.
+    pub hrtimer_function: u32,
+    /// `work_struct.func`.
+    pub work_function: u32,
+    /// `irq_work.func`.
+    pub irq_work_function: u32,
+    /// `irqaction.handler`.
+    pub irqaction_handler: u32,
+    /// `kernel_siginfo.si_code`.
+    pub siginfo_code: u32,
+}
+
+impl Offsets {
+    /// Nothing known.
+    pub const UNKNOWN: Self = Self {
+        regs_ip: ABSENT,
+        regs_sp: ABSENT,
+        regs_flags: ABSENT,
+        regs_number: ABSENT,
+        regs_args: [ABSENT; 6],
+        regs_cx: ABSENT,
+        regs_r11: ABSENT,
+        task_pid: ABSENT,
+        task_comm: ABSENT,
+        task_flags: ABSENT,
+        task_trap_number: ABSENT,
+        timer_function: ABSENT,
+        hrtimer_function: ABSENT,
+        work_function: ABSENT,
+        irq_work_function: ABSENT,
+        irqaction_handler: ABSENT,
+        siginfo_code: ABSENT,
+    };
+}
+
+/// Only the processes in the `PIDS` map are watched.
+pub const FILTER_PID: u32 = 1 << 0;
+/// Only the threads whose names are in the `COMMS` map are watched.
+pub const FILTER_COMM: u32 = 1 << 1;
+/// Only entries inside an isolated section are breaches.
+pub const FILTER_SECTION: u32 = 1 << 2;
+
+/// `prctl` operation that begins and ends an isolated section: "ISOL".
+pub const PR_TASK_ISOLATION: u64 = 0x4953_4f4c;
+
+/// Words of the watched-CPU mask.
+pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;
+
+/// Read-only configuration of the programs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Bit mask of the watched CPUs.
+    pub watched: [u64; MASK_WORDS],
+    /// Bit mask of those watched CPUs whose entries are derived from vectors,
+    /// because the kernel has no context tracking on them.
+    pub vectors: [u64; MASK_WORDS],
+    /// `FILTER_…` bits.
+    pub filters: u32,
+    /// Number of the `prctl` system call on this architecture.
+    pub prctl_number: u32,
+    /// The tracer's own process.
+    pub own_pid: u32,
+    /// Zero, for later.
+    pub reserved: u32,
+    /// Where the kernel keeps what the programs read.
+    pub offsets: Offsets,
+}
+
+impl Config {
+    /// Watches nothing.
+    pub const EMPTY: Self = Self {
+        watched: [0; MASK_WORDS],
+        vectors: [0; MASK_WORDS],
+        filters: 0,
+        prctl_number: ABSENT,
+        own_pid: 0,
+        reserved: 0,
+        offsets: Offsets::UNKNOWN,
+    };
+}

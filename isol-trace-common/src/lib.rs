@@ -1,0 +1,29 @@
+//! What the kernel side and the user side of isol-trace share.
+//!
+//! Everything here is `no_std` and free of BPF and of Aya, so that it compiles
+//! for the BPF target and for the host alike, and is tested on the host:
+//!
+//! - [`cause`] and [`activity`]: the closed lists of words, with their wire numbers;
+//! - [`record`]: what a ring carries, padding-free, layout pinned by tests;
+//! - [`span`]: the machine that turns tracepoint hits into one record per kernel entry;
+//! - [`ledger`]: the exact totals that are kept in the kernel;
+//! - [`config`]: what user space tells the programs before they are armed.
+//!
+//! Wire numbers are append-only: a number that is given up leaves a hole.
+
+#![no_std]
+
+pub mod activity;
+pub mod cause;
+pub mod config;
+pub mod ledger;
+pub mod record;
+pub mod span;
+
+/// Version of everything in this crate that crosses from kernel to user space.
+///
+/// The object carries it as a read-only global; the loader refuses another one.
+pub const WIRE_VERSION: u32 = 1;
+
+/// Number of CPUs that can be named: the size of the watched-CPU mask.
+pub const MAX_CPUS: u32 = 4096;
