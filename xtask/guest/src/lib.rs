@@ -1,1 +1,3 @@
 //! Programs of the test guest.
+
+pub mod truth;

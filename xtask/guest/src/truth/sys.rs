@@ -1,0 +1,297 @@
+//! The system calls that the ground truth needs, each behind a safe function.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// Turns a C return value into a result.
+pub fn check(value: libc::c_long) -> io::Result<libc::c_long> {
+    if value < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value)
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds. No kernel entry where the clock source is the TSC.
+#[must_use]
+pub fn now() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Burns time in user mode.
+pub fn spin(time: Duration) {
+    let end = now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
+    while now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// Burns time in user mode until `flag` holds `value`.
+pub fn spin_until(flag: &AtomicU32, value: u32) {
+    while flag.load(Ordering::Acquire) != value {
+        std::hint::spin_loop();
+    }
+}
+
+/// Number of the calling thread.
+#[must_use]
+pub fn thread_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    u32::try_from(tid).unwrap_or(0)
+}
+
+/// Binds a thread to CPUs; thread 0 is the caller.
+pub fn pin(tid: u32, cpus: &[u32]) -> io::Result<()> {
+    let mut mask = [0_u64; 64];
+    for &cpu in cpus {
+        let word = mask.get_mut(cpu as usize / 64);
+        *word.ok_or_else(|| io::Error::other(format!("CPU {cpu} is beyond the mask")))? |=
+            1 << (cpu % 64);
+    }
+    // SAFETY: the mask outlives the call and its size is the one given.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            tid,
+            size_of_val(&mask),
+            mask.as_ptr(),
+        )
+    };
+    check(answer).map(drop)
+}
+
+/// Gives a thread a scheduling policy and a priority (0 for the fair policies).
+pub fn set_policy(tid: u32, policy: i32, priority: i32) -> io::Result<()> {
+    let parameter = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the parameter outlives the call.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, tid, policy, &raw const parameter) };
+    check(answer).map(drop)
+}
+
+/// Maps every page of the process now, so that none faults later, and keeps huge pages out of it.
+pub fn settle_memory() -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) })?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_mlockall, libc::MCL_CURRENT) }).map(drop)
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_kill, pid, signal) }).map(drop)
+}
+
+/// The size of a page.
+pub const PAGE: usize = 4096;
+
+/// An own mapping of memory.
+#[derive(Debug)]
+pub struct Pages {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread.
+unsafe impl Send for Pages {}
+// SAFETY: only addresses are handed out; access is volatile or atomic.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// Fresh private memory, not yet touched, readable and writable.
+    pub fn private(pages: usize) -> io::Result<Self> {
+        Self::map(pages, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+    }
+
+    /// Memory shared through `fd`, touched at once.
+    pub fn shared(pages: usize, fd: RawFd) -> io::Result<Self> {
+        Self::map(pages, libc::MAP_SHARED | libc::MAP_POPULATE, fd)
+    }
+
+    fn map(pages: usize, flags: i32, fd: RawFd) -> io::Result<Self> {
+        let length = pages * PAGE;
+        // SAFETY: a new mapping wherever the kernel likes.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                fd,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at 0"))?;
+        Ok(Self { start, length })
+    }
+
+    /// Address of page `index`.
+    #[must_use]
+    pub fn address(&self, index: usize) -> u64 {
+        self.start.as_ptr().addr() as u64 + (index * PAGE) as u64
+    }
+
+    /// Start of the mapping.
+    #[must_use]
+    pub const fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    fn page(&self, index: usize) -> *mut u8 {
+        assert!(index * PAGE < self.length, "page {index} is in the mapping");
+        // SAFETY: inside the mapping, as just asserted.
+        unsafe { self.start.as_ptr().add(index * PAGE) }
+    }
+
+    /// Writes one byte of page `index`.
+    pub fn write(&self, index: usize) {
+        // SAFETY: `page` answers addresses of the mapping, which is writable.
+        unsafe { self.page(index).write_volatile(1) };
+    }
+
+    /// Reads one byte of page `index`.
+    pub fn read(&self, index: usize) {
+        // SAFETY: `page` answers addresses of the mapping, which is readable.
+        let _ = unsafe { self.page(index).read_volatile() };
+    }
+
+    /// Gives page `index` back to the kernel.
+    pub fn unmap(&self, index: usize) {
+        // SAFETY: a page of our own; nobody touches it again.
+        unsafe { libc::munmap(self.page(index).cast(), PAGE) };
+    }
+
+    /// Changes the rights of page `index`.
+    pub fn protect(&self, index: usize, rights: i32) {
+        // SAFETY: a page of our own.
+        unsafe { libc::mprotect(self.page(index).cast(), PAGE, rights) };
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody uses any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// A file in memory that children inherit.
+pub fn memory_file(name: &CStr, pages: usize) -> io::Result<OwnedFd> {
+    // SAFETY: the name is a C string.
+    let fd = check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), 0) })?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made it for us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_ftruncate, fd.as_raw_fd(), pages * PAGE) })?;
+    Ok(fd)
+}
+
+/// What `perf_event_open` is told here: the head of the kernel's `perf_event_attr` (version 0, 64 bytes).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PerfAttr {
+    /// `PERF_TYPE_…`.
+    pub kind: u32,
+    /// Size of this structure.
+    pub size: u32,
+    /// `PERF_COUNT_…`.
+    pub config: u64,
+    /// Events between two samples.
+    pub sample_period: u64,
+    /// What a sample holds.
+    pub sample_type: u64,
+    /// What a read answers.
+    pub read_format: u64,
+    /// Bit field; bit 0 is `disabled`.
+    pub flags: u64,
+    /// Samples between two wake-ups.
+    pub wakeup_events: u32,
+    /// Breakpoint type, not used.
+    pub breakpoint: u32,
+    /// Second configuration word, not used.
+    pub config1: u64,
+}
+
+/// `PERF_TYPE_SOFTWARE`.
+pub const PERF_TYPE_SOFTWARE: u32 = 1;
+/// `PERF_COUNT_SW_CPU_CLOCK`.
+pub const PERF_COUNT_SW_CPU_CLOCK: u64 = 0;
+/// `PERF_COUNT_SW_DUMMY`.
+pub const PERF_COUNT_SW_DUMMY: u64 = 9;
+/// `PERF_EVENT_IOC_ENABLE`.
+pub const PERF_ENABLE: u64 = 0x2400;
+/// `PERF_EVENT_IOC_REFRESH`.
+pub const PERF_REFRESH: u64 = 0x2402;
+
+/// Opens a perf event of a thread (`cpu` −1) or of a CPU (`tid` −1).
+pub fn perf_event(attr: &PerfAttr, tid: i32, cpu: i32) -> io::Result<OwnedFd> {
+    let mut attr = *attr;
+    attr.size = 64;
+    // SAFETY: the structure outlives the call and its size is in it.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const attr, tid, cpu, -1, 8)
+    })?;
+    // SAFETY: the kernel just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
+/// An `ioctl` with a number for its argument.
+pub fn ioctl(fd: &OwnedFd, request: u64, argument: u64) -> io::Result<()> {
+    // SAFETY: the requests used here take numbers.
+    check(unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), request, argument) }).map(drop)
+}
+
+/// Kinds of BPF objects that have numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum BpfObject {
+    /// `BPF_PROG_GET_NEXT_ID`.
+    Program = 11,
+    /// `BPF_MAP_GET_NEXT_ID`.
+    Map = 12,
+    /// `BPF_LINK_GET_NEXT_ID`.
+    Link = 31,
+}
+
+/// How many BPF objects of a kind the kernel holds.
+pub fn bpf_objects(kind: BpfObject) -> io::Result<usize> {
+    let mut attr = [0_u32; 4];
+    let mut count = 0;
+    loop {
+        // SAFETY: the attribute outlives the call, its size is the one given.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                kind as libc::c_long,
+                attr.as_mut_ptr(),
+                size_of_val(&attr),
+            )
+        };
+        match check(answer) {
+            Ok(_) => count += 1,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(count),
+            Err(error) => return Err(error),
+        }
+        attr[0] = attr[1];
+    }
+}
