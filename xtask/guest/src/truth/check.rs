@@ -45,7 +45,11 @@ pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<Stri
                 if differences.is_empty() {
                     String::new()
                 } else {
-                    format!(" (breach {} differs: {})", breach.seq, differences.join("; "))
+                    format!(
+                        " (breach {} differs: {})",
+                        breach.seq,
+                        differences.join("; ")
+                    )
                 }
             });
         problems.push(format!(

@@ -40,6 +40,8 @@ pub struct Expect {
     pub count: Count,
     /// Whose.
     pub who: Who,
+    /// On which CPU; the actor's where none is named.
+    pub cpu: Option<u32>,
     kinds: Vec<&'static str>,
     names: Vec<String>,
     not_name: Option<&'static str>,
@@ -65,6 +67,7 @@ pub fn one_of(kinds: &[&'static str]) -> Expect {
     Expect {
         count: Count::Exactly(1),
         who: Who::Actor,
+        cpu: None,
         kinds: kinds.to_vec(),
         names: Vec::new(),
         not_name: None,
@@ -104,6 +107,13 @@ impl Expect {
     #[must_use]
     pub fn of(mut self, who: Who) -> Self {
         self.who = who;
+        self
+    }
+
+    /// On this CPU.
+    #[must_use]
+    pub fn on(mut self, cpu: u32) -> Self {
+        self.cpu = Some(cpu);
         self
     }
 
@@ -184,9 +194,10 @@ impl Expect {
     #[must_use]
     pub fn differences(&self, breach: &Breach, actor: u32) -> Vec<String> {
         let mut found = Vec::new();
-        let mut differ = |field: &str, expected: &dyn std::fmt::Debug, seen: &dyn std::fmt::Debug| {
-            found.push(format!("{field}: expected {expected:?}, got {seen:?}"));
-        };
+        let mut differ =
+            |field: &str, expected: &dyn std::fmt::Debug, seen: &dyn std::fmt::Debug| {
+                found.push(format!("{field}: expected {expected:?}, got {seen:?}"));
+            };
         let cause = &breach.cause;
         if !self.is_kind(breach) {
             differ("cause", &self.kinds, &cause.kind);
@@ -207,7 +218,11 @@ impl Expect {
         if let Some(page) = self.page {
             let seen = cause.address.as_deref().and_then(parse_address);
             if seen.is_none_or(|seen| seen & !0xfff != page) {
-                differ("cause.address", &format!("in page {page:#x}"), &cause.address);
+                differ(
+                    "cause.address",
+                    &format!("in page {page:#x}"),
+                    &cause.address,
+                );
             }
             if cause.user != Some(true) {
                 differ("cause.user", &true, &cause.user);

@@ -68,7 +68,10 @@ impl Invariants {
                 if back.away_ns < 0 {
                     self.problem(format!("line {}: away for {}", self.lines, back.away_ns));
                 }
-                if back.breach.is_some_and(|seq| seq == 0 || seq > self.last_seq) {
+                if back
+                    .breach
+                    .is_some_and(|seq| seq == 0 || seq > self.last_seq)
+                {
                     let message = format!("line {}: back from a later breach", self.lines);
                     self.problem(message);
                 }
@@ -96,7 +99,10 @@ impl Invariants {
                 self.problem(format!("breach {seq}: activity {}", activity.kind));
             }
             if activity.net_ns.is_some_and(|net| net < 0) {
-                self.problem(format!("breach {seq}: {} took a negative time", activity.kind));
+                self.problem(format!(
+                    "breach {seq}: {} took a negative time",
+                    activity.kind
+                ));
             }
         }
         if End::from_word(&breach.end).is_none() {
@@ -106,7 +112,9 @@ impl Invariants {
             self.problem(format!("breach {seq}: CPU {} is not watched", breach.cpu));
         }
         if breach.task.tid == 0 {
-            self.problem(format!("breach {seq}: the idle task has no user mode to leave"));
+            self.problem(format!(
+                "breach {seq}: the idle task has no user mode to leave"
+            ));
         }
         if breach.duration_ns.is_some_and(|time| time < 0)
             || breach.idle_ns.is_some_and(|time| time < 0)
@@ -275,22 +283,72 @@ mod tests {
         let changed = |from, to| breach(1, (from, to));
         let cases: Vec<(&str, Vec<String>)> = vec![
             ("no header", vec![a.clone(), good.clone()]),
-            ("two headers", vec![HEADER.into(), a.clone(), HEADER.into(), good.clone()]),
+            (
+                "two headers",
+                vec![HEADER.into(), a.clone(), HEADER.into(), good.clone()],
+            ),
             ("no summary", vec![HEADER.into(), a.clone()]),
-            ("after the summary", vec![HEADER.into(), good.clone(), a.clone()]),
-            ("not JSON", vec![HEADER.into(), a.clone(), "{".into(), good.clone()]),
-            ("seq back", vec![HEADER.into(), b, a.clone(), summary(2, 0, 0, 2)]),
-            ("seq twice", vec![HEADER.into(), a.clone(), a.clone(), summary(2, 0, 0, 2)]),
-            ("entries", vec![HEADER.into(), a.clone(), summary(2, 0, 0, 2)]),
-            ("lost", vec![HEADER.into(), a.clone(), lost.into(), summary(4, 3, 0, 4)]),
-            ("causes", vec![HEADER.into(), a.clone(), summary(1, 0, 0, 2)]),
+            (
+                "after the summary",
+                vec![HEADER.into(), good.clone(), a.clone()],
+            ),
+            (
+                "not JSON",
+                vec![HEADER.into(), a.clone(), "{".into(), good.clone()],
+            ),
+            (
+                "seq back",
+                vec![HEADER.into(), b, a.clone(), summary(2, 0, 0, 2)],
+            ),
+            (
+                "seq twice",
+                vec![HEADER.into(), a.clone(), a.clone(), summary(2, 0, 0, 2)],
+            ),
+            (
+                "entries",
+                vec![HEADER.into(), a.clone(), summary(2, 0, 0, 2)],
+            ),
+            (
+                "lost",
+                vec![HEADER.into(), a.clone(), lost.into(), summary(4, 3, 0, 4)],
+            ),
+            (
+                "causes",
+                vec![HEADER.into(), a.clone(), summary(1, 0, 0, 2)],
+            ),
             ("open", vec![HEADER.into(), a, summary(3, 0, 2, 1)]),
-            ("cause", vec![HEADER.into(), changed("syscall", "sysenter"), good.clone()]),
-            ("activity", vec![HEADER.into(), changed("signal", "signals"), good.clone()]),
-            ("end", vec![HEADER.into(), changed("return", "returned"), good.clone()]),
-            ("cpu", vec![HEADER.into(), changed("\"cpu\":1", "\"cpu\":2"), good.clone()]),
-            ("idle task", vec![HEADER.into(), changed("\"tid\":7", "\"tid\":0"), good.clone()]),
-            ("origin", vec![HEADER.into(), changed("{\"kind\":\"task\"}", ""), good]),
+            (
+                "cause",
+                vec![HEADER.into(), changed("syscall", "sysenter"), good.clone()],
+            ),
+            (
+                "activity",
+                vec![HEADER.into(), changed("signal", "signals"), good.clone()],
+            ),
+            (
+                "end",
+                vec![HEADER.into(), changed("return", "returned"), good.clone()],
+            ),
+            (
+                "cpu",
+                vec![
+                    HEADER.into(),
+                    changed("\"cpu\":1", "\"cpu\":2"),
+                    good.clone(),
+                ],
+            ),
+            (
+                "idle task",
+                vec![
+                    HEADER.into(),
+                    changed("\"tid\":7", "\"tid\":0"),
+                    good.clone(),
+                ],
+            ),
+            (
+                "origin",
+                vec![HEADER.into(), changed("{\"kind\":\"task\"}", ""), good],
+            ),
         ];
         for (rule, lines) in cases {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

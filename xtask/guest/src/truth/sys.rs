@@ -80,8 +80,14 @@ pub fn set_policy(tid: u32, policy: i32, priority: i32) -> io::Result<()> {
         sched_priority: priority,
     };
     // SAFETY: the parameter outlives the call.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_sched_setscheduler, tid, policy, &raw const parameter) };
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            tid,
+            policy,
+            &raw const parameter,
+        )
+    };
     check(answer).map(drop)
 }
 
@@ -117,15 +123,20 @@ unsafe impl Sync for Pages {}
 impl Pages {
     /// Fresh private memory, not yet touched, readable and writable.
     pub fn private(pages: usize) -> io::Result<Self> {
-        Self::map(pages, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+        Self::map(pages, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     }
 
     /// Memory shared through `fd`, touched at once.
     pub fn shared(pages: usize, fd: RawFd) -> io::Result<Self> {
-        Self::map(pages, libc::MAP_SHARED | libc::MAP_POPULATE, fd)
+        Self::map(pages, libc::MAP_SHARED | libc::MAP_POPULATE, fd, 0)
     }
 
-    fn map(pages: usize, flags: i32, fd: RawFd) -> io::Result<Self> {
+    /// The page of registers at a physical address; `fd` is `/dev/mem`.
+    pub fn device(fd: RawFd, address: i64) -> io::Result<Self> {
+        Self::map(1, libc::MAP_SHARED, fd, address)
+    }
+
+    fn map(pages: usize, flags: i32, fd: RawFd, offset: i64) -> io::Result<Self> {
         let length = pages * PAGE;
         // SAFETY: a new mapping wherever the kernel likes.
         let start = unsafe {
@@ -135,7 +146,7 @@ impl Pages {
                 libc::PROT_READ | libc::PROT_WRITE,
                 flags,
                 fd,
-                0,
+                offset,
             )
         };
         if start == libc::MAP_FAILED {
@@ -293,5 +304,114 @@ pub fn bpf_objects(kind: BpfObject) -> io::Result<usize> {
             Err(error) => return Err(error),
         }
         attr[0] = attr[1];
+    }
+}
+
+/// Tells the kernel how a mapping will be used.
+pub fn advise(pages: &Pages, advice: i32) -> io::Result<()> {
+    // SAFETY: our own mapping; the advice used here changes no content.
+    check(unsafe { libc::madvise(pages.start.as_ptr().cast(), pages.length, advice) }.into())
+        .map(drop)
+}
+
+/// A child process that does nothing until it is ended.
+#[derive(Debug)]
+pub struct ForkedChild(u32);
+
+/// Forks a child that shares the memory of its parent, copy on write, and sleeps.
+pub fn fork_sleeper() -> io::Result<ForkedChild> {
+    // SAFETY: the child calls nothing but `pause`, which is safe after a fork.
+    let child = check(unsafe { libc::fork() }.into())?;
+    if child == 0 {
+        loop {
+            // SAFETY: takes nothing.
+            unsafe { libc::pause() };
+        }
+    }
+    Ok(ForkedChild(u32::try_from(child).map_err(io::Error::other)?))
+}
+
+impl ForkedChild {
+    /// Ends the child.
+    pub fn end(self) {
+        let _ = kill(self.0, libc::SIGKILL);
+        // SAFETY: waits for the child that `self` stands for; no status is asked for.
+        unsafe { libc::syscall(libc::SYS_wait4, self.0, 0, 0, 0) };
+    }
+}
+
+/// A POSIX timer that signals the thread that made it.
+#[derive(Debug)]
+pub struct ThreadTimer(libc::timer_t);
+
+impl ThreadTimer {
+    /// Makes a timer of `CLOCK_MONOTONIC`.
+    pub fn create(signal: i32) -> io::Result<Self> {
+        // SAFETY: an all-zero sigevent is valid.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal;
+        event.sigev_notify_thread_id = i32::try_from(thread_id()).map_err(io::Error::other)?;
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        // SAFETY: both places outlive the call.
+        let answer =
+            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        check(answer.into())?;
+        Ok(Self(timer))
+    }
+
+    /// Lets it expire once, after a time.
+    pub fn arm(&self, after: Duration) -> io::Result<()> {
+        let setting = once(u64::try_from(after.as_nanos()).map_err(io::Error::other)?);
+        // SAFETY: the timer is ours, the setting outlives the call, no old one is asked for.
+        let answer =
+            unsafe { libc::timer_settime(self.0, 0, &raw const setting, std::ptr::null_mut()) };
+        check(answer.into()).map(drop)
+    }
+}
+
+/// A timer behind a file descriptor.
+#[derive(Debug)]
+#[expect(
+    dead_code,
+    reason = "the descriptor is kept open for the timer in the kernel"
+)]
+pub struct TimerFd(OwnedFd);
+
+impl TimerFd {
+    /// Makes a timer that expires once, at a time of `CLOCK_MONOTONIC`.
+    pub fn arm_at(due: u64) -> io::Result<Self> {
+        // SAFETY: plain numbers.
+        let fd = check(
+            unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) }.into(),
+        )?;
+        // SAFETY: the kernel just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+        let setting = once(due);
+        // SAFETY: the setting outlives the call, no old one is asked for.
+        let answer = unsafe {
+            libc::timerfd_settime(
+                fd.as_raw_fd(),
+                libc::TFD_TIMER_ABSTIME,
+                &raw const setting,
+                std::ptr::null_mut(),
+            )
+        };
+        check(answer.into())?;
+        Ok(Self(fd))
+    }
+}
+
+fn once(nanoseconds: u64) -> libc::itimerspec {
+    let part = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    libc::itimerspec {
+        it_interval: libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+        it_value: libc::timespec {
+            tv_sec: part(nanoseconds / 1_000_000_000),
+            tv_nsec: part(nanoseconds % 1_000_000_000),
+        },
     }
 }

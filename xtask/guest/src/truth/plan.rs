@@ -1,0 +1,68 @@
+//! Which tests there are, and the order in which they run.
+
+use anyhow::{Context, Result};
+
+use super::{
+    director::{judge, perform},
+    guest::Guest,
+    independent::{Ftrace, derive},
+    provoke::{self, Provocation},
+    results::{Results, Verdict, tell},
+};
+
+/// Names and descriptions.
+#[must_use]
+pub fn list() -> Vec<(String, &'static str)> {
+    provoke::all()
+        .into_iter()
+        .map(|one| (one.name.to_owned(), one.about))
+        .collect()
+}
+
+/// Runs tests: those named, or all.
+pub fn run(_names: &[&str]) -> Result<bool> {
+    anyhow::bail!("not yet")
+}
+
+/// Performs provocations under ftrace alone.
+pub fn observe(names: &[&str]) -> Result<bool> {
+    let guest = Guest::detect()?;
+    let mut results = Results::open()?;
+    guest.silence();
+    for provocation in selected(names)? {
+        let ftrace = Ftrace::account(&guest.watched)?;
+        let outcome = perform(&guest, &provocation);
+        let name = format!("kernel/{}", provocation.name);
+        match outcome {
+            Ok(performed) => {
+                let mut log = derive(guest.cpu(), &ftrace.events(guest.cpu())?);
+                if let Some(second) = guest.second() {
+                    let more = derive(second, &ftrace.events(second)?);
+                    log.breaches.extend(more.breaches);
+                }
+                let verdict = judge(&guest, &performed, &log, false);
+                results.verdict(&name, &verdict)?;
+                if matches!(verdict, Verdict::Pass(_)) {
+                    for &cpu in &guest.watched {
+                        let (begin, end) = performed.marks();
+                        for breach in log.window(cpu, begin, end) {
+                            tell(&serde_json::to_string(breach)?);
+                        }
+                    }
+                }
+            }
+            Err(error) => results.verdict(&name, &Verdict::of(Err(error)))?,
+        }
+    }
+    results.close()
+}
+
+fn selected(names: &[&str]) -> Result<Vec<Provocation>> {
+    if names.is_empty() {
+        return Ok(provoke::all());
+    }
+    names
+        .iter()
+        .map(|name| provoke::find(name).with_context(|| format!("no test {name}")))
+        .collect()
+}
