@@ -11,6 +11,7 @@ pub const ABSENT: u32 = u32::MAX;
 /// Byte offsets into kernel structures, from the running kernel's BTF.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Offsets {
     /// `pt_regs.ip` (x86) or `pt_regs.pc` (arm64).
     pub regs_ip: u32,
@@ -48,6 +49,8 @@ pub struct Offsets {
     pub irqaction_handler: u32,
     /// `kernel_siginfo.si_code`.
     pub siginfo_code: u32,
+    /// Zero, for later.
+    pub reserved: u32,
 }
 
 impl Offsets {
@@ -71,6 +74,7 @@ impl Offsets {
         irq_work_function: ABSENT,
         irqaction_handler: ABSENT,
         siginfo_code: ABSENT,
+        reserved: 0,
     };
 }
 
@@ -90,6 +94,7 @@ pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;
 /// Read-only configuration of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Config {
     /// Bit mask of the watched CPUs.
     pub watched: [u64; MASK_WORDS],

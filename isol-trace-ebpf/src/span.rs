@@ -213,6 +213,7 @@ fn back(state: &CpuState, at_ns: u64, tid: u32) {
         reserved_tail: 0,
         opened_ns: away.opened_ns,
         away_ns,
+        back_ns: at_ns,
     };
     if !write(&record) {
         add(&state.ledger.lost_notes, 1);

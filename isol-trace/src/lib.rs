@@ -11,4 +11,5 @@
 //! - [`tui`]: the dashboard;
 //! - [`cmd`]: one module a command.
 
+pub mod bpf;
 pub mod event;
