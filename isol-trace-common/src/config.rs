@@ -30,6 +30,8 @@ pub struct Offsets {
     pub task_pid: u32,
     /// `task_struct.comm`.
     pub task_comm: u32,
+    /// `task_struct.thread_info.cpu`.
+    pub task_cpu: u32,
     /// `task_struct.flags`.
     pub task_flags: u32,
     /// `task_struct.thread` plus `thread_struct.trap_nr` (x86).
@@ -60,6 +62,7 @@ impl Offsets {
         regs_r11: ABSENT,
         task_pid: ABSENT,
         task_comm: ABSENT,
+        task_cpu: ABSENT,
         task_flags: ABSENT,
         task_trap_number: ABSENT,
         timer_function: ABSENT,
@@ -116,4 +119,37 @@ impl Config {
         reserved: 0,
         offsets: Offsets::UNKNOWN,
     };
+}
+
+/// The switch and what changes rarely, in one map value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+pub struct Control {
+    /// Not 0: the programs work. User space arms with one store.
+    pub armed: u32,
+    /// Changes whenever a thread's name or section does: cached task facts are stale then.
+    pub generation: u32,
+}
+
+/// A victim whose entry ended while another task ran.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Away {
+    /// When its entry was opened.
+    pub opened_ns: u64,
+    /// When its entry's record ended.
+    pub since_ns: u64,
+    /// The CPU whose entry it was.
+    pub cpu: u32,
+    /// Zero, for later.
+    pub reserved: u32,
 }
