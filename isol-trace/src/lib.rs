@@ -11,5 +11,9 @@
 //! - [`tui`]: the dashboard;
 //! - [`cmd`]: one module a command.
 
+pub mod cli;
+pub mod cmd;
+pub mod error;
 pub mod event;
 pub mod host;
+pub mod plan;

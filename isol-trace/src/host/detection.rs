@@ -6,7 +6,7 @@ use crate::event::{ids::Cpu, model::Detection};
 /// The detection of one CPU.
 ///
 /// The kernel marks entries with `user_exit` and `user_enter` only on CPUs that it tracks:
-/// those of `nohz_full=` (`context_tracking.active`, kernel/context_tracking.c, 6.12), and
+/// those of `nohz_full=` (`context_tracking.active`, `kernel/context_tracking.c`, 6.12), and
 /// only where it was built with `CONFIG_CONTEXT_TRACKING_USER`, that is, where the
 /// tracepoint `user_exit` exists. Everywhere else entries are derived from their causes.
 #[must_use]

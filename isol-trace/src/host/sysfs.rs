@@ -47,7 +47,7 @@ impl Host {
     /// Parses the CPU list of a kernel file.
     pub(super) fn list(&self, path: &str, text: &str) -> Result<CpuSet, HostError> {
         // A kernel built with NO_HZ_FULL and booted without `nohz_full=` prints a null
-        // mask: "(null)" (drivers/base/cpu.c, print_cpus_nohz_full, 5.10 to 6.12).
+        // mask: "(null)" (drivers/base/cpu.c, print_cpus_nohz_full, 6.12).
         if text.trim_ascii() == "(null)" {
             return Ok(CpuSet::new());
         }

@@ -71,10 +71,13 @@ impl Host {
     pub fn watched(&self, asked: Option<&CpuSet>) -> Result<Watched, WatchedError> {
         let online = self.online()?;
         let nohz_full = self.nohz_full()?;
+        let present = self.present()?;
+        // A boot argument may name CPUs that this machine does not have.
         let isolated = &(&nohz_full | &self.isolated()?) | &self.cpuset_isolated()?;
+        let isolated = &isolated & &present;
         let watched = match asked {
             Some(asked) => {
-                self.require_online(asked, &online)?;
+                require_online(asked, &present, &online)?;
                 asked.clone()
             }
             None if isolated.is_empty() => return Err(WatchedError::None),
@@ -103,20 +106,22 @@ impl Host {
             nohz_full,
         })
     }
+}
 
-    /// Checks that CPUs that were named exist and run.
-    fn require_online(&self, asked: &CpuSet, online: &CpuSet) -> Result<(), WatchedError> {
-        let present = self.present()?;
-        let missing = asked - &present;
-        if !missing.is_empty() {
-            return Err(WatchedError::Missing { missing, present });
-        }
-        let offline = asked - online;
-        if !offline.is_empty() {
-            return Err(WatchedError::Offline(offline));
-        }
-        Ok(())
+/// Checks that CPUs that were named exist and run.
+fn require_online(asked: &CpuSet, present: &CpuSet, online: &CpuSet) -> Result<(), WatchedError> {
+    let missing = asked - present;
+    if !missing.is_empty() {
+        return Err(WatchedError::Missing {
+            missing,
+            present: present.clone(),
+        });
     }
+    let offline = asked - online;
+    if !offline.is_empty() {
+        return Err(WatchedError::Offline(offline));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
