@@ -6,7 +6,10 @@ pub mod value;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{event::ids::Pid, host::cpu_list::CpuSet};
 use value::{Comm, RingSize};
@@ -167,8 +170,17 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
     let command = asked
         .get(1)
         .and_then(|word| word.to_str())
-        .filter(|&word| definition.find_subcommand(word).is_some())
-        .map_or_else(String::new, |word| format!("{word} "));
+        .filter(|&word| definition.find_subcommand(word).is_some());
+    if command == Some("record")
+        && error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && !word.starts_with('-')
+    {
+        sentence.push_str("; a command to start comes after --, as in '-- ");
+        sentence.push_str(word);
+        sentence.push('\'');
+    }
+    let command = command.map_or_else(String::new, |word| format!("{word} "));
     format!("{sentence} (see isol-trace {command}--help)")
 }
 

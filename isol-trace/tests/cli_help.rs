@@ -1,6 +1,8 @@
 //! The help of every command, reviewed as a whole: a change of the command line shows here.
 
-use std::process::Command;
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+
+use std::{fmt::Write as _, process::Command};
 
 /// What the binary prints, which is expected to succeed.
 fn stdout(words: &[&str]) -> String {
@@ -20,7 +22,7 @@ fn help() {
     for command in ["top", "record", "schema", "completions", "man"] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Example"), "{command} has no example");
-        all.push_str(&format!("\n──── isol-trace {command} ────\n\n{help}"));
+        write!(all, "\n──── isol-trace {command} ────\n\n{help}").unwrap();
     }
     insta::assert_snapshot!(all);
 }
