@@ -78,7 +78,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "LIST", value_parser = value::cpus)]
     pub cpus: Option<CpuSet>,
 
-    /// Count only entries of this process; may be repeated.
+    /// Count only entries of this process, or thread; may be repeated.
     #[arg(long, value_name = "N", value_parser = value::pid)]
     pub pid: Vec<Pid>,
 

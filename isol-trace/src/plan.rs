@@ -27,6 +27,9 @@ use crate::{
 use command::{CommandError, CommandPlan};
 use output::{Output, OutputError};
 
+/// How many processes, and how many names, can be watched: what the maps of the programs hold.
+pub const MAX_FILTERS: usize = 256;
+
 /// What every tracing command needs to know.
 #[derive(Clone, Debug)]
 pub struct TracePlan {
@@ -41,9 +44,13 @@ pub struct TracePlan {
     pub offline: CpuSet,
     /// CPUs on which the kernel marks entries itself, if it is built to.
     pub nohz_full: CpuSet,
-    /// Processes that are watched; empty for all. Sorted, without repetition.
+    /// One more than the highest number that a CPU of this host can have.
+    pub possible_cpus: u32,
+    /// Processes and threads that are watched; empty for all. Sorted, without repetition,
+    /// at most [`MAX_FILTERS`].
     pub pids: Vec<Pid>,
-    /// Names of threads that are watched; empty for all. Without repetition.
+    /// Names of threads that are watched; empty for all. Sorted, without repetition, at most
+    /// [`MAX_FILTERS`].
     pub comms: Vec<Comm>,
     /// Bytes of each watched CPU's ring: a power of two, a multiple of the page.
     pub ring_bytes: u32,
@@ -94,6 +101,14 @@ pub enum PlanError {
     /// The command.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// More filters than the programs hold.
+    #[error("{option} was given {given} times, and the most is {MAX_FILTERS}")]
+    Filters {
+        /// The option.
+        option: &'static str,
+        /// How many times, without repetition.
+        given: usize,
+    },
     /// A ring that ends inside a page.
     #[error("--ring-size {size}: a ring is made of whole pages, of {page} bytes on this host")]
     RingSize {
@@ -136,25 +151,20 @@ impl TracePlan {
                 page,
             });
         }
+        let pids = distinct("--pid", args.pid)?;
+        let comms = distinct("--comm", args.comm)?;
         let watched = host.watched(args.cpus.as_ref())?;
-        let mut pids = args.pid;
-        pids.sort_unstable();
-        pids.dedup();
         for &pid in &pids {
             host.require_process(pid)?;
         }
-        let mut comms: Vec<Comm> = Vec::new();
-        for comm in args.comm {
-            if !comms.contains(&comm) {
-                comms.push(comm);
-            }
-        }
+        let highest = host.possible()?.iter().last();
         Ok(Self {
             watched: watched.watched,
             housekeeping: watched.housekeeping,
             tracer: watched.tracer,
             offline: watched.offline,
             nohz_full: watched.nohz_full,
+            possible_cpus: highest.map_or(0, |cpu| cpu.0 + 1),
             pids,
             comms,
             ring_bytes: ring_size.bytes(),
@@ -174,10 +184,23 @@ impl TracePlan {
     }
 }
 
+/// The values of an option that may be repeated: in order, each once.
+fn distinct<T: Ord>(option: &'static str, mut values: Vec<T>) -> Result<Vec<T>, PlanError> {
+    values.sort_unstable();
+    values.dedup();
+    if values.len() > MAX_FILTERS {
+        return Err(PlanError::Filters {
+            option,
+            given: values.len(),
+        });
+    }
+    Ok(values)
+}
+
 /// What the host has to allow and offer, whatever is traced.
 fn require_probes(host: &Host) -> Result<(), PlanError> {
     host.require_privilege()?;
-    host.require_btf()?;
+    host.require_probes()?;
     Ok(())
 }
 
@@ -259,10 +282,35 @@ mod tests {
         assert_eq!(plan.trace.housekeeping.to_string(), "0,3");
         assert_eq!(plan.trace.pids, [Pid(147)]);
         let comms: Vec<_> = plan.trace.comms.iter().map(Comm::as_str).collect();
-        assert_eq!(comms, ["b", "a"]);
+        assert_eq!(comms, ["a", "b"]);
+        assert_eq!(plan.trace.possible_cpus, 4);
         assert_eq!(plan.trace.ring_bytes, 1 << 20);
         assert!(matches!(plan.output, Output::Stdout));
         assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
+    }
+
+    #[test]
+    fn filters_are_as_many_as_the_programs_hold() {
+        let comms = |count: usize| -> Vec<_> {
+            let names = (0..count).map(|number| format!("n{number}"));
+            names.map(|name| value::comm(&name).unwrap()).collect()
+        };
+        let plan = |count| {
+            let watch = WatchArgs {
+                // Repeating one does not count.
+                comm: [comms(count), comms(count)].concat(),
+                ..WatchArgs::default()
+            };
+            record(RecordArgs { watch, ..args() }, "nohz-full")
+        };
+        assert_eq!(plan(MAX_FILTERS).unwrap().trace.comms.len(), MAX_FILTERS);
+        assert!(matches!(
+            plan(MAX_FILTERS + 1),
+            Err(PlanError::Filters {
+                option: "--comm",
+                given: 257
+            })
+        ));
     }
 
     #[test]

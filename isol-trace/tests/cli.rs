@@ -169,12 +169,20 @@ fn wrong_hosts_are_refused() {
         (
             "nohz-full",
             &["record", "--pid", "149"],
-            "--pid 149: there is no process with this number",
+            "--pid 149: there is no process or thread with this number",
         ),
         (
-            "nohz-full",
-            &["record", "--pid", "148"],
-            "--pid 148: this is a thread of process 147; give --pid 147",
+            "pid-namespace",
+            &["record", "--pid", "1"],
+            "--pid 1: inside of a PID namespace, as in a container, numbers are not those that \
+             the kernel's probes see: name the task with --comm, or run isol-trace on the host \
+             itself",
+        ),
+        (
+            "locked-down",
+            &["record"],
+            "this kernel is locked down (/sys/kernel/security/lockdown says confidentiality), so \
+             that probes may not read its memory: boot it without lockdown=confidentiality",
         ),
         (
             "unprivileged",

@@ -46,7 +46,7 @@ pub enum ValueError {
 }
 
 /// A thread's name as the kernel keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Comm(String);
 
 impl Comm {

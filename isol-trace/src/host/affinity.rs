@@ -33,12 +33,20 @@ pub struct HugePages {
 /// Confines every thread of this process, and all that they start, to some CPUs. Call it
 /// before any runtime starts threads: those inherit it.
 pub fn confine(cpus: &CpuSet) -> Result<(), AffinityError> {
-    threads()
-        .and_then(|threads| threads.into_iter().try_for_each(|tid| pin(tid, cpus)))
-        .map_err(|source| AffinityError::Confine {
-            cpus: cpus.clone(),
-            source,
-        })
+    let confine_all = || -> io::Result<()> {
+        for tid in threads()? {
+            match pin(tid, cpus) {
+                // It has ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    };
+    confine_all().map_err(|source| AffinityError::Confine {
+        cpus: cpus.clone(),
+        source,
+    })
 }
 
 /// Keeps khugepaged off the memory of this process: collapsing it interrupts every CPU

@@ -9,7 +9,7 @@
 //! - [`watched`]: the watched CPUs, the housekeeping CPUs and those of the tracer itself;
 //! - [`detection`]: how the entries of a CPU are found;
 //! - [`privilege`] and [`kernel`]: whether probes may be, and can be, loaded;
-//! - [`process`]: the processes that `--pid` names;
+//! - [`process`]: the processes and threads that `--pid` names;
 //! - [`identity`]: the names of host and kernel;
 //! - [`interrupts`]: the kernel's own interrupt counters;
 //! - [`affinity`]: keeping ourselves off the watched CPUs.
@@ -26,10 +26,7 @@ pub mod process;
 pub mod sysfs;
 pub mod watched;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use cpu_list::CpuListError;
 
@@ -116,11 +113,6 @@ impl Host {
             path: self.path(path),
         })
     }
-
-    /// Whether a file is there.
-    fn exists(&self, path: impl AsRef<Path>) -> bool {
-        self.path(&path.as_ref().to_string_lossy()).exists()
-    }
 }
 
 /// A file that is not there, or whose process has gone while it was read.
@@ -137,6 +129,8 @@ fn runs_with_more_rights_than_its_caller() -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// A recorded host of `tests/host`.

@@ -1,49 +1,43 @@
-//! The processes that `--pid` names.
+//! The processes and threads that `--pid` names.
+
+use std::fs;
 
 use super::{Host, HostError};
 use crate::event::ids::Pid;
 
-/// Why a number names no process.
+/// The PID namespace that the kernel starts with, whose numbers BPF sees
+/// (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Why a number cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// Nothing has this number.
-    #[error("--pid {0}: there is no process with this number")]
+    #[error("--pid {0}: there is no process or thread with this number")]
     Gone(Pid),
-    /// It is that of a thread.
-    #[error("--pid {thread}: this is a thread of process {process}; give --pid {process}")]
-    Thread {
-        /// The number that was given.
-        thread: Pid,
-        /// Its process.
-        process: Pid,
-    },
+    /// The number means something else to the kernel.
+    #[error(
+        "--pid {0}: inside of a PID namespace, as in a container, numbers are not those that the kernel's probes see: name the task with --comm, or run isol-trace on the host itself"
+    )]
+    Namespace(Pid),
     /// Nothing can be said.
     #[error(transparent)]
     Host(#[from] HostError),
 }
 
 impl Host {
-    /// Checks that a number is that of a process: a filter on any other would match nothing.
+    /// Checks that a number is that of a process or thread: a filter on any other would
+    /// match nothing.
     pub fn require_process(&self, pid: Pid) -> Result<(), ProcessError> {
-        let path = format!("/proc/{pid}/status");
-        let status = self.read(&path)?.ok_or(ProcessError::Gone(pid))?;
-        let process = status
-            .lines()
-            .find_map(|line| line.strip_prefix("Tgid:"))
-            .and_then(|number| number.trim_ascii().parse().ok())
-            .map(Pid)
-            .ok_or_else(|| HostError::Line {
-                path: self.path(&path),
-                line: "Tgid",
-            })?;
-        if process == pid {
-            Ok(())
-        } else {
-            Err(ProcessError::Thread {
-                thread: pid,
-                process,
-            })
+        // A thread has a folder as well, though listing /proc does not show it.
+        if self.read(&format!("/proc/{pid}/status"))?.is_none() {
+            return Err(ProcessError::Gone(pid));
         }
+        let namespace = fs::read_link(self.path("/proc/self/ns/pid"));
+        if namespace.is_ok_and(|name| name.as_os_str() != FIRST_NAMESPACE) {
+            return Err(ProcessError::Namespace(pid));
+        }
+        Ok(())
     }
 }
 
@@ -53,16 +47,9 @@ mod tests {
     use crate::host::tests::recorded;
 
     #[test]
-    fn only_processes_will_do() {
+    fn only_what_runs_will_do() {
         let host = recorded("nohz-full");
         host.require_process(Pid(147)).unwrap();
-        assert!(matches!(
-            host.require_process(Pid(148)),
-            Err(ProcessError::Thread {
-                process: Pid(147),
-                ..
-            })
-        ));
         assert!(matches!(
             host.require_process(Pid(149)),
             Err(ProcessError::Gone(Pid(149)))
@@ -70,9 +57,23 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_one() {
-        Host::new("/")
-            .require_process(Pid(std::process::id()))
-            .unwrap();
+    fn numbers_of_another_namespace_are_refused() {
+        assert!(matches!(
+            recorded("pid-namespace").require_process(Pid(1)),
+            Err(ProcessError::Namespace(Pid(1)))
+        ));
+    }
+
+    #[test]
+    fn threads_have_a_folder() {
+        let host = Host::new("/");
+        std::thread::spawn(move || {
+            let thread = rustix::thread::gettid();
+            let number = Pid(thread.as_raw_nonzero().get().unsigned_abs());
+            let result = host.require_process(number);
+            assert!(!matches!(result, Err(ProcessError::Gone(_))), "{result:?}");
+        })
+        .join()
+        .unwrap();
     }
 }

@@ -15,7 +15,7 @@ impl Host {
         self.required("present")
     }
 
-    /// CPUs that could ever be there: the kernel sizes its per-CPU memory for them.
+    /// CPUs that could ever be there: no CPU has a higher number.
     pub fn possible(&self) -> Result<CpuSet, HostError> {
         self.required("possible")
     }
