@@ -11,4 +11,6 @@
 //! - [`tui`]: the dashboard;
 //! - [`cmd`]: one module a command.
 
+pub mod attrib;
 pub mod event;
+pub mod sink;
