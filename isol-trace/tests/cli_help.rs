@@ -56,3 +56,9 @@ fn completions_exist_for_every_shell() {
         assert!(script.contains("bpf-stats"), "{shell}");
     }
 }
+
+#[test]
+fn the_schema_is_json() {
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&["schema"])).unwrap();
+    assert!(schema.is_object());
+}

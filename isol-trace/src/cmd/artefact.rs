@@ -8,7 +8,7 @@ use std::{
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli, error::Error};
+use crate::{cli, error::Error, sink};
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> Result<ExitCode, Error> {
@@ -32,7 +32,7 @@ pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
 
 /// Prints the JSON Schema of the records.
 pub fn schema() -> Result<ExitCode, Error> {
-    print(b"{}\n")
+    print(sink::SCHEMA.as_bytes())
 }
 
 /// Writes a whole text to stdout.
