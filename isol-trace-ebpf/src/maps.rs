@@ -36,9 +36,9 @@ unsafe impl Sync for Shared {}
 #[map]
 static STATES: Array<Shared> = Array::with_max_entries(1, 0);
 
-/// One ring per watched CPU, put in by user space. The inner type only carries the kind of map.
+/// One ring per watched CPU, put in by user space, and one slot that no CPU uses. The inner type only carries the kind of map.
 #[btf_map]
-pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { MAX_CPUS as usize }> =
+pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { MAX_CPUS as usize + 1 }> =
     ArrayOfMaps::new();
 
 /// The switch, and the generation of names and sections.

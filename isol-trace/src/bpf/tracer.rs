@@ -118,7 +118,7 @@ pub struct Tracer {
 }
 
 /// A slot of the map of rings that no CPU uses.
-const BARRIER_SLOT: u32 = MAX_CPUS - 1;
+const BARRIER_SLOT: u32 = MAX_CPUS;
 
 impl Tracer {
     /// Loads the programs and attaches them, inert.

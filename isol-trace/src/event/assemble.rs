@@ -115,6 +115,7 @@ impl Assembler {
             task: self.task(entry.tid),
             cause: cause(view),
             cause_name: None,
+            cause_handler: None,
             cause_net: own.and_then(net),
             ip: Address(entry.ip),
             location: None,

@@ -180,8 +180,8 @@ mod tests {
             full_at: 10,
             calls: 0,
         };
-        let (error, written) = write_whole(&mut output, b"{\"a\":1}\n{\"b\":2}\n", |_| Ok(()))
-            .expect_err("it fills");
+        let (error, written) =
+            write_whole(&mut output, b"{\"a\":1}\n{\"b\":2}\n", |_| Ok(())).expect_err("it fills");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(written, 10);
     }
