@@ -159,7 +159,10 @@ mod tests {
         for records in 0..5_000 {
             log.event(&lost(records)).expect("no error");
             assert!(
-                log.output().written.last().is_none_or(|&byte| byte == b'\n'),
+                log.output()
+                    .written
+                    .last()
+                    .is_none_or(|&byte| byte == b'\n'),
                 "a batch ends at a line"
             );
         }

@@ -77,10 +77,10 @@ impl Write for LogFile {
     }
 
     fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
-        write_whole(&mut self.file, lines, wait_for_room).or_else(|(error, written)| {
+        write_whole(&mut self.file, lines, wait_for_room).map_err(|(error, written)| {
             // Whether or not that works, the first error is the one to tell.
             let _ = self.take_back(lines, written);
-            Err(error)
+            error
         })
     }
 
@@ -180,8 +180,8 @@ mod tests {
             full_at: 10,
             calls: 0,
         };
-        let (error, written) = write_whole(&mut output, b"{\"a\":1}\n{\"b\":2}\n", |_| Ok(()))
-            .expect_err("it fills");
+        let (error, written) =
+            write_whole(&mut output, b"{\"a\":1}\n{\"b\":2}\n", |_| Ok(())).expect_err("it fills");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(written, 10);
     }

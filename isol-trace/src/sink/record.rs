@@ -182,13 +182,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin) {
 }
 
 /// A victim is back in user mode.
-pub(super) fn back(
-    out: &mut Vec<u8>,
-    breach: Option<Seq>,
-    away: Nanos,
-    at: MonoNanos,
-    tid: Tid,
-) {
+pub(super) fn back(out: &mut Vec<u8>, breach: Option<Seq>, away: Nanos, at: MonoNanos, tid: Tid) {
     let mut object = Object::begin(out);
     object.word("type", "back");
     object.known_number("breach", breach.map(|seq| seq.0));
