@@ -77,10 +77,10 @@ impl Write for LogFile {
     }
 
     fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
-        write_whole(&mut self.file, lines, wait_for_room).or_else(|(error, written)| {
+        write_whole(&mut self.file, lines, wait_for_room).map_err(|(error, written)| {
             // Whether or not that works, the first error is the one to tell.
             let _ = self.take_back(lines, written);
-            Err(error)
+            error
         })
     }
 
