@@ -23,3 +23,4 @@ pub mod event;
 pub mod host;
 pub mod plan;
 pub mod sink;
+pub mod stats;
