@@ -12,3 +12,4 @@
 //! - [`cmd`]: one module a command.
 
 pub mod event;
+pub mod tui;
