@@ -1,19 +1,19 @@
-//! What the user does with what arrived: focus, selection, order, pause, tabs.
+//! What arrived together with what the user does with it: pause, and all that is in [`Ui`].
 //!
 //! Plain data: it never looks at a clock, a terminal or a channel.
-
-use isol_trace_common::cause::Cause;
 
 use super::{
     Update,
     input::Key,
     model::{Kept, Model},
-    rows::{
-        self, BreachColumn, CauseColumn, CauseRow, CpuColumn, CpuRow, Only, Order,
-    },
+    rows::{self, CauseRow, CpuRow, Only},
     view::Extent,
 };
-use crate::event::ids::{Cpu, MonoNanos};
+use crate::event::ids::MonoNanos;
+
+mod ui;
+
+pub use ui::{Pane, Tab, Ui};
 
 /// What the caller has to do after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,30 +24,6 @@ pub enum Action {
     Repaint,
     /// Leave.
     Quit,
-}
-
-/// A screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tab {
-    /// The live tables.
-    #[default]
-    Live,
-    /// The probes and what is seen through them.
-    Probes,
-}
-
-/// Where keys go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pane {
-    /// The CPU table.
-    Cpus,
-    /// The causes table.
-    Causes,
-    /// The list of breaches.
-    #[default]
-    Breaches,
-    /// The detail of a breach.
-    Detail,
 }
 
 /// What came in while the view was held.
@@ -69,61 +45,6 @@ pub struct App {
     dirty: bool,
     extent: Extent,
     ui: Ui,
-}
-
-/// The part of the state that only keys change.
-#[derive(Clone, Debug)]
-pub struct Ui {
-    /// The screen.
-    pub tab: Tab,
-    /// Where keys go.
-    pub pane: Pane,
-    /// The help is open.
-    pub help: bool,
-    /// The detail is open.
-    pub detail: bool,
-    /// What the lists are narrowed to.
-    pub only: Only,
-    /// Order of the CPU table.
-    pub cpu_order: Order<CpuColumn>,
-    /// Order of the causes table.
-    pub cause_order: Order<CauseColumn>,
-    /// Order of the list of breaches.
-    pub breach_order: Order<BreachColumn>,
-    /// The selected CPU; `None` is the first row, whichever it is.
-    pub cpu: Option<Cpu>,
-    /// The selected cause, likewise.
-    pub cause: Option<Cause>,
-    /// The selected breach, likewise: the first row is the newest one. Kept whole, so
-    /// that the detail stays when the list has let go of it.
-    pub breach: Option<Kept>,
-    /// Lines scrolled in the detail.
-    pub detail_scroll: usize,
-    /// Lines scrolled among the probes.
-    pub probes_scroll: usize,
-    /// Lines scrolled in the help.
-    pub help_scroll: usize,
-}
-
-impl Default for Ui {
-    fn default() -> Self {
-        Self {
-            tab: Tab::default(),
-            pane: Pane::default(),
-            help: false,
-            detail: false,
-            only: Only::default(),
-            cpu_order: Order::by(CpuColumn::Cpu),
-            cause_order: Order::by(CauseColumn::Count),
-            breach_order: Order::by(BreachColumn::Time),
-            cpu: None,
-            cause: None,
-            breach: None,
-            detail_scroll: 0,
-            probes_scroll: 0,
-            help_scroll: 0,
-        }
-    }
 }
 
 impl App {
@@ -412,11 +333,7 @@ pub fn position<R, K: PartialEq>(rows: &[R], key: Option<K>, of: impl Fn(&R) -> 
 }
 
 /// The key of the row that is selected now.
-fn picked<R, K: PartialEq + Copy>(
-    rows: &[R],
-    key: Option<K>,
-    of: impl Fn(&R) -> K,
-) -> Option<K> {
+fn picked<R, K: PartialEq + Copy>(rows: &[R], key: Option<K>, of: impl Fn(&R) -> K) -> Option<K> {
     rows.get(position(rows, key, &of)).map(of)
 }
 

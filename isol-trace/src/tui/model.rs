@@ -91,14 +91,26 @@ impl Model {
         true
     }
 
+    /// A header begins a new account; the same one said twice does not.
     fn begin(&mut self, header: Header) {
-        self.rates = Rates::starting(header.at);
-        self.now = self.now.max(header.at);
-        self.header = Some(Arc::new(header));
+        if self.header.as_deref() == Some(&header) {
+            return;
+        }
+        *self = Self {
+            rates: Rates::starting(header.at),
+            now: self.now.max(header.at),
+            header: Some(Arc::new(header)),
+            ..Self::default()
+        };
     }
 
     fn breach(&mut self, breach: Breach) {
-        let end = MonoNanos(breach.at.0.saturating_add(breach.duration.map_or(0, |time| time.0)));
+        let end = MonoNanos(
+            breach
+                .at
+                .0
+                .saturating_add(breach.duration.map_or(0, |time| time.0)),
+        );
         self.entered(breach.cpu, end);
         self.last.insert(
             breach.cpu,
@@ -116,11 +128,8 @@ impl Model {
     }
 
     fn back(&mut self, breach: Option<Seq>, away: Nanos) -> bool {
-        let kept = breach.and_then(|seq| {
-            self.breaches
-                .iter_mut()
-                .find(|kept| kept.breach.seq == seq)
-        });
+        let kept =
+            breach.and_then(|seq| self.breaches.iter_mut().find(|kept| kept.breach.seq == seq));
         kept.map(|kept| kept.away = Some(away)).is_some()
     }
 

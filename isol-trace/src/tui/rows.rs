@@ -89,13 +89,7 @@ pub enum CpuColumn {
 }
 
 impl Column for CpuColumn {
-    const ALL: &'static [Self] = &[
-        Self::Cpu,
-        Self::Rate,
-        Self::Total,
-        Self::Worst,
-        Self::Share,
-    ];
+    const ALL: &'static [Self] = &[Self::Cpu, Self::Rate, Self::Total, Self::Worst, Self::Share];
 
     fn greatest_first(self) -> bool {
         self != Self::Cpu

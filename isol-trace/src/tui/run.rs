@@ -18,14 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    App, Update,
-    app::Action,
-    input,
-    term::TerminalGuard,
-    theme::Theme,
-    view,
-};
+use super::{App, Update, app::Action, input, term::TerminalGuard, theme::Theme, view};
 use crate::event::ids::MonoNanos;
 
 /// Between two drawings.

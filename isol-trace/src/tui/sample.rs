@@ -89,7 +89,11 @@ pub fn cpu_summary(cpu: Cpu, causes: &[(Cause, u64, u64, u64)]) -> CpuSummary {
         kernel: Nanos(causes.iter().map(|cause| cause.total.0).sum()),
         idle: Nanos(0),
         away: Nanos(0),
-        max: causes.iter().map(|cause| cause.max).max().unwrap_or_default(),
+        max: causes
+            .iter()
+            .map(|cause| cause.max)
+            .max()
+            .unwrap_or_default(),
         causes,
     }
 }
@@ -222,11 +226,17 @@ impl Story {
     /// A story about these CPUs.
     #[must_use]
     pub fn new(cpus: impl IntoIterator<Item = u32>, seed: u64) -> Self {
+        Self::starting(cpus, seed, START)
+    }
+
+    /// The same, beginning at another moment.
+    #[must_use]
+    pub fn starting(cpus: impl IntoIterator<Item = u32>, seed: u64, at: MonoNanos) -> Self {
         let cpus: Vec<u32> = cpus.into_iter().collect();
         Self {
             totals: vec![[(0, 0, 0); 8]; cpus.len()],
             cpus,
-            at: START,
+            at,
             seq: 0,
             random: seed | 1,
         }
@@ -243,6 +253,7 @@ impl Story {
     /// Some milliseconds pass with about so many breaches; what the session would say of them.
     pub fn pass(&mut self, milliseconds: u64, breaches: u64) -> Vec<Update> {
         let mut updates = Vec::new();
+        let end = MonoNanos(self.at.0 + milliseconds * 1_000_000);
         let step = milliseconds * 1_000_000 / (breaches + 1);
         for _ in 0..breaches {
             self.at.0 += step;
@@ -271,7 +282,7 @@ impl Story {
                 }));
             }
         }
-        self.at.0 += step;
+        self.at = end;
         updates.push(Update::Totals(self.totals()));
         updates
     }

@@ -16,7 +16,7 @@ use crossterm::{
     cursor::{Hide, MoveTo, Show},
     execute, queue,
     style::ResetColor,
-    terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+    terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
 
@@ -29,6 +29,9 @@ const USUAL: (u16, u16) = (80, 24);
 /// The terminal is ours: what has to be undone before the process may end.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// The panic hook is in place.
+static HOOK: Once = Once::new();
+
 /// A terminal to draw on.
 pub type Screen = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
@@ -38,8 +41,18 @@ pub fn enter(out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Undoes [`enter`] and whatever style was left on.
+///
+/// The alternate screen is emptied first, cursor at its top: tmux 3.3 carries rows of
+/// one that was resized over to the usual screen, and some terminals have only one.
 pub fn leave(out: &mut impl Write) -> io::Result<()> {
-    execute!(out, ResetColor, Show, LeaveAlternateScreen)
+    execute!(
+        out,
+        ResetColor,
+        Clear(ClearType::All),
+        MoveTo(0, 0),
+        Show,
+        LeaveAlternateScreen
+    )
 }
 
 /// Gives the terminal back, once.
@@ -65,7 +78,6 @@ impl TerminalGuard {
                  run `isol-trace record` to write a log instead",
             ));
         }
-        static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {

@@ -5,12 +5,12 @@ use isol_trace_common::cause::Cause;
 use super::*;
 use crate::{
     event::{
-        ids::{Nanos, Seq, Tid},
+        ids::{Cpu, Nanos, Seq, Tid},
         model::{Event, Totals},
     },
     tui::{
         model::KEPT,
-        rows::Column as _,
+        rows::{Column as _, CpuColumn, Order},
         sample::{Story, after_ms, breach, cpu_summary, header},
     },
 };
@@ -21,8 +21,7 @@ fn breached(seq: u64, cpu: u32, pattern: u64) -> Update {
 }
 
 fn totals(at: u64, counts: &[(u32, u64)]) -> Update {
-    let cpu =
-        |&(cpu, count)| cpu_summary(Cpu(cpu), &[(Cause::Syscall, count, count * 100, 100)]);
+    let cpu = |&(cpu, count)| cpu_summary(Cpu(cpu), &[(Cause::Syscall, count, count * 100, 100)]);
     Update::Totals(Totals {
         at: after_ms(at),
         cpus: counts.iter().map(cpu).collect(),
@@ -116,7 +115,11 @@ fn a_selected_breach_stays_selected_and_the_first_row_follows_the_newest() {
     assert_eq!(shown(&app), Some(5), "the first row is the newest");
     app.key(Key::Enter);
     app.apply(breached(6, 1, 0));
-    assert_eq!(shown(&app), Some(5), "an open detail does not change by itself");
+    assert_eq!(
+        shown(&app),
+        Some(5),
+        "an open detail does not change by itself"
+    );
 }
 
 #[test]

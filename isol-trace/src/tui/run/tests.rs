@@ -21,10 +21,7 @@ struct Keys(mpsc::UnboundedReceiver<TerminalEvent>);
 impl Stream for Keys {
     type Item = io::Result<TerminalEvent>;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(context).map(|event| event.map(Ok))
     }
 }
@@ -130,14 +127,14 @@ fn the_last_state_stays_until_the_user_leaves() {
     });
     assert_eq!(outcome, Outcome::Quit);
     assert!(
-        screen.contains("ENDED") && screen.contains("9 entries"),
+        screen.contains("ENDED") && screen.contains("9 kernel entries"),
         "{screen}"
     );
 }
 
 #[test]
 fn a_storm_is_drawn_ten_times_a_second_and_quiet_once() {
-    let (_, screen, storm) = play(async |rig| {
+    let (_, screen, busy) = play(async |rig| {
         rig.send(Update::Header(header([1]))).await;
         let mut story = Story::new([1], 5);
         for _ in 0..1_000 {
@@ -149,7 +146,10 @@ fn a_storm_is_drawn_ten_times_a_second_and_quiet_once() {
         rig.press(KeyCode::Char('q'));
         rig
     });
-    assert!((8..=14).contains(&storm), "{storm} frames in a second\n{screen}");
+    assert!(
+        (8..=14).contains(&busy),
+        "{busy} frames in a second\n{screen}"
+    );
     let (_, _, quiet) = play(async |rig| {
         rig.send(Update::Header(header([1]))).await;
         let mut story = Story::new([1], 5);

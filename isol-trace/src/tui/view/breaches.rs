@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[
     figures("TIME", 12, 44),
     figures("CPU", 4, 0),
     words("TASK", Width::Fixed(12), 56),
-    words("CAUSE", Width::Rest(4), 0),
+    words("CAUSE", Width::Rest(5), 0),
     figures("KERNEL", 7, 0),
     words("THEN", Width::Rest(4), 68),
     words("AT", Width::Rest(3), 112),
@@ -79,13 +79,13 @@ pub(super) fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -
 fn title(only: Only, model: &Model) -> String {
     let mut title = "Breaches".to_owned();
     if let Some(cpu) = only.cpu {
-        title.push_str(&format!(" of CPU {cpu}"));
+        title = format!("{title} of CPU {cpu}");
     }
     if let Some(cause) = only.cause {
-        title.push_str(&format!(" by {}", cause.word()));
+        title = format!("{title} by {}", cause.word());
     }
     if model.breaches.len() >= KEPT {
-        title.push_str(&format!(", the last {}", text::count(KEPT as u64)));
+        title = format!("{title}, the last {}", text::count(KEPT as u64));
     }
     title
 }
@@ -134,10 +134,9 @@ pub(super) fn cause_name(breach: &Breach) -> Option<Cow<'_, str>> {
         }
         CauseDetail::Exception { trap } => trap.map(|trap| format!("trap {trap}").into()),
         CauseDetail::DeviceIrq { irq, .. } => Some(format!("irq {irq}").into()),
-        CauseDetail::Nmi { .. } => None,
         // What cannot be named is shown with where it happened.
         CauseDetail::Plain(Cause::Unknown) => Some(breach.ip.to_string().into()),
-        CauseDetail::Plain(_) => None,
+        CauseDetail::Nmi { .. } | CauseDetail::Plain(_) => None,
     }
 }
 
@@ -187,7 +186,7 @@ fn nothing(app: &App, theme: Theme, width: usize) -> Vec<Line<'static>> {
             Style::new(),
             "Waiting for the tracer: probes are attached before anything is counted.".to_owned(),
         ),
-        (Some(header), Some(_)) if model.entries() == 0 && model.lost() == 0 => {
+        (Some(header), Some(_)) if model.entries() == 0 && model.last.is_empty() => {
             let cpus: Vec<_> = header.cpus.iter().map(|(cpu, _)| *cpu).collect();
             let (noun, has) = match cpus.len() {
                 1 => ("CPU", "has"),
@@ -196,7 +195,7 @@ fn nothing(app: &App, theme: Theme, width: usize) -> Vec<Line<'static>> {
             let cpus = text::fit(&text::cpu_list(cpus), 24);
             let time = text::lasted(model.elapsed().unwrap_or_default());
             let sentence = if model.ended.is_some() {
-                format!("No kernel entry in {time}: {noun} {cpus} stayed in user mode throughout.")
+                format!("No kernel entry in {time}: {noun} {cpus} stayed quiet to the end.")
             } else {
                 format!("No kernel entry yet: {noun} {cpus} {has} been quiet for {time}.")
             };

@@ -15,12 +15,13 @@ use crate::tui::{
 };
 
 const COLUMNS: &[Column] = &[
-    words("CAUSE", Width::Rest(1), 0),
+    words("CAUSE", Width::Fixed(20), 0),
     figures("COUNT", 10, 0),
     figures("PER S", 6, 34),
-    figures("TIME", 8, 0),
-    figures("P99", 8, 60),
-    figures("MAX", 8, 48),
+    figures("TIME", 8, 43),
+    figures("P99", 8, 62),
+    figures("MAX", 8, 52),
+    words("OF ALL TIME", Width::Rest(1), 72),
 ];
 
 /// The column in [`COLUMNS`] of each column of the order.
@@ -58,14 +59,15 @@ pub(super) fn render(
         selected: (focused && !rows.is_empty()).then(|| position(rows, ui.cause, |row| row.cause)),
         empty: vec!["none yet".into()],
     };
+    let all = rows.iter().map(|row| row.time.0).sum();
     grid.render(area, buffer, |index| {
         rows.get(index)
-            .map(|row| cells(row, theme))
+            .map(|row| cells(row, all, theme))
             .unwrap_or_default()
     })
 }
 
-fn cells(row: &CauseRow, theme: Theme) -> Vec<Cell> {
+fn cells(row: &CauseRow, all: u64, theme: Theme) -> Vec<Cell> {
     let count = text::count(row.count);
     let count = if text::width(&count) > 10 {
         text::short_count(row.count)
@@ -73,10 +75,7 @@ fn cells(row: &CauseRow, theme: Theme) -> Vec<Cell> {
         count
     };
     vec![
-        Cell::styled(
-            row.cause.word().to_owned(),
-            cause_style(row.cause, theme),
-        ),
+        Cell::styled(row.cause.word().to_owned(), cause_style(row.cause, theme)),
         count.into(),
         row.rate
             .map_or_else(|| text::UNKNOWN.to_owned(), text::rate)
@@ -84,5 +83,17 @@ fn cells(row: &CauseRow, theme: Theme) -> Vec<Cell> {
         text::duration(row.time).into(),
         text::maybe_duration(row.p99).into(),
         text::duration(row.max).into(),
+        part(row.time.0, all).into(),
     ]
+}
+
+/// A share in figures, with a bar of one sign for each tenth begun.
+fn part(time: u64, all: u64) -> String {
+    if all == 0 {
+        return text::UNKNOWN.to_owned();
+    }
+    let part = time as f64 / all as f64;
+    let tenths = (1..=10).filter(|tenth| part * 10.0 > f64::from(tenth - 1));
+    let bar: String = tenths.map(|_| '■').collect();
+    format!("{:>3.0}% {bar}", part * 100.0)
 }

@@ -20,11 +20,11 @@ use crate::{
 const COLUMNS: &[Column] = &[
     figures("CPU", 4, 0),
     words("TASK", Width::Fixed(15), 36),
-    figures("ENTRIES/S", 9, 24),
+    figures("ENTRIES/S", 9, 34),
     figures("TOTAL", 8, 0),
     figures("WORST", 7, 0),
-    figures("KERNEL", 7, 46),
-    words("LAST CAUSE", Width::Rest(1), 56),
+    figures("KERNEL%", 7, 46),
+    words("LAST CAUSE", Width::Rest(1), 70),
     figures("QUIET FOR", 12, 94),
     figures("UNATTR", 7, 108),
     figures("LOST", 7, 100),
@@ -77,9 +77,8 @@ fn order_index(by: CpuColumn) -> usize {
 
 fn cells(row: &CpuRow, theme: Theme) -> Vec<Cell> {
     let plain = Style::new();
-    let number = |number: Option<u64>| {
-        number.map_or_else(|| text::UNKNOWN.to_owned(), text::short_count)
-    };
+    let number =
+        |number: Option<u64>| number.map_or_else(|| text::UNKNOWN.to_owned(), text::short_count);
     let alarming = |figure: Option<u64>| {
         let style = if figure.is_some_and(|figure| figure > 0) {
             theme.alarm()
@@ -97,7 +96,10 @@ fn cells(row: &CpuRow, theme: Theme) -> Vec<Cell> {
             rows::cause_words(last.cause, last.name.as_ref()),
             cause_style(last.cause, theme),
         ),
-        None if row.total == Some(0) => Cell::styled("quiet".to_owned(), theme.good()),
+        None if row.total == Some(0) && !row.open => {
+            let quiet = text::lasted(row.quiet.unwrap_or_default());
+            Cell::styled(format!("quiet for {quiet}"), theme.good())
+        }
         None => text::UNKNOWN.to_owned().into(),
     };
     let quiet = match row.quiet {

@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{
-    breaches::{activity_name, cause_name, moment},
+    breaches::{activity_name, moment},
     grid::rule,
     header::cause_style,
     scrolled,
@@ -19,7 +19,7 @@ use crate::{
         ids::{MonoNanos, Nanos},
         model::{Breach, CauseDetail},
     },
-    tui::{App, app::Pane, model::Kept, text, theme::Theme},
+    tui::{App, app::Pane, model::Kept, rows::cause_words, text, theme::Theme},
 };
 
 /// Draws the detail. Gives how far it could be scrolled, and the lines there is room for.
@@ -88,16 +88,16 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     };
     let plain = Style::new();
     let cause = breach.cause.cause();
-    let mut why = cause.word().to_owned();
-    if let Some(name) = cause_name(breach) {
-        why.push(' ');
-        why.push_str(&name);
-    }
+    let mut why = cause_words(cause, breach.cause_name.as_ref());
     if let Some(more) = cause_facts(breach) {
         why.push_str(": ");
         why.push_str(&more);
     }
-    facts.add("cause", &why, theme.strong().patch(cause_style(cause, theme)));
+    facts.add(
+        "cause",
+        &why,
+        theme.strong().patch(cause_style(cause, theme)),
+    );
     facts.add("task", &task(breach), plain);
     let when = format!(
         "{} s on CPU {}{}",
@@ -111,13 +111,19 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     );
     facts.add("when", &when, plain);
     facts.add("took", &took(kept), plain);
-    let mut place = breach.location.as_deref().map(str::to_owned).unwrap_or_default();
-    if let Some(source) = &breach.source {
-        place.push_str("  ");
-        place.push_str(source);
-    }
-    facts.add("at", &format!("{place}  {}", breach.ip), plain);
-    let origins: Vec<&str> = breach.origins.iter().map(crate::event::model::Origin::word).collect();
+    let ip = format!("ip {}", breach.ip);
+    let places = [
+        breach.location.as_deref(),
+        breach.source.as_deref(),
+        Some(&ip),
+    ];
+    let place: Vec<&str> = places.into_iter().flatten().collect();
+    facts.add("at", &place.join(", "), plain);
+    let origins: Vec<&str> = breach
+        .origins
+        .iter()
+        .map(crate::event::model::Origin::word)
+        .collect();
     let origins = if origins.is_empty() {
         text::UNKNOWN.to_owned()
     } else {
@@ -146,9 +152,10 @@ fn cause_facts(breach: &Breach) -> Option<String> {
         } => {
             let args = args.iter().flatten().map(|arg| format!("{arg:#x}"));
             let args: Vec<String> = args.collect();
-            Some(match args.is_empty() {
-                true => format!("nr {number}"),
-                false => format!("nr {number} ({})", args.join(", ")),
+            Some(if args.is_empty() {
+                format!("nr {number}")
+            } else {
+                format!("nr {number} ({})", args.join(", "))
             })
         }
         CauseDetail::Syscall { number: None, .. } => Some("its number was hidden".to_owned()),
@@ -189,16 +196,16 @@ fn took(kept: &Kept) -> String {
         None => "its end was not seen".to_owned(),
     };
     if breach.idle.0 > 0 {
-        took.push_str(&format!(", {} idle beside", text::duration(breach.idle)));
+        took = format!("{took} and {} idle", text::duration(breach.idle));
     }
     took.push_str(match breach.end {
         End::Return => ", then back in user mode",
         End::Switched => ", then another task returned",
         End::Exited => ", then the task was dead",
-        End::Blocked => ", having slept, then back in user mode",
+        End::Blocked => ", having slept; then back in user mode",
     });
     if let Some(away) = kept.away {
-        took.push_str(&format!("; back {} later", text::duration(away)));
+        took = format!("{took}; back {} later", text::duration(away));
     }
     took
 }
@@ -216,7 +223,7 @@ fn activities(breach: &Breach, facts: &mut Facts) {
     let mut rest = breach.kernel_time();
     let row = |net: Option<Nanos>, kind: &str, name: &str, facts: &mut Facts| {
         let net = text::maybe_duration(net);
-        let line = format!("{:>NAMES$}  {kind:<9} {name}", net);
+        let line = format!("{net:>NAMES$}  {kind:<9} {name}");
         let line = text::fit(line.trim_end(), facts.width);
         facts.lines.push(Line::from(line));
     };
@@ -235,10 +242,15 @@ fn activities(breach: &Breach, facts: &mut Facts) {
         subtract(item.net);
         let name = activity_name(item).unwrap_or_default();
         let address = match (&item.name, item.address) {
-            (Some(_), Some(address)) => format!("  {address}"),
+            (Some(_), Some(address)) => address.to_string(),
             _ => String::new(),
         };
-        row(item.net, item.kind.word(), &format!("{name}{address}"), facts);
+        row(
+            item.net,
+            item.kind.word(),
+            &format!("{name:<34} {address}"),
+            facts,
+        );
     }
     let any = count > 0 || breach.cause_net.is_some();
     if any && breach.dropped_activities == 0 && rest.is_some() {

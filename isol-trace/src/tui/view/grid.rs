@@ -1,6 +1,11 @@
 //! A table: a titled rule, a heading, the rows that fit, the selected one among them.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Modifier, Style},
+    text::Line,
+};
 
 use crate::tui::{text, theme::Theme};
 
@@ -225,9 +230,16 @@ pub(super) fn rule(
     } else {
         ("─", Style::new())
     };
+    let title_style = title_style.remove_modifier(Modifier::DIM);
     buffer.set_stringn(area.x, area.y, sign.repeat(width), width, theme.faint());
     let title = text::fit(&format!(" {title} "), width.saturating_sub(2));
-    buffer.set_stringn(area.x + 1, area.y, &title, width.saturating_sub(1), title_style);
+    buffer.set_stringn(
+        area.x + 1,
+        area.y,
+        &title,
+        width.saturating_sub(1),
+        title_style,
+    );
     let right_width = text::width(right) + 2;
     let free = width.saturating_sub(text::width(&title) + 3);
     if !right.is_empty()

@@ -55,14 +55,18 @@ pub(super) fn render(lines: &[Line<'static>], area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Who and where, and at the right how long; a state of the screen beside it.
+/// Where, what is watched and how, and at the right how long; a state of the screen beside it.
 fn identity(app: &App, theme: Theme, width: usize) -> Line<'static> {
     let model = app.model();
     let mut left = vec![part(1, "isol-trace", theme.strong())];
     if let Some(header) = &model.header {
-        left.push(part(3, header.host.clone(), Style::new()));
-        left.push(part(4, header.kernel.clone(), Style::new()));
-        left.push(part(5, header.arch.clone(), Style::new()));
+        left.push(part(5, header.host.clone(), Style::new()));
+        left.push(part(6, header.kernel.clone(), Style::new()));
+        let cpus = text::cpu_list(header.cpus.iter().map(|(cpu, _)| *cpu));
+        let cpus = format!("CPU {}", text::fit(&cpus, (width / 6).max(8)));
+        left.push(part(3, cpus, theme.strong()));
+        let by = format!("by {}", detection(header));
+        left.push(part(4, by, Style::new()));
     }
     let mut right = Vec::new();
     if let Some(meanwhile) = app.meanwhile() {
@@ -91,20 +95,16 @@ fn identity(app: &App, theme: Theme, width: usize) -> Line<'static> {
     both_ends(left, right, width)
 }
 
-/// The watched CPUs and what they did.
+/// What the watched CPUs did, in sum.
 fn sums(app: &App, theme: Theme, width: usize) -> Line<'static> {
     let model = app.model();
     let mut left = Vec::new();
-    if let Some(header) = &model.header {
-        let cpus = text::cpu_list(header.cpus.iter().map(|(cpu, _)| *cpu));
-        let cpus = text::fit(&cpus, (width / 4).max(8));
-        left.push(part(1, format!("CPU {cpus}"), theme.strong()));
-        left.push(part(5, format!("by {}", detection(header)), Style::new()));
-    }
     match (model.sum(|cpu| cpu.entries), model.rates.all()) {
-        (Some(0), _) => left.push(part(0, "no entry", theme.good())),
+        (Some(0), _) if model.last.is_empty() => {
+            left.push(part(0, "no kernel entry", theme.good()));
+        }
         (Some(entries), rate) => {
-            let entries = text::counted(entries, "entry", "entries");
+            let entries = text::counted(entries, "kernel entry", "kernel entries");
             left.push(part(0, entries, theme.strong()));
             if let Some(rate) = rate {
                 left.push(part(2, format!("{}/s", text::rate(rate)), Style::new()));
@@ -131,10 +131,7 @@ fn sums(app: &App, theme: Theme, width: usize) -> Line<'static> {
 /// How entries are found, for all CPUs in one word or two.
 fn detection(header: &Header) -> String {
     let count = |wanted| header.cpus.iter().filter(|(_, by)| *by == wanted).count();
-    let (complete, derived) = (
-        count(Detection::ContextTracking),
-        count(Detection::Vectors),
-    );
+    let (complete, derived) = (count(Detection::ContextTracking), count(Detection::Vectors));
     match (complete, derived) {
         (_, 0) => Detection::ContextTracking.word().to_owned(),
         (0, _) => Detection::Vectors.word().to_owned(),
@@ -181,12 +178,7 @@ fn both_ends(mut left: Vec<Part>, mut right: Vec<Part>, width: usize) -> Line<'s
 }
 
 /// Notices, as many to a line as fit; each begins with a sign of its weight.
-fn notice_lines(
-    notices: &[Notice],
-    theme: Theme,
-    width: usize,
-    most: usize,
-) -> Vec<Line<'static>> {
+fn notice_lines(notices: &[Notice], theme: Theme, width: usize, most: usize) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = Vec::new();
     for (index, notice) in notices.iter().enumerate() {
         let (sign, style) = match notice.weight {

@@ -13,12 +13,16 @@ use crate::tui::{App, input, text, theme::Theme};
 /// What the columns mean.
 const WORDS: &[(&str, &str)] = &[
     ("breach", "a kernel entry of a watched task"),
-    ("KERNEL", "time in the kernel without idling; CPUs: its share of the last seconds"),
+    ("KERNEL", "time in the kernel without idling"),
+    ("KERNEL%", "its share of the last two seconds"),
     ("THEN", "what the kernel did before it returned"),
     ("P99", "99 of 100 took at most this long"),
     ("QUIET", "since the last entry of this CPU"),
     ("~", "CPU whose entries are derived from vectors"),
-    ("lost", "records that did not fit the ring; the totals count them all the same"),
+    (
+        "lost",
+        "records that did not fit the ring; the totals count them all the same",
+    ),
     ("unattr", "entries that no probe gave a cause"),
 ];
 
@@ -27,7 +31,9 @@ const WORDS: &[(&str, &str)] = &[
 pub(super) fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -> (usize, usize) {
     let width = area.width.min(64);
     let lines = lines(theme, usize::from(width.saturating_sub(4)));
-    let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let wanted = u16::try_from(lines.len())
+        .unwrap_or(u16::MAX)
+        .saturating_add(2);
     let height = area.height.min(wanted);
     let popup = Rect {
         x: area.x + (area.width - width) / 2,

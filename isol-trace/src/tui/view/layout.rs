@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use crate::tui::app::{Pane, Ui};
 
 /// Below so many rows only the pane that has the keys is shown.
-const ALL_PANES: u16 = 12;
+const TWO_PANES: u16 = 9;
+/// Below so many rows the CPUs are shown with the pane that has the keys.
+const ALL_PANES: u16 = 16;
 /// From so many rows on the tables stay beside an open detail.
 const TABLES_BESIDE_DETAIL: u16 = 32;
 /// Rule and heading of a table.
@@ -47,7 +49,7 @@ pub(super) struct Live {
 /// Shares the body out: the tables get what they need within reason, the list the rest.
 pub(super) fn live(body: Rect, cpus: usize, causes: usize, ui: &Ui) -> Live {
     let height = body.height;
-    if height < ALL_PANES {
+    if height < TWO_PANES {
         let mut live = Live::default();
         *match ui.pane {
             Pane::Detail => &mut live.detail,
@@ -72,6 +74,18 @@ pub(super) fn live(body: Rect, cpus: usize, causes: usize, ui: &Ui) -> Live {
             .unwrap_or(u16::MAX)
             .saturating_add(FRAME)
     };
+    if height < ALL_PANES {
+        let top = want(cpus).min(height / 2 - 1);
+        let parts = stack(body, &[top, height - top]);
+        let (top, rest) = (parts.first().copied(), parts.get(1).copied());
+        let causes = ui.pane == Pane::Causes;
+        return Live {
+            cpus: top,
+            causes: rest.filter(|_| causes),
+            breaches: rest.filter(|_| !causes),
+            detail: None,
+        };
+    }
     let list_least = if ui.detail { height / 2 } else { height / 3 }.max(FRAME + 4);
     let tables = height - list_least;
     let causes = want(causes).min(tables.saturating_sub(want(cpus)).max(tables / 2));

@@ -41,7 +41,13 @@ pub(super) fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -
 }
 
 /// A paragraph with a hanging indent after its first word.
-fn paragraph(word: &str, indent: usize, text: &str, style: Style, width: usize) -> Vec<Line<'static>> {
+fn paragraph(
+    word: &str,
+    indent: usize,
+    text: &str,
+    style: Style,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut lines = text::wrap(text, width.saturating_sub(indent).max(1));
     if lines.is_empty() {
         lines.push(String::new());
@@ -59,8 +65,10 @@ fn paragraph(word: &str, indent: usize, text: &str, style: Style, width: usize) 
     lines.into_iter().enumerate().map(line).collect()
 }
 
+/// Where, and how entries are found there.
 fn detection(header: &Header, theme: Theme, width: usize) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
+    let host = format!("{}, {} {}", header.host, header.kernel, header.arch);
+    let mut lines = paragraph("host", 18, &host, Style::new(), width);
     for wanted in [Detection::ContextTracking, Detection::Vectors] {
         let cpus = header.cpus.iter().filter(|(_, by)| *by == wanted);
         let cpus = text::cpu_list(cpus.map(|(cpu, _)| *cpu));
@@ -88,7 +96,8 @@ fn tracer(tracer: Option<&TracerSummary>, theme: Theme, width: usize) -> Vec<Lin
     let Some(tracer) = tracer else {
         return paragraph("own noise", 18, "not measured yet", Style::new(), width);
     };
-    let measured = |count: Option<u64>| count.map_or_else(|| "not measured".to_owned(), text::count);
+    let measured =
+        |count: Option<u64>| count.map_or_else(|| "not measured".to_owned(), text::count);
     let style = if tracer.breaches > 0 {
         theme.alarm()
     } else {
@@ -102,7 +111,10 @@ fn tracer(tracer: Option<&TracerSummary>, theme: Theme, width: usize) -> Vec<Lin
     );
     let mut lines = paragraph("own noise", 18, &own, style, width);
     for (program, runs) in &tracer.missed_runs {
-        let missed = format!("{program}: {} that the kernel skipped", text::counted(*runs, "run", "runs"));
+        let missed = format!(
+            "{program}: {} that the kernel skipped",
+            text::counted(*runs, "run", "runs")
+        );
         lines.extend(paragraph("missed runs", 18, &missed, theme.alarm(), width));
     }
     lines

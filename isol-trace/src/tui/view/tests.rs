@@ -1,7 +1,6 @@
 //! Every screen, as people see it. The snapshots are read before they are accepted.
 
 use isol_trace_common::cause::Cause;
-use proptest::prelude::*;
 use ratatui::{
     Terminal,
     backend::TestBackend,
@@ -83,6 +82,8 @@ fn busy(cpus: u32) -> (App, Story) {
     (app, story)
 }
 
+mod any;
+
 #[test]
 fn before_anything_arrived() {
     insta::assert_snapshot!(show(&mut App::new(), 80, 24));
@@ -121,15 +122,22 @@ fn paused() {
     let (mut app, mut story) = busy(3);
     keys(&mut app, &[Key::Pause]);
     let before = show(&mut app, 80, 24);
-    tell(&mut app, &mut story, 8, 50);
+    tell(&mut app, &mut story, 12, 50);
     let held = show(&mut app, 80, 24);
     insta::assert_snapshot!(held);
     let body = |screen: &TestBackend| screen.to_string().lines().skip(1).collect::<String>();
-    assert_eq!(body(&before), body(&held), "nothing below the first line moves");
+    assert_eq!(
+        body(&before),
+        body(&held),
+        "nothing below the first line moves"
+    );
     keys(&mut app, &[Key::Pause]);
     let went_on = show(&mut app, 80, 24).to_string();
-    assert!(went_on.contains("200/s"), "the rate is right at once:\n{went_on}");
-    assert!(went_on.contains("640 entries"), "{went_on}");
+    assert!(
+        went_on.contains("200/s"),
+        "the rate is right at once:\n{went_on}"
+    );
+    assert!(went_on.contains("840 kernel entries"), "{went_on}");
 }
 
 #[test]
@@ -171,8 +179,9 @@ fn degraded() -> App {
     let mut app = App::new();
     let mut header = header([1, 2, 3]);
     header.cpus[2].1 = Detection::Vectors;
-    header.blind_spots =
-        vec!["exceptions that the kernel fixes up silently, and what a handler does after its tracepoint"];
+    header.blind_spots = vec![
+        "exceptions that the kernel fixes up silently, and what a handler does after its tracepoint",
+    ];
     header.probes[2].state = ProbeState::Failed {
         why: "the verifier refused the program: R1 type=scalar expected=fp".to_owned(),
     };
@@ -202,7 +211,10 @@ fn overflow() -> App {
     app.apply(Update::Skipped(1_200_300));
     app.apply(Update::Tracer(TracerSummary {
         breaches: 1,
-        missed_runs: vec![("csd_queue_cpu".to_owned(), 9), ("ipi_send_cpu".to_owned(), 16)],
+        missed_runs: vec![
+            ("csd_queue_cpu".to_owned(), 9),
+            ("ipi_send_cpu".to_owned(), 16),
+        ],
         ..TracerSummary::default()
     }));
     app
@@ -235,7 +247,16 @@ fn many_cpus() {
     let (mut app, mut story) = busy(384);
     tell(&mut app, &mut story, 8, 400);
     show(&mut app, 80, 24);
-    keys(&mut app, &[Key::NextPane, Key::Sort, Key::Sort, Key::PageDown, Key::Down]);
+    keys(
+        &mut app,
+        &[
+            Key::NextPane,
+            Key::Sort,
+            Key::Sort,
+            Key::PageDown,
+            Key::Down,
+        ],
+    );
     insta::assert_snapshot!("many_cpus_80x24", show(&mut app, 80, 24));
     keys(&mut app, &[Key::Last, Key::Enter]);
     insta::assert_snapshot!("many_cpus_120x40", show(&mut app, 120, 40));
@@ -250,9 +271,19 @@ fn ascii_where_the_locale_asks_for_it() {
         ascii: true,
     };
     let screen = shown_in(&mut app, 80, 24, theme);
-    for cell in screen.buffer().content() {
+    let usual = show(&mut app, 80, 24);
+    for (cell, usual) in screen
+        .buffer()
+        .content()
+        .iter()
+        .zip(usual.buffer().content())
+    {
         assert!(cell.symbol().is_ascii(), "{}", cell.symbol());
-        assert_ne!(cell.symbol(), "?", "a sign without an ASCII one");
+        assert!(
+            cell.symbol() != "?" || usual.symbol() == "?",
+            "{} has no sign in ASCII",
+            usual.symbol()
+        );
     }
 }
 
@@ -301,7 +332,9 @@ fn the_selected_row_is_marked_with_a_sign_too() {
     keys(&mut app, &[Key::Down]);
     let screen = show(&mut app, 80, 24);
     let cells = screen.buffer().content();
-    let reversed = cells.iter().filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+    let reversed = cells
+        .iter()
+        .filter(|cell| cell.modifier.contains(Modifier::REVERSED));
     assert_eq!(reversed.count(), 80, "one whole row");
     assert_eq!(cells.iter().filter(|cell| cell.symbol() == "▸").count(), 1);
 }
@@ -328,91 +361,12 @@ fn every_size_is_drawn() {
                 let mut app = app();
                 keys(&mut app, &[tab]);
                 keys(&mut app, opened);
-                for height in (0..14).chain([24, 31, 40]) {
-                    for width in (0..12).chain([39, 60, 80, 99, 120, 200]) {
+                for height in (0..20).chain([40]) {
+                    for width in (0..6).chain([14, 39, 80, 140]) {
                         show(&mut app, width, height);
                     }
                 }
             }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Key(Key),
-    Pass(u64),
-    Tick(u64),
-    Size(u16, u16),
-    Header(u32, bool),
-    Ended,
-    Skipped,
-    Lost,
-    Wild(Box<crate::event::model::CpuSummary>),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    use Key::{
-        Clear, Down, Enter, Escape, First, Help, Last, LiveTab, NextPane, PageDown, PageUp,
-        Pause, PreviousPane, ProbesTab, Repaint, Reverse, Sort, Up,
-    };
-    let key = prop::sample::select(vec![
-        Clear, Down, Enter, Escape, First, Help, Last, LiveTab, NextPane, PageDown, PageUp,
-        Pause, PreviousPane, ProbesTab, Repaint, Reverse, Sort, Up,
-    ]);
-    let wild = (any::<u32>(), any::<[u64; 4]>()).prop_map(|(cpu, [a, b, c, d])| {
-        let mut summary = cpu_summary(Cpu(cpu), &[]);
-        (summary.entries, summary.unattributed) = (a >> 16, b >> 16);
-        (summary.kernel, summary.max) = (Nanos(c >> 16), Nanos(d >> 16));
-        (summary.lost, summary.open) = (a % 3, b % 2);
-        Box::new(summary)
-    });
-    prop_oneof![
-        12 => key.prop_map(Step::Key),
-        3 => (0_u64..40).prop_map(Step::Pass),
-        1 => any::<u64>().prop_map(Step::Tick),
-        3 => (0_u16..150, 0_u16..50).prop_map(|(width, height)| Step::Size(width, height)),
-        1 => (0_u32..20, any::<bool>()).prop_map(|(cpus, by)| Step::Header(cpus, by)),
-        1 => Just(Step::Ended),
-        1 => Just(Step::Skipped),
-        1 => Just(Step::Lost),
-        1 => wild.prop_map(Step::Wild),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_that_can_happen_panics(steps in prop::collection::vec(step(), 1..60)) {
-        let (mut app, mut story) = (App::new(), Story::new(1..5, 3));
-        let (mut width, mut height) = (80, 24);
-        for step in steps {
-            match step {
-                Step::Key(key) => { app.key(key); }
-                Step::Pass(breaches) => for update in story.pass(100, breaches) {
-                    app.apply(update);
-                },
-                Step::Tick(at) => app.tick(crate::event::ids::MonoNanos(at)),
-                Step::Size(columns, rows) => (width, height) = (columns, rows),
-                Step::Header(cpus, vectors) => {
-                    let mut header = header(0..cpus);
-                    if let (true, Some(cpu)) = (vectors, header.cpus.first_mut()) {
-                        cpu.1 = Detection::Vectors;
-                    }
-                    app.apply(Update::Header(header));
-                }
-                Step::Ended => app.apply(Update::Ended(story.summary())),
-                Step::Skipped => app.apply(Update::Skipped(12)),
-                Step::Lost => app.apply(Update::Event(Event::Lost {
-                    cpu: Cpu(1), records: 3, at: after_ms(5),
-                })),
-                Step::Wild(summary) => app.apply(Update::Totals(Totals {
-                    at: after_ms(summary.entries % 10_000), cpus: vec![*summary],
-                })),
-            }
-            show(&mut app, width, height);
-            prop_assert!(app.model().breaches.len() <= crate::tui::model::KEPT);
         }
     }
 }
