@@ -95,5 +95,8 @@ fn part(time: u64, all: u64) -> String {
     let part = time as f64 / all as f64;
     let tenths = (1..=10).filter(|tenth| part * 10.0 > f64::from(tenth - 1));
     let bar: String = tenths.map(|_| '■').collect();
+    if time > 0 && part < 0.005 {
+        return format!(" <1% {bar}");
+    }
     format!("{:>3.0}% {bar}", part * 100.0)
 }
