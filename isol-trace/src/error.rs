@@ -33,6 +33,9 @@ pub enum Error {
     /// The runtime, its signals or its children.
     #[error("cannot run the tracer's own event loop: {0}")]
     Runtime(#[source] io::Error),
+    /// The terminal refused the dashboard.
+    #[error("cannot draw on this terminal: {0}")]
+    Terminal(#[source] io::Error),
     /// The log took no more.
     #[error("the log '{name}' is incomplete, whole up to its last line: {source}")]
     Log {

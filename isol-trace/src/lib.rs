@@ -24,3 +24,4 @@ pub mod host;
 pub mod plan;
 pub mod sink;
 pub mod stats;
+pub mod tui;

@@ -146,7 +146,8 @@ impl Session {
         let (taken, result) = self.turn(&mut take);
         result?;
         let pace = self.pace.after(taken);
-/*pat1*/        Ok(pace)
+        /*pat1*/
+        Ok(pace)
     }
 
     fn turn<E>(&mut self, take: &mut impl FnMut(Event) -> Result<(), E>) -> (usize, Result<(), E>) {
@@ -222,7 +223,8 @@ impl Session {
     ) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
-/*pat2*/        loop {
+        /*pat2*/
+        loop {
             let (taken, result) = self.turn(&mut take);
             if taken == 0 {
                 break;
