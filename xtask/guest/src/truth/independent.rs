@@ -99,6 +99,13 @@ impl Ftrace {
         fs::write(self.folder.join(name), value).with_context(|| format!("{name} = {value}"))
     }
 
+    /// Forgets everything so far and goes on.
+    pub fn restart(&self) -> Result<()> {
+        self.set("tracing_on", "0")?;
+        self.set("trace", "")?;
+        self.set("tracing_on", "1")
+    }
+
     /// The events of a CPU so far. Fails where the buffer had to drop some.
     pub fn events(&self, cpu: u32) -> Result<Vec<Event>> {
         self.set("tracing_on", "0")?;
@@ -343,6 +350,7 @@ fn trap_name(signal: Option<&str>, code: Option<&str>) -> Option<&'static str> {
         ("4", _) => "invalid_opcode",
         ("5", "128") => "breakpoint",
         ("5", _) => "debug",
+        // Overflow looks the same; `plan::observe` knows.
         ("11", "128") => "general_protection",
         _ => return None,
     })

@@ -65,6 +65,12 @@ impl Interrupts {
             .unwrap_or(0)
     }
 
+    /// Whether the kernel has this line.
+    #[must_use]
+    pub fn has(&self, label: &str) -> bool {
+        self.lines.contains_key(label)
+    }
+
     /// How often a line counted between two readings.
     #[must_use]
     pub fn delta(&self, after: &Self, label: &str, cpu: u32) -> u64 {

@@ -29,8 +29,15 @@ pub fn observe(names: &[&str]) -> Result<bool> {
     let guest = Guest::detect()?;
     let mut results = Results::open()?;
     guest.silence();
+    // Once for all: every switching patches text, which emulators dislike.
+    let ftrace = Ftrace::account(&guest.watched)?;
     for provocation in selected(names)? {
-        let ftrace = Ftrace::account(&guest.watched)?;
+        if provocation.name == "exception_overflow" {
+            let why = "ftrace shows no trap number".to_owned();
+            results.verdict("kernel/exception_overflow", &Verdict::Skip(why))?;
+            continue;
+        }
+        ftrace.restart()?;
         let outcome = perform(&guest, &provocation);
         let name = format!("kernel/{}", provocation.name);
         match outcome {

@@ -12,13 +12,14 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    super::{expect::one, guest::skip, sys::Pages},
+    super::{expect::one, guest::skip, interrupts::Interrupts, sys::Pages},
     Partner, Provocation, Scene,
 };
 
-/// A row: name, cause, vector of x86 Linux (`arch/x86/include/asm/irq_vectors.h`, 6.1 to 7.2).
+/// A row: name, cause, vector of x86 Linux (`arch/x86/include/asm/irq_vectors.h`, 6.1 to 7.2), and
+/// the line of `/proc/interrupts` that says that the kernel was built with that vector.
 macro_rules! vector {
-    ($name:literal, $kind:literal, $vector:literal) => {
+    ($name:literal, $kind:literal, $vector:literal, $line:expr) => {
         Provocation {
             name: $name,
             about: concat!("vector ", stringify!($vector), ", sent by hand"),
@@ -29,7 +30,7 @@ macro_rules! vector {
                     || actor.await_partner(),
                 )
             },
-            partner: Some(|scene| Ok(Box::new(Apic::map(scene, $vector)?))),
+            partner: Some(|scene| Ok(Box::new(Apic::map(scene, $vector, $line)?))),
             expect: |_| Ok(vec![one($kind).end("return")]),
         }
     };
@@ -37,17 +38,17 @@ macro_rules! vector {
 
 /// The rows.
 pub const ALL: &[Provocation] = &[
-    vector!("inject_reschedule", "reschedule", 0xfd),
-    vector!("inject_irq_work", "irq_work", 0xf6),
-    vector!("inject_platform_ipi", "platform_ipi", 0xf7),
-    vector!("inject_thermal", "thermal", 0xfa),
-    vector!("inject_threshold", "threshold", 0xf9),
-    vector!("inject_deferred_error", "deferred_error", 0xf4),
-    vector!("inject_apic_error", "apic_error", 0xfe),
+    vector!("inject_reschedule", "reschedule", 0xfd, Some("RES")),
+    vector!("inject_irq_work", "irq_work", 0xf6, Some("IWI")),
+    vector!("inject_platform_ipi", "platform_ipi", 0xf7, None),
+    vector!("inject_thermal", "thermal", 0xfa, Some("TRM")),
+    vector!("inject_threshold", "threshold", 0xf9, Some("THR")),
+    vector!("inject_deferred_error", "deferred_error", 0xf4, Some("DFR")),
+    vector!("inject_apic_error", "apic_error", 0xfe, None),
     // Not 0xff: the kernel does not acknowledge that one, and a vector that was
     // really raised would block the CPU for good (arch/x86/kernel/irq.c). This one
     // is Hyper-V's, free elsewhere, and free system vectors count as spurious.
-    vector!("inject_spurious", "spurious", 0xed),
+    vector!("inject_spurious", "spurious", 0xed, None),
 ];
 
 /// Where every x86 CPU finds its own APIC.
@@ -65,7 +66,12 @@ struct Apic {
 }
 
 impl Apic {
-    fn map(scene: &Scene<'_>, vector: u32) -> Result<Self> {
+    fn map(scene: &Scene<'_>, vector: u32, line: Option<&str>) -> Result<Self> {
+        if let Some(line) = line
+            && !Interrupts::read()?.has(line)
+        {
+            return skip(format!("this kernel is built without the vector of {line}"));
+        }
         let memory = fs::OpenOptions::new()
             .read(true)
             .write(true)
