@@ -1,1 +1,4 @@
 //! Programs of the test guest.
+
+pub mod boot;
+pub mod init;
