@@ -2,14 +2,19 @@
 //!
 //! - [`setup`]: what the others need and a machine may lack, kept in [`cache`];
 //! - [`build`]: the workspace's programs;
-//! - [`vm`]: one command in one guest.
+//! - [`vm`]: one command in one guest;
+//! - [`test`], [`lint`]: the checks;
+//! - [`demo`]: the tool at work.
 
 mod build;
 mod cache;
 mod cli;
+mod demo;
 mod exec;
+mod lint;
 mod say;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;

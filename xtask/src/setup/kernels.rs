@@ -31,11 +31,12 @@ pub(crate) const LINES: [Line; 5] = [
     Line::new("7.2", "7.2", "cloud"),
 ];
 
-/// Modules of the result channel, in the order to load them; a kernel that has one built in has no
+/// Modules of the result channel, in the order to load them (virtio breaks its queues through
+/// virtio_ring: 6.1, drivers/virtio/virtio.c); a kernel that has one built in has no
 /// file of it.
 const CHANNEL_MODULES: [&str; 6] = [
-    "virtio",
     "virtio_ring",
+    "virtio",
     "virtio_pci_legacy_dev",
     "virtio_pci_modern_dev",
     "virtio_pci",

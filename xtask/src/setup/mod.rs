@@ -11,7 +11,7 @@ mod toolchain;
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
@@ -60,6 +60,17 @@ impl Setup {
         Ok(BuildTools { toolchain, linker })
     }
 
+    /// Everything that any command needs.
+    pub(crate) fn everything(&self) -> Result<()> {
+        self.build_tools()?;
+        self.qemu()?;
+        self.busybox()?;
+        for line in LINES {
+            self.kernel(line.name)?;
+        }
+        Ok(())
+    }
+
     /// The emulator.
     pub(crate) fn qemu(&self) -> Result<Qemu> {
         qemu::ensure(self)
@@ -82,10 +93,5 @@ impl BuildTools {
         let mut command = toolchain::cargo();
         command.env(LINKER_VARIABLE, &self.linker);
         command
-    }
-
-    /// The BPF linker's path.
-    pub(crate) fn linker(&self) -> &Path {
-        &self.linker
     }
 }

@@ -26,7 +26,7 @@ use self::{
     initramfs::Extra,
     qemu::{Accel, Boot, Stream},
     streams::{Event, Streams},
-    watch::{Fault, Limits, Step, Watch},
+    watch::{Limits, Step, Watch},
 };
 use crate::{
     build::{self, Programs},
@@ -34,7 +34,16 @@ use crate::{
     say::say,
     setup::{Busybox, KernelImage, Qemu, Setup},
 };
-pub(crate) use terminal::present as terminal_present;
+pub(crate) use self::{terminal::present as terminal_present, watch::Fault};
+
+/// Processors of a guest: two isolated ones, so that one interrupt can have several targets.
+pub(crate) const CPUS: u32 = 4;
+
+/// Its memory in MiB.
+pub(crate) const MEMORY: u32 = 1024;
+
+/// The time limit of a run.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// From the emulator's start to init's first word, on a machine that does much else.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
@@ -82,6 +91,23 @@ pub(crate) struct Guest {
     pub(crate) accel: Accel,
 }
 
+impl Guest {
+    /// A guest of the usual size.
+    pub(crate) fn new(kernel: KernelImage, command: Vec<String>) -> Self {
+        Self {
+            kernel,
+            cpus: CPUS,
+            memory: MEMORY,
+            append: String::new(),
+            extras: Vec::new(),
+            command,
+            terminal: false,
+            limit: LIMIT,
+            accel: Accel::default(),
+        }
+    }
+}
+
 /// How a run went.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -108,12 +134,14 @@ impl Outcome {
     }
 }
 
-/// Where the command's output goes.
+/// Where what comes out of a guest goes.
 pub(crate) struct Output<'out> {
     /// Its standard output.
     pub(crate) stdout: &'out mut dyn Write,
     /// Its standard error.
     pub(crate) stderr: &'out mut dyn Write,
+    /// Told of each result line as it comes.
+    pub(crate) result: &'out mut dyn FnMut(&str),
 }
 
 impl Host {
@@ -234,6 +262,7 @@ fn follow(
         match streams.events.recv_timeout(wait) {
             Ok(Event::Line(Stream::Results, line)) => {
                 if let Some(line) = watch.result(&line, Instant::now()) {
+                    (output.result)(line);
                     outcome.results.push(line.to_owned());
                 }
             }
