@@ -11,6 +11,7 @@ pub const ABSENT: u32 = u32::MAX;
 /// Byte offsets into kernel structures, from the running kernel's BTF.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Offsets {
     /// `pt_regs.ip` (x86) or `pt_regs.pc` (arm64).
     pub regs_ip: u32,
@@ -30,6 +31,8 @@ pub struct Offsets {
     pub task_pid: u32,
     /// `task_struct.comm`.
     pub task_comm: u32,
+    /// `task_struct.thread_info.cpu`.
+    pub task_cpu: u32,
     /// `task_struct.flags`.
     pub task_flags: u32,
     /// `task_struct.thread` plus `thread_struct.trap_nr` (x86).
@@ -46,6 +49,8 @@ pub struct Offsets {
     pub irqaction_handler: u32,
     /// `kernel_siginfo.si_code`.
     pub siginfo_code: u32,
+    /// Zero, for later.
+    pub reserved: u32,
 }
 
 impl Offsets {
@@ -60,6 +65,7 @@ impl Offsets {
         regs_r11: ABSENT,
         task_pid: ABSENT,
         task_comm: ABSENT,
+        task_cpu: ABSENT,
         task_flags: ABSENT,
         task_trap_number: ABSENT,
         timer_function: ABSENT,
@@ -68,6 +74,7 @@ impl Offsets {
         irq_work_function: ABSENT,
         irqaction_handler: ABSENT,
         siginfo_code: ABSENT,
+        reserved: 0,
     };
 }
 
@@ -87,6 +94,7 @@ pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;
 /// Read-only configuration of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Config {
     /// Bit mask of the watched CPUs.
     pub watched: [u64; MASK_WORDS],
@@ -116,4 +124,37 @@ impl Config {
         reserved: 0,
         offsets: Offsets::UNKNOWN,
     };
+}
+
+/// The switch and what changes rarely, in one map value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+pub struct Control {
+    /// Not 0: the programs work. User space arms with one store.
+    pub armed: u32,
+    /// Changes whenever a thread's name or section does: cached task facts are stale then.
+    pub generation: u32,
+}
+
+/// A victim whose entry ended while another task ran.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Away {
+    /// When its entry was opened.
+    pub opened_ns: u64,
+    /// When its entry's record ended.
+    pub since_ns: u64,
+    /// The CPU whose entry it was.
+    pub cpu: u32,
+    /// Zero, for later.
+    pub reserved: u32,
 }

@@ -1,85 +1,118 @@
 //! Exact totals of one watched CPU, kept in the kernel so that they hold whatever the ring does.
 
-use crate::cause::CAUSE_SLOTS;
+use core::cell::Cell;
+
+use crate::cause::{CAUSE_SLOTS, Cause};
 
 /// Buckets of the log2 histogram: bucket `n` counts values in `[2^n, 2^(n+1))` nanoseconds,
 /// bucket 0 also zero, and the last one everything above.
 pub const BUCKETS: usize = 32;
 
 /// Totals of one cause on one CPU.
+///
+/// `W` is `u64` for the reader and `Cell<u64>` for the programs that post.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CauseTotals {
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct CauseTotals<W = u64> {
     /// Breaches with this cause that have ended.
-    pub count: u64,
+    pub count: W,
     /// Sum of their kernel times (duration without idling), nanoseconds.
-    pub total_ns: u64,
+    pub total_ns: W,
     /// The longest of them, nanoseconds.
-    pub max_ns: u64,
+    pub max_ns: W,
     /// Breaches whose duration was not seen; they are in `count` and in no bucket.
-    pub untimed: u64,
+    pub untimed: W,
     /// Log2 histogram of the kernel times.
-    pub histogram: [u64; BUCKETS],
-}
-
-impl CauseTotals {
-    /// Nothing counted.
-    pub const EMPTY: Self = Self {
-        count: 0,
-        total_ns: 0,
-        max_ns: 0,
-        untimed: 0,
-        histogram: [0; BUCKETS],
-    };
+    pub histogram: [W; BUCKETS],
 }
 
 /// Totals of one CPU since arming. Only entries that have ended are in it.
+///
+/// `W` is `u64` for the reader and `Cell<u64>` for the programs that post.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ledger {
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Ledger<W = u64> {
     /// Kernel entries that ended, the filtered ones included.
-    pub entries: u64,
+    pub entries: W,
     /// Of these, those without a cause.
-    pub unattributed: u64,
+    pub unattributed: W,
     /// Of these, those that a filter left out: no record is written for them and
     /// they are in no cause's totals.
-    pub filtered: u64,
+    pub filtered: W,
     /// Records of entries that did not fit the ring.
-    pub lost: u64,
+    pub lost: W,
     /// Other records (names, returns) that did not fit the ring.
-    pub lost_notes: u64,
+    pub lost_notes: W,
     /// Time in the kernel without idling, nanoseconds, breaches only.
-    pub kernel_ns: u64,
+    pub kernel_ns: W,
     /// Time idled inside breaches, nanoseconds.
-    pub idle_ns: u64,
+    pub idle_ns: W,
     /// Time that victims waited while another task ran, nanoseconds.
-    pub away_ns: u64,
+    pub away_ns: W,
     /// The longest kernel time of a breach, nanoseconds.
-    pub max_ns: u64,
-    /// Activities that an entry's list had no room for.
-    pub dropped_activities: u64,
-    /// Events that contradicted the machine's state, such as a clock that went back. A number other than 0 is a defect.
-    pub tainted: u64,
+    pub max_ns: W,
+    /// Activities that no list had room for.
+    pub dropped_activities: W,
+    /// Events that contradicted the machine's state, such as a clock that went
+    /// back. A number other than 0 is a defect.
+    pub tainted: W,
+    /// Entries of the tracer's own process.
+    pub own_entries: W,
     /// By cause number.
-    pub causes: [CauseTotals; CAUSE_SLOTS],
+    pub causes: [CauseTotals<W>; CAUSE_SLOTS],
 }
 
-impl Ledger {
-    /// Nothing counted.
-    pub const EMPTY: Self = Self {
-        entries: 0,
-        unattributed: 0,
-        filtered: 0,
-        lost: 0,
-        lost_notes: 0,
-        kernel_ns: 0,
-        idle_ns: 0,
-        away_ns: 0,
-        max_ns: 0,
-        dropped_activities: 0,
-        tainted: 0,
-        causes: [CauseTotals::EMPTY; CAUSE_SLOTS],
-    };
+impl Ledger<Cell<u64>> {
+    /// Posts an entry that a filter left out.
+    #[inline(always)]
+    pub fn post_filtered(&self, cause: u8) {
+        add(&self.entries, 1);
+        add(&self.filtered, 1);
+        if cause == Cause::Unknown as u8 {
+            add(&self.unattributed, 1);
+        }
+    }
+
+    /// Posts a breach: `kernel_ns` is its time without idling, `None` where its end was not seen.
+    #[inline(always)]
+    pub fn post(&self, cause: u8, kernel_ns: Option<u64>, idle_ns: u64) {
+        add(&self.entries, 1);
+        if cause == Cause::Unknown as u8 {
+            add(&self.unattributed, 1);
+        }
+        if idle_ns != 0 {
+            add(&self.idle_ns, idle_ns);
+        }
+        let totals = &self.causes[cause as usize & (CAUSE_SLOTS - 1)];
+        add(&totals.count, 1);
+        let Some(kernel_ns) = kernel_ns else {
+            add(&totals.untimed, 1);
+            return;
+        };
+        add(&self.kernel_ns, kernel_ns);
+        if kernel_ns > self.max_ns.get() {
+            self.max_ns.set(kernel_ns);
+        }
+        add(&totals.total_ns, kernel_ns);
+        if kernel_ns > totals.max_ns.get() {
+            totals.max_ns.set(kernel_ns);
+        }
+        add(&totals.histogram[bucket(kernel_ns) & (BUCKETS - 1)], 1);
+    }
+}
+
+/// Adds to a counter of this CPU. Wraps, as a counter of 64 bits never will.
+#[inline(always)]
+pub fn add(counter: &Cell<u64>, amount: u64) {
+    counter.set(counter.get().wrapping_add(amount));
 }
 
 /// The histogram bucket of a time.

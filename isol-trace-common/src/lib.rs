@@ -12,6 +12,11 @@
 //! Wire numbers are append-only: a number that is given up leaves a hole.
 
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![expect(
+    clippy::inline_always,
+    reason = "the machine runs inside BPF programs, where a call costs and is limited"
+)]
 
 pub mod activity;
 pub mod cause;

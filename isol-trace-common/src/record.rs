@@ -200,6 +200,8 @@ pub struct Back {
     pub opened_ns: u64,
     /// From the end of that entry's record until now, nanoseconds.
     pub away_ns: u64,
+    /// `CLOCK_MONOTONIC` at the return to user mode, nanoseconds.
+    pub back_ns: u64,
 }
 
 #[cfg(test)]
@@ -228,7 +230,7 @@ mod tests {
         assert_eq!(offset_of!(FullEntry<MAX_ACTIVITIES>, idle_ns), 96);
         assert_eq!(offset_of!(FullEntry<MAX_ACTIVITIES>, activities), 104);
         assert_eq!(size_of::<Task>(), 32);
-        assert_eq!(size_of::<Back>(), 32);
+        assert_eq!(size_of::<Back>(), 40);
         assert_eq!(offset_of!(Back, away_ns), 24);
         for align in [
             align_of::<FullEntry<MAX_ACTIVITIES>>(),

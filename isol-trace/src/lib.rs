@@ -9,6 +9,17 @@
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`sink`]: the JSON log;
 //! - [`tui`]: the dashboard;
-//! - [`cmd`]: one module a command.
+//! - [`cli`]: what was typed;
+//! - [`plan`]: what is to be done, valid;
+//! - [`cmd`]: one module a command;
+//! - [`error`]: the sentence with which a command ends early.
 
+pub mod attrib;
+pub mod bpf;
+pub mod cli;
+pub mod cmd;
+pub mod error;
 pub mod event;
+pub mod host;
+pub mod plan;
+pub mod sink;

@@ -1,4 +1,6 @@
 //! From bytes to breaches: parsed once, then only valid values.
 
+pub mod assemble;
+pub mod decode;
 pub mod ids;
 pub mod model;

@@ -146,6 +146,8 @@ pub struct Breach {
     pub cause: CauseDetail,
     /// The cause's name for people: system call, exception, handler. Filled by [`crate::attrib`].
     pub cause_name: Option<Arc<str>>,
+    /// Function of the cause's handler (`device_irq` and `nmi`). Filled by [`crate::attrib`].
+    pub cause_handler: Option<Arc<str>>,
     /// Net time of the cause's own handler, where it is a vector or interrupt.
     pub cause_net: Option<Nanos>,
     /// Where the task was in user mode.

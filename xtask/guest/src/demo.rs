@@ -26,6 +26,7 @@ const LARGE: usize = 33 << 20;
 const TOUCHED: usize = 3 * 4096;
 
 /// Runs until it is killed.
+#[must_use]
 pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +41,11 @@ pub fn main() -> ExitCode {
 fn run() -> Result<()> {
     let cpus: Vec<usize> = env::args()
         .skip(1)
-        .map(|argument| argument.parse().with_context(|| format!("no CPU `{argument}`")))
+        .map(|argument| {
+            argument
+                .parse()
+                .with_context(|| format!("no CPU `{argument}`"))
+        })
         .collect::<Result<_>>()?;
     let &[first, second] = cpus.as_slice() else {
         anyhow::bail!("usage: demo-load CPU CPU");
@@ -48,12 +53,16 @@ fn run() -> Result<()> {
     membarrier(MembarrierCommand::RegisterPrivateExpedited)?;
     let threads = [
         start("packets", Some(first), packets)?,
-        start("pricing", Some(second), || loop {
-            compute(Duration::from_secs(1));
+        start("pricing", Some(second), || {
+            loop {
+                compute(Duration::from_secs(1));
+            }
         })?,
-        start("logger", Some(second), || loop {
-            thread::sleep(Duration::from_millis(1700));
-            compute(Duration::from_millis(2));
+        start("logger", Some(second), || {
+            loop {
+                thread::sleep(Duration::from_millis(1700));
+                compute(Duration::from_millis(2));
+            }
         })?,
         start("neighbour", None, neighbour)?,
     ];
@@ -65,20 +74,18 @@ fn run() -> Result<()> {
 }
 
 /// Starts a thread by that name, bound to a CPU where one is named.
-fn start(
-    name: &str,
-    cpu: Option<usize>,
-    work: fn(),
-) -> Result<thread::JoinHandle<()>> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Some(cpu) = cpu {
-            let mut set = CpuSet::new();
-            set.set(cpu);
-            // Where it cannot be bound the demonstration is only less clear.
-            let _ = sched_setaffinity(None, &set);
-        }
-        work();
-    })?;
+fn start(name: &str, cpu: Option<usize>, work: fn()) -> Result<thread::JoinHandle<()>> {
+    let thread = thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            if let Some(cpu) = cpu {
+                let mut set = CpuSet::new();
+                set.set(cpu);
+                // Where it cannot be bound the demonstration is only less clear.
+                let _ = sched_setaffinity(None, &set);
+            }
+            work();
+        })?;
     Ok(thread)
 }
 

@@ -46,8 +46,8 @@ struct Package {
 /// Checks every package that the lock file names.
 pub(super) fn check(tools: &BuildTools) -> Result<()> {
     let path = workspace().join("deny.toml");
-    let policy = fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let policy =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let policy: Policy =
         toml::from_str(&policy).with_context(|| format!("cannot read {}", path.display()))?;
     let metadata = exec::output(tools.cargo().args([

@@ -58,12 +58,11 @@ fn format(tools: &BuildTools) -> Result<()> {
 }
 
 fn clippy_host(tools: &BuildTools) -> Result<()> {
-    exec::shown(
-        quiet(&mut tools.cargo())
-            .arg("clippy")
-            .args(HOST)
-            .args(["--all-targets", "--", "--deny=warnings"]),
-    )
+    exec::shown(quiet(&mut tools.cargo()).arg("clippy").args(HOST).args([
+        "--all-targets",
+        "--",
+        "--deny=warnings",
+    ]))
 }
 
 fn clippy_bpf(tools: &BuildTools) -> Result<()> {

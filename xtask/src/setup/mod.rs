@@ -9,11 +9,7 @@ mod qemu;
 mod rust_src;
 mod toolchain;
 
-use std::{
-    env,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
 
 use anyhow::Result;
 

@@ -71,7 +71,11 @@ impl Counter {
 /// Name and reason of `test NAME ... ignored, REASON`.
 fn ignored(line: &str) -> Option<(&str, &str)> {
     let (test, rest) = line.strip_prefix("test ")?.split_once(" ... ignored")?;
-    Some((test, rest.strip_prefix(", ").unwrap_or("ignored without a reason")))
+    Some((
+        test,
+        rest.strip_prefix(", ")
+            .unwrap_or("ignored without a reason"),
+    ))
 }
 
 /// The counts of `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
@@ -107,7 +111,16 @@ mod tests {
     #[test]
     fn every_test_program_counts() {
         assert_eq!(
-            of(&["running 4 tests", "test a ... ok", "test b ... ignored, needs root", OK, OK], true),
+            of(
+                &[
+                    "running 4 tests",
+                    "test a ... ok",
+                    "test b ... ignored, needs root",
+                    OK,
+                    OK
+                ],
+                true
+            ),
             "6 passed, 0 failed, 2 skipped"
         );
         assert_eq!(
@@ -127,7 +140,10 @@ mod tests {
 
     #[test]
     fn no_test_at_all_fails() {
-        assert_eq!(of(&["running 0 tests"], true), "0 passed, 1 failed, 0 skipped");
+        assert_eq!(
+            of(&["running 0 tests"], true),
+            "0 passed, 1 failed, 0 skipped"
+        );
     }
 
     #[test]

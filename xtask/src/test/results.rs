@@ -73,7 +73,9 @@ impl Results {
                     }
                     let verdict = match verdict {
                         Word::Pass => Verdict::Pass,
-                        Word::Fail => Verdict::Fail(why.unwrap_or_else(|| "no reason given".into())),
+                        Word::Fail => {
+                            Verdict::Fail(why.unwrap_or_else(|| "no reason given".into()))
+                        }
                         Word::Skip => match why {
                             Some(why) => Verdict::Skip(why),
                             None => Verdict::Fail("skipped without a reason".into()),
@@ -125,7 +127,10 @@ mod tests {
                 ("c".into(), Verdict::Skip("no device".into())),
             ]
         );
-        assert_eq!(results.probes.unwrap()[1].why.as_deref(), Some("before 6.5"));
+        assert_eq!(
+            results.probes.unwrap()[1].why.as_deref(),
+            Some("before 6.5")
+        );
     }
 
     #[test]
@@ -137,7 +142,10 @@ mod tests {
             (&[r#"{"done":0}"#], "no test ran"),
             (&[pass, r#"{"done":2}"#], "counts 2"),
             (&[pass, pass, r#"{"done":2}"#], "two verdicts"),
-            (&[r#"{"test":"a","verdict":"fine"}"#, r#"{"done":1}"#], "not a result"),
+            (
+                &[r#"{"test":"a","verdict":"fine"}"#, r#"{"done":1}"#],
+                "not a result",
+            ),
             (&[pass, r#"{"done":1}"#, pass], "after the closing"),
         ];
         for (lines, problem) in cases {

@@ -43,14 +43,6 @@ impl Extra {
         };
         Ok(Self { from, to })
     }
-
-    /// The file `from` as `to`.
-    pub(crate) fn new(from: PathBuf, to: impl Into<String>) -> Self {
-        Self {
-            from,
-            to: to.into(),
-        }
-    }
 }
 
 /// Where a module of the host goes in the guest.

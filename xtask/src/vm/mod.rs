@@ -28,13 +28,13 @@ use self::{
     streams::{Event, Streams},
     watch::{Limits, Step, Watch},
 };
+pub(crate) use self::{terminal::present as terminal_present, watch::Fault};
 use crate::{
     build::{self, Programs},
     exec,
     say::say,
     setup::{Busybox, KernelImage, Qemu, Setup},
 };
-pub(crate) use self::{terminal::present as terminal_present, watch::Fault};
 
 /// Processors of a guest: two isolated ones, so that one interrupt can have several targets.
 pub(crate) const CPUS: u32 = 4;

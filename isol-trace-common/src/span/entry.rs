@@ -1,0 +1,258 @@
+//! The span itself: open, attribute, close.
+
+use super::{
+    CpuState, Env, NOTE_FILTERED, NOTE_OWN, NOTE_SLEPT, Phase, TASK_FILTERED, TASK_IN_SECTION,
+    TASK_OWN, head,
+};
+use crate::{
+    cause::Cause,
+    ledger::add,
+    record::{
+        End, FEW_ACTIVITIES, FLAG_LATE_SYSCALL, FLAG_NO_DURATION, FLAG_SECTION, Kind,
+        MAX_ACTIVITIES,
+    },
+};
+
+/// A departure from user mode.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// When.
+    pub at_ns: u64,
+    /// The thread.
+    pub tid: u32,
+    /// User instruction pointer.
+    pub ip: u64,
+    /// User stack pointer.
+    pub sp: u64,
+    /// The system call's number; `None` for an interrupt, a fault or another exception.
+    pub syscall: Option<u32>,
+}
+
+impl CpuState {
+    /// Opens a span. The state must be [`Phase::Busy`] or [`Phase::Closed`] (see [`CpuState::claim`]),
+    /// and the task cache must be of this thread.
+    #[inline(always)]
+    pub fn open(&self, departure: &Departure) {
+        let entry = &self.entry;
+        let task = self.task.flags.get();
+        let cause = if departure.syscall.is_some() {
+            Cause::Syscall
+        } else {
+            Cause::Unknown
+        };
+        let section = if task & TASK_IN_SECTION != 0 {
+            FLAG_SECTION
+        } else {
+            0
+        };
+        entry.head.set(head(0, cause as u8, 0, section));
+        entry.tid.set(departure.tid);
+        entry.opened_ns.set(departure.at_ns);
+        entry.ip.set(departure.ip);
+        entry.number.set(departure.syscall.unwrap_or(0));
+        entry.subject.set(0);
+        entry.idle_ns.set(0);
+        self.sp.set(departure.sp);
+        let filtered = if task & TASK_FILTERED != 0 {
+            NOTE_FILTERED
+        } else {
+            0
+        };
+        let own = if task & TASK_OWN != 0 { NOTE_OWN } else { 0 };
+        self.notes.set(filtered | own);
+        self.slots.set(0);
+        self.accounted_ns.set(0);
+        self.depth.set(0);
+        self.skipped.set(0);
+        self.migrated.set(0);
+        self.enter_phase(Phase::Open);
+    }
+
+    /// Takes the state for opening: from here to [`CpuState::open`] an NMI keeps away.
+    #[inline(always)]
+    pub fn claim(&self) {
+        self.enter_phase(Phase::Busy);
+    }
+
+    /// The cause so far.
+    #[must_use]
+    #[inline(always)]
+    pub fn cause(&self) -> u8 {
+        self.entry.head.get().to_le_bytes()[1]
+    }
+
+    /// Names the cause of an open span that has none yet. Returns whether it was taken.
+    #[inline(always)]
+    pub fn attribute(&self, cause: Cause, number: u32, subject: u64) -> bool {
+        if self.phase() != Phase::Open || self.cause() != Cause::Unknown as u8 {
+            return false;
+        }
+        self.set_cause(cause, number, subject);
+        true
+    }
+
+    /// Names the cause of an open span, whatever it had: for an exception, whose
+    /// name comes late. A system call stays one.
+    #[inline(always)]
+    pub fn attribute_late(&self, cause: Cause, number: u32) -> bool {
+        let now = self.cause();
+        if self.phase() != Phase::Open
+            || now == Cause::Syscall as u8
+            || now == Cause::PageFault as u8
+        {
+            return false;
+        }
+        self.set_cause(cause, number, 0);
+        true
+    }
+
+    #[inline(always)]
+    pub(super) fn set_cause(&self, cause: Cause, number: u32, subject: u64) {
+        let [kind, _, end, flags] = self.entry.head.get().to_le_bytes();
+        self.entry.head.set(head(kind, cause as u8, end, flags));
+        self.entry.number.set(number);
+        self.entry.subject.set(subject);
+    }
+
+    /// A system call that hid its number at the departure (`int 0x80`, `syscall(-1)`).
+    #[inline(always)]
+    pub fn late_syscall(&self, number: u32) {
+        let [kind, _, end, flags] = self.entry.head.get().to_le_bytes();
+        self.entry.head.set(head(
+            kind,
+            Cause::Syscall as u8,
+            end,
+            flags | FLAG_LATE_SYSCALL,
+        ));
+        self.entry.number.set(number);
+        self.entry.subject.set(0);
+    }
+
+    /// The end of a span in which `returning` goes to user mode.
+    #[must_use]
+    #[inline(always)]
+    pub fn end_for(&self, returning: u32) -> End {
+        if self.entry.tid.get() != returning {
+            End::Switched
+        } else if self.notes.get() & NOTE_SLEPT != 0 {
+            End::Blocked
+        } else {
+            End::Return
+        }
+    }
+
+    /// Closes the span: completes the record, posts it to the ledger and leaves
+    /// the state [`Phase::Busy`] until [`CpuState::release`]. Returns the record to
+    /// write; `None` where a filter leaves the entry out.
+    #[inline(always)]
+    pub fn close(&self, env: &impl Env, now: u64, end: End) -> Option<Kind> {
+        if self.depth.get() != 0 {
+            self.end_all(env);
+        }
+        self.enter_phase(Phase::Busy);
+        let opened = self.entry.opened_ns.get();
+        let duration = if now >= opened {
+            now - opened
+        } else {
+            add(&self.ledger.tainted, 1);
+            0
+        };
+        self.entry.duration_ns.set(duration);
+        self.finish(end, duration)
+    }
+
+    /// Closes a span that is settling: its duration is the one noted last.
+    #[inline(always)]
+    pub fn close_settled(&self, end: End) -> Option<Kind> {
+        self.enter_phase(Phase::Busy);
+        self.finish(end, self.entry.duration_ns.get())
+    }
+
+    /// The state is free again.
+    #[inline(always)]
+    pub fn release(&self) {
+        self.enter_phase(Phase::Closed);
+    }
+
+    #[inline(always)]
+    fn finish(&self, end: End, duration: u64) -> Option<Kind> {
+        let [_, cause, _, flags] = self.entry.head.get().to_le_bytes();
+        let notes = self.notes.get();
+        if notes & NOTE_OWN != 0 {
+            add(&self.ledger.own_entries, 1);
+        }
+        if notes & NOTE_FILTERED != 0 {
+            self.ledger.post_filtered(cause);
+            return None;
+        }
+        let idle = self.entry.idle_ns.get();
+        let slots = self.slots.get() as usize;
+        let listed = if slots > MAX_ACTIVITIES {
+            MAX_ACTIVITIES
+        } else {
+            slots
+        };
+        let dropped = slots - listed;
+        if dropped != 0 {
+            add(&self.ledger.dropped_activities, dropped as u64);
+        }
+        let dropped = if dropped > 255 { 255 } else { dropped };
+        self.entry.counts.set((listed | dropped << 8) as u32);
+        let timed = flags & FLAG_NO_DURATION == 0;
+        let kernel = if idle > duration {
+            // Both come from one clock: idling longer than the whole is a defect.
+            add(&self.ledger.tainted, u64::from(timed));
+            0
+        } else {
+            duration - idle
+        };
+        self.ledger
+            .post(cause, if timed { Some(kernel) } else { None }, idle);
+        let kind = if listed == 0 && idle == 0 {
+            if cause == Cause::Syscall as u8 {
+                Kind::EntrySyscall
+            } else {
+                Kind::Entry
+            }
+        } else if listed <= FEW_ACTIVITIES {
+            Kind::EntryFew
+        } else {
+            Kind::EntryMany
+        };
+        self.entry
+            .head
+            .set(head(kind as u8, cause, end as u8, flags));
+        Some(kind)
+    }
+
+    /// Notes that the entry has probably ended at `now`; see [`Phase::Settling`].
+    #[inline(always)]
+    pub fn settle(&self, now: u64) {
+        let opened = self.entry.opened_ns.get();
+        self.entry
+            .duration_ns
+            .set(if now >= opened { now - opened } else { 0 });
+        self.enter_phase(Phase::Settling);
+    }
+
+    /// The entry that was settling goes on.
+    #[inline(always)]
+    pub fn resume(&self) {
+        self.enter_phase(Phase::Open);
+    }
+
+    /// The end of this entry will not be seen.
+    #[inline(always)]
+    pub fn untimed(&self) {
+        let [kind, cause, end, flags] = self.entry.head.get().to_le_bytes();
+        self.entry
+            .head
+            .set(head(kind, cause, end, flags | FLAG_NO_DURATION));
+    }
+
+    /// Marks the entry with a note.
+    #[inline(always)]
+    pub fn note(&self, note: u32) {
+        self.notes.set(self.notes.get() | note);
+    }
+}

@@ -1,0 +1,46 @@
+//! Switches between tasks inside a span.
+
+use super::{CpuState, Env, IDLE, NO_SLOT, NOTE_SLEPT, Phase};
+use crate::activity::Activity;
+
+/// A task switch on this CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch {
+    /// The thread that stops running.
+    pub previous: u32,
+    /// It sleeps or is dead, rather than being preempted.
+    pub sleeps: bool,
+    /// The thread that runs next; 0 is the idle task.
+    pub next: u32,
+    /// The next thread's name, as two words.
+    pub next_comm: [u64; 2],
+}
+
+impl CpuState {
+    /// Another task takes the CPU inside the span.
+    #[inline(always)]
+    pub fn switch(&self, env: &impl Env, switch: &Switch) {
+        if self.phase() != Phase::Open {
+            return;
+        }
+        let owner = self.entry.tid.get();
+        if switch.previous == owner {
+            if switch.sleeps {
+                self.note(NOTE_SLEPT);
+            }
+        } else if switch.previous == 0 {
+            self.pop(env, IDLE);
+        } else {
+            self.pop(env, Activity::Switch as u32);
+        }
+        if switch.next == owner {
+            return;
+        }
+        if switch.next == 0 {
+            self.push(env, IDLE, NO_SLOT);
+        } else {
+            let slot = self.take_slot(env, Activity::Switch, 0, switch.next, switch.next_comm);
+            self.push(env, Activity::Switch as u32, slot);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The only reads of kernel structures. Offsets come from the running kernel's BTF.
+
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
+use isol_trace_common::config::ABSENT;
+
+use crate::maps::config;
+
+/// `include/linux/sched.h`: a kernel thread.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// The user registers that the current task saved at its last departure from user mode.
+#[derive(Clone, Copy)]
+pub(crate) struct Registers(*const u8);
+
+/// Reads one register. A kernel without the field reads 0.
+macro_rules! register {
+    ($self:ident, $($field:tt)+) => {{
+        let offset = config!(offsets.$($field)+);
+        // SAFETY: the helper's pointer is typed for the verifier, which checks the constant offset against pt_regs.
+        if offset == ABSENT { 0 } else { unsafe { $self.0.add(offset as usize).cast::<u64>().read_volatile() } }
+    }};
+}
+
+impl Registers {
+    /// The current task's.
+    #[inline(always)]
+    pub(crate) fn of_current() -> Self {
+        // SAFETY: the helpers have no requirements; the second takes what the first returns.
+        Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8)
+    }
+
+    /// Instruction pointer.
+    #[inline(always)]
+    pub(crate) fn ip(self) -> u64 {
+        register!(self, regs_ip)
+    }
+
+    /// Stack pointer.
+    #[inline(always)]
+    pub(crate) fn sp(self) -> u64 {
+        register!(self, regs_sp)
+    }
+
+    /// The system call's number; `None` where the departure was none, or hides it.
+    #[inline(always)]
+    pub(crate) fn syscall(self) -> Option<u32> {
+        if config!(offsets.regs_number) == ABSENT {
+            return None;
+        }
+        let number = register!(self, regs_number).cast_signed();
+        (number >= 0).then_some(number as u32)
+    }
+
+    /// The SYSCALL instruction leaves ip in rcx and the flags in r11 (Intel SDM, SYSCALL).
+    #[inline(always)]
+    pub(crate) fn is_syscall_instruction(self) -> bool {
+        if config!(offsets.regs_cx) == ABSENT {
+            return false;
+        }
+        register!(self, regs_cx) == self.ip()
+            && register!(self, regs_r11) == register!(self, regs_flags)
+    }
+
+    /// First system-call argument.
+    #[inline(always)]
+    pub(crate) fn first_argument(self) -> u64 {
+        register!(self, regs_args[0])
+    }
+
+    /// The six system-call arguments.
+    #[inline(always)]
+    pub(crate) fn arguments(self, store: impl Fn(usize, u64)) {
+        store(0, register!(self, regs_args[0]));
+        store(1, register!(self, regs_args[1]));
+        store(2, register!(self, regs_args[2]));
+        store(3, register!(self, regs_args[3]));
+        store(4, register!(self, regs_args[4]));
+        store(5, register!(self, regs_args[5]));
+    }
+}
+
+/// Reads a field of a structure at an address that came as an argument.
+#[inline(always)]
+fn read<T>(address: u64, offset: u32) -> Option<T> {
+    if offset == ABSENT || address == 0 {
+        return None;
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((address + u64::from(offset)) as *const T) }.ok()
+}
+
+/// `timer_list.function`.
+#[inline(always)]
+pub(crate) fn timer_function(timer: u64) -> u64 {
+    read(timer, config!(offsets.timer_function)).unwrap_or(0)
+}
+
+/// `hrtimer.function`.
+#[inline(always)]
+pub(crate) fn hrtimer_function(timer: u64) -> u64 {
+    read(timer, config!(offsets.hrtimer_function)).unwrap_or(0)
+}
+
+/// `work_struct.func`.
+#[inline(always)]
+pub(crate) fn work_function(work: u64) -> u64 {
+    read(work, config!(offsets.work_function)).unwrap_or(0)
+}
+
+/// `irq_work.func`.
+#[inline(always)]
+pub(crate) fn irq_work_function(work: u64) -> u64 {
+    read(work, config!(offsets.irq_work_function)).unwrap_or(0)
+}
+
+/// `irqaction.handler`.
+#[inline(always)]
+pub(crate) fn irqaction_handler(action: u64) -> u64 {
+    read(action, config!(offsets.irqaction_handler)).unwrap_or(0)
+}
+
+/// `kernel_siginfo.si_code`.
+#[inline(always)]
+pub(crate) fn siginfo_code(info: u64) -> Option<i32> {
+    read(info, config!(offsets.siginfo_code))
+}
+
+/// `task_struct.pid`: the thread.
+#[inline(always)]
+pub(crate) fn task_tid(task: u64) -> u32 {
+    read(task, config!(offsets.task_pid)).unwrap_or(0)
+}
+
+/// The CPU that a task is on.
+#[inline(always)]
+pub(crate) fn task_cpu(task: u64) -> Option<u32> {
+    read(task, config!(offsets.task_cpu))
+}
+
+/// `task_struct.comm` as two words.
+#[inline(always)]
+pub(crate) fn task_comm(task: u64) -> [u64; 2] {
+    read(task, config!(offsets.task_comm)).unwrap_or([0; 2])
+}
+
+/// `task_struct.thread.trap_nr`: the trap that the kernel is about to signal.
+#[inline(always)]
+pub(crate) fn trap_number(task: u64) -> Option<u64> {
+    read(task, config!(offsets.task_trap_number))
+}
+
+/// The current task's `task_struct`.
+#[inline(always)]
+pub(crate) fn current() -> u64 {
+    // SAFETY: the helper has no requirements.
+    unsafe { bpf_get_current_task_btf() as u64 }
+}
+
+/// Whether the current task has a user mode to be away from: neither idle nor a kernel thread.
+#[inline(always)]
+pub(crate) fn current_is_user(tid: u32) -> bool {
+    if tid == 0 {
+        return false;
+    }
+    let flags: u32 = read(current(), config!(offsets.task_flags)).unwrap_or(PF_KTHREAD);
+    flags & PF_KTHREAD == 0
+}

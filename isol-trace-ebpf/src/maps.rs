@@ -1,0 +1,140 @@
+//! Every map, and the read-only configuration.
+
+use core::ptr::addr_of;
+
+use aya_ebpf::{
+    btf_maps::{ArrayOfMaps, RingBuf},
+    helpers::generated::bpf_get_smp_processor_id,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, PerCpuArray},
+};
+use isol_trace_common::{
+    MAX_CPUS, WIRE_VERSION,
+    config::{Away, Config, Control, MASK_WORDS},
+    span::CpuState,
+};
+
+/// Read before anything else by the loader, which refuses a version other than its own.
+// SAFETY: the loader finds globals by their symbol; the name is used once.
+#[unsafe(no_mangle)]
+static WIRE: u32 = WIRE_VERSION;
+
+/// What user space decided before loading. The verifier sees the values and drops what is switched off.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config::EMPTY;
+
+/// A [`CpuState`] in a map.
+#[repr(transparent)]
+pub(crate) struct Shared(CpuState);
+
+// SAFETY: each CPU changes only its own state, save for the `migrated` flag, a plain word
+// that another CPU may set; how programs of one CPU take turns is the span machine's matter.
+unsafe impl Sync for Shared {}
+
+/// One state per CPU number; user space sizes it to the possible CPUs.
+#[map]
+static STATES: Array<Shared> = Array::with_max_entries(1, 0);
+
+/// One ring per watched CPU, put in by user space, and one slot that no CPU uses. The inner type only carries the kind of map.
+#[btf_map]
+pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { MAX_CPUS as usize + 1 }> =
+    ArrayOfMaps::new();
+
+/// The switch, and the generation of names and sections.
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Victims whose entry ended while another task ran, by thread.
+#[map]
+pub(crate) static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(4096, 0);
+
+/// Threads in an isolated section.
+#[map]
+pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Watched processes, where there is a filter.
+#[map]
+pub(crate) static PIDS: HashMap<u32, u32> = HashMap::with_max_entries(256, 0);
+
+/// Watched names, where there is a filter.
+#[map]
+pub(crate) static COMMS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(256, 0);
+
+/// Interrupts that the tracer's own process sent to watched CPUs.
+#[map]
+pub(crate) static OWN_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Reads one field of the configuration. Each read is of a constant offset into a frozen
+/// map, which the verifier resolves to a constant.
+macro_rules! config {
+    ($($field:ident).+ $([$index:expr])?) => {
+        // SAFETY: CONFIG is initialised, and user space replaces it only before loading.
+        unsafe { core::ptr::addr_of!($crate::maps::config_ptr().as_ref_unchecked().$($field).+ $([$index])?).read_volatile() }
+    };
+}
+pub(crate) use config;
+
+/// Where the configuration lies.
+#[inline(always)]
+pub(crate) fn config_ptr() -> *const Config {
+    addr_of!(CONFIG)
+}
+
+/// The CPU that this program runs on.
+#[inline(always)]
+pub(crate) fn this_cpu() -> u32 {
+    // SAFETY: the helper has no requirements.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+#[inline(always)]
+fn in_mask(mask: *const [u64; MASK_WORDS], cpu: u32) -> bool {
+    let word = (cpu / 64) as usize;
+    if word >= MASK_WORDS {
+        return false;
+    }
+    // SAFETY: `word` is within the mask.
+    let word = unsafe { mask.cast::<u64>().add(word).read_volatile() };
+    word >> (cpu % 64) & 1 != 0
+}
+
+/// Whether this CPU is watched.
+#[inline(always)]
+pub(crate) fn is_watched(cpu: u32) -> bool {
+    // SAFETY: the pointer is of a static.
+    in_mask(unsafe { addr_of!((*config_ptr()).watched) }, cpu)
+}
+
+/// Whether the entries of this CPU are derived from vectors.
+#[inline(always)]
+pub(crate) fn is_derived(cpu: u32) -> bool {
+    // SAFETY: the pointer is of a static.
+    in_mask(unsafe { addr_of!((*config_ptr()).vectors) }, cpu)
+}
+
+/// The switch, if it is on.
+#[inline(always)]
+pub(crate) fn armed() -> Option<&'static Control> {
+    let control = CONTROL.get(0)?;
+    // SAFETY: user space stores the word while programs run; a plain word is read whole.
+    let on = unsafe { addr_of!(control.armed).read_volatile() };
+    (on != 0).then_some(control)
+}
+
+/// The state of this CPU, if it is watched and the switch is on.
+#[inline(always)]
+pub(crate) fn watched_state() -> Option<&'static CpuState> {
+    let cpu = this_cpu();
+    if !is_watched(cpu) {
+        return None;
+    }
+    armed()?;
+    state_of(cpu)
+}
+
+/// The state of a CPU.
+#[inline(always)]
+pub(crate) fn state_of(cpu: u32) -> Option<&'static CpuState> {
+    STATES.get(cpu).map(|shared| &shared.0)
+}

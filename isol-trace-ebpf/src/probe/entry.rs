@@ -1,0 +1,70 @@
+//! Leaving user mode and returning to it.
+
+use crate::{
+    Arguments,
+    kfield::Registers,
+    maps::{armed, is_derived, is_watched, state_of, this_cpu},
+    span::{arrive, current_tid, depart, now},
+};
+
+/// `context_tracking:user_exit(int dummy)`. Interrupts are off.
+#[inline(always)]
+pub(crate) fn user_exit(_arguments: Arguments) {
+    let cpu = this_cpu();
+    if is_watched(cpu) && !is_derived(cpu) {
+        departure(cpu);
+    }
+}
+
+/// `context_tracking:user_enter(int dummy)`. Interrupts are off.
+#[inline(always)]
+pub(crate) fn user_enter(_arguments: Arguments) {
+    let cpu = this_cpu();
+    if is_watched(cpu) && !is_derived(cpu) {
+        arrival(cpu);
+    }
+}
+
+/// `raw_syscalls:sys_enter(regs, id)`, only where entries are derived.
+#[inline(always)]
+pub(crate) fn sys_enter(_arguments: Arguments) {
+    let cpu = this_cpu();
+    if is_derived(cpu) {
+        departure(cpu);
+    }
+}
+
+/// `raw_syscalls:sys_exit(regs, ret)`, only where entries are derived.
+#[inline(always)]
+pub(crate) fn sys_exit(_arguments: Arguments) {
+    let cpu = this_cpu();
+    if is_derived(cpu) {
+        arrival(cpu);
+    }
+}
+
+#[inline(always)]
+fn departure(cpu: u32) {
+    let Some(control) = armed() else { return };
+    let Some(state) = state_of(cpu) else { return };
+    depart(
+        state,
+        control,
+        now(),
+        current_tid(),
+        Registers::of_current(),
+    );
+}
+
+#[inline(always)]
+fn arrival(cpu: u32) {
+    let Some(control) = armed() else { return };
+    let Some(state) = state_of(cpu) else { return };
+    arrive(
+        state,
+        control,
+        now(),
+        current_tid(),
+        Registers::of_current(),
+    );
+}

@@ -1,0 +1,67 @@
+//! Page faults and TLB flushes.
+
+use isol_trace_common::{
+    activity::Activity,
+    cause::Cause,
+    span::{CpuState, Phase},
+};
+
+use super::depart_derived;
+use crate::{
+    Arguments,
+    maps::{is_derived, this_cpu, watched_state},
+    span::{Kernel, now},
+};
+
+/// `exceptions:page_fault_user(unsigned long address, regs, unsigned long error_code)`. Interrupts are off.
+#[inline(always)]
+pub(crate) fn user(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    let derived = is_derived(this_cpu());
+    if derived {
+        depart_again(state);
+    }
+    let taken = state.attribute(
+        Cause::PageFault,
+        arguments.word(2) as u32,
+        arguments.word(0),
+    );
+    if derived && taken {
+        // Nothing marks a fault's end here.
+        state.untimed();
+        state.settle(now());
+    }
+}
+
+/// A second fault at the same place is a second entry, not the first one going on.
+#[inline(always)]
+fn depart_again(state: &CpuState) {
+    if state.phase() == Phase::Settling {
+        crate::span::flush(state);
+    }
+    depart_derived(state);
+}
+
+/// `exceptions:page_fault_kernel(unsigned long address, regs, unsigned long error_code)`.
+#[inline(always)]
+pub(crate) fn kernel(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    state.mark(
+        &Kernel,
+        Activity::Fault,
+        arguments.word(2) as u32,
+        [arguments.word(0), 0],
+    );
+}
+
+/// `tlb:tlb_flush(int reason, unsigned long pages)`.
+#[inline(always)]
+pub(crate) fn tlb_flush(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    state.mark(
+        &Kernel,
+        Activity::TlbFlush,
+        arguments.word(0) as u32,
+        [0, arguments.word(1)],
+    );
+}

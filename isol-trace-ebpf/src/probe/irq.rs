@@ -1,0 +1,41 @@
+//! Device interrupts and softirqs.
+
+use isol_trace_common::{activity::Activity, cause::Cause};
+
+use super::{activity_entry, activity_exit, interrupt_entry};
+use crate::{Arguments, kfield, maps::watched_state};
+
+/// `irq:irq_handler_entry(int irq, struct irqaction *action)`.
+#[inline(always)]
+pub(crate) fn handler_entry(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    let handler = kfield::irqaction_handler(arguments.word(1));
+    interrupt_entry(
+        state,
+        Cause::DeviceIrq,
+        Activity::Irq,
+        arguments.word(0) as u32,
+        handler,
+    );
+}
+
+/// `irq:irq_handler_exit(int irq, struct irqaction *action, int ret)`.
+#[inline(always)]
+pub(crate) fn handler_exit(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_exit(state, Activity::Irq);
+}
+
+/// `irq:softirq_entry(unsigned int vec_nr)`.
+#[inline(always)]
+pub(crate) fn softirq_entry(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_entry(state, Activity::Softirq, arguments.word(0) as u32, 0);
+}
+
+/// `irq:softirq_exit(unsigned int vec_nr)`.
+#[inline(always)]
+pub(crate) fn softirq_exit(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_exit(state, Activity::Softirq);
+}

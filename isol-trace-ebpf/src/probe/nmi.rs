@@ -1,0 +1,86 @@
+//! NMIs and machine checks.
+//!
+//! An NMI does not pass `user_exit`. Its handlers are seen one by one, each after it has
+//! run (`arch/x86/kernel/nmi.c:nmi_handle`, v6.12), and nothing marks the NMI's end. The
+//! kernel walks its handlers in a fixed order, so the one that came first once begins an
+//! NMI whenever it comes again.
+
+use isol_trace_common::{
+    activity::Activity,
+    cause::Cause,
+    span::{CpuState, Phase, entry::Departure},
+};
+
+use crate::{
+    Arguments,
+    kfield::{Registers, current_is_user},
+    maps::{armed, watched_state},
+    span::{Kernel, current_tid, flush, now},
+    tasks,
+};
+
+/// `nmi:nmi_handler(void *handler, s64 delta_ns, int handled)`.
+#[inline(always)]
+pub(crate) fn handler(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    let handler = arguments.word(0);
+    let length = arguments.word(1);
+    let claimed = arguments.word(2) as u32 > 0;
+    let first = state.first_nmi_handler.get();
+    if first == 0 {
+        state.first_nmi_handler.set(handler);
+    }
+    let begins = first == 0 || first == handler;
+    match state.phase() {
+        Phase::Open => {
+            // Handlers that looked and passed are not worth a line, save the one that marks the NMI.
+            if begins || claimed {
+                state.record(&Kernel, Activity::Nmi, 0, [handler, 0], length);
+            }
+        }
+        Phase::Closed => entry(state, handler, length),
+        Phase::Settling if state.cause() == Cause::Nmi as u8 && !begins => {
+            if claimed {
+                state.entry.subject.set(handler);
+            }
+            state.settle(now());
+        }
+        Phase::Settling => {
+            flush(state);
+            entry(state, handler, length);
+        }
+        Phase::Busy => {}
+    }
+}
+
+/// An NMI hit user mode: an entry of its own, which settles until the next event.
+#[inline(never)]
+fn entry(state: &CpuState, handler: u64, length: u64) {
+    let tid = current_tid();
+    if !current_is_user(tid) {
+        return;
+    }
+    let Some(control) = armed() else { return };
+    let end = now();
+    state.claim();
+    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
+        tasks::look_up(state, control, tid);
+    }
+    let registers = Registers::of_current();
+    state.open(&Departure {
+        at_ns: end.saturating_sub(length),
+        tid,
+        ip: registers.ip(),
+        sp: registers.sp(),
+        syscall: None,
+    });
+    state.attribute(Cause::Nmi, 0, handler);
+    state.settle(end);
+}
+
+/// `mce:mce_record(…)`: only where the kernel records the check inside the entry.
+#[inline(always)]
+pub(crate) fn machine_check(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    state.attribute(Cause::MachineCheck, 0, 0);
+}

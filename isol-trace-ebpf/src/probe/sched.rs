@@ -1,0 +1,84 @@
+//! Task switches, migrations, deaths and new names.
+
+use isol_trace_common::span::{Phase, tasks::Switch};
+
+use super::settle_derived;
+use crate::{
+    Arguments, kfield,
+    maps::{AWAY, SECTIONS, armed, is_watched, state_of, watched_state},
+    span::{Kernel, current_tid, exit as close_at_exit, flush, now},
+    tasks,
+};
+
+/// `sched:sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`.
+#[inline(always)]
+pub(crate) fn switch(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    match state.phase() {
+        Phase::Open => {}
+        // Derived entries: preempted on the way back to user mode.
+        Phase::Settling if state.entry.tid.get() == current_tid() => state.resume(),
+        _ => return,
+    }
+    let next = kfield::task_tid(arguments.word(2));
+    let comm = if next == 0 {
+        [0; 2]
+    } else {
+        kfield::task_comm(arguments.word(2))
+    };
+    state.switch(
+        &Kernel,
+        &Switch {
+            previous: current_tid(),
+            // A preempted task keeps its state, whatever it is (`__schedule`, kernel/sched/core.c).
+            sleeps: arguments.word(0) as u8 == 0 && arguments.word(3) as u32 != 0,
+            next,
+            next_comm: comm,
+        },
+    );
+    if state.entry.tid.get() == next {
+        settle_derived(state);
+    }
+}
+
+/// `sched:sched_migrate_task(struct task_struct *p, int dest_cpu)`, before the move.
+#[inline(always)]
+pub(crate) fn migrate(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let task = arguments.word(0);
+    let Some(cpu) = kfield::task_cpu(task) else {
+        return;
+    };
+    if !is_watched(cpu) {
+        return;
+    }
+    let Some(state) = state_of(cpu) else { return };
+    if state.entry.tid.get() == kfield::task_tid(task) {
+        state.migrated.set(1);
+    }
+}
+
+/// `sched:sched_process_exit(struct task_struct *p, …)`: the current task dies.
+#[inline(always)]
+pub(crate) fn exit(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    let tid = current_tid();
+    let _none = AWAY.remove(&tid);
+    let _none = SECTIONS.remove(&tid);
+    if state.entry.tid.get() != tid {
+        return;
+    }
+    match state.phase() {
+        Phase::Open => close_at_exit(state, now()),
+        Phase::Settling => flush(state),
+        Phase::Closed | Phase::Busy => {}
+    }
+}
+
+/// `task:task_rename(struct task_struct *task, const char *comm)`, before the change.
+#[inline(always)]
+pub(crate) fn rename(_arguments: Arguments) {
+    tasks::new_generation();
+}

@@ -1,0 +1,34 @@
+//! Interrupts sent to watched CPUs: so far only our own are counted.
+
+use crate::{
+    Arguments,
+    maps::{OWN_SENDS, armed, config, is_watched},
+};
+
+/// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
+#[inline(always)]
+pub(crate) fn ipi_send_cpu(arguments: Arguments) {
+    count_own(arguments.word(0) as u32);
+}
+
+/// `csd:csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.
+#[inline(always)]
+pub(crate) fn csd_queue_cpu(arguments: Arguments) {
+    count_own(arguments.word(0) as u32);
+}
+
+#[inline(always)]
+fn count_own(target: u32) {
+    if !is_watched(target) || armed().is_none() {
+        return;
+    }
+    // SAFETY: the helper has no requirements.
+    let pid = unsafe { aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() } >> 32;
+    if pid as u32 != config!(own_pid) {
+        return;
+    }
+    if let Some(count) = OWN_SENDS.get_ptr_mut(0) {
+        // SAFETY: the value is this CPU's own.
+        unsafe { *count += 1 };
+    }
+}

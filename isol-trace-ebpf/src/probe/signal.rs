@@ -1,0 +1,56 @@
+//! Signals, and the exceptions that only a signal names.
+
+use isol_trace_common::{activity::Activity, cause::Cause, record::End, span::Phase};
+
+use crate::{
+    Arguments, kfield,
+    maps::watched_state,
+    span::{Kernel, current_tid},
+};
+
+/// Signals that an exception raises, as bits: ILL, TRAP, BUS, FPE, SEGV.
+const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
+
+/// `struct kernel_siginfo *` values that are no pointers: `SEND_SIG_NOINFO`, `SEND_SIG_PRIV`
+/// (`include/linux/sched/signal.h`).
+const LAST_SPECIAL_INFO: u64 = 2;
+
+/// `signal:signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`.
+///
+/// A forced signal to the current task with a positive code comes from an exception, and then
+/// `thread.trap_nr` says which. Without all of these conditions the number is an old one.
+#[inline(always)]
+pub(crate) fn generate(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    if state.phase() != Phase::Open || state.entry.tid.get() != current_tid() {
+        return;
+    }
+    let signal = arguments.word(0) as u32;
+    let info = arguments.word(1);
+    let current = kfield::current();
+    if signal >= 64
+        || EXCEPTION_SIGNALS >> signal & 1 == 0
+        || info <= LAST_SPECIAL_INFO
+        || arguments.word(2) != current
+        || kfield::siginfo_code(info).is_none_or(|code| code <= 0)
+    {
+        return;
+    }
+    let Some(trap) = kfield::trap_number(current) else {
+        return;
+    };
+    let had_cause = state.cause() != Cause::Unknown as u8;
+    if state.attribute_late(Cause::Exception, trap as u32) && had_cause {
+        // An interrupt fell between the exception and its signal, and had been taken for the cause.
+        state.demote_cause();
+    }
+}
+
+/// `signal:signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`.
+#[inline(always)]
+pub(crate) fn deliver(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    if state.end_for(current_tid()) != End::Switched {
+        state.mark(&Kernel, Activity::Signal, arguments.word(0) as u32, [0, 0]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Work that was queued: work items, cross-calls, irq_work.
+
+use isol_trace_common::activity::Activity;
+
+use super::{activity_entry, activity_exit};
+use crate::{Arguments, kfield, maps::watched_state};
+
+/// `workqueue:workqueue_execute_start(struct work_struct *work)`.
+#[inline(always)]
+pub(crate) fn start(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_entry(
+        state,
+        Activity::Work,
+        0,
+        kfield::work_function(arguments.word(0)),
+    );
+}
+
+/// `workqueue:workqueue_execute_end(struct work_struct *work, work_func_t function)`.
+#[inline(always)]
+pub(crate) fn end(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_exit(state, Activity::Work);
+}
+
+/// `csd:csd_function_entry(smp_call_func_t func, call_single_data_t *csd)`.
+#[inline(always)]
+pub(crate) fn csd_entry(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_entry(state, Activity::Csd, 0, arguments.word(0));
+}
+
+/// `csd:csd_function_exit(smp_call_func_t func, call_single_data_t *csd)`.
+#[inline(always)]
+pub(crate) fn csd_exit(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_exit(state, Activity::Csd);
+}
+
+/// `irq_work_single(void *arg)`, entered.
+#[inline(always)]
+pub(crate) fn irq_work_entry(arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_entry(
+        state,
+        Activity::IrqWork,
+        0,
+        kfield::irq_work_function(arguments.word(0)),
+    );
+}
+
+/// `irq_work_single(void *arg)`, left.
+#[inline(always)]
+pub(crate) fn irq_work_exit(_arguments: Arguments) {
+    let Some(state) = watched_state() else { return };
+    activity_exit(state, Activity::IrqWork);
+}

@@ -1,0 +1,298 @@
+//! How a span opens, closes, and leaves as a record.
+
+use core::{
+    cell::Cell,
+    intrinsics::{AtomicOrdering, atomic_xadd},
+};
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::generated::{
+        bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_ringbuf_reserve, bpf_ringbuf_submit,
+    },
+};
+use isol_trace_common::{
+    cause::Cause,
+    config::{Away, Control},
+    ledger::add,
+    record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
+    span::{CpuState, EntryCells, Env, NOTE_SECTION_CALL, Phase, entry::Departure},
+};
+
+use crate::{
+    kfield::Registers,
+    maps::{AWAY, RINGS, this_cpu},
+    tasks,
+};
+
+/// The machine's clock in the kernel.
+pub(crate) struct Kernel;
+
+impl Env for Kernel {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    #[inline(always)]
+    fn take(&self, counter: &Cell<u32>) -> u32 {
+        // SAFETY: the pointer is of a live cell, which only programs of this CPU change.
+        unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(counter.as_ptr(), 1) }
+    }
+
+    #[inline(always)]
+    fn accrue(&self, sum: &Cell<u64>, amount: u64) {
+        // SAFETY: as above.
+        let _before =
+            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(sum.as_ptr(), amount) };
+    }
+}
+
+/// `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no requirements.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The current thread.
+#[inline(always)]
+pub(crate) fn current_tid() -> u32 {
+    // SAFETY: the helper has no requirements.
+    unsafe { bpf_get_current_pid_tgid() as u32 }
+}
+
+/// The current task left user mode.
+#[inline(always)]
+pub(crate) fn depart(
+    state: &CpuState,
+    control: &Control,
+    at_ns: u64,
+    tid: u32,
+    registers: Registers,
+) {
+    match state.phase() {
+        Phase::Closed => {}
+        Phase::Settling => flush(state),
+        Phase::Open => leave_behind(state, at_ns, tid),
+        Phase::Busy => return,
+    }
+    state.claim();
+    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
+        tasks::look_up(state, control, tid);
+    }
+    let syscall = registers.syscall();
+    state.open(&Departure {
+        at_ns,
+        tid,
+        ip: registers.ip(),
+        sp: registers.sp(),
+        syscall,
+    });
+    if let Some(number) = syscall {
+        registers.arguments(|n, value| state.entry.args[n].set(value));
+        if tasks::is_section_call(number, registers) {
+            state.note(NOTE_SECTION_CALL);
+        }
+    }
+}
+
+/// A task goes to user mode.
+#[inline(always)]
+pub(crate) fn arrive(
+    state: &CpuState,
+    control: &Control,
+    at_ns: u64,
+    tid: u32,
+    registers: Registers,
+) {
+    match state.phase() {
+        Phase::Open => {}
+        Phase::Settling => return,
+        Phase::Closed => return back(state, at_ns, tid),
+        Phase::Busy => return,
+    }
+    let end = state.end_for(tid);
+    if state.cause() != Cause::Syscall as u8 && end != End::Switched {
+        late_syscall(state, registers);
+    }
+    if let Some(kind) = state.close(&Kernel, at_ns, end) {
+        write_entry(state, kind);
+    }
+    if end == End::Switched {
+        remember_away(state, at_ns);
+        back(state, at_ns, tid);
+    } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
+        tasks::toggle_section(state, control, tid);
+    }
+    state.release();
+}
+
+/// A system call whose number was hidden at the departure shows it now: `int 0x80` keeps it
+/// in `orig_ax`, and `syscall(-1)` is known by what its instruction leaves in the registers.
+#[inline(always)]
+fn late_syscall(state: &CpuState, registers: Registers) {
+    let number = match registers.syscall() {
+        Some(number) => number,
+        None if state.cause() == Cause::Unknown as u8 && registers.is_syscall_instruction() => {
+            u32::MAX
+        }
+        None => return,
+    };
+    if state.cause() != Cause::Unknown as u8 {
+        state.demote_cause();
+    }
+    state.late_syscall(number);
+    registers.arguments(|n, value| state.entry.args[n].set(value));
+}
+
+/// Closes an open span because another task begins one: its owner is still in the kernel.
+#[inline(never)]
+fn leave_behind(state: &CpuState, at_ns: u64, tid: u32) {
+    let end = state.end_for(tid);
+    if let Some(kind) = state.close(&Kernel, at_ns, end) {
+        write_entry(state, kind);
+    }
+    if end == End::Switched {
+        remember_away(state, at_ns);
+    }
+    state.release();
+}
+
+/// Closes a span that was settling.
+#[inline(never)]
+pub(crate) fn flush(state: &CpuState) {
+    if let Some(kind) = state.close_settled(End::Return) {
+        write_entry(state, kind);
+    }
+    state.release();
+}
+
+/// The owner of the open span is dying.
+#[inline(always)]
+pub(crate) fn exit(state: &CpuState, at_ns: u64) {
+    if let Some(kind) = state.close(&Kernel, at_ns, End::Exited) {
+        write_entry(state, kind);
+    }
+    state.release();
+}
+
+/// Keeps when the owner of the span was left behind, for its return.
+#[inline(always)]
+fn remember_away(state: &CpuState, at_ns: u64) {
+    if state.migrated.get() != 0 {
+        return;
+    }
+    let tid = state.entry.tid.get();
+    let away = Away {
+        opened_ns: state.entry.opened_ns.get(),
+        since_ns: at_ns,
+        cpu: this_cpu(),
+        reserved: 0,
+    };
+    if AWAY.insert(&tid, &away, 0).is_err() {
+        add(&state.ledger.lost_notes, 1);
+    }
+}
+
+/// A task that owns no span here goes to user mode: perhaps it had been left behind.
+#[inline(never)]
+fn back(state: &CpuState, at_ns: u64, tid: u32) {
+    // SAFETY: entries of one thread are written and removed only by programs that run
+    // where it runs, or after it has died.
+    let Some(away) = (unsafe { AWAY.get(&tid) }) else {
+        return;
+    };
+    let away_ns = at_ns.saturating_sub(away.since_ns);
+    add(&state.ledger.away_ns, away_ns);
+    let record = Back {
+        kind: Kind::Back as u8,
+        reserved: [0; 3],
+        tid,
+        cpu: away.cpu,
+        reserved_tail: 0,
+        opened_ns: away.opened_ns,
+        away_ns,
+        back_ns: at_ns,
+    };
+    if !write(&record) {
+        add(&state.ledger.lost_notes, 1);
+    }
+    let _gone = AWAY.remove(&tid);
+}
+
+/// Writes the record of a span that has just been closed.
+#[inline(never)]
+fn write_entry(state: &CpuState, kind: Kind) {
+    let written = match kind {
+        Kind::EntrySyscall => copy::<{ words::<Entry>() + 6 }>(&state.entry),
+        Kind::Entry => copy::<{ words::<Entry>() }>(&state.entry),
+        Kind::EntryFew => copy::<{ words::<FullEntry<FEW_ACTIVITIES>>() }>(&state.entry),
+        _ => copy::<{ words::<FullEntry<MAX_ACTIVITIES>>() }>(&state.entry),
+    };
+    if !written {
+        add(&state.ledger.lost, 1);
+    }
+}
+
+const fn words<T>() -> usize {
+    size_of::<T>() / 8
+}
+
+/// Reserves room on this CPU's ring. `None` where the ring is full.
+#[inline(always)]
+fn reserve(bytes: usize) -> Option<*mut u64> {
+    let ring = RINGS.get(this_cpu())?;
+    // SAFETY: the pointer is of a ring map; the size is a constant at every call.
+    let room = unsafe {
+        bpf_ringbuf_reserve(core::ptr::from_ref(ring).cast_mut().cast(), bytes as u64, 0)
+    };
+    let room = room.cast::<u64>();
+    (!room.is_null()).then_some(room)
+}
+
+/// Hands a record over without waking the reader: a wake-up is an irq_work interrupt on
+/// this very CPU (`kernel/bpf/ringbuf.c:bpf_ringbuf_commit`, v6.12).
+#[inline(always)]
+fn submit(room: *mut u64) {
+    // SAFETY: the pointer came from `reserve` and is handed over once.
+    unsafe { bpf_ringbuf_submit(room.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+}
+
+/// Copies the first words of the span's record to the ring.
+#[inline(always)]
+fn copy<const WORDS: usize>(entry: &EntryCells) -> bool {
+    let Some(room) = reserve(WORDS * 8) else {
+        return false;
+    };
+    let from = core::ptr::from_ref(entry).cast::<u64>();
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: both sides have at least WORDS words; the layouts are asserted equal.
+        let value = unsafe { from.add(word).read_volatile() };
+        // SAFETY: as above.
+        unsafe { room.add(word).write_volatile(value) };
+        word += 1;
+    }
+    submit(room);
+    true
+}
+
+/// Writes a short record.
+#[inline(always)]
+pub(crate) fn write<T>(record: &T) -> bool {
+    let Some(room) = reserve(size_of::<T>()) else {
+        return false;
+    };
+    let from = core::ptr::from_ref(record).cast::<u64>();
+    let mut word = 0;
+    while word < words::<T>() {
+        // SAFETY: records are multiples of eight bytes; both sides have that many.
+        let value = unsafe { from.add(word).read() };
+        // SAFETY: as above.
+        unsafe { room.add(word).write_volatile(value) };
+        word += 1;
+    }
+    submit(room);
+    true
+}

@@ -1,0 +1,127 @@
+//! Who the task is: its name, whether a filter leaves it out, its isolated section.
+
+use core::ptr::addr_of;
+
+use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_current_pid_tgid};
+use isol_trace_common::{
+    config::{Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION},
+    ledger::add,
+    record::{Kind, Task},
+    span::{CpuState, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN},
+};
+
+use crate::{
+    kfield::Registers,
+    maps::{COMMS, CONTROL, PIDS, SECTIONS, config},
+    span::write,
+};
+
+/// The present generation of names and sections.
+#[inline(always)]
+pub(crate) fn generation(control: &Control) -> u32 {
+    // SAFETY: other programs change the word; a plain word is read whole.
+    unsafe { addr_of!(control.generation).read_volatile() }
+}
+
+/// Names and sections have changed: what is cached is stale, on every CPU.
+#[inline(always)]
+pub(crate) fn new_generation() {
+    let Some(control) = CONTROL.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the pointer is of a live map value. Two changes at the same moment may
+    // count as one: either way the number differs from what is cached.
+    unsafe {
+        let generation = core::ptr::addr_of_mut!((*control).generation);
+        generation.write_volatile(generation.read_volatile().wrapping_add(1));
+    }
+}
+
+/// Fills the task cache and announces the task to the reader.
+#[inline(never)]
+pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
+    let generation = generation(control);
+    // SAFETY: the helper has no requirements.
+    let pid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    let mut flags = 0;
+    // SAFETY: the value is a plain word that nobody points into.
+    if unsafe { SECTIONS.get(&tid) }.is_some() {
+        flags |= TASK_IN_SECTION;
+    }
+    if pid == config!(own_pid) {
+        flags |= TASK_OWN;
+    }
+    if is_left_out(pid, tid, &comm, flags) {
+        flags |= TASK_FILTERED;
+    }
+    state.task.flags.set(flags);
+    state.task.tid.set(tid);
+    state.task.generation.set(generation);
+    if flags & TASK_FILTERED != 0 {
+        return;
+    }
+    let record = Task {
+        kind: Kind::Task as u8,
+        reserved: [0; 3],
+        tid,
+        pid,
+        reserved_tail: 0,
+        comm,
+    };
+    if !write(&record) {
+        add(&state.ledger.lost_notes, 1);
+        // Announced again at the next departure.
+        state.task.tid.set(0);
+    }
+}
+
+#[inline(always)]
+fn is_left_out(pid: u32, tid: u32, comm: &[u8; 16], flags: u32) -> bool {
+    let filters = config!(filters);
+    if filters & FILTER_SECTION != 0 && flags & TASK_IN_SECTION == 0 {
+        return true;
+    }
+    if filters & FILTER_PID != 0 {
+        // SAFETY: the values are never read.
+        let named = unsafe { PIDS.get(&pid).is_some() || PIDS.get(&tid).is_some() };
+        if !named {
+            return true;
+        }
+    }
+    if filters & FILTER_COMM != 0 {
+        // Names are padded with zeros by the kernel (`strscpy_pad`), so that whole words compare.
+        // SAFETY: sixteen bytes are two words; the helper's buffer is on the stack, read unaligned.
+        let key = unsafe { comm.as_ptr().cast::<[u64; 2]>().read_unaligned() };
+        // SAFETY: the value is never read.
+        if unsafe { COMMS.get(&key) }.is_none() {
+            return true;
+        }
+    }
+    false
+}
+
+/// `prctl(PR_TASK_ISOLATION, …)`: the task says that it means to be isolated, or that it no
+/// longer does.
+#[inline(always)]
+pub(crate) fn is_section_call(number: u32, registers: Registers) -> bool {
+    number == config!(prctl_number) && registers.first_argument() == PR_TASK_ISOLATION
+}
+
+/// A section begins or ends as its `prctl` returns. Outside a section any operation begins
+/// one; inside, operation 0 ends it and any other keeps it.
+#[inline(never)]
+pub(crate) fn toggle_section(state: &CpuState, control: &Control, tid: u32) {
+    let inside = state.task.flags.get() & TASK_IN_SECTION != 0;
+    if inside && state.entry.args[1].get() != 0 {
+        return;
+    }
+    let _changed = if inside {
+        SECTIONS.remove(&tid)
+    } else {
+        SECTIONS.insert(&tid, &1, 0)
+    };
+    let _ = control;
+    // Looked up anew at the next departure.
+    state.task.tid.set(0);
+}

@@ -1,0 +1,230 @@
+//! Names, places and origins: what user space adds to a breach.
+//!
+//! [`Attributor`] is the whole of it. The tables (`*_names`) are pure; the readers
+//! take a root path, read when first asked and remember:
+//!
+//! - [`kallsyms`]: functions of the kernel;
+//! - [`irq_names`]: device interrupts;
+//! - [`symbols`]: places in user space;
+//! - [`origin`]: who provoked a breach.
+//!
+//! Nothing here runs on a watched CPU, and nothing asks the watched task for more
+//! than one look at its maps.
+
+mod cache;
+pub mod exception_names;
+pub mod irq_names;
+pub mod kallsyms;
+pub mod origin;
+pub mod signal_names;
+pub mod softirq_names;
+pub mod symbols;
+pub mod syscall_names;
+pub mod tick_names;
+pub mod tlb_names;
+mod user_maps;
+
+use std::{path::Path, sync::Arc};
+
+pub use syscall_names::Arch;
+
+use self::{cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, symbols::UserSymbols};
+use crate::event::{
+    ids::Address,
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+};
+
+/// What an [`Attributor`] looks up, and what it may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The architecture that system calls are named by; `None` leaves them numbers.
+    pub arch: Option<Arch>,
+    /// Name places in user space.
+    pub user_symbols: bool,
+    /// Places in user space that are remembered, in each of two generations.
+    pub places: usize,
+    /// Anonymous memory, in bytes, that parsed symbols of user space may take.
+    pub symbol_memory: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            arch: Arch::NATIVE,
+            user_symbols: true,
+            places: 4096,
+            symbol_memory: 8 << 20,
+        }
+    }
+}
+
+/// Kernel names that are remembered, in each of two generations.
+const NAMES: usize = 2048;
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Syscall(u32),
+    Exception(u32),
+    Vector(u32),
+    Softirq(u32),
+    Signal(u32),
+    TlbFlush(u32),
+    Tick(u32),
+    Function(Address),
+}
+
+/// Fills in what the kernel side leaves to user space: names, places and origins.
+///
+/// It belongs to one thread (parsed symbols are not shared).
+#[derive(Debug)]
+pub struct Attributor {
+    /// The architecture of system calls.
+    arch: Option<Arch>,
+    /// Names as they are shared by all breaches that have them.
+    names: Cache<Named, Arc<str>>,
+    /// Functions of the kernel.
+    kernel: KernelSymbols,
+    /// Device interrupts.
+    irqs: IrqNames,
+    /// Places in user space.
+    users: Option<UserSymbols>,
+    /// Complaints that have been told.
+    told: Vec<String>,
+}
+
+impl Attributor {
+    /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing is read yet.
+    #[must_use]
+    pub fn new(root: &Path, options: &Options) -> Self {
+        Self {
+            arch: options.arch,
+            names: Cache::new(NAMES),
+            kernel: KernelSymbols::new(root),
+            irqs: IrqNames::new(root),
+            users: options
+                .user_symbols
+                .then(|| UserSymbols::new(root, options.places, options.symbol_memory)),
+            told: Vec::new(),
+        }
+    }
+
+    /// Reads the kernel's symbols now rather than at the first breach that needs one.
+    pub fn prepare(&mut self) {
+        self.kernel.prepare();
+    }
+
+    /// Adds names, place and origins to a breach.
+    pub fn fill(&mut self, breach: &mut Breach) {
+        self.fill_cause(breach);
+        for item in &mut breach.activities {
+            self.fill_activity(item);
+        }
+        if let (Some(users), Some(pid)) = (&mut self.users, breach.task.pid) {
+            let place = users.place(pid, breach.ip);
+            breach.location = place.location;
+            breach.source = place.source;
+            // What follows runs another program at the same addresses.
+            if matches!(breach.cause_name.as_deref(), Some("execve" | "execveat")) {
+                users.forget(pid);
+            }
+        }
+        breach.origins = origin::origins(breach);
+    }
+
+    /// What is wrong with the names, as sentences for people, each told once.
+    pub fn complaints(&mut self) -> Vec<String> {
+        let lines = self
+            .users
+            .as_ref()
+            .filter(|users| users.gave_up_lines())
+            .map(|_| {
+                "places in user space come without source lines from here on: the debug \
+                 information of a watched program is larger than what the tracer may keep in memory"
+                    .to_owned()
+            });
+        let new: Vec<_> = self
+            .kernel
+            .complaint()
+            .into_iter()
+            .chain(lines)
+            .filter(|complaint| !self.told.contains(complaint))
+            .collect();
+        self.told.extend(new.iter().cloned());
+        new
+    }
+
+    /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.
+    pub fn function(&mut self, address: Address) -> Option<Arc<str>> {
+        self.named(Named::Function(address))
+    }
+
+    /// Names the cause.
+    fn fill_cause(&mut self, breach: &mut Breach) {
+        match breach.cause {
+            CauseDetail::Syscall {
+                number: Some(number),
+                ..
+            } => breach.cause_name = self.named(Named::Syscall(number)),
+            CauseDetail::Exception { trap: Some(trap) } => {
+                breach.cause_name = self.named(Named::Exception(trap));
+            }
+            CauseDetail::DeviceIrq { irq, handler } => {
+                breach.cause_name = self.irqs.name(irq);
+                breach.cause_handler = handler.and_then(|handler| self.function(handler));
+            }
+            CauseDetail::Nmi { handler } => {
+                breach.cause_handler = handler.and_then(|handler| self.function(handler));
+                breach.cause_name.clone_from(&breach.cause_handler);
+            }
+            CauseDetail::Syscall { number: None, .. }
+            | CauseDetail::Exception { trap: None }
+            | CauseDetail::PageFault { .. }
+            | CauseDetail::Plain(_) => {}
+        }
+    }
+
+    /// Names an activity.
+    fn fill_activity(&mut self, item: &mut ActivityItem) {
+        let number = item.number;
+        let function = |this: &mut Self| item.address.and_then(|address| this.function(address));
+        item.name = match item.kind {
+            Activity::Irq => self.irqs.name(number).or_else(|| function(self)),
+            Activity::Vector => self.named(Named::Vector(number)),
+            Activity::Softirq => self.named(Named::Softirq(number)),
+            Activity::Signal => self.named(Named::Signal(number)),
+            Activity::TlbFlush => self.named(Named::TlbFlush(number)),
+            Activity::Tick => self.named(Named::Tick(number)).or_else(|| function(self)),
+            Activity::Switch => item.comm.clone(),
+            Activity::Fault => None,
+            Activity::Nmi
+            | Activity::Timer
+            | Activity::Hrtimer
+            | Activity::Work
+            | Activity::IrqWork
+            | Activity::Csd => function(self),
+        };
+        if item.kind == Activity::Hrtimer && item.name.as_deref().is_some_and(tick_names::is_tick) {
+            item.kind = Activity::Tick;
+        }
+    }
+
+    /// A name from the cache or, the first time, from its table.
+    fn named(&mut self, what: Named) -> Option<Arc<str>> {
+        if let Some(name) = self.names.get(&what) {
+            return Some(name);
+        }
+        let name: Arc<str> = match what {
+            Named::Syscall(number) => syscall_names::syscall_name(self.arch?, number)?.into(),
+            Named::Exception(trap) => exception_names::exception_name(trap)?.into(),
+            Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),
+            Named::Softirq(number) => softirq_names::softirq_name(number)?.into(),
+            Named::Signal(number) => (&*signal_names::signal_name(number)?).into(),
+            Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
+            Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
+            Named::Function(address) => self.kernel.place(address)?.to_string().into(),
+        };
+        self.names.insert(what, name.clone());
+        Some(name)
+    }
+}

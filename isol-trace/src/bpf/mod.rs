@@ -1,0 +1,13 @@
+//! Everything that knows Aya or the `bpf` system call.
+//!
+//! - [`object`]: the embedded object and the shapes of its maps;
+//! - [`btf`]: where the running kernel keeps the fields that the programs read;
+//! - [`probes`]: the table of probes, and their verdicts;
+//! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
+//! - [`program_info`]: what the kernel counts per program.
+
+pub mod btf;
+pub mod object;
+pub mod probes;
+pub mod program_info;
+pub mod tracer;

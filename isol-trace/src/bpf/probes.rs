@@ -1,0 +1,197 @@
+//! The table of probes: which program goes to which hook, and when it is wanted.
+//!
+//! A new tracepoint is one row here.
+
+use crate::event::model::Detection;
+
+/// A way to attach a probe. Earlier ones are preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attach {
+    /// A BTF tracepoint; the program has the tracepoint's name.
+    BtfTracepoint(&'static str),
+    /// A raw tracepoint, by program.
+    RawTracepoint(&'static str),
+    /// The entry of a function, by program.
+    FunctionEntry(&'static str),
+    /// The return of a function, by program.
+    FunctionExit(&'static str),
+}
+
+/// When a probe is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// Whatever the detection.
+    Always,
+    /// Only where some CPU's entries are found this way.
+    Detection(Detection),
+}
+
+/// What the probe hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// A tracepoint of this name.
+    Tracepoint(&'static str),
+    /// A function of this name.
+    Function(&'static str),
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// The name in headers and verdicts.
+    pub(super) name: &'static str,
+    /// What it hooks.
+    pub(super) hook: Hook,
+    /// When it is wanted.
+    pub(super) when: When,
+    /// How it may be attached.
+    pub(super) ways: &'static [Attach],
+}
+
+macro_rules! tracepoint {
+    ($name:literal) => {
+        tracepoint!($name, When::Always)
+    };
+    ($name:literal, $when:expr) => {
+        Probe {
+            name: $name,
+            hook: Hook::Tracepoint($name),
+            when: $when,
+            ways: &[
+                Attach::BtfTracepoint($name),
+                Attach::RawTracepoint(concat!("raw_", $name)),
+            ],
+        }
+    };
+}
+
+macro_rules! raw_tracepoint {
+    ($name:literal) => {
+        Probe {
+            name: $name,
+            hook: Hook::Tracepoint($name),
+            when: When::Always,
+            ways: &[Attach::RawTracepoint(concat!("raw_", $name))],
+        }
+    };
+}
+
+const TRACKING: When = When::Detection(Detection::ContextTracking);
+const VECTORS: When = When::Detection(Detection::Vectors);
+
+/// Every probe, in the order in which they are attached: what names and explains first,
+/// what opens and closes spans last.
+pub(super) const PROBES: &[Probe] = &[
+    tracepoint!("local_timer_entry"),
+    tracepoint!("local_timer_exit"),
+    tracepoint!("reschedule_entry"),
+    tracepoint!("reschedule_exit"),
+    tracepoint!("call_function_entry"),
+    tracepoint!("call_function_exit"),
+    tracepoint!("call_function_single_entry"),
+    tracepoint!("call_function_single_exit"),
+    tracepoint!("irq_work_entry"),
+    tracepoint!("irq_work_exit"),
+    tracepoint!("x86_platform_ipi_entry"),
+    tracepoint!("x86_platform_ipi_exit"),
+    tracepoint!("thermal_apic_entry"),
+    tracepoint!("thermal_apic_exit"),
+    tracepoint!("threshold_apic_entry"),
+    tracepoint!("threshold_apic_exit"),
+    tracepoint!("deferred_error_apic_entry"),
+    tracepoint!("deferred_error_apic_exit"),
+    tracepoint!("error_apic_entry"),
+    tracepoint!("error_apic_exit"),
+    tracepoint!("spurious_apic_entry"),
+    tracepoint!("spurious_apic_exit"),
+    tracepoint!("irq_handler_entry"),
+    tracepoint!("irq_handler_exit"),
+    tracepoint!("softirq_entry"),
+    tracepoint!("softirq_exit"),
+    tracepoint!("nmi_handler"),
+    tracepoint!("mce_record"),
+    tracepoint!("page_fault_user"),
+    tracepoint!("page_fault_kernel"),
+    tracepoint!("signal_generate"),
+    tracepoint!("signal_deliver"),
+    tracepoint!("tlb_flush"),
+    tracepoint!("timer_expire_entry"),
+    tracepoint!("timer_expire_exit"),
+    tracepoint!("hrtimer_expire_entry"),
+    tracepoint!("hrtimer_expire_exit"),
+    tracepoint!("tick_stop"),
+    tracepoint!("workqueue_execute_start"),
+    tracepoint!("workqueue_execute_end"),
+    // As BTF tracepoints the verifier of 6.12 and 6.18 refuses the function argument:
+    // "type FUNC_PROTO is not a struct".
+    raw_tracepoint!("csd_function_entry"),
+    raw_tracepoint!("csd_function_exit"),
+    raw_tracepoint!("csd_queue_cpu"),
+    tracepoint!("ipi_send_cpu"),
+    Probe {
+        name: "irq_work_single",
+        hook: Hook::Function("irq_work_single"),
+        when: When::Always,
+        ways: &[Attach::FunctionEntry("irq_work_single")],
+    },
+    Probe {
+        name: "irq_work_single_exit",
+        hook: Hook::Function("irq_work_single"),
+        when: When::Always,
+        ways: &[Attach::FunctionExit("irq_work_single_exit")],
+    },
+    tracepoint!("sched_switch"),
+    tracepoint!("sched_migrate_task"),
+    tracepoint!("sched_process_exit"),
+    tracepoint!("task_rename"),
+    tracepoint!("sys_enter", VECTORS),
+    tracepoint!("sys_exit", VECTORS),
+    tracepoint!("user_enter", TRACKING),
+    tracepoint!("user_exit", TRACKING),
+];
+
+/// What `vectors` detection cannot see, for the header.
+pub(super) const BLIND_SPOTS: &[&str] = &[
+    "exceptions that raise no signal",
+    "the end of page faults (their duration is absent)",
+    "work between the end of a system call or interrupt and the return to user mode",
+    "vectors without a tracepoint",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_probe_has_a_way() {
+        let names: HashSet<_> = PROBES.iter().map(|probe| probe.name).collect();
+        assert_eq!(names.len(), PROBES.len());
+        assert!(PROBES.iter().all(|probe| !probe.ways.is_empty()));
+    }
+
+    #[test]
+    fn spans_open_last() {
+        let last = PROBES.last().map(|probe| probe.name);
+        assert_eq!(last, Some("user_exit"));
+    }
+
+    /// A row without its program, or a program without its row, is a probe that quietly goes missing.
+    #[test]
+    fn rows_and_programs_match() {
+        let object = aya_obj::Object::parse(super::super::object::OBJECT).unwrap();
+        let programs: HashSet<_> = object.programs.keys().cloned().collect();
+        let rows: HashSet<_> = PROBES
+            .iter()
+            .flat_map(|probe| probe.ways)
+            .map(|way| match *way {
+                Attach::BtfTracepoint(program)
+                | Attach::RawTracepoint(program)
+                | Attach::FunctionEntry(program)
+                | Attach::FunctionExit(program) => program.to_owned(),
+            })
+            .collect();
+        assert_eq!(programs, rows);
+    }
+}

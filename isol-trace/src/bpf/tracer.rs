@@ -1,0 +1,518 @@
+//! Load, attach inert, arm with one store, drain, disarm, detach.
+//!
+//! Attaching patches kernel text, which interrupts every CPU
+//! (`smp_text_poke_sync_each_cpu`, arch/x86/kernel/alternative.c), so all of it comes
+//! before arming and all detaching after disarming. Dropping a [`Tracer`] detaches
+//! everything; a killed process leaves nothing either, since the kernel owns no link
+//! whose descriptor is gone.
+
+use std::{os::fd::AsFd as _, path::Path};
+
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{
+        Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf,
+    },
+    programs::{Program, ProgramError},
+};
+use isol_trace_common::{
+    MAX_CPUS,
+    config::{Config, Control, FILTER_COMM, FILTER_PID, FILTER_SECTION},
+};
+use zerocopy::IntoBytes as _;
+
+use super::{
+    btf::{BtfError, KernelTypes},
+    object::{ControlWords, OBJECT, Snapshot, StateWords},
+    probes::{Attach, BLIND_SPOTS, Hook, PROBES, Probe, When},
+    program_info,
+};
+use crate::event::{
+    ids::Cpu,
+    model::{Detection, ProbeState, ProbeVerdict},
+};
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The watched CPUs and how their entries are to be found.
+    pub watched: Vec<(Cpu, Detection)>,
+    /// Number of possible CPUs: every CPU number is below it.
+    pub possible_cpus: u32,
+    /// Only these processes or threads; empty: all.
+    pub pids: Vec<u32>,
+    /// Only threads of these names, padded with zeros; empty: all.
+    pub comms: Vec<[u8; 16]>,
+    /// Only entries inside an isolated section.
+    pub section_only: bool,
+    /// Bytes of each watched CPU's ring: a power of two, at least a page.
+    pub ring_bytes: u32,
+}
+
+/// What keeps the tracer from working at all. A single probe that fails is a verdict instead.
+#[derive(Debug, thiserror::Error)]
+pub enum TracerError {
+    /// The kernel's type information is missing or malformed.
+    #[error(transparent)]
+    Types(#[from] BtfError),
+    /// Aya could not read the type information that it attaches by.
+    #[error("cannot use the kernel's type information: {0}")]
+    Btf(#[from] aya::BtfError),
+    /// The object was refused as a whole.
+    #[error("the kernel refused the BPF object: {}", chain(.0))]
+    Load(#[from] EbpfError),
+    /// A map was refused.
+    #[error("the kernel refused the map {name}: {}", chain(.source))]
+    Map {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// The object lacks a map that this program expects.
+    #[error("the BPF object has no map {0}: it does not belong to this program")]
+    NoMap(&'static str),
+    /// A probe that nothing works without.
+    #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
+    Essential {
+        /// Which CPUs would be blind.
+        cpus: String,
+        /// Which probe.
+        probe: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    // A verifier log has many lines; its first non-empty one says what was refused.
+    text.lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("unknown error")
+        .to_owned()
+}
+
+/// Programs, maps and rings of a running trace.
+pub struct Tracer {
+    ebpf: Ebpf,
+    rings: Vec<(Cpu, RingBuf<MapData>)>,
+    states: Array<MapData, StateWords>,
+    control: Array<MapData, ControlWords>,
+    own_sends: PerCpuArray<MapData, u64>,
+    outer: ArrayOfMaps<MapData, MapData>,
+    verdicts: Vec<ProbeVerdict>,
+    attached: Vec<(&'static str, &'static str)>,
+    generation: u32,
+    /// A ring that no program writes to; see [`Tracer::disarm`].
+    barrier: MapData,
+}
+
+/// A slot of the map of rings that no CPU uses.
+const BARRIER_SLOT: u32 = MAX_CPUS;
+
+impl Tracer {
+    /// Loads the programs and attaches them, inert.
+    pub fn attach(request: &Request, btf_path: &Path) -> Result<Self, TracerError> {
+        let types = KernelTypes::read(btf_path)?;
+        let config = configure(request, &types);
+        let mut ebpf = EbpfLoader::new()
+            .override_global("CONFIG", config.as_bytes(), true)
+            .map_max_entries("STATES", request.possible_cpus)
+            .load(OBJECT)?;
+        fill_filters(&mut ebpf, request)?;
+        let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
+        let mut rings = Vec::with_capacity(request.watched.len());
+        for &(cpu, _) in &request.watched {
+            rings.push((cpu, make_ring(&mut outer, cpu, request.ring_bytes)?));
+        }
+        let states = typed(&mut ebpf, "STATES")?;
+        let control = typed(&mut ebpf, "CONTROL")?;
+        let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
+        let mut tracer = Self {
+            ebpf,
+            rings,
+            states,
+            control,
+            own_sends,
+            outer,
+            verdicts: Vec::new(),
+            attached: Vec::new(),
+            generation: 1,
+            barrier: ring_map(MIN_RING_BYTES)?,
+        };
+        tracer.attach_all(request, &types)?;
+        Ok(tracer)
+    }
+
+    fn attach_all(&mut self, request: &Request, types: &KernelTypes) -> Result<(), TracerError> {
+        let btf = Btf::from_sys_fs()?;
+        for probe in wanted(request) {
+            let state = match exists(probe, types) {
+                Err(why) => ProbeState::Absent { why },
+                Ok(()) => match self.attach_one(probe, &btf) {
+                    Ok(program) => {
+                        self.attached.push((probe.name, program));
+                        ProbeState::Attached
+                    }
+                    Err(why) => ProbeState::Failed { why },
+                },
+            };
+            self.verdicts.push(ProbeVerdict {
+                name: probe.name,
+                state,
+            });
+        }
+        self.check_essential(request)
+    }
+
+    fn attach_one(&mut self, probe: &Probe, btf: &Btf) -> Result<&'static str, String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for way in probe.ways {
+            let result = match *way {
+                Attach::BtfTracepoint(program) => self.attach_program(program, |it| match it {
+                    Program::BtfTracePoint(it) => {
+                        it.load(program, btf)?;
+                        it.attach().map(drop)
+                    }
+                    _ => Err(ProgramError::UnexpectedProgramType),
+                }),
+                Attach::RawTracepoint(program) => self.attach_program(program, |it| match it {
+                    Program::RawTracePoint(it) => {
+                        it.load()?;
+                        it.attach(probe.name).map(drop)
+                    }
+                    _ => Err(ProgramError::UnexpectedProgramType),
+                }),
+                Attach::FunctionEntry(program) => self.attach_program(program, |it| match it {
+                    Program::FEntry(it) => {
+                        it.load(hook_name(probe), btf)?;
+                        it.attach().map(drop)
+                    }
+                    _ => Err(ProgramError::UnexpectedProgramType),
+                }),
+                Attach::FunctionExit(program) => self.attach_program(program, |it| match it {
+                    Program::FExit(it) => {
+                        it.load(hook_name(probe), btf)?;
+                        it.attach().map(drop)
+                    }
+                    _ => Err(ProgramError::UnexpectedProgramType),
+                }),
+            };
+            match result {
+                Ok(program) => return Ok(program),
+                Err(why) => reasons.push(why),
+            }
+        }
+        Err(reasons.join("; then: "))
+    }
+
+    fn attach_program(
+        &mut self,
+        program: &'static str,
+        attach: impl FnOnce(&mut Program) -> Result<(), ProgramError>,
+    ) -> Result<&'static str, String> {
+        let Some(it) = self.ebpf.program_mut(program) else {
+            return Err(format!("the BPF object has no program {program}"));
+        };
+        attach(it).map(|()| program).map_err(|error| match &error {
+            ProgramError::LoadError {
+                io_error,
+                verifier_log,
+            } => {
+                let log = verifier_log.to_string();
+                let line = log
+                    .lines()
+                    .rev()
+                    .find(|line| !line.trim().is_empty() && !line.starts_with("processed "))
+                    .unwrap_or_default();
+                format!("the verifier refused {program}: {io_error}: {line}")
+            }
+            other => chain(other),
+        })
+    }
+
+    /// Without the probes that open and close spans there is nothing to trace.
+    fn check_essential(&self, request: &Request) -> Result<(), TracerError> {
+        for (detection, names) in [
+            (Detection::ContextTracking, ["user_exit", "user_enter"]),
+            (Detection::Vectors, ["sys_enter", "sys_exit"]),
+        ] {
+            let cpus: Vec<_> = request
+                .watched
+                .iter()
+                .filter(|(_, found)| *found == detection)
+                .map(|(cpu, _)| cpu.to_string())
+                .collect();
+            if cpus.is_empty() {
+                continue;
+            }
+            for probe in names {
+                let verdict = self.verdicts.iter().find(|verdict| verdict.name == probe);
+                let why = match verdict.map(|verdict| &verdict.state) {
+                    Some(ProbeState::Attached) => continue,
+                    Some(ProbeState::Absent { why } | ProbeState::Failed { why }) => why.clone(),
+                    None => "it is not in the table of probes".to_owned(),
+                };
+                return Err(TracerError::Essential {
+                    cpus: cpus.join(","),
+                    probe,
+                    why,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every wanted probe and what became of it.
+    #[must_use]
+    pub fn verdicts(&self) -> &[ProbeVerdict] {
+        &self.verdicts
+    }
+
+    /// Starts the account: one store.
+    pub fn arm(&mut self) -> Result<(), TracerError> {
+        self.switch(1)
+    }
+
+    /// Ends the account, and waits until no program that saw it on is still running.
+    pub fn disarm(&mut self) -> Result<(), TracerError> {
+        self.switch(0)?;
+        // Updating a map of maps ends with synchronize_rcu(), and programs run inside RCU
+        // read sections (kernel/bpf/syscall.c:maybe_wait_bpf_programs, v6.12).
+        self.outer
+            .set(BARRIER_SLOT, &self.barrier, 0)
+            .map_err(|source| TracerError::Map {
+                name: "RINGS",
+                source,
+            })
+    }
+
+    fn switch(&mut self, armed: u32) -> Result<(), TracerError> {
+        self.generation = self.generation.wrapping_add(1 << 16);
+        let control = Control {
+            armed,
+            generation: self.generation,
+        };
+        self.control
+            .set(0, ControlWords::from(control), 0)
+            .map_err(|source| TracerError::Map {
+                name: "CONTROL",
+                source,
+            })
+    }
+
+    /// Hands every record that waits to `take`, CPU by CPU in the order of its ring.
+    /// Returns how many there were. `limit` bounds what is taken from one ring.
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Cpu, &[u8])) -> usize {
+        let mut taken = 0;
+        for (cpu, ring) in &mut self.rings {
+            let mut here = 0;
+            while here < limit
+                && let Some(item) = ring.next()
+            {
+                take(*cpu, &item);
+                here += 1;
+            }
+            taken += here;
+        }
+        taken
+    }
+
+    /// The state of every watched CPU.
+    pub fn snapshots(&self) -> Result<Vec<(Cpu, Snapshot)>, TracerError> {
+        self.rings
+            .iter()
+            .map(|(cpu, _)| {
+                let words = self
+                    .states
+                    .get(&cpu.0, 0)
+                    .map_err(|source| TracerError::Map {
+                        name: "STATES",
+                        source,
+                    })?;
+                let snapshot = words.snapshot().ok_or(TracerError::NoMap("STATES"))?;
+                Ok((*cpu, snapshot))
+            })
+            .collect()
+    }
+
+    /// Interrupts that this process sent to watched CPUs while armed, as the sender's
+    /// tracepoints saw them.
+    pub fn own_sends(&self) -> Result<u64, TracerError> {
+        let values = self
+            .own_sends
+            .get(&0, 0)
+            .map_err(|source| TracerError::Map {
+                name: "OWN_SENDS",
+                source,
+            })?;
+        Ok(values.iter().sum())
+    }
+
+    /// Runs that the kernel skipped, per probe; probes without any are left out.
+    #[must_use]
+    pub fn missed_runs(&self) -> Vec<(String, u64)> {
+        self.per_program()
+            .filter(|(_, counters)| counters.missed_runs > 0)
+            .map(|(name, counters)| (name.to_owned(), counters.missed_runs))
+            .collect()
+    }
+
+    /// What the kernel counts per attached probe.
+    pub fn per_program(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, program_info::ProgramCounters)> + '_ {
+        self.attached.iter().filter_map(|(name, program)| {
+            let fd = match self.ebpf.program(program)? {
+                Program::BtfTracePoint(it) => it.fd().ok()?,
+                Program::RawTracePoint(it) => it.fd().ok()?,
+                Program::FEntry(it) => it.fd().ok()?,
+                Program::FExit(it) => it.fd().ok()?,
+                _ => return None,
+            };
+            program_info::counters(fd.as_fd())
+                .ok()
+                .map(|counters| (*name, counters))
+        })
+    }
+}
+
+/// What the detections in force cannot see.
+#[must_use]
+pub fn blind_spots(watched: &[(Cpu, Detection)]) -> Vec<&'static str> {
+    if watched
+        .iter()
+        .any(|(_, detection)| *detection == Detection::Vectors)
+    {
+        BLIND_SPOTS.to_vec()
+    } else {
+        Vec::new()
+    }
+}
+
+fn wanted(request: &Request) -> impl Iterator<Item = &'static Probe> + use<> {
+    let detections: Vec<_> = request
+        .watched
+        .iter()
+        .map(|(_, detection)| *detection)
+        .collect();
+    PROBES.iter().filter(move |probe| match probe.when {
+        When::Always => true,
+        When::Detection(detection) => detections.contains(&detection),
+    })
+}
+
+fn hook_name(probe: &Probe) -> &'static str {
+    match probe.hook {
+        Hook::Tracepoint(name) | Hook::Function(name) => name,
+    }
+}
+
+/// Whether the kernel has what the probe hooks; if not, why.
+fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
+    match probe.hook {
+        Hook::Tracepoint(name) if !types.has_tracepoint(name) => {
+            Err(format!("this kernel has no tracepoint {name}"))
+        }
+        Hook::Function(name) if !types.has_function(name) => {
+            Err(format!("this kernel has no function {name} to hook"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn configure(request: &Request, types: &KernelTypes) -> Config {
+    let mut config = Config {
+        offsets: types.offsets(),
+        ..Config::EMPTY
+    };
+    for &(cpu, detection) in &request.watched {
+        let (word, bit) = ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64));
+        if let Some(mask) = config.watched.get_mut(word) {
+            *mask |= bit;
+        }
+        if detection == Detection::Vectors
+            && let Some(mask) = config.vectors.get_mut(word)
+        {
+            *mask |= bit;
+        }
+    }
+    for (wanted, filter) in [
+        (!request.pids.is_empty(), FILTER_PID),
+        (!request.comms.is_empty(), FILTER_COMM),
+        (request.section_only, FILTER_SECTION),
+    ] {
+        if wanted {
+            config.filters |= filter;
+        }
+    }
+    config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
+    config.own_pid = std::process::id();
+    config
+}
+
+fn typed<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, TracerError> {
+    let map = ebpf.take_map(name).ok_or(TracerError::NoMap(name))?;
+    T::try_from(map).map_err(|source| TracerError::Map { name, source })
+}
+
+fn fill_filters(ebpf: &mut Ebpf, request: &Request) -> Result<(), TracerError> {
+    let mut pids: BpfHashMap<_, u32, u32> = typed(ebpf, "PIDS")?;
+    for pid in &request.pids {
+        pids.insert(pid, 1, 0).map_err(|source| TracerError::Map {
+            name: "PIDS",
+            source,
+        })?;
+    }
+    let mut comms: BpfHashMap<_, [u8; 16], u32> = typed(ebpf, "COMMS")?;
+    for comm in &request.comms {
+        comms
+            .insert(comm, 1, 0)
+            .map_err(|source| TracerError::Map {
+                name: "COMMS",
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// `BPF_MAP_TYPE_RINGBUF`.
+const MAP_TYPE_RINGBUF: u32 = 27;
+
+fn make_ring(
+    outer: &mut ArrayOfMaps<MapData, MapData>,
+    cpu: Cpu,
+    bytes: u32,
+) -> Result<RingBuf<MapData>, TracerError> {
+    let map_error = |source| TracerError::Map {
+        name: "RINGS",
+        source,
+    };
+    let data = ring_map(bytes)?;
+    outer.set(cpu.0, &data, 0).map_err(map_error)?;
+    RingBuf::try_from(Map::RingBuf(data)).map_err(map_error)
+}
+
+/// The smallest ring there is: one page.
+const MIN_RING_BYTES: u32 = 4096;
+
+fn ring_map(bytes: u32) -> Result<MapData, TracerError> {
+    let shape = aya_obj::Map::new_from_params(MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
+    MapData::create(shape, "isol_ring", None).map_err(|source| TracerError::Map {
+        name: "RINGS",
+        source,
+    })
+}

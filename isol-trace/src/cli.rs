@@ -1,0 +1,268 @@
+//! What was typed, as it was typed; [`crate::plan`] makes it a valid plan.
+//!
+//! Values are read here, so that a malformed one is reported with its option.
+
+pub mod value;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use crate::{event::ids::Pid, host::cpu_list::CpuSet};
+use value::{Comm, RingSize};
+
+/// Why was the kernel entered on an isolated CPU? Every entry counted, with one cause, a
+/// duration and an origin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isol-trace",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = false,
+    max_term_width = 100,
+    after_help = "Example:\n  isol-trace top\n  isol-trace record -o log.jsonl --duration 60s\n\n\
+                  Exit status: 0 done; 2 the request or the host is wrong; with CMD, that of CMD."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a live dashboard in the terminal.
+    #[command(after_help = "Example:\n  isol-trace top\n  isol-trace top --cpus 2-3 --comm spin")]
+    Top(TopArgs),
+
+    /// Write every kernel entry of the watched CPUs as JSON Lines.
+    #[command(
+        after_help = "Examples:\n  isol-trace record -o log.jsonl --duration 60s\n  \
+                      isol-trace record --cpus 2-3 -o log.jsonl -- ./my-task --fast\n  \
+                      isol-trace record --duration 10s | jq 'select(.type == \"breach\")'\n\n\
+                      With CMD, the exit status is that of CMD (128 + signal if it was killed)."
+    )]
+    Record(RecordArgs),
+
+    /// Print the JSON Schema of the records.
+    #[command(after_help = "Example:\n  isol-trace schema > isol-trace.schema.json")]
+    Schema,
+
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  isol-trace completions bash > ~/.local/share/bash-completion/completions/isol-trace"
+    )]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+
+    /// Print a manual page: that of isol-trace, or that of one of its commands.
+    #[command(after_help = "Example:\n  isol-trace man record | man -l -")]
+    Man {
+        /// The command.
+        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "schema", "completions", "man"])]
+        command: Option<String>,
+    },
+}
+
+/// What is watched.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WatchArgs {
+    /// Watch exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
+    #[arg(long, value_name = "LIST", value_parser = value::cpus)]
+    pub cpus: Option<CpuSet>,
+
+    /// Count only entries of this process, or thread; may be repeated.
+    #[arg(long, value_name = "N", value_parser = value::pid)]
+    pub pid: Vec<Pid>,
+
+    /// Count only entries of threads with this name; may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = value::comm)]
+    pub comm: Vec<Comm>,
+}
+
+/// What was typed after `top`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TopArgs {
+    /// What is watched.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// What was typed after `record`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecordArgs {
+    /// Write to this file; - is stdout.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
+    pub output: PathBuf,
+
+    /// What is watched.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+
+    /// Stop after this time, such as 500ms, 60s or 10m.
+    #[arg(long, value_name = "TIME", value_parser = value::time)]
+    pub duration: Option<Duration>,
+
+    /// Start the account when CMD says that it is isolated, with prctl 0x49534f4c, so that
+    /// its start is no breach.
+    #[arg(long)]
+    pub from_prctl: bool,
+
+    /// Say which probes would attach, and stop: no entry is recorded, CMD is not started.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Measure how long each program of the tracer runs; costs every program about 40 ns a run.
+    #[arg(long)]
+    pub bpf_stats: bool,
+
+    /// Size of each watched CPU's ring: a power of two, such as 64K or 1M.
+    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::ring_size)]
+    pub ring_size: RingSize,
+
+    /// Start this command on the watched CPUs once the probes are in place, and stop when it
+    /// ends.
+    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1..)]
+    pub command: Vec<OsString>,
+}
+
+/// The whole command line, for help, completions and manual pages.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// A usage error of clap's as one sentence. `asked` is what was typed.
+#[must_use]
+pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
+    let rendered = error.render().to_string();
+    let mut sentence = String::new();
+    let mut tips = 0;
+    for line in rendered.lines().map(str::trim) {
+        tips += u32::from(line.starts_with("tip: "));
+        // Of several tips the first is the nearest.
+        if line.starts_with("Usage:") || line.starts_with("For more information") || tips > 1 {
+            break;
+        }
+        let (separator, text) = match line.strip_prefix("tip: ") {
+            Some(tip) => ("; ", tip),
+            None => (" ", line.trim_start_matches("error: ")),
+        };
+        if !sentence.is_empty() && !text.is_empty() {
+            sentence.push_str(separator);
+        }
+        sentence.push_str(text);
+    }
+    let definition = definition();
+    let command = asked
+        .get(1)
+        .and_then(|word| word.to_str())
+        .filter(|&word| definition.find_subcommand(word).is_some());
+    if command == Some("record")
+        && error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && !word.starts_with('-')
+    {
+        sentence.push_str("; a command to start comes after --, as in '-- ");
+        sentence.push_str(word);
+        sentence.push('\'');
+    }
+    let command = command.map_or_else(String::new, |word| format!("{word} "));
+    format!("{sentence} (see isol-trace {command}--help)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Cli::try_parse_from(&words)
+            .map(|cli| cli.command)
+            .map_err(|error| usage_sentence(&error, &words))
+    }
+
+    fn record(line: &str) -> RecordArgs {
+        match parse(line) {
+            Ok(Command::Record(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn manual_pages_exist_for_every_command() {
+        for command in definition().get_subcommands() {
+            let line = format!("isol-trace man {}", command.get_name());
+            assert!(matches!(
+                parse(&line),
+                Ok(Command::Man { command: Some(_) })
+            ));
+        }
+    }
+
+    #[test]
+    fn the_synopsis_of_the_contract_parses() {
+        let args = record(
+            "isol-trace record -o log --cpus 1-3,5 --pid 7 --pid 8 --comm spin \
+             --duration 500ms --from-prctl --dry-run --bpf-stats --ring-size 64K \
+             -- cmd --cpus 9 -o x",
+        );
+        assert_eq!(args.output, PathBuf::from("log"));
+        assert_eq!(args.watch.cpus, Some("1-3,5".parse().unwrap()));
+        assert_eq!(args.watch.pid, [Pid(7), Pid(8)]);
+        assert_eq!(args.watch.comm[0].as_str(), "spin");
+        assert_eq!(args.duration, Some(Duration::from_millis(500)));
+        assert!(args.from_prctl && args.dry_run && args.bpf_stats);
+        assert_eq!(args.ring_size.bytes(), 64 << 10);
+        assert_eq!(args.command, ["cmd", "--cpus", "9", "-o", "x"]);
+    }
+
+    #[test]
+    fn the_defaults_are_stdout_and_a_mebibyte() {
+        let args = record("isol-trace record");
+        assert_eq!(args.output, PathBuf::from("-"));
+        assert_eq!(args.ring_size.bytes(), 1 << 20);
+        assert!(args.command.is_empty() && args.watch.cpus.is_none());
+    }
+
+    #[test]
+    fn usage_errors_are_one_sentence() {
+        for (line, expected) in [
+            (
+                "isol-trace record --cpu 1",
+                "unexpected argument '--cpu' found; a similar argument exists: '--cpus' \
+                 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace recrod",
+                "unrecognized subcommand 'recrod'; a similar subcommand exists: 'record' \
+                 (see isol-trace --help)",
+            ),
+            (
+                "isol-trace",
+                "'isol-trace' requires a subcommand but one was not provided \
+                 [subcommands: top, record, schema, completions, man] (see isol-trace --help)",
+            ),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), expected);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `schema`, `completions` and `man`: texts that are made from the program itself.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::{cli, error::Error, sink};
+
+/// Prints the completion script of a shell.
+pub fn completions(shell: Shell) -> Result<ExitCode, Error> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut cli::definition(), "isol-trace", &mut text);
+    print(&text)
+}
+
+/// Prints the manual page of isol-trace, or of one of its commands.
+pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
+    let mut definition = cli::definition();
+    // Gives the commands their full names.
+    definition.build();
+    let page = command
+        .and_then(|name| definition.find_subcommand(name).cloned())
+        .unwrap_or(definition);
+    let mut text = Vec::new();
+    Man::new(page).render(&mut text).map_err(Error::Stdout)?;
+    print(&text)
+}
+
+/// Prints the JSON Schema of the records.
+pub fn schema() -> Result<ExitCode, Error> {
+    print(sink::SCHEMA.as_bytes())
+}
+
+/// Writes a whole text to stdout.
+fn print(text: &[u8]) -> Result<ExitCode, Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text)
+        .and_then(|()| stdout.flush())
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(Error::Stdout)
+}

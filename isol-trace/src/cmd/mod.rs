@@ -1,0 +1,99 @@
+//! One module a command, and the way from a command line to one of them.
+
+pub mod artefact;
+pub mod record;
+pub mod top;
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{self, Cli, Command},
+    error::Error,
+    host::Host,
+    plan::{RecordPlan, TopPlan},
+};
+
+/// The request or the host is wrong.
+const WRONG: u8 = 2;
+
+/// Runs the command of a command line, whose first word is the program's name. What goes
+/// wrong becomes one line on stderr.
+#[must_use]
+pub fn run(words: &[OsString]) -> ExitCode {
+    match Cli::try_parse_from(words) {
+        Ok(cli) => conclude(dispatch(cli.command)),
+        Err(error) if error.use_stderr() => wrong(&cli::usage_sentence(&error, words)),
+        // Help or version.
+        Err(error) => conclude(
+            error
+                .print()
+                .and_then(|()| io::stdout().flush())
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(Error::Stdout),
+        ),
+    }
+}
+
+/// Hands a command line to its command.
+fn dispatch(command: Command) -> Result<ExitCode, Error> {
+    let host = Host::of_this_process();
+    match command {
+        Command::Top(args) => {
+            let terminal = io::stdout().is_terminal();
+            top::run(TopPlan::new(args, &host, terminal)?)
+        }
+        Command::Record(args) => {
+            let search_path = std::env::var_os("PATH");
+            record::run(RecordPlan::new(args, &host, search_path.as_deref())?)
+        }
+        Command::Schema => artefact::schema(),
+        Command::Completions { shell } => artefact::completions(shell),
+        Command::Man { command } => artefact::manual(command.as_deref()),
+    }
+}
+
+/// The exit status that a command's end stands for.
+fn conclude(result: Result<ExitCode, Error>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) if error.is_closed_stdout() => ExitCode::SUCCESS,
+        Err(error) => wrong(&error.to_string()),
+    }
+}
+
+/// Says on stderr what is wrong.
+fn wrong(sentence: &str) -> ExitCode {
+    // A closed stderr leaves the exit status to speak.
+    let _ = writeln!(io::stderr(), "isol-trace: {}", one_line(sentence));
+    ExitCode::from(WRONG)
+}
+
+/// A sentence without anything that would break its line or steer a terminal: what was
+/// typed is quoted in it.
+fn one_line(sentence: &str) -> String {
+    let mut line = String::with_capacity(sentence.len());
+    for letter in sentence.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_stays_on_its_line() {
+        assert_eq!(one_line("a\nb\u{1b}[2Jé"), "a\\nb\\u{1b}[2Jé");
+    }
+}

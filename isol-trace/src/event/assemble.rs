@@ -1,0 +1,350 @@
+//! Records become breaches: names are put to threads, numbers to breaches.
+//!
+//! Pure: the same records give the same breaches. What only the running host can tell
+//! (symbols, interrupt names) is [`crate::attrib`]'s.
+
+use std::{collections::HashMap, sync::Arc};
+
+use isol_trace_common::record::{
+    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, FLAG_NO_DURATION, FLAG_SECTION, Task,
+};
+
+use super::{
+    decode::{DecodeError, EntryView, Record, decode},
+    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId},
+};
+
+/// x86 page-fault error code: the page was present, so its rights forbade the access
+/// (`arch/x86/include/asm/trap_pf.h`).
+const PF_PROT: u32 = 1 << 0;
+/// x86 page-fault error code: a write.
+const PF_WRITE: u32 = 1 << 1;
+/// x86 page-fault error code: taken in user mode.
+const PF_USER: u32 = 1 << 2;
+/// x86 page-fault error code: an instruction fetch.
+const PF_INSTR: u32 = 1 << 4;
+
+/// Threads remembered by name; beyond that the map starts anew, and threads are announced
+/// again whenever they come back to a CPU.
+const MAX_NAMES: usize = 65_536;
+
+/// Switched breaches whose victims are still away.
+const MAX_AWAY: usize = 65_536;
+
+/// Puts records together.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    names: HashMap<u32, TaskId>,
+    last: Option<TaskId>,
+    away: HashMap<(u32, u64), Seq>,
+    next: u64,
+}
+
+impl Assembler {
+    /// An assembler whose first breach has the number 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one record. A thread's name gives no event.
+    pub fn record(&mut self, cpu: Cpu, bytes: &[u8]) -> Result<Option<Event>, DecodeError> {
+        Ok(match decode(bytes)? {
+            Record::Entry(view) => Some(Event::Breach(Box::new(self.breach(cpu, &view)))),
+            Record::Back(back) => Some(self.back(back)),
+            Record::Task(task) => {
+                self.name(task);
+                None
+            }
+        })
+    }
+
+    fn name(&mut self, task: &Task) {
+        if self.names.len() >= MAX_NAMES {
+            self.names.clear();
+        }
+        let named = TaskId {
+            pid: Some(Pid(task.pid)),
+            tid: Tid(task.tid),
+            comm: Some(comm(&task.comm)),
+        };
+        self.last = None;
+        self.names.insert(task.tid, named);
+    }
+
+    /// The thread by name. Consecutive entries are mostly of one thread.
+    fn task(&mut self, tid: u32) -> TaskId {
+        if let Some(last) = &self.last
+            && last.tid.0 == tid
+        {
+            return last.clone();
+        }
+        let task = self.names.get(&tid).cloned().unwrap_or(TaskId {
+            pid: None,
+            tid: Tid(tid),
+            comm: None,
+        });
+        self.last = Some(task.clone());
+        task
+    }
+
+    /// Makes a breach of an entry.
+    pub fn breach(&mut self, cpu: Cpu, view: &EntryView<'_>) -> Breach {
+        let entry = view.entry;
+        self.next += 1;
+        let seq = Seq(self.next);
+        if view.end == End::Switched {
+            if self.away.len() >= MAX_AWAY {
+                self.away.clear();
+            }
+            self.away.insert((cpu.0, entry.opened_ns), seq);
+        }
+        let own = view
+            .activities
+            .iter()
+            .find(|item| item.flags & ACTIVITY_IS_CAUSE != 0);
+        Breach {
+            seq,
+            at: MonoNanos(entry.opened_ns),
+            cpu,
+            duration: (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns)),
+            idle: Nanos(view.idle_ns),
+            end: view.end,
+            section: Some(entry.flags & FLAG_SECTION != 0),
+            task: self.task(entry.tid),
+            cause: cause(view),
+            cause_name: None,
+            cause_handler: None,
+            cause_net: own.and_then(net),
+            ip: Address(entry.ip),
+            location: None,
+            source: None,
+            activities: view
+                .activities
+                .iter()
+                .filter(|item| item.flags & ACTIVITY_IS_CAUSE == 0)
+                .filter_map(activity)
+                .collect(),
+            dropped_activities: entry.dropped_activities,
+            origins: Vec::new(),
+        }
+    }
+
+    fn back(&mut self, back: &Back) -> Event {
+        Event::Back {
+            breach: self.away.remove(&(back.cpu, back.opened_ns)),
+            away: Nanos(back.away_ns),
+            at: MonoNanos(back.back_ns),
+            tid: Tid(back.tid),
+        }
+    }
+
+    /// Breaches so far.
+    #[must_use]
+    pub const fn breaches(&self) -> u64 {
+        self.next
+    }
+}
+
+fn net(item: &ActivityRecord) -> Option<Nanos> {
+    (item.flags & ACTIVITY_TIMED != 0).then_some(Nanos(item.net_ns))
+}
+
+fn cause(view: &EntryView<'_>) -> CauseDetail {
+    let entry = view.entry;
+    let subject = (entry.subject != 0).then_some(Address(entry.subject));
+    match view.cause {
+        Cause::Syscall => CauseDetail::Syscall {
+            number: (entry.number != u32::MAX).then_some(entry.number),
+            args: view.args.copied(),
+        },
+        Cause::PageFault => CauseDetail::PageFault {
+            address: Address(entry.subject),
+            write: entry.number & PF_WRITE != 0,
+            user: entry.number & PF_USER != 0,
+            fetch: entry.number & PF_INSTR != 0,
+            protection: entry.number & PF_PROT != 0,
+        },
+        Cause::Exception => CauseDetail::Exception {
+            trap: Some(entry.number),
+        },
+        Cause::DeviceIrq => CauseDetail::DeviceIrq {
+            irq: entry.number,
+            handler: subject,
+        },
+        Cause::Nmi => CauseDetail::Nmi { handler: subject },
+        other => CauseDetail::Plain(other),
+    }
+}
+
+fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
+    // Decoding has checked the word; `None` does not occur.
+    let kind = Activity::from_wire(item.kind)?;
+    let [first, second] = item.subject;
+    let switch = kind == Activity::Switch;
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&first.to_le_bytes());
+    name[8..].copy_from_slice(&second.to_le_bytes());
+    Some(ActivityItem {
+        kind,
+        number: item.number,
+        address: (!switch && first != 0).then_some(Address(first)),
+        comm: switch.then(|| comm(&name)),
+        net: net(item),
+        name: None,
+    })
+}
+
+/// A thread's name up to its NUL; bytes that are no UTF-8 are replaced.
+fn comm(bytes: &[u8; 16]) -> Arc<str> {
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use isol_trace_common::record::{Entry, FullEntry, Kind};
+    use zerocopy::IntoBytes as _;
+
+    use super::*;
+    use crate::event::decode::view_full;
+
+    fn words<T: zerocopy::IntoBytes + zerocopy::Immutable>(record: &T) -> Vec<u64> {
+        let mut words = vec![0_u64; size_of::<T>() / 8];
+        words.as_mut_bytes().copy_from_slice(record.as_bytes());
+        words
+    }
+
+    fn task(tid: u32, name: &[u8]) -> Task {
+        let mut comm = [0; 16];
+        comm[..name.len()].copy_from_slice(name);
+        Task {
+            kind: Kind::Task as u8,
+            tid,
+            pid: 70,
+            comm,
+            ..Task::default()
+        }
+    }
+
+    fn entry(tid: u32, end: End) -> Entry {
+        Entry {
+            kind: Kind::Entry as u8,
+            cause: Cause::LocalTimer as u8,
+            end: end as u8,
+            tid,
+            opened_ns: 1000,
+            duration_ns: 20,
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_breach_has_the_name_that_was_announced() {
+        let mut all = Assembler::new();
+        assert_eq!(
+            all.record(Cpu(1), words(&task(7, b"feed")).as_bytes()),
+            Ok(None)
+        );
+        let Ok(Some(Event::Breach(breach))) =
+            all.record(Cpu(1), words(&entry(7, End::Return)).as_bytes())
+        else {
+            panic!("no breach")
+        };
+        assert_eq!(breach.seq, Seq(1));
+        assert_eq!(breach.task.comm.as_deref(), Some("feed"));
+        assert_eq!(breach.task.pid, Some(Pid(70)));
+        // Its name was lost: absent, not somebody else's.
+        let Ok(Some(Event::Breach(breach))) =
+            all.record(Cpu(1), words(&entry(8, End::Return)).as_bytes())
+        else {
+            panic!("no breach")
+        };
+        assert_eq!(
+            breach.task,
+            TaskId {
+                pid: None,
+                tid: Tid(8),
+                comm: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_new_name_replaces_the_old_one() {
+        let mut all = Assembler::new();
+        for name in [b"old", b"new"] {
+            all.record(Cpu(1), words(&task(7, name)).as_bytes())
+                .unwrap();
+            let event = all
+                .record(Cpu(1), words(&entry(7, End::Return)).as_bytes())
+                .unwrap();
+            let Some(Event::Breach(breach)) = event else {
+                panic!("no breach")
+            };
+            assert_eq!(breach.task.comm.as_deref(), std::str::from_utf8(name).ok());
+        }
+    }
+
+    #[test]
+    fn a_victim_comes_back_to_its_breach() {
+        let mut all = Assembler::new();
+        all.record(Cpu(2), words(&entry(7, End::Switched)).as_bytes())
+            .unwrap();
+        let back = Back {
+            kind: Kind::Back as u8,
+            tid: 7,
+            cpu: 2,
+            opened_ns: 1000,
+            away_ns: 5,
+            back_ns: 1025,
+            ..Back::default()
+        };
+        let event = all.record(Cpu(2), words(&back).as_bytes()).unwrap();
+        let expected = Event::Back {
+            breach: Some(Seq(1)),
+            away: Nanos(5),
+            at: MonoNanos(1025),
+            tid: Tid(7),
+        };
+        assert_eq!(event, Some(expected));
+    }
+
+    #[test]
+    fn the_causes_own_handler_is_not_listed_again() {
+        let mut own = ActivityRecord {
+            kind: Activity::Vector as u8,
+            flags: ACTIVITY_IS_CAUSE | ACTIVITY_TIMED,
+            net_ns: 9,
+            ..ActivityRecord::default()
+        };
+        let mut full = FullEntry {
+            entry: Entry {
+                activities: 2,
+                ..entry(7, End::Return)
+            },
+            args: [0; 6],
+            idle_ns: 0,
+            activities: [own; 4],
+        };
+        own.flags = 0;
+        own.kind = Activity::Switch as u8;
+        own.subject = [
+            u64::from_le_bytes(*b"kworker/"),
+            u64::from_le_bytes(*b"1:0\0\0\0\0\0"),
+        ];
+        full.activities[1] = own;
+        let Ok(Record::Entry(view)) = view_full(&full) else {
+            panic!("no entry")
+        };
+        let breach = Assembler::new().breach(Cpu(1), &view);
+        assert_eq!(breach.cause_net, Some(Nanos(9)));
+        assert_eq!(breach.activities.len(), 1);
+        assert_eq!(breach.activities[0].comm.as_deref(), Some("kworker/1:0"));
+        assert_eq!(breach.activities[0].net, None, "only one end was seen");
+    }
+}

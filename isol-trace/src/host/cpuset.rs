@@ -1,0 +1,93 @@
+//! Which CPUs the isolated partitions of cgroup v2 take out of scheduling.
+
+use super::{Host, HostError, cpu_list::CpuSet};
+
+impl Host {
+    /// CPUs of isolated cgroup v2 partitions. None where cgroup v2 is not mounted, has no
+    /// cpuset controller, predates the file (before 6.7), or shows only a container's part.
+    pub fn cpuset_isolated(&self) -> Result<CpuSet, HostError> {
+        let Some(mounts) = self.read("/proc/self/mountinfo")? else {
+            return Ok(CpuSet::new());
+        };
+        let mut isolated = CpuSet::new();
+        for folder in cgroup2_mounts(&mounts) {
+            let path = format!("{folder}/cpuset.cpus.isolated");
+            if let Some(text) = self.read(&path)? {
+                isolated = &isolated | &self.list(&path, &text)?;
+            }
+        }
+        Ok(isolated)
+    }
+}
+
+/// Where cgroup v2 is mounted, according to a mountinfo file
+/// (Documentation/filesystems/proc.rst, 3.5).
+fn cgroup2_mounts(mountinfo: &str) -> impl Iterator<Item = String> + '_ {
+    mountinfo.lines().filter_map(|line| {
+        // Optional fields of any number end at a lone hyphen.
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let kind = filesystem.split(' ').next()?;
+        let folder = mount.split(' ').nth(4)?;
+        (kind == "cgroup2").then(|| unescape(folder))
+    })
+}
+
+/// Undoes the kernel's `\040` for space, tab, newline and backslash in a path.
+fn unescape(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let code = after
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        rest = if let Some(code) = code {
+            plain.push(char::from(code));
+            after.get(3..).unwrap_or_default()
+        } else {
+            plain.push('\\');
+            after
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::host::tests::recorded;
+
+    #[test]
+    fn the_partition_of_the_mounted_root_is_read() {
+        let host = recorded("isolated-partition");
+        assert_eq!(host.cpuset_isolated().unwrap().to_string(), "2-3");
+    }
+
+    #[test]
+    fn other_hosts_have_none() {
+        for kind in ["cgroup-v1", "nohz-full", "isolcpus-only"] {
+            assert!(recorded(kind).cpuset_isolated().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn mounts_are_found_behind_optional_fields() {
+        let text = "25 30 0:23 / /sys/fs/cgroup rw shared:4 master:1 - cgroup2 cgroup2 rw\n\
+                    26 30 0:24 / /tmp rw - tmpfs tmpfs rw\n\
+                    27 30 0:25 / /mnt/a\\040b rw - cgroup2 none rw\n\
+                    nonsense\n\
+                    28 30 - cgroup2\n";
+        let mounts: Vec<_> = cgroup2_mounts(text).collect();
+        assert_eq!(mounts, ["/sys/fs/cgroup", "/mnt/a b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_mount_line_panics(text in "[0-9 /a-z\\\\é-]{0,60}( - cgroup2)?.{0,20}") {
+            let _ = cgroup2_mounts(&text).count();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is isolated on this host, and what it lets us do.
+//!
+//! Every reader goes through [`Host`], which knows where the file system begins:
+//! tests give it a recorded tree. Parsing is pure and apart from reading.
+//!
+//! - [`cpu_list`]: sets of CPUs and the kernel's list format;
+//! - [`sysfs`]: which CPUs there are and which the kernel was booted to isolate;
+//! - [`cpuset`]: which CPUs cgroup v2 isolates;
+//! - [`watched`]: the watched CPUs, the housekeeping CPUs and those of the tracer itself;
+//! - [`detection`]: how the entries of a CPU are found;
+//! - [`privilege`] and [`kernel`]: whether probes may be, and can be, loaded;
+//! - [`process`]: the processes and threads that `--pid` names;
+//! - [`identity`]: the names of host and kernel;
+//! - [`interrupts`]: the kernel's own interrupt counters;
+//! - [`affinity`]: keeping ourselves off the watched CPUs.
+
+pub mod affinity;
+pub mod cpu_list;
+pub mod cpuset;
+pub mod detection;
+pub mod identity;
+pub mod interrupts;
+pub mod kernel;
+pub mod privilege;
+pub mod process;
+pub mod sysfs;
+pub mod watched;
+
+use std::{fs, io, path::PathBuf};
+
+use cpu_list::CpuListError;
+
+/// Tests: reads `/sys` and `/proc` below this folder instead of below `/`.
+const ROOT_VARIABLE: &str = "ISOL_TRACE_ROOT";
+
+/// The files of a host, live or recorded.
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: PathBuf,
+}
+
+/// A file of the host that could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// It is not there.
+    #[error("{path} is missing: isol-trace needs /proc and /sys mounted", path = path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It could not be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It does not hold what the kernel writes there.
+    #[error("{path} holds no CPU list: {source}", path = path.display())]
+    CpuList {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: CpuListError,
+    },
+    /// It lacks a line or has one that cannot be read.
+    #[error("{path} has no readable {line}", path = path.display())]
+    Line {
+        /// Which.
+        path: PathBuf,
+        /// The line that was looked for.
+        line: &'static str,
+    },
+}
+
+impl Host {
+    /// The host whose `/sys` and `/proc` are found below `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The host that this process runs on, or the recorded one that a test names in
+    /// the environment.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        match std::env::var_os(ROOT_VARIABLE) {
+            Some(root) if !runs_with_more_rights_than_its_caller() => Self::new(root),
+            _ => Self::new("/"),
+        }
+    }
+
+    /// Where an absolute path of this host is found.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The text of a file, `None` if it is not there.
+    fn read(&self, path: &str) -> Result<Option<String>, HostError> {
+        let path = self.path(path);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(source) if is_absent(&source) => Ok(None),
+            Err(source) => Err(HostError::Unreadable { path, source }),
+        }
+    }
+
+    /// The text of a file that every kernel has.
+    fn read_required(&self, path: &str) -> Result<String, HostError> {
+        self.read(path)?.ok_or_else(|| HostError::Missing {
+            path: self.path(path),
+        })
+    }
+}
+
+/// A file that is not there, or whose process has gone while it was read.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Whether the kernel started this program with rights that its caller lacks (set-user-id
+/// or file capabilities): its environment is then not to be trusted with paths.
+fn runs_with_more_rights_than_its_caller() -> bool {
+    // SAFETY: takes a number, returns a number, touches no memory of ours.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A recorded host of `tests/host`.
+    pub(crate) fn recorded(kind: &str) -> Host {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/host")
+            .join(kind);
+        assert!(root.is_dir(), "no recorded host {kind}");
+        Host::new(root)
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_an_unreadable_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("is-a-folder")).unwrap();
+        let host = Host::new(folder.path());
+        assert_eq!(host.read("/not/there").unwrap(), None);
+        assert!(matches!(
+            host.read("/is-a-folder"),
+            Err(HostError::Unreadable { .. })
+        ));
+        assert!(matches!(
+            host.read_required("/not/there"),
+            Err(HostError::Missing { .. })
+        ));
+    }
+}

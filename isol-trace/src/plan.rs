@@ -1,0 +1,410 @@
+//! From what was typed to a valid plan: nothing behind this needs checking again.
+//!
+//! Checks come in the order in which a person can act on them: what was typed
+//! ([`crate::cli`]), which CPUs, processes and programs it names, what this host allows,
+//! and last, because it leaves a trace, whether the log can be written.
+
+pub mod command;
+pub mod output;
+
+use std::{ffi::OsStr, time::Duration};
+
+use crate::{
+    cli::{
+        RecordArgs, TopArgs, WatchArgs,
+        value::{Comm, RingSize},
+    },
+    event::{
+        ids::{Cpu, Pid},
+        model::Detection,
+    },
+    host::{
+        Host, HostError, cpu_list::CpuSet, detection::detection, identity::Identity,
+        kernel::KernelError, privilege::PrivilegeError, process::ProcessError,
+        watched::WatchedError,
+    },
+};
+use command::{CommandError, CommandPlan};
+use output::{Output, OutputError};
+
+/// How many processes, and how many names, can be watched: what the maps of the programs hold.
+pub const MAX_FILTERS: usize = 256;
+
+/// What every tracing command needs to know.
+#[derive(Clone, Debug)]
+pub struct TracePlan {
+    /// CPUs under watch, all online.
+    pub watched: CpuSet,
+    /// Every other online CPU.
+    pub housekeeping: CpuSet,
+    /// The part of the housekeeping CPUs that our own threads run on: those that nothing
+    /// isolates, where there are any.
+    pub tracer: CpuSet,
+    /// Isolated CPUs that were left out, being offline.
+    pub offline: CpuSet,
+    /// CPUs on which the kernel marks entries itself, if it is built to.
+    pub nohz_full: CpuSet,
+    /// One more than the highest number that a CPU of this host can have.
+    pub possible_cpus: u32,
+    /// Processes and threads that are watched; empty for all. Sorted, without repetition,
+    /// at most [`MAX_FILTERS`].
+    pub pids: Vec<Pid>,
+    /// Names of threads that are watched; empty for all. Sorted, without repetition, at most
+    /// [`MAX_FILTERS`].
+    pub comms: Vec<Comm>,
+    /// Bytes of each watched CPU's ring: a power of two, a multiple of the page.
+    pub ring_bytes: u32,
+    /// Measure the run time of the programs.
+    pub bpf_stats: bool,
+    /// Names of host and kernel.
+    pub identity: Identity,
+}
+
+/// A valid `record`.
+#[derive(Debug)]
+pub struct RecordPlan {
+    /// What is traced.
+    pub trace: TracePlan,
+    /// Where the log goes: already opened, not yet touched.
+    pub output: Output,
+    /// When to stop.
+    pub duration: Option<Duration>,
+    /// The account starts with the command's own prctl. Only with a command.
+    pub from_prctl: bool,
+    /// Attach, print the verdicts, detach.
+    pub dry_run: bool,
+    /// What to start on the watched CPUs.
+    pub command: Option<CommandPlan>,
+}
+
+/// A valid `top`.
+#[derive(Clone, Debug)]
+pub struct TopPlan {
+    /// What is traced.
+    pub trace: TracePlan,
+}
+
+/// Why there is no valid plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The CPUs.
+    #[error(transparent)]
+    Watched(#[from] WatchedError),
+    /// A process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// Nobody who could say that it is isolated.
+    #[error(
+        "--from-prctl starts the account when CMD says that it is isolated, and there is no CMD: name it after --, as in `isol-trace record --from-prctl -- ./my-task`"
+    )]
+    PrctlWithoutCommand,
+    /// The command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// More filters than the programs hold.
+    #[error("{option} was given {given} times, and the most is {MAX_FILTERS}")]
+    Filters {
+        /// The option.
+        option: &'static str,
+        /// How many times, without repetition.
+        given: usize,
+    },
+    /// A ring that ends inside a page.
+    #[error("--ring-size {size}: a ring is made of whole pages, of {page} bytes on this host")]
+    RingSize {
+        /// What was asked for.
+        size: RingSize,
+        /// The page's size.
+        page: usize,
+    },
+    /// A dashboard without a screen.
+    #[error(
+        "top draws on a terminal, and stdout is none: use `isol-trace record` for a file or a pipe"
+    )]
+    NoTerminal,
+    /// The rights of this process.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// The kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A file of the host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The log.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl TracePlan {
+    fn new(
+        args: WatchArgs,
+        ring_size: RingSize,
+        bpf_stats: bool,
+        host: &Host,
+    ) -> Result<Self, PlanError> {
+        let page = rustix::param::page_size();
+        // Both are powers of two.
+        if (ring_size.bytes() as usize) < page {
+            return Err(PlanError::RingSize {
+                size: ring_size,
+                page,
+            });
+        }
+        let pids = distinct("--pid", args.pid)?;
+        let comms = distinct("--comm", args.comm)?;
+        let watched = host.watched(args.cpus.as_ref())?;
+        for &pid in &pids {
+            host.require_process(pid)?;
+        }
+        let highest = host.possible()?.iter().last();
+        Ok(Self {
+            watched: watched.watched,
+            housekeeping: watched.housekeeping,
+            tracer: watched.tracer,
+            offline: watched.offline,
+            nohz_full: watched.nohz_full,
+            possible_cpus: highest.map_or(0, |cpu| cpu.0 + 1),
+            pids,
+            comms,
+            ring_bytes: ring_size.bytes(),
+            bpf_stats,
+            identity: host.identity()?,
+        })
+    }
+
+    /// How the entries of each watched CPU are found, given whether this kernel has the
+    /// tracepoint `user_exit`.
+    #[must_use]
+    pub fn detection(&self, has_user_exit: bool) -> Vec<(Cpu, Detection)> {
+        self.watched
+            .iter()
+            .map(|cpu| (cpu, detection(cpu, &self.nohz_full, has_user_exit)))
+            .collect()
+    }
+}
+
+/// The values of an option that may be repeated: in order, each once.
+fn distinct<T: Ord>(option: &'static str, mut values: Vec<T>) -> Result<Vec<T>, PlanError> {
+    values.sort_unstable();
+    values.dedup();
+    if values.len() > MAX_FILTERS {
+        return Err(PlanError::Filters {
+            option,
+            given: values.len(),
+        });
+    }
+    Ok(values)
+}
+
+/// What the host has to allow and offer, whatever is traced.
+fn require_probes(host: &Host) -> Result<(), PlanError> {
+    host.require_privilege()?;
+    host.require_probes()?;
+    Ok(())
+}
+
+impl RecordPlan {
+    /// Validates a `record`. `search_path` is the variable `PATH`.
+    pub fn new(
+        args: RecordArgs,
+        host: &Host,
+        search_path: Option<&OsStr>,
+    ) -> Result<Self, PlanError> {
+        if args.from_prctl && args.command.is_empty() {
+            return Err(PlanError::PrctlWithoutCommand);
+        }
+        let trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
+        let command = CommandPlan::find(args.command, search_path)?;
+        require_probes(host)?;
+        Ok(Self {
+            trace,
+            command,
+            output: Output::open(args.output)?,
+            duration: args.duration,
+            from_prctl: args.from_prctl,
+            dry_run: args.dry_run,
+        })
+    }
+}
+
+impl TopPlan {
+    /// Validates a `top`.
+    pub fn new(args: TopArgs, host: &Host, stdout_is_terminal: bool) -> Result<Self, PlanError> {
+        let trace = TracePlan::new(args.watch, RingSize::default(), false, host)?;
+        if !stdout_is_terminal {
+            return Err(PlanError::NoTerminal);
+        }
+        require_probes(host)?;
+        Ok(Self { trace })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::{cli::value, host::tests::recorded};
+
+    fn args() -> RecordArgs {
+        RecordArgs {
+            output: PathBuf::from("-"),
+            ..RecordArgs::default()
+        }
+    }
+
+    fn record(args: RecordArgs, kind: &str) -> Result<RecordPlan, PlanError> {
+        RecordPlan::new(args, &recorded(kind), Some(OsStr::new("/bin:/usr/bin")))
+    }
+
+    #[test]
+    fn a_plan_holds_what_was_asked_for() {
+        let plan = record(
+            RecordArgs {
+                watch: WatchArgs {
+                    cpus: None,
+                    pid: vec![Pid(147), Pid(147)],
+                    comm: vec![
+                        value::comm("b").unwrap(),
+                        value::comm("a").unwrap(),
+                        value::comm("b").unwrap(),
+                    ],
+                },
+                duration: Some(Duration::from_secs(1)),
+                command: vec!["cat".into(), "x".into()],
+                ..args()
+            },
+            "nohz-full",
+        )
+        .unwrap();
+        assert_eq!(plan.trace.watched.to_string(), "1-2");
+        assert_eq!(plan.trace.housekeeping.to_string(), "0,3");
+        assert_eq!(plan.trace.pids, [Pid(147)]);
+        let comms: Vec<_> = plan.trace.comms.iter().map(Comm::as_str).collect();
+        assert_eq!(comms, ["a", "b"]);
+        assert_eq!(plan.trace.possible_cpus, 4);
+        assert_eq!(plan.trace.ring_bytes, 1 << 20);
+        assert!(matches!(plan.output, Output::Stdout));
+        assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
+    }
+
+    #[test]
+    fn filters_are_as_many_as_the_programs_hold() {
+        let comms = |count: usize| -> Vec<_> {
+            let names = (0..count).map(|number| format!("n{number}"));
+            names.map(|name| value::comm(&name).unwrap()).collect()
+        };
+        let plan = |count| {
+            let watch = WatchArgs {
+                // Repeating one does not count.
+                comm: [comms(count), comms(count)].concat(),
+                ..WatchArgs::default()
+            };
+            record(RecordArgs { watch, ..args() }, "nohz-full")
+        };
+        assert_eq!(plan(MAX_FILTERS).unwrap().trace.comms.len(), MAX_FILTERS);
+        assert!(matches!(
+            plan(MAX_FILTERS + 1),
+            Err(PlanError::Filters {
+                option: "--comm",
+                given: 257
+            })
+        ));
+    }
+
+    #[test]
+    fn detection_is_per_cpu() {
+        let plan = record(args(), "isolated-partition").unwrap();
+        let words = |has_user_exit| -> Vec<_> {
+            let found = plan.trace.detection(has_user_exit);
+            found
+                .into_iter()
+                .map(|(cpu, how)| (cpu.0, how.word()))
+                .collect()
+        };
+        assert_eq!(
+            words(true),
+            [(1, "context-tracking"), (2, "vectors"), (3, "vectors")]
+        );
+        assert_eq!(
+            words(false),
+            [(1, "vectors"), (2, "vectors"), (3, "vectors")]
+        );
+    }
+
+    #[test]
+    fn what_was_named_is_checked_before_what_the_host_allows() {
+        let missing = RecordArgs {
+            watch: WatchArgs {
+                cpus: Some("9".parse().unwrap()),
+                ..WatchArgs::default()
+            },
+            ..args()
+        };
+        assert!(matches!(
+            record(missing, "unprivileged"),
+            Err(PlanError::Watched(_))
+        ));
+        let no_command = RecordArgs {
+            command: vec!["no-such-program-anywhere".into()],
+            ..args()
+        };
+        assert!(matches!(
+            record(no_command, "unprivileged"),
+            Err(PlanError::Command(_))
+        ));
+        let no_process = RecordArgs {
+            watch: WatchArgs {
+                pid: vec![Pid(99)],
+                ..WatchArgs::default()
+            },
+            ..args()
+        };
+        assert!(matches!(
+            record(no_process, "unprivileged"),
+            Err(PlanError::Process(_))
+        ));
+        assert!(matches!(
+            record(args(), "unprivileged"),
+            Err(PlanError::Privilege(_))
+        ));
+        assert!(matches!(
+            record(args(), "no-btf"),
+            Err(PlanError::Kernel(_))
+        ));
+    }
+
+    #[test]
+    fn the_log_is_not_created_for_a_plan_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("log");
+        let with_output = RecordArgs {
+            output: output.clone(),
+            ..args()
+        };
+        record(with_output.clone(), "unprivileged").unwrap_err();
+        assert!(!output.exists());
+        let plan = record(with_output, "nohz-full").unwrap();
+        assert!(output.exists());
+        drop(plan);
+        assert!(!output.exists(), "nothing was recorded: nothing is left");
+    }
+
+    #[test]
+    fn top_wants_a_terminal() {
+        let plan = |kind, terminal| TopPlan::new(TopArgs::default(), &recorded(kind), terminal);
+        assert!(matches!(
+            plan("nohz-full", false),
+            Err(PlanError::NoTerminal)
+        ));
+        assert!(matches!(
+            plan("unprivileged", true),
+            Err(PlanError::Privilege(_))
+        ));
+        assert_eq!(
+            plan("nohz-full", true).unwrap().trace.watched.to_string(),
+            "1-2"
+        );
+    }
+}

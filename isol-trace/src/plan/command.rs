@@ -1,0 +1,203 @@
+//! The command that is started on the watched CPUs: found before anything is attached.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use std::os::unix::process::CommandExt as _;
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+/// Where a program is looked for without the variable `PATH`, as execvp(3) does.
+const DEFAULT_SEARCH_PATH: &str = "/bin:/usr/bin";
+
+/// A command whose program was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandPlan {
+    /// The file to execute.
+    program: PathBuf,
+    /// The command as it was typed: never empty.
+    words: Vec<OsString>,
+}
+
+/// Why a command cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// No folder has it.
+    #[error("cannot start '{name}': no folder of PATH has a program of this name", name = .0.display())]
+    NotInPath(OsString),
+    /// The file that was named is not there, or not to be executed.
+    #[error("cannot start '{name}': {why}", name = .name.display())]
+    NotExecutable {
+        /// As typed.
+        name: OsString,
+        /// Why not.
+        why: Why,
+    },
+    /// The kernel refused to execute it.
+    #[error("cannot start '{name}': {source}", name = .name.display())]
+    Start {
+        /// As typed.
+        name: OsString,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Why a file is not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// It is not there.
+    #[error("there is no such file")]
+    Missing,
+    /// It is something else.
+    #[error("it is a folder or a device, not a program")]
+    NotAFile,
+    /// It is not ours to execute.
+    #[error("it is not executable (chmod +x would make it so)")]
+    Forbidden,
+}
+
+impl CommandPlan {
+    /// Finds the program of a command as the shell would; `None` without a command.
+    pub fn find(
+        words: Vec<OsString>,
+        search_path: Option<&OsStr>,
+    ) -> Result<Option<Self>, CommandError> {
+        let Some(name) = words.first() else {
+            return Ok(None);
+        };
+        let program = if name.as_encoded_bytes().contains(&b'/') {
+            executable(Path::new(name)).map_err(|why| CommandError::NotExecutable {
+                name: name.clone(),
+                why,
+            })?
+        } else {
+            search(name, search_path.unwrap_or(OsStr::new(DEFAULT_SEARCH_PATH)))?
+        };
+        Ok(Some(Self { program, words }))
+    }
+
+    /// The command as it was typed.
+    #[must_use]
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
+    /// The command, ready to be started.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let mut words = self.words.iter();
+        if let Some(name) = words.next() {
+            command.arg0(name);
+        }
+        command.args(words);
+        command
+    }
+
+    /// What to say where starting it failed after all.
+    #[must_use]
+    pub fn start_error(&self, source: io::Error) -> CommandError {
+        CommandError::Start {
+            name: self.words.first().cloned().unwrap_or_default(),
+            source,
+        }
+    }
+}
+
+/// Looks a name up in the folders of a search path; an empty one is the current folder.
+fn search(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, CommandError> {
+    let mut refused = None;
+    if !name.is_empty() {
+        for folder in std::env::split_paths(search_path) {
+            let folder = if folder.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                folder
+            };
+            match executable(&folder.join(name)) {
+                Ok(program) => return Ok(program),
+                Err(Why::Forbidden) => refused = Some(Why::Forbidden),
+                Err(_) => {}
+            }
+        }
+    }
+    Err(refused.map_or_else(
+        || CommandError::NotInPath(name.to_owned()),
+        |why| CommandError::NotExecutable {
+            name: name.to_owned(),
+            why,
+        },
+    ))
+}
+
+/// Checks that a file can be executed by this process.
+fn executable(path: &Path) -> Result<PathBuf, Why> {
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Why::Forbidden,
+        _ => Why::Missing,
+    })?;
+    if !metadata.is_file() {
+        return Err(Why::NotAFile);
+    }
+    match rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(path.to_owned()),
+        Err(_) => Err(Why::Forbidden),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    fn find(words: &[&str], search_path: &OsStr) -> Result<Option<CommandPlan>, CommandError> {
+        let words = words.iter().map(OsString::from).collect();
+        CommandPlan::find(words, Some(search_path))
+    }
+
+    fn program(folder: &Path, name: &str, mode: u32) {
+        let path = folder.join(name);
+        fs::write(&path, "#!/bin/sh\necho \"$0\" \"$@\"\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn no_words_are_no_command() {
+        assert_eq!(find(&[], OsStr::new("/bin")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_first_executable_of_the_search_path_is_started_under_its_name() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        program(first.path(), "task", 0o644);
+        program(second.path(), "task", 0o755);
+        let path = std::env::join_paths([first.path(), second.path()]).unwrap();
+        let plan = find(&["task", "a b"], &path).unwrap().unwrap();
+        assert_eq!(plan.words(), ["task", "a b"]);
+        let output = plan.command().output().unwrap();
+        let expected = format!("{} a b\n", second.path().join("task").display());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        program(folder.path(), "plain", 0o644);
+        let path = folder.path().as_os_str();
+        let sentence = |words: &[&str]| find(words, path).unwrap_err().to_string();
+        assert_eq!(
+            sentence(&["nowhere"]),
+            "cannot start 'nowhere': no folder of PATH has a program of this name"
+        );
+        assert!(sentence(&["plain"]).ends_with("it is not executable (chmod +x would make it so)"));
+        assert!(sentence(&[""]).contains("PATH"));
+        assert!(sentence(&["./no/such"]).ends_with("there is no such file"));
+        assert!(sentence(&["/"]).ends_with("not a program"));
+    }
+}

@@ -1,0 +1,233 @@
+//! JSON into a byte buffer that is reused: members, numbers, addresses and escaped text.
+//!
+//! Written by hand because a log line is written for every kernel entry of a
+//! storm; nothing here allocates once the buffer has grown.
+
+use crate::event::ids::Address;
+
+/// One JSON object being written: an opening brace on creation, the closing one by [`Object::end`].
+pub(super) struct Object<'a> {
+    /// Where it is written.
+    out: &'a mut Vec<u8>,
+    /// Nothing is in it yet.
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Opens an object.
+    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Closes it.
+    pub(super) fn end(self) {
+        self.out.push(b'}');
+    }
+
+    /// Writes a name and its colon; the caller writes the value into what is returned.
+    ///
+    /// Names are literals of this crate and need no escaping.
+    pub(super) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// Writes a member whose name comes from outside.
+    pub(super) fn named_number(&mut self, name: &str, value: u64) {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        text(self.out, name);
+        self.out.push(b':');
+        number(self.out, value);
+    }
+
+    /// A number.
+    pub(super) fn number(&mut self, name: &'static str, value: impl Into<u64>) {
+        number(self.member(name), value.into());
+    }
+
+    /// A number, if it is known.
+    pub(super) fn known_number(&mut self, name: &'static str, value: Option<impl Into<u64>>) {
+        if let Some(value) = value {
+            self.number(name, value);
+        }
+    }
+
+    /// Text.
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
+        text(self.member(name), value);
+    }
+
+    /// Text, if it is known.
+    pub(super) fn known_text(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// A word of this crate, which needs no escaping.
+    pub(super) fn word(&mut self, name: &'static str, value: &'static str) {
+        let out = self.member(name);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
+        let word: &[u8] = if value { b"true" } else { b"false" };
+        self.member(name).extend_from_slice(word);
+    }
+
+    /// An address, as the text `0x…`.
+    pub(super) fn address(&mut self, name: &'static str, value: Address) {
+        address(self.member(name), value.0);
+    }
+
+    /// An array, each item written by `write`.
+    pub(super) fn array<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Vec<u8>, T),
+    ) {
+        let out = self.member(name);
+        out.push(b'[');
+        for (index, item) in items.into_iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write(out, item);
+        }
+        out.push(b']');
+    }
+}
+
+/// Writes a decimal number.
+pub(super) fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Writes an address as text: lower-case hexadecimal without leading zeros.
+pub(super) fn address(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = HEX[(rest & 0xf) as usize];
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(b"\"0x");
+    out.extend_from_slice(&digits[at..]);
+    out.push(b'"');
+}
+
+/// Writes text in quotes, escaped as RFC 8259 section 7 asks: quotes, backslashes
+/// and control characters. Other characters stay as they are, in UTF-8.
+pub(super) fn text(out: &mut Vec<u8>, value: &str) {
+    out.push(b'"');
+    let bytes = value.as_bytes();
+    let mut copied = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[copied..index]);
+        escape(out, byte);
+        copied = index + 1;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
+}
+
+/// Writes one character that may not stand for itself.
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 0xf)]);
+            return;
+        }
+    };
+    out.push(b'\\');
+    out.push(short);
+}
+
+/// Digits of hexadecimal numbers.
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn addresses_are_text_without_leading_zeros() {
+        assert_eq!(written(|out| address(out, 0)), "\"0x0\"");
+        assert_eq!(written(|out| address(out, 0x40_16de)), "\"0x4016de\"");
+        assert_eq!(
+            written(|out| address(out, u64::MAX)),
+            "\"0xffffffffffffffff\""
+        );
+    }
+
+    #[test]
+    fn hostile_names_cannot_leave_their_quotes() {
+        let name = "a\"b\\c\n\u{1}\u{7f}é\u{2028}";
+        assert_eq!(
+            written(|out| text(out, name)),
+            "\"a\\\"b\\\\c\\n\\u0001\u{7f}é\u{2028}\""
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn text_reads_back(value in ".*") {
+            let json = written(|out| text(out, &value));
+            prop_assert!(!json.contains('\n'));
+            let back: String = serde_json::from_str(&json).expect("valid JSON");
+            prop_assert_eq!(back, value);
+        }
+
+        #[test]
+        fn control_characters_read_back(bytes in proptest::collection::vec(0_u8..0x80, 0..40)) {
+            let value = String::from_utf8(bytes).expect("ASCII");
+            let json = written(|out| text(out, &value));
+            let back: String = serde_json::from_str(&json).expect("valid JSON");
+            prop_assert_eq!(back, value);
+        }
+
+        #[test]
+        fn addresses_read_back(value: u64) {
+            let expected = format!("\"{value:#x}\"");
+            prop_assert_eq!(written(|out| address(out, value)), expected);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Where events go: the JSON log.
+//!
+//! - [`json`]: one event, one line;
+//! - [`output`]: files that never end inside a line;
+//! - [`time`]: from the monotonic clock to the calendar.
+//!
+//! What a line holds is fixed by `docs/schema/isol-trace-1.schema.json` and told
+//! in `docs/json.md`. Records grow by adding fields; a breaking change raises
+//! [`SCHEMA_NAME`].
+
+mod encode;
+pub mod json;
+pub mod output;
+mod record;
+pub mod time;
+
+pub use json::JsonLines;
+pub use output::LogFile;
+pub use time::Anchor;
+
+/// The name of the log's format, as its first line gives it.
+pub const SCHEMA_NAME: &str = "isol-trace/1";
+
+/// JSON Schema (2020-12) of one line of the log.
+pub const SCHEMA: &str = include_str!("../../../docs/schema/isol-trace-1.schema.json");

@@ -1,0 +1,257 @@
+//! From the monotonic clock to the calendar: RFC 3339 in UTC with nanoseconds.
+//!
+//! The kernel side stamps with `CLOCK_MONOTONIC`. One [`Anchor`], read when the
+//! log begins, places that clock on the calendar for the whole log, so that the
+//! order and the distances of a log's times are those of `mono_ns` even when the
+//! calendar is set meanwhile.
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::encode::number;
+use crate::event::ids::MonoNanos;
+
+/// Nanoseconds in a second.
+const SECOND: i64 = 1_000_000_000;
+
+/// What to add to the monotonic clock to get the calendar's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Calendar minus monotonic, nanoseconds.
+    offset: i64,
+}
+
+impl Anchor {
+    /// Places `mono` at `wall` nanoseconds after 1970 began.
+    #[must_use]
+    pub const fn new(mono: MonoNanos, wall: i64) -> Self {
+        Self {
+            offset: wall.saturating_sub_unsigned(mono.0),
+        }
+    }
+
+    /// Reads both clocks, the calendar's between two readings of the monotonic
+    /// one, and keeps the closest of a few tries: an interruption in between would shift the log.
+    #[must_use]
+    pub fn now() -> Self {
+        let mut best = (i64::MAX, Self { offset: 0 });
+        for _ in 0..5 {
+            let before = nanoseconds(clock_gettime(ClockId::Monotonic));
+            let wall = nanoseconds(clock_gettime(ClockId::Realtime));
+            let after = nanoseconds(clock_gettime(ClockId::Monotonic));
+            let width = after - before;
+            if width < best.0 {
+                let middle = before + width / 2;
+                best = (
+                    width,
+                    Self {
+                        offset: wall.saturating_sub(middle),
+                    },
+                );
+            }
+        }
+        best.1
+    }
+}
+
+/// A reading as one number.
+fn nanoseconds(reading: Timespec) -> i64 {
+    reading
+        .tv_sec
+        .saturating_mul(SECOND)
+        .saturating_add(reading.tv_nsec)
+}
+
+/// Writes times; the text of the second is kept, since most lines share it with the line before.
+#[derive(Debug)]
+pub(super) struct Calendar {
+    /// Where the monotonic clock lies on the calendar.
+    anchor: Anchor,
+    /// The second that `text` spells.
+    second: Option<i64>,
+    /// `2026-01-31T23:59:59`.
+    text: [u8; 19],
+}
+
+impl Calendar {
+    /// A calendar on `anchor`.
+    pub(super) const fn new(anchor: Anchor) -> Self {
+        Self {
+            anchor,
+            second: None,
+            text: [0; 19],
+        }
+    }
+
+    /// Writes `at` in quotes.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, at: MonoNanos) {
+        let wall = self.anchor.offset.saturating_add_unsigned(at.0);
+        let second = wall.div_euclid(SECOND);
+        if self.second != Some(second) {
+            self.text = spell(second);
+            self.second = Some(second);
+        }
+        out.push(b'"');
+        out.extend_from_slice(&self.text);
+        out.push(b'.');
+        // Ten digits with a leading one, which keeps the fraction's leading zeros.
+        let start = out.len();
+        number(out, (SECOND + wall.rem_euclid(SECOND)).unsigned_abs());
+        out.remove(start);
+        out.extend_from_slice(b"Z\"");
+    }
+}
+
+/// Date and time of a second since 1970 began, in UTC.
+///
+/// The civil calendar in whole 400-year eras that begin on 1 March, after Howard
+/// Hinnant's "chrono-compatible low-level date algorithms", `civil_from_days`.
+fn spell(second: i64) -> [u8; 19] {
+    let day = second.div_euclid(86_400);
+    let clock = second.rem_euclid(86_400);
+    // Days since 1 March of the year 0.
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+
+    let mut text = *b"0000-00-00T00:00:00";
+    digits(&mut text[0..4], year);
+    digits(&mut text[5..7], month);
+    digits(&mut text[8..10], day_of_month);
+    digits(&mut text[11..13], clock / 3_600);
+    digits(&mut text[14..16], clock / 60 % 60);
+    digits(&mut text[17..19], clock % 60);
+    text
+}
+
+/// Writes the last digits of a number that is not negative, as many as there is room for.
+fn digits(room: &mut [u8], value: i64) {
+    let mut rest = value.unsigned_abs();
+    for place in room.iter_mut().rev() {
+        *place = b"0123456789"[(rest % 10) as usize];
+        rest /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spelled(second: i64) -> String {
+        String::from_utf8(spell(second).to_vec()).expect("digits")
+    }
+
+    fn written(calendar: &mut Calendar, at: u64) -> String {
+        let mut out = Vec::new();
+        calendar.write(&mut out, MonoNanos(at));
+        String::from_utf8(out).expect("digits")
+    }
+
+    /// Days of a month, counted as people do.
+    fn days_in_month(year: i64, month: i64) -> i64 {
+        match month {
+            4 | 6 | 9 | 11 => 30,
+            2 if (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 => 29,
+            2 => 28,
+            _ => 31,
+        }
+    }
+
+    /// The reference: walks the calendar day by day from 1 January 1970, well past the year 2400's leap day.
+    #[test]
+    fn every_day_until_2500_is_the_next_day() {
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..193_600_i64 {
+            assert_eq!(
+                spelled(days * 86_400),
+                format!("{year:04}-{month:02}-{day:02}T00:00:00"),
+            );
+            day += 1;
+            if day > days_in_month(year, month) {
+                day = 1;
+                month += 1;
+            }
+            if month > 12 {
+                month = 1;
+                year += 1;
+            }
+        }
+        assert_eq!(year, 2500);
+    }
+
+    #[test]
+    fn known_moments() {
+        // date -u -d @1709210096
+        assert_eq!(spelled(1_709_210_096), "2024-02-29T12:34:56");
+        assert_eq!(spelled(951_782_399), "2000-02-28T23:59:59");
+        assert_eq!(spelled(951_782_400), "2000-02-29T00:00:00");
+        assert_eq!(spelled(4_107_542_399), "2100-02-28T23:59:59");
+        assert_eq!(spelled(4_107_542_400), "2100-03-01T00:00:00");
+        assert_eq!(spelled(-1), "1969-12-31T23:59:59");
+    }
+
+    #[test]
+    fn a_fraction_keeps_its_leading_zeros() {
+        let mut calendar = Calendar::new(Anchor::new(MonoNanos(0), 0));
+        assert_eq!(
+            written(&mut calendar, 7),
+            "\"1970-01-01T00:00:00.000000007Z\""
+        );
+        assert_eq!(
+            written(&mut calendar, 999_999_999),
+            "\"1970-01-01T00:00:00.999999999Z\""
+        );
+        assert_eq!(
+            written(&mut calendar, 1_000_000_000),
+            "\"1970-01-01T00:00:01.000000000Z\""
+        );
+    }
+
+    #[test]
+    fn the_anchor_now_is_the_clocks_now() {
+        let anchor = Anchor::now();
+        let mono = nanoseconds(clock_gettime(ClockId::Monotonic));
+        let wall = nanoseconds(clock_gettime(ClockId::Realtime));
+        let apart = (anchor.offset + mono - wall).abs();
+        assert!(apart < SECOND, "{apart} ns apart");
+    }
+
+    proptest! {
+        /// The kept second never leaks into another: in any order, a shared calendar writes what a fresh one writes.
+        #[test]
+        fn the_kept_second_does_not_matter(
+            offset in 0_i64..4_000_000_000_000_000_000,
+            times in proptest::collection::vec(0_u64..4_000_000_000, 1..20),
+        ) {
+            let anchor = Anchor::new(MonoNanos(0), offset);
+            let mut shared = Calendar::new(anchor);
+            for at in times {
+                let fresh = written(&mut Calendar::new(anchor), at);
+                prop_assert_eq!(written(&mut shared, at), fresh);
+            }
+        }
+
+        /// Hours, minutes, seconds and fraction add up to the time again.
+        #[test]
+        fn the_clock_part_reads_back(wall in 0_i64..4_000_000_000_000_000_000) {
+            let mut calendar = Calendar::new(Anchor::new(MonoNanos(0), wall));
+            let text = written(&mut calendar, 0);
+            prop_assert_eq!(text.len(), "\"2026-01-31T23:59:59.000000000Z\"".len());
+            let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().expect("digits");
+            let second = part(12..14) * 3_600 + part(15..17) * 60 + part(18..20);
+            prop_assert_eq!(second * SECOND + part(21..30), wall.rem_euclid(86_400 * SECOND));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The help of every command, reviewed as a whole: a change of the command line shows here.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+
+use std::{fmt::Write as _, process::Command};
+
+/// What the binary prints, which is expected to succeed.
+fn stdout(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_isol-trace"))
+        .args(words)
+        .env_remove("COLUMNS")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help() {
+    let mut all = stdout(&["--help"]);
+    for command in ["top", "record", "schema", "completions", "man"] {
+        let help = stdout(&[command, "--help"]);
+        assert!(help.contains("Example"), "{command} has no example");
+        write!(all, "\n──── isol-trace {command} ────\n\n{help}").unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn short_and_long_help_agree() {
+    for command in ["top", "record", "schema", "completions", "man"] {
+        assert_eq!(stdout(&[command, "-h"]), stdout(&[command, "--help"]));
+    }
+}
+
+#[test]
+fn version() {
+    let expected = format!("isol-trace {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&["--version"]), expected);
+    assert_eq!(stdout(&["-V"]), expected);
+}
+
+#[test]
+fn manual_pages_name_what_they_describe() {
+    assert!(stdout(&["man"]).contains(".TH isol-trace 1"));
+    let page = stdout(&["man", "record"]);
+    assert!(page.contains(".TH isol-trace-record 1"), "{page}");
+    assert!(page.contains("from\\-prctl"));
+}
+
+#[test]
+fn completions_exist_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = stdout(&["completions", shell]);
+        assert!(script.contains("bpf-stats"), "{shell}");
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&["schema"])).unwrap();
+    assert!(schema.is_object());
+}
