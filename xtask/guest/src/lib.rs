@@ -1,1 +1,5 @@
 //! Programs of the test guest.
+
+pub mod boot;
+pub mod demo;
+pub mod init;
