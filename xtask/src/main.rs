@@ -1,3 +1,32 @@
 //! The developer's commands.
+//!
+//! - [`setup`]: what the others need and a machine may lack, kept in [`cache`];
+//! - [`build`]: the workspace's programs;
+//! - [`vm`]: one command in one guest;
+//! - [`test`], [`lint`]: the checks;
+//! - [`demo`]: the tool at work.
 
-fn main() {}
+mod build;
+mod cache;
+mod cli;
+mod demo;
+mod exec;
+mod lint;
+mod say;
+mod setup;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            say::say(format!("xtask: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -102,7 +102,7 @@ impl Session {
         };
         give_memory_back();
         let attributor =
-            Attributor::new(&host.path("/"), &Options::default())/*sym*/;
+            Attributor::new(&host.path("/"), &Options::default()).map_err(Error::Symbols)?;
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
@@ -146,7 +146,11 @@ impl Session {
         let (taken, result) = self.turn(&mut take);
         result?;
         let pace = self.pace.after(taken);
-        /*pat1*/
+        self.attributor.set_patience(match pace {
+            Pace::Storm => Duration::ZERO,
+            Pace::Calm(_) => PATIENCE,
+        });
+
         Ok(pace)
     }
 
@@ -223,7 +227,8 @@ impl Session {
     ) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
-        /*pat2*/
+        self.attributor.set_patience(PATIENCE);
+
         loop {
             let (taken, result) = self.turn(&mut take);
             if taken == 0 {

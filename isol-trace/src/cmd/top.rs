@@ -151,9 +151,9 @@ impl Feed {
 
     /// Says how many events were left out.
     async fn skipped(&mut self) {
-        if self.skipped > 0 {
-            self.must(Update::Skipped(std::mem::take(&mut self.skipped)))
-                .await;
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            self.must(Update::Skipped(skipped)).await;
         }
     }
 }

@@ -127,6 +127,7 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
         },
         cause: CauseDetail::Plain(Cause::LocalTimer),
         cause_name: None,
+        cause_handler: None,
         cause_net: None,
         ip: Address(0x40_16de),
         location: Some(Arc::from("main+0x2e")),

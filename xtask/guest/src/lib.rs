@@ -1,3 +1,6 @@
 //! Programs of the test guest.
 
+pub mod boot;
+pub mod demo;
+pub mod init;
 pub mod truth;

@@ -1,0 +1,185 @@
+//! The cache outside the tree: where it is, who may write to it, and how something enters it.
+//!
+//! Whatever is in the cache is whole: it is made under a temporary name and renamed when finished.
+
+use std::{
+    env, fs,
+    fs::{File, TryLockError},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::say::say;
+
+/// The cache's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    root: PathBuf,
+}
+
+/// Held while the cache is written to; dropped, it lets the next run in.
+#[must_use]
+pub(crate) struct CacheLock {
+    _file: File,
+}
+
+impl Cache {
+    /// Opens the cache that the environment names, making its folder.
+    pub(crate) fn open() -> Result<Self> {
+        let root = location(|name| env::var_os(name).map(PathBuf::from))
+            .context("no cache folder: set ISOL_TRACE_CACHE, or HOME")?;
+        Self::at(root)
+    }
+
+    /// Opens the cache in `root`, making the folder.
+    pub(crate) fn at(root: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&root).with_context(|| {
+            format!(
+                "cannot make the cache folder {}; ISOL_TRACE_CACHE names another",
+                root.display()
+            )
+        })?;
+        Ok(Self { root })
+    }
+
+    /// A path inside the cache.
+    pub(crate) fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
+        self.root.join(inside)
+    }
+
+    /// Waits for the right to write to the cache.
+    pub(crate) fn lock(&self) -> Result<CacheLock> {
+        let path = self.path("lock");
+        let file = File::create(&path)
+            .with_context(|| format!("cannot write to the cache: {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                say("setup: waiting for another run that is filling the cache");
+                file.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(CacheLock { _file: file })
+    }
+
+    /// Has `make` fill a new folder and, when it succeeds, puts that folder at `inside`.
+    ///
+    /// What stood there before is replaced; a failed or killed `make` leaves it as it was.
+    pub(crate) fn install(
+        &self,
+        _lock: &CacheLock,
+        inside: &str,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let target = self.path(inside);
+        let parent = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .tempdir_in(parent)?;
+        let content = temporary.path().join("content");
+        fs::create_dir(&content)?;
+        make(&content)?;
+        if target.exists() {
+            fs::rename(&target, temporary.path().join("replaced"))?;
+        }
+        fs::rename(&content, &target)
+            .with_context(|| format!("cannot put {} in place", target.display()))?;
+        Ok(target)
+    }
+
+    /// Points the symlink `inside` at `to`, in one step.
+    pub(crate) fn link(&self, _lock: &CacheLock, inside: &str, to: &Path) -> Result<()> {
+        let target = self.path(inside);
+        let parent = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .tempdir_in(parent)?;
+        let link = temporary.path().join("link");
+        symlink(to, &link)?;
+        fs::rename(&link, &target)
+            .with_context(|| format!("cannot put {} in place", target.display()))?;
+        Ok(())
+    }
+}
+
+/// The cache's folder by the variables that `variable` reads.
+fn location(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let named = |name| variable(name).filter(|path| path.is_absolute());
+    named("ISOL_TRACE_CACHE")
+        .or_else(|| named("XDG_CACHE_HOME").map(|path| path.join("isol-trace")))
+        .or_else(|| named("HOME").map(|path| path.join(".cache/isol-trace")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &'static [(&str, &str)]) -> Option<PathBuf> {
+        location(|name| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| PathBuf::from(value))
+        })
+    }
+
+    #[test]
+    fn the_most_particular_variable_wins() {
+        assert_eq!(
+            with(&[("ISOL_TRACE_CACHE", "/a"), ("HOME", "/h")]),
+            Some("/a".into())
+        );
+        assert_eq!(
+            with(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]),
+            Some("/x/isol-trace".into())
+        );
+        assert_eq!(
+            with(&[("XDG_CACHE_HOME", ""), ("HOME", "/h")]),
+            Some("/h/.cache/isol-trace".into())
+        );
+        assert_eq!(with(&[]), None);
+    }
+
+    #[test]
+    fn a_failed_make_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache")).unwrap();
+        let lock = cache.lock().unwrap();
+        let write = |text: &'static str| {
+            move |path: &Path| fs::write(path.join("file"), text).map_err(Into::into)
+        };
+        let read = || fs::read_to_string(cache.path("a/b/file")).unwrap();
+
+        cache.install(&lock, "a/b", write("first")).unwrap();
+        assert_eq!(read(), "first");
+        cache
+            .install(&lock, "a/b", |path| {
+                fs::write(path.join("file"), "half")?;
+                anyhow::bail!("cut off")
+            })
+            .unwrap_err();
+        assert_eq!(read(), "first");
+        cache.install(&lock, "a/b", write("second")).unwrap();
+        assert_eq!(read(), "second");
+        let left: Vec<_> = fs::read_dir(cache.path("a")).unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing unfinished stays: {left:?}");
+    }
+
+    #[test]
+    fn a_link_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().into()).unwrap();
+        let lock = cache.lock().unwrap();
+        cache.link(&lock, "bin/tool", Path::new("/one")).unwrap();
+        cache.link(&lock, "bin/tool", Path::new("/two")).unwrap();
+        assert_eq!(
+            fs::read_link(cache.path("bin/tool")).unwrap(),
+            Path::new("/two")
+        );
+    }
+}

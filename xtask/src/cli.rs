@@ -1,0 +1,218 @@
+//! What the developer typed, and which module answers.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    build,
+    demo::{self, Demo},
+    lint,
+    say::{print, say},
+    setup::{LINES, Setup},
+    test::{self, Selection},
+    vm::{
+        self, CPUS, Guest, Host, LIMIT, MEMORY, Output,
+        initramfs::Extra,
+        qemu::{Accel, QUIET},
+    },
+};
+
+/// The kernel line of a guest unless another is named.
+const DEFAULT_KERNEL: &str = "6.12";
+
+/// Chooses what runs guests.
+const ACCEL_VARIABLE: &str = "ISOL_TRACE_ACCEL";
+
+/// A kernel line's name.
+fn line_name(text: &str) -> Result<String, String> {
+    if LINES.iter().any(|line| line.name == text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<&str> = LINES.iter().map(|line| line.name).collect();
+    Err(format!("the kernel lines are {}", names.join(", ")))
+}
+
+/// The developer's commands of isol-trace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot a guest with isolated CPUs and a noisy neighbour, and show the dashboard there
+    #[command(after_help = "Example: cargo xtask demo --record | head")]
+    Demo {
+        /// Print the log as JSON Lines instead; needs no terminal
+        #[arg(long)]
+        record: bool,
+        /// A kernel line, an image, or a built kernel tree
+        #[arg(long, value_name = "LINE-OR-PATH", default_value = DEFAULT_KERNEL)]
+        kernel: String,
+        /// What runs the guest
+        #[arg(long, env = ACCEL_VARIABLE, value_enum, default_value_t)]
+        accel: Accel,
+    },
+    /// Run every test: this machine's, and the ground truth in a guest of every kernel line
+    #[command(after_help = "Example: cargo xtask test --kernel 6.12")]
+    Test(TestArgs),
+    /// Check formatting, clippy (host and BPF), documentation and licences
+    Lint,
+    /// Get everything that the other commands need
+    Setup,
+    /// Build the release binary
+    Build {
+        /// One static file, at target/dist/isol-trace
+        #[arg(long = "static")]
+        statically: bool,
+    },
+    /// Run a command in a guest, show its output and exit with its status
+    #[command(after_help = "Example: cargo xtask vm --kernel 6.1 -- uname -a")]
+    Vm(VmArgs),
+}
+
+/// What to test.
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// Leave the guests out
+    #[arg(long, conflicts_with_all = ["kernel", "guests_only", "bless"])]
+    fast: bool,
+    /// Leave this machine's own tests out
+    #[arg(long)]
+    guests_only: bool,
+    /// Only this kernel line; can be repeated
+    #[arg(long, value_name = "LINE", value_parser = line_name)]
+    kernel: Vec<String>,
+    /// Keep the guests' probe verdicts as the tables to compare with
+    #[arg(long)]
+    bless: bool,
+    /// What runs the guests
+    #[arg(long, env = ACCEL_VARIABLE, value_enum, default_value_t)]
+    accel: Accel,
+}
+
+/// How to run a guest.
+#[derive(Debug, Args)]
+struct VmArgs {
+    /// A kernel line (6.1, 6.12, 6.12-rt, 6.18, 7.2), an image, or a built kernel tree
+    #[arg(long, value_name = "LINE-OR-PATH", default_value = DEFAULT_KERNEL)]
+    kernel: String,
+    /// Processors; all but the first and the fourth are isolated
+    #[arg(long, value_name = "N", default_value_t = CPUS, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY, value_parser = clap::value_parser!(u32).range(128..))]
+    memory: u32,
+    /// More kernel arguments; they come last
+    #[arg(
+        long,
+        value_name = "STR",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    append: String,
+    /// Leave the clocksource watchdog on: it visits isolated CPUs once a second
+    #[arg(long)]
+    noisy: bool,
+    /// Give the guest a file; DEST is absolute, and /root/ by default
+    #[arg(long, value_name = "FILE[:DEST]", value_parser = Extra::parse)]
+    add: Vec<Extra>,
+    /// Seconds that the whole run may take
+    #[arg(long, value_name = "SECONDS", default_value_t = LIMIT.as_secs())]
+    time_limit: u64,
+    /// What runs the guest
+    #[arg(long, env = ACCEL_VARIABLE, value_enum, default_value_t)]
+    accel: Accel,
+    /// Give the command this terminal (no time limit then)
+    #[arg(long)]
+    tty: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let setup = Setup::open()?;
+        match self.command {
+            Command::Demo {
+                record,
+                kernel,
+                accel,
+            } => demo::run(
+                &setup,
+                &Demo {
+                    record,
+                    kernel,
+                    accel,
+                },
+            ),
+            Command::Test(args) => args.run(&setup),
+            Command::Lint => lint::run(&setup),
+            Command::Setup => {
+                setup.everything()?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Build { statically } => {
+                let path = build::release(&setup.build_tools()?, statically)?;
+                print(path.display());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Vm(args) => args.run(&setup),
+        }
+    }
+}
+
+impl TestArgs {
+    fn run(self, setup: &Setup) -> Result<ExitCode> {
+        let selection = Selection {
+            fast: self.fast,
+            kernels: self.kernel,
+            guests_only: self.guests_only,
+            bless: self.bless,
+            accel: self.accel,
+        };
+        test::run(setup, &selection)
+    }
+}
+
+impl VmArgs {
+    fn run(self, setup: &Setup) -> Result<ExitCode> {
+        anyhow::ensure!(
+            !self.tty || vm::terminal_present(),
+            "--tty needs a terminal on standard input and output"
+        );
+        let kernel = setup.kernel(&self.kernel)?;
+        let host = Host::open(setup)?;
+        let quiet = if self.noisy { "" } else { QUIET };
+        let guest = Guest {
+            kernel,
+            cpus: self.smp,
+            memory: self.memory,
+            append: format!("{quiet} {}", self.append),
+            extras: self.add,
+            command: self.command,
+            terminal: self.tty,
+            limit: Duration::from_secs(self.time_limit),
+            accel: self.accel,
+        };
+        let mut output = Output {
+            stdout: &mut io::stdout().lock(),
+            stderr: &mut io::stderr(),
+            result: &mut |line| say(format!("vm: result {line}")),
+        };
+        let outcome = host.run(&guest, &mut output)?;
+        match &outcome.end {
+            Ok(status) => Ok(ExitCode::from(*status)),
+            Err(_) => {
+                say(format!("vm: {}", outcome.failure().unwrap_or_default()));
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}

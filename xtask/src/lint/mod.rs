@@ -1,0 +1,93 @@
+//! The checks that need no run: formatting, clippy on both sides, documentation, licences.
+
+mod licences;
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Result;
+
+use crate::{
+    exec,
+    say::say,
+    setup::{BuildTools, Setup},
+};
+
+/// The target of the BPF crate, which has no standard library of its own.
+const BPF: [&str; 4] = [
+    "--package=isol-trace-ebpf",
+    "--target=bpfel-unknown-none",
+    "-Zbuild-std=core",
+    // Apart from the host's: its unstable flag would otherwise rebuild that side each time.
+    "--target-dir=target/bpf-lint",
+];
+
+/// Everything but the BPF crate, which builds only for the BPF target.
+const HOST: [&str; 2] = ["--workspace", "--exclude=isol-trace-ebpf"];
+
+/// Runs every check, and says at the end which failed.
+pub(crate) fn run(setup: &Setup) -> Result<ExitCode> {
+    let tools = setup.build_tools()?;
+    let checks: [(&str, Check); 5] = [
+        ("formatting", format),
+        ("clippy, host", clippy_host),
+        ("clippy, BPF", clippy_bpf),
+        ("documentation", documentation),
+        ("licences and sources", licences::check),
+    ];
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        say(format!("lint: {name}"));
+        if let Err(error) = check(&tools) {
+            say(format!("lint: {error:#}"));
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        say("lint: clean");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format!("lint: failed: {}", failed.join("; ")));
+    Ok(ExitCode::FAILURE)
+}
+
+/// One check.
+type Check = fn(&BuildTools) -> Result<()>;
+
+fn format(tools: &BuildTools) -> Result<()> {
+    exec::shown(tools.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy_host(tools: &BuildTools) -> Result<()> {
+    exec::shown(quiet(&mut tools.cargo()).arg("clippy").args(HOST).args([
+        "--all-targets",
+        "--",
+        "--deny=warnings",
+    ]))
+}
+
+fn clippy_bpf(tools: &BuildTools) -> Result<()> {
+    exec::shown(
+        quiet(&mut tools.cargo())
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg("clippy")
+            .args(BPF)
+            .args(["--", "--deny=warnings"]),
+    )
+}
+
+fn documentation(tools: &BuildTools) -> Result<()> {
+    exec::shown(
+        quiet(&mut tools.cargo())
+            .env("RUSTDOCFLAGS", "--deny=warnings")
+            .arg("doc")
+            .args(HOST)
+            .args(["--no-deps", "--document-private-items"]),
+    )
+}
+
+/// Cargo's progress is for a person; a log keeps what it finds.
+fn quiet(command: &mut Command) -> &mut Command {
+    command
+        .env("CARGO_TERM_PROGRESS_WHEN", "never")
+        .stdout(Stdio::null())
+}

@@ -1,0 +1,202 @@
+//! Every test: on this machine, and the ground truth in a guest of every kernel line.
+
+mod golden;
+mod host;
+mod results;
+mod tally;
+
+use std::{io, process::ExitCode, time::Duration, time::Instant};
+
+use anyhow::Result;
+
+use self::{
+    results::Results,
+    tally::{Tally, Verdict},
+};
+use crate::{
+    say::say,
+    setup::{LINES, Setup},
+    vm::{
+        Guest, Host, Outcome, Output,
+        qemu::{Accel, QUIET},
+    },
+};
+
+/// What runs the ground truth in a guest.
+const TRUTH: [&str; 2] = ["truth", "all"];
+
+/// How long one guest may take, on a machine that does much else.
+const GUEST_LIMIT: Duration = Duration::from_secs(1200);
+
+/// What to test.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    /// Leave the guests out.
+    pub(crate) fast: bool,
+    /// Only these kernel lines; all, if none is named.
+    pub(crate) kernels: Vec<String>,
+    /// Leave this machine's tests out.
+    pub(crate) guests_only: bool,
+    /// Write the tables of probe verdicts instead of comparing.
+    pub(crate) bless: bool,
+    /// What runs the guests.
+    pub(crate) accel: Accel,
+}
+
+/// Runs the tests and prints the closing line.
+pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    let tools = setup.build_tools()?;
+    if !selection.guests_only {
+        tally.merge(host::run(&tools)?);
+    }
+    if selection.fast {
+        say("test: the guests are left out (--fast)");
+        return Ok(tally.close());
+    }
+    match Host::open(setup) {
+        Ok(host) => {
+            for line in selection.lines() {
+                tally.merge(line_tally(setup, &host, &line, selection)?);
+            }
+        }
+        Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
+    }
+    Ok(tally.close())
+}
+
+impl Selection {
+    fn lines(&self) -> Vec<String> {
+        if self.kernels.is_empty() {
+            LINES.iter().map(|line| line.name.to_owned()).collect()
+        } else {
+            self.kernels.clone()
+        }
+    }
+}
+
+/// Boots one kernel line and counts its tests.
+fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let kernel = match setup.kernel(line) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            tally.add(line, &Verdict::Fail(format!("{error:#}")));
+            return Ok(tally);
+        }
+    };
+    say(format!(
+        "test: the ground truth on {line} ({})",
+        kernel.package.as_deref().unwrap_or("a kernel of yours")
+    ));
+    let started = Instant::now();
+    let guest = Guest {
+        append: QUIET.to_owned(),
+        limit: GUEST_LIMIT,
+        accel: selection.accel,
+        ..Guest::new(kernel, TRUTH.map(str::to_owned).to_vec())
+    };
+    let mut output = Output {
+        stdout: &mut io::stderr(),
+        stderr: &mut io::stderr(),
+        result: &mut |result| say(format!("{line}: {result}")),
+    };
+    let outcome = host.run(&guest, &mut output)?;
+    count(&mut tally, line, &outcome, selection)?;
+    let name = line;
+    say(format!(
+        "test: {name}: {tally} in {} s",
+        started.elapsed().as_secs()
+    ));
+    Ok(tally)
+}
+
+/// Counts what a guest said, and what it should have said.
+fn count(tally: &mut Tally, line: &str, outcome: &Outcome, selection: &Selection) -> Result<()> {
+    let results = Results::read(outcome.results.iter().map(String::as_str));
+    let mut failed = false;
+    for (test, verdict) in &results.tests {
+        failed |= matches!(verdict, Verdict::Fail(_));
+        tally.add(&format!("{line} {test}"), verdict);
+    }
+    let whole = whole(outcome, &results, failed);
+    tally.add(&format!("{line} run"), &whole);
+    let probes = match &results.probes {
+        Some(probes) => golden::check(line, probes, selection.bless)?,
+        None => Verdict::Fail("the guest named no probes".into()),
+    };
+    tally.add(&format!("{line} probes"), &probes);
+    if outcome.repeated {
+        say(format!(
+            "test: {line} was run twice: the first time the emulator failed"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the run itself was whole: no fault, every line there, a status that fits.
+fn whole(outcome: &Outcome, results: &Results, failed: bool) -> Verdict {
+    if let Some(failure) = outcome.failure() {
+        return Verdict::Fail(failure);
+    }
+    if !results.problems.is_empty() {
+        return Verdict::Fail(results.problems.join("; "));
+    }
+    match outcome.end {
+        Ok(status) if (status == 0) == failed => {
+            Verdict::Fail(format!("status {status} does not fit the verdicts"))
+        }
+        _ => Verdict::Pass,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::Fault;
+
+    fn outcome(end: Result<u8, Fault>, lines: &[&str]) -> Outcome {
+        Outcome {
+            end,
+            results: lines.iter().map(ToString::to_string).collect(),
+            console: "last words\n".into(),
+            repeated: false,
+        }
+    }
+
+    fn verdict(end: Result<u8, Fault>, lines: &[&str], failed: bool) -> Verdict {
+        let outcome = outcome(end, lines);
+        let results = Results::read(lines.iter().copied());
+        whole(&outcome, &results, failed)
+    }
+
+    const ONE: [&str; 2] = [r#"{"test":"a","verdict":"pass"}"#, r#"{"done":1}"#];
+
+    #[test]
+    fn a_whole_run_passes() {
+        assert_eq!(verdict(Ok(0), &ONE, false), Verdict::Pass);
+        assert_eq!(verdict(Ok(1), &ONE, true), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_run_that_is_not_whole_fails() {
+        let fails = |end, lines: &[&str], failed| {
+            assert!(
+                matches!(verdict(end, lines, failed), Verdict::Fail(_)),
+                "{lines:?}"
+            );
+        };
+        fails(Ok(0), &ONE[..1], false);
+        fails(Ok(2), &ONE, false);
+        fails(Ok(0), &ONE, true);
+        fails(Err(Fault::Ended), &ONE, false);
+    }
+
+    #[test]
+    fn a_fault_shows_the_consoles_tail() {
+        let Verdict::Fail(why) = verdict(Err(Fault::Ended), &ONE, false) else {
+            panic!("a fault is a failure");
+        };
+        assert!(why.contains("last words"), "{why}");
+    }
+}

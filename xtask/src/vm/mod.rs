@@ -1,0 +1,297 @@
+//! Runs one command in one guest.
+//!
+//! - [`cpio`], [`initramfs`]: the guest's root;
+//! - [`qemu`]: the emulator's command line;
+//! - [`streams`]: what comes out of the guest, as one sequence of events;
+//! - [`watch`]: when the run is over, and whether it failed;
+//! - [`terminal`]: the developer's terminal, where a person talks to the guest.
+
+mod cpio;
+pub(crate) mod initramfs;
+pub(crate) mod qemu;
+mod streams;
+mod terminal;
+mod watch;
+
+use std::{
+    io::Write,
+    sync::mpsc::RecvTimeoutError,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use isol_trace_guest::boot::Plan;
+
+use self::{
+    initramfs::Extra,
+    qemu::{Accel, Boot, Stream},
+    streams::{Event, Streams},
+    watch::{Limits, Step, Watch},
+};
+pub(crate) use self::{terminal::present as terminal_present, watch::Fault};
+use crate::{
+    build::{self, Programs},
+    exec,
+    say::say,
+    setup::{Busybox, KernelImage, Qemu, Setup},
+};
+
+/// Processors of a guest: two isolated ones, so that one interrupt can have several targets.
+pub(crate) const CPUS: u32 = 4;
+
+/// Its memory in MiB.
+pub(crate) const MEMORY: u32 = 1024;
+
+/// The time limit of a run.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// From the emulator's start to init's first word, on a machine that does much else.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+/// With virtualization a guest boots in a second or never.
+const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
+
+/// Between two signs of life.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Lines of the console that a failure shows.
+const CONSOLE_TAIL: usize = 40;
+
+/// Everything that guests need, got once.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// The emulator.
+    pub(crate) qemu: Qemu,
+    /// The shell and tools.
+    pub(crate) busybox: Busybox,
+    /// Our own programs.
+    pub(crate) programs: Programs,
+}
+
+/// A guest to boot and the command to run in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    /// Its kernel.
+    pub(crate) kernel: KernelImage,
+    /// Processors.
+    pub(crate) cpus: u32,
+    /// Memory in MiB.
+    pub(crate) memory: u32,
+    /// More boot arguments.
+    pub(crate) append: String,
+    /// Files to add.
+    pub(crate) extras: Vec<Extra>,
+    /// The command and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Whether the command talks to the developer's terminal.
+    pub(crate) terminal: bool,
+    /// The time limit of the whole run; none with a terminal.
+    pub(crate) limit: Duration,
+    /// What runs it.
+    pub(crate) accel: Accel,
+}
+
+impl Guest {
+    /// A guest of the usual size.
+    pub(crate) fn new(kernel: KernelImage, command: Vec<String>) -> Self {
+        Self {
+            kernel,
+            cpus: CPUS,
+            memory: MEMORY,
+            append: String::new(),
+            extras: Vec::new(),
+            command,
+            terminal: false,
+            limit: LIMIT,
+            accel: Accel::default(),
+        }
+    }
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The command's status, or why there is none.
+    pub(crate) end: Result<u8, Fault>,
+    /// The result lines of the guest's programs.
+    pub(crate) results: Vec<String>,
+    /// What the kernel said.
+    pub(crate) console: String,
+    /// Whether the run was repeated because the emulator failed the first time.
+    pub(crate) repeated: bool,
+}
+
+impl Outcome {
+    /// The fault with the console's tail, for people.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let fault = self.end.as_ref().err()?;
+        let console = exec::tail(&self.console, CONSOLE_TAIL);
+        Some(if console.is_empty() {
+            format!("{fault}\n(the console said nothing)")
+        } else {
+            format!("{fault}\n--- the console's last lines ---\n{console}\n---")
+        })
+    }
+}
+
+/// Where what comes out of a guest goes.
+pub(crate) struct Output<'out> {
+    /// Its standard output.
+    pub(crate) stdout: &'out mut dyn Write,
+    /// Its standard error.
+    pub(crate) stderr: &'out mut dyn Write,
+    /// Told of each result line as it comes.
+    pub(crate) result: &'out mut dyn FnMut(&str),
+}
+
+impl Host {
+    /// Gets what is missing and builds our own programs.
+    pub(crate) fn open(setup: &Setup) -> Result<Self> {
+        let qemu = setup.qemu()?;
+        let busybox = setup.busybox()?;
+        let programs = build::guest_programs(&setup.build_tools()?)?;
+        Ok(Self {
+            qemu,
+            busybox,
+            programs,
+        })
+    }
+
+    /// Runs the guest; a failure of the emulator's own is repeated once, and a guest that
+    /// virtualization cannot boot is emulated.
+    pub(crate) fn run(&self, guest: &Guest, output: &mut Output<'_>) -> Result<Outcome> {
+        let mut guest = guest.clone();
+        let (mut outcome, booted) = self.run_once(&guest, output)?;
+        if guest.accel == Accel::Kvm && !booted {
+            say("vm: the guest does not boot with KVM here; emulating it");
+            guest.accel = Accel::Tcg;
+            outcome = self.run_once(&guest, output)?.0;
+        }
+        if let Err(fault @ Fault::Emulator(_)) = &outcome.end {
+            say(format!("vm: {fault}; repeating the run once"));
+            outcome = self.run_once(&guest, output)?.0;
+            outcome.repeated = true;
+        }
+        Ok(outcome)
+    }
+
+    /// One boot; also says whether init was reached.
+    fn run_once(&self, guest: &Guest, output: &mut Output<'_>) -> Result<(Outcome, bool)> {
+        let scratch = tempfile::tempdir()?;
+        let initramfs = scratch.path().join("initramfs");
+        let plan = plan(guest);
+        initramfs::write(
+            &initramfs,
+            &self.programs,
+            &self.busybox,
+            &guest.kernel.modules,
+            &guest.extras,
+            &plan,
+        )?;
+        let boot = Boot {
+            kernel: guest.kernel.image.clone(),
+            initramfs,
+            command_line: qemu::command_line(guest.cpus, &guest.append),
+            cpus: guest.cpus,
+            memory: guest.memory,
+            accel: guest.accel,
+            terminal: guest.terminal,
+        };
+        let _terminal = guest.terminal.then(terminal::Guard::new);
+        let mut streams = Streams::start(&self.qemu, &boot, scratch.path())?;
+        let mut watch = Watch::new(limits(guest), Instant::now());
+        let mut outcome = Outcome {
+            end: Err(Fault::Ended),
+            results: Vec::new(),
+            console: String::new(),
+            repeated: false,
+        };
+        outcome.end = follow(&mut streams, &mut watch, &mut outcome, output)?;
+        Ok((outcome, watch.booted()))
+    }
+}
+
+/// What init is told.
+fn plan(guest: &Guest) -> Plan {
+    let term = std::env::var("TERM").ok().filter(|_| guest.terminal);
+    Plan {
+        command: guest.command.clone(),
+        environment: term
+            .map(|term| ("TERM".to_owned(), term))
+            .into_iter()
+            .collect(),
+        modules: guest
+            .kernel
+            .modules
+            .iter()
+            .map(|module| initramfs::module_path(module))
+            .collect(),
+        terminal: guest.terminal.then(terminal::size),
+    }
+}
+
+fn limits(guest: &Guest) -> Limits {
+    Limits {
+        total: (!guest.terminal).then_some(guest.limit),
+        boot: match guest.accel {
+            Accel::Tcg => BOOT_LIMIT,
+            Accel::Kvm => KVM_BOOT_LIMIT,
+        },
+        silence: SILENCE_LIMIT,
+    }
+}
+
+/// Passes on what comes out of the guest until the watch says that it is over.
+fn follow(
+    streams: &mut Streams,
+    watch: &mut Watch,
+    outcome: &mut Outcome,
+    output: &mut Output<'_>,
+) -> Result<Result<u8, Fault>> {
+    loop {
+        let until = match watch.step(Instant::now()) {
+            Step::Watch(until) => until,
+            Step::SayGoodbye => {
+                streams.say_goodbye();
+                continue;
+            }
+            Step::Done(status) => return Ok(Ok(status)),
+            Step::Failed(fault) => return Ok(Err(fault)),
+        };
+        let wait = until.saturating_duration_since(Instant::now());
+        match streams.events.recv_timeout(wait) {
+            Ok(Event::Line(Stream::Results, line)) => {
+                if let Some(line) = watch.result(&line, Instant::now()) {
+                    (output.result)(line);
+                    outcome.results.push(line.to_owned());
+                }
+            }
+            Ok(Event::Line(_, line)) => {
+                watch.console(&line, Instant::now());
+                outcome.console.push_str(&line);
+                outcome.console.push('\n');
+            }
+            Ok(Event::Bytes(stream, bytes)) => {
+                watch.output(bytes.len() as u64);
+                let out = if stream == Stream::Stderr {
+                    &mut output.stderr
+                } else {
+                    &mut output.stdout
+                };
+                out.write_all(&bytes)
+                    .and_then(|()| out.flush())
+                    .or_else(ignore_closed)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => watch.ended(),
+        }
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn ignore_closed(error: std::io::Error) -> Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(error).context("cannot pass the guest's output on")
+}

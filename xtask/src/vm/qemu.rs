@@ -1,0 +1,185 @@
+//! The emulator's command line.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use isol_trace_guest::boot::{RESULTS_PORT, STDERR_PORT, STDOUT_PORT};
+
+use crate::setup::Qemu;
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Accel {
+    /// Emulation: runs everywhere, and is what the tests are tuned to.
+    #[default]
+    Tcg,
+    /// The machine's virtualization; a guest that it cannot boot is emulated instead.
+    Kvm,
+}
+
+/// The boot arguments of every guest: its console, and an end to the emulator at a panic.
+const ALWAYS: &str = "console=ttyS0 quiet panic=-1 oops=panic";
+
+/// What makes a watched CPU quiet besides its isolation: no clocksource watchdog visits it.
+pub(crate) const QUIET: &str = "tsc=reliable";
+
+/// What lets an injected NMI reach every CPU rather than the first.
+const NMI_EVERYWHERE: &str = "apic_extnmi=all";
+
+/// The arguments that isolate up to two CPUs, leaving the first to housekeeping.
+///
+/// Two, so that one interrupt can have several targets. Not `isolcpus=nohz,…` beside `nohz_full=`:
+/// kernels from 7.2 on then drop the whole `isolcpus=`.
+pub(crate) fn isolation(cpus: u32) -> String {
+    let list = match cpus {
+        0 | 1 => return String::new(),
+        2 => "1",
+        _ => "1-2",
+    };
+    format!("nohz_full={list} isolcpus=domain,managed_irq,{list} rcu_nocbs={list}")
+}
+
+/// The whole kernel command line; what comes last wins.
+pub(crate) fn command_line(cpus: u32, append: &str) -> String {
+    [
+        ALWAYS,
+        NMI_EVERYWHERE,
+        isolation(cpus).as_str(),
+        append.trim(),
+    ]
+    .into_iter()
+    .filter(|part| !part.is_empty())
+    .collect::<Vec<_>>()
+    .join(" ")
+}
+
+/// One boot.
+#[derive(Clone, Debug)]
+pub(crate) struct Boot {
+    /// The kernel's image.
+    pub(crate) kernel: PathBuf,
+    /// The initramfs.
+    pub(crate) initramfs: PathBuf,
+    /// The whole kernel command line.
+    pub(crate) command_line: String,
+    /// Processors.
+    pub(crate) cpus: u32,
+    /// Memory in MiB.
+    pub(crate) memory: u32,
+    /// What runs it.
+    pub(crate) accel: Accel,
+    /// Whether the second serial port is the developer's terminal.
+    pub(crate) terminal: bool,
+}
+
+/// The sockets that the emulator connects to, one a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// The kernel's console.
+    Console,
+    /// Result lines.
+    Results,
+    /// The command's standard output.
+    Stdout,
+    /// The command's standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Console, Self::Results, Self::Stdout, Self::Stderr];
+
+    /// Its name, as a device's and as a socket's.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Results => "results",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// Its virtio-serial port, if it is not the console.
+    const fn port(self) -> Option<&'static str> {
+        match self {
+            Self::Console => None,
+            Self::Results => Some(RESULTS_PORT),
+            Self::Stdout => Some(STDOUT_PORT),
+            Self::Stderr => Some(STDERR_PORT),
+        }
+    }
+
+    /// Its socket in `folder`.
+    pub(crate) fn socket(self, folder: &Path) -> PathBuf {
+        folder.join(self.name())
+    }
+}
+
+/// The command that boots, with its streams' sockets in `sockets`.
+pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
+    let mut command = qemu.command();
+    command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+    command.args(["-no-reboot", "-nic", "none", "-machine", "q35"]);
+    match boot.accel {
+        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        Accel::Kvm => command.args(["-accel", "kvm", "-cpu", "host"]),
+    };
+    command
+        .arg("-smp")
+        .arg(boot.cpus.to_string())
+        .arg("-m")
+        .arg(boot.memory.to_string())
+        .arg("-kernel")
+        .arg(&boot.kernel)
+        .arg("-initrd")
+        .arg(&boot.initramfs)
+        .arg("-append")
+        .arg(&boot.command_line)
+        .args(["-device", "virtio-serial"]);
+    for stream in Stream::ALL {
+        let name = stream.name();
+        let socket = stream.socket(sockets);
+        command
+            .arg("-chardev")
+            .arg(format!("socket,id={name},path={}", socket.display()));
+        match stream.port() {
+            None => command.arg("-serial").arg(format!("chardev:{name}")),
+            Some(port) => command
+                .arg("-device")
+                .arg(format!("virtserialport,chardev={name},name={port}")),
+        };
+    }
+    if boot.terminal {
+        command.args(["-chardev", "stdio,id=terminal,signal=off"]);
+        command.args(["-serial", "chardev:terminal"]);
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
+    } else {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+    }
+    command.stderr(Stdio::piped());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cpu_is_always_left() {
+        assert_eq!(isolation(1), "");
+        assert!(isolation(2).contains("nohz_full=1 "));
+        assert!(
+            isolation(4).contains("nohz_full=1-2 isolcpus=domain,managed_irq,1-2 rcu_nocbs=1-2")
+        );
+    }
+
+    #[test]
+    fn what_the_developer_appends_comes_last() {
+        let line = command_line(4, " quiet tsc=nowatchdog ");
+        assert!(line.ends_with("quiet tsc=nowatchdog"), "{line}");
+        assert!(line.starts_with("console=ttyS0"), "{line}");
+        assert!(!command_line(1, "").contains("  "));
+    }
+}
