@@ -5,9 +5,29 @@ use super::{
     log::Breach,
 };
 
+/// What is wrong with a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// Breaches that were expected and are not there, one sentence each.
+    pub missing: Vec<String>,
+    /// Breaches that nobody expected, one sentence each.
+    pub stray: Vec<String>,
+    /// A stray breach is of a kind that the kernel does not cause on its own.
+    pub provoked: bool,
+}
+
+/// Causes that a kernel has now and then without anybody's doing.
+const KERNELS_OWN: &[&str] = &[
+    "local_timer",
+    "irq_work",
+    "reschedule",
+    "call_function",
+    "call_function_single",
+];
+
 /// What is wrong with a window: nothing, or one sentence each.
 #[must_use]
-pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<String> {
+pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Problems {
     let slots: Vec<&Expect> = expected
         .iter()
         .flat_map(|expect| match expect.count {
@@ -21,7 +41,7 @@ pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<Stri
         let mut tried = vec![false; slots.len()];
         place(index, breaches, &slots, &mut holder, &mut tried, &fits);
     }
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let placed = |index: usize| holder.contains(&Some(index));
     let stray: Vec<usize> = (0..breaches.len())
         .filter(|&index| !placed(index))
@@ -52,7 +72,7 @@ pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<Stri
                     )
                 }
             });
-        problems.push(format!(
+        problems.missing.push(format!(
             "no breach for: {}{}",
             slot.describe(),
             near.unwrap_or_default()
@@ -60,7 +80,8 @@ pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<Stri
     }
     for index in stray {
         let breach = breaches[index];
-        problems.push(format!(
+        problems.provoked |= !KERNELS_OWN.contains(&breach.cause.kind.as_str());
+        problems.stray.push(format!(
             "nobody expected breach {}: {} {} of thread {}",
             breach.seq,
             breach.cause.kind,
@@ -106,6 +127,21 @@ mod tests {
         },
         *,
     };
+
+    /// How much is wrong.
+    fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Vec<String> {
+        let problems = super::window(expected, breaches, actor);
+        [problems.missing, problems.stray].concat()
+    }
+
+    #[test]
+    fn noise_is_told_from_what_was_provoked() {
+        let (a, b) = (getppid(1), call(2));
+        let problems = super::window(&[syscall(110, "getppid")], &[&a, &b], 7);
+        assert!(problems.missing.is_empty() && !problems.provoked);
+        let problems = super::window(&[one("call_function_single")], &[&a, &b], 7);
+        assert!(problems.provoked, "a system call is nobody else's");
+    }
 
     fn breach(text: &str) -> Breach {
         let text = format!(r#"{{"type":"breach","mono_ns":1,"cpu":1,"end":"return",{text}}}"#);

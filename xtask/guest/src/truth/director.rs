@@ -76,10 +76,37 @@ pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
     })
 }
 
+/// What a log says of a performed provocation.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    problems: Vec<String>,
+    noise: bool,
+}
+
+impl Judgement {
+    /// Nothing is wrong but breaches besides that the kernel may have caused on its own.
+    #[must_use]
+    pub fn only_noise(&self) -> bool {
+        self.noise && !self.problems.is_empty()
+    }
+
+    /// As a verdict; `remark` is what a pass says.
+    #[must_use]
+    pub fn verdict(&self, remark: &str) -> Verdict {
+        match Verdict::of_problems(&self.problems) {
+            Verdict::Pass(_) => Verdict::Pass(remark.to_owned()),
+            other => other,
+        }
+    }
+}
+
 /// Judges a performed provocation by a log. `whole` says that the log has `back` records.
 #[must_use]
-pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Verdict {
-    let mut problems = Vec::new();
+pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Judgement {
+    let mut judgement = Judgement {
+        problems: Vec::new(),
+        noise: true,
+    };
     let mut seen: Vec<&Breach> = Vec::new();
     for &cpu in &guest.watched {
         let breaches = log.window(cpu, performed.begin, performed.end);
@@ -89,10 +116,9 @@ pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Ve
             .filter(|expect| expect.cpu.unwrap_or(guest.cpu()) == cpu)
             .cloned()
             .collect();
-        let found = check::window(&expected, &breaches, performed.actor);
-        problems.extend(found.into_iter().map(|one| format!("CPU {cpu}: {one}")));
+        let mut found = check::window(&expected, &breaches, performed.actor);
         if whole {
-            problems.extend(
+            found.missing.extend(
                 breaches
                     .iter()
                     .filter(|one| one.end == "switched" && one.task.tid == performed.actor)
@@ -100,14 +126,19 @@ pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Ve
                     .map(|one| format!("breach {} was switched away and never back", one.seq)),
             );
         }
+        judgement.noise &= found.missing.is_empty() && !found.provoked;
+        let all = found.missing.into_iter().chain(found.stray);
+        judgement
+            .problems
+            .extend(all.map(|one| format!("CPU {cpu}: {one}")));
         seen.extend(breaches);
     }
-    if !problems.is_empty() {
+    if !judgement.problems.is_empty() {
         for breach in seen {
             tell(&serde_json::to_string(breach).unwrap_or_default());
         }
     }
-    Verdict::of_problems(&problems)
+    judgement
 }
 
 /// The process on the watched CPU.

@@ -143,27 +143,32 @@ impl Guest {
 
     /// Waits until no interrupt arrives at the watched CPUs.
     pub fn wait_quiet(&self) -> Result<()> {
+        self.wait_quiet_on(&self.watched)
+    }
+
+    /// Waits until no interrupt arrives at some CPUs that have no tick of their own.
+    pub fn wait_quiet_on(&self, cpus: &[u32]) -> Result<()> {
+        let cpus: Vec<u32> = cpus
+            .iter()
+            .copied()
+            .filter(|cpu| self.watched.contains(cpu))
+            .collect();
+        let mut changes = Vec::new();
         let mut before = Interrupts::read()?;
         for _ in 0..PATIENCE {
             thread::sleep(STILL);
             let after = Interrupts::read()?;
-            if self
-                .watched
+            changes = cpus
                 .iter()
-                .all(|&cpu| before.changes(&after, cpu).is_empty())
-            {
+                .map(|&cpu| (cpu, before.changes(&after, cpu)))
+                .filter(|(_, changes)| !changes.is_empty())
+                .collect();
+            if changes.is_empty() {
                 return Ok(());
             }
             before = after;
         }
-        let after = Interrupts::read()?;
-        bail!(
-            "the watched CPUs do not get quiet: {:?}",
-            self.watched
-                .iter()
-                .map(|&cpu| before.changes(&after, cpu))
-                .collect::<Vec<_>>()
-        );
+        bail!("the watched CPUs do not get quiet: {changes:?}")
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Cause {
     pub user: Option<bool>,
     /// Interrupt number.
     pub irq: Option<u64>,
+    /// The handler's own time.
+    pub net_ns: Option<i64>,
 }
 
 /// What the kernel then did.
@@ -288,10 +290,16 @@ pub struct Log {
 impl Log {
     /// Reads a log.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_without(path, |_| false)
+    }
+
+    /// Reads a log but for the breaches that `leave_out` names: a storm's do not fit a small machine.
+    pub fn read_without(path: &Path, mut leave_out: impl FnMut(&Breach) -> bool) -> Result<Self> {
         let mut log = Self::default();
         for_each(path, |number, text| {
             match Line::parse(text).with_context(|| format!("line {number}: {text}"))? {
                 Line::Header(header) => log.header = Some(header),
+                Line::Breach(breach) if leave_out(&breach) => {}
                 Line::Breach(breach) => log.breaches.push(*breach),
                 Line::Back(back) => log.backs.push(back),
                 Line::Summary(summary) => log.summary = Some(summary),

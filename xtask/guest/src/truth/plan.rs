@@ -1,27 +1,42 @@
 //! Which tests there are, and the order in which they run.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{
+    bench::{Bench, Group},
+    causes,
     director::{judge, perform},
     guest::Guest,
+    hits,
     independent::{Ftrace, derive},
     provoke::{self, Provocation},
     results::{Results, Verdict, tell},
 };
 
-/// Names and descriptions.
-#[must_use]
-pub fn list() -> Vec<(String, &'static str)> {
-    provoke::all()
-        .into_iter()
-        .map(|one| (one.name.to_owned(), one.about))
-        .collect()
+/// Every group, in the order in which they run.
+fn groups() -> Vec<Group> {
+    vec![causes::group(), hits::group()]
 }
 
-/// Runs tests: those named, or all.
-pub fn run(_names: &[&str]) -> Result<bool> {
-    anyhow::bail!("not yet")
+/// Names and descriptions.
+#[must_use]
+pub fn list() -> Vec<(&'static str, &'static str)> {
+    groups().into_iter().flat_map(|group| group.tests).collect()
+}
+
+/// Runs tests: those named, or all. Answers whether nothing failed.
+pub fn run(names: &[&str]) -> Result<bool> {
+    let known = list();
+    for name in names {
+        if !known.iter().any(|(one, _)| one == name) {
+            bail!("no test {name}: `truth list` names them");
+        }
+    }
+    let mut bench = Bench::new(names)?;
+    for group in groups() {
+        bench.run(&group)?;
+    }
+    bench.close()
 }
 
 /// Performs provocations under ftrace alone.
@@ -47,7 +62,7 @@ pub fn observe(names: &[&str]) -> Result<bool> {
                     let more = derive(second, &ftrace.events(second)?);
                     log.breaches.extend(more.breaches);
                 }
-                let verdict = judge(&guest, &performed, &log, false);
+                let verdict = judge(&guest, &performed, &log, false).verdict("");
                 results.verdict(&name, &verdict)?;
                 if matches!(verdict, Verdict::Pass(_)) {
                     for &cpu in &guest.watched {

@@ -40,8 +40,8 @@ pub enum Fact {
     Helper = 2,
     /// The number of an interrupt.
     Irq = 3,
-    /// When something is due, `CLOCK_MONOTONIC`.
-    Due = 4,
+    /// How often it was done in the end.
+    Done = 4,
 }
 
 const FACTS: usize = 8;

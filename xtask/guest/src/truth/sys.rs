@@ -99,6 +99,13 @@ pub fn settle_memory() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_mlockall, libc::MCL_CURRENT) }).map(drop)
 }
 
+/// Gives the calling thread another name.
+pub fn rename(name: &CStr) -> io::Result<()> {
+    // SAFETY: the name is a C string.
+    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) })
+        .map(drop)
+}
+
 /// Sends a signal to a process.
 pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: plain numbers.
@@ -414,4 +421,102 @@ fn once(nanoseconds: u64) -> libc::itimerspec {
             tv_nsec: part(nanoseconds % 1_000_000_000),
         },
     }
+}
+
+/// Receives until the other end of a socket is closed; a timeout counts for nothing.
+pub fn receive_until_closed(fd: RawFd) {
+    let mut byte = [0_u8; 1];
+    loop {
+        // SAFETY: the buffer outlives the call, its length is the one given, no address is asked for.
+        let got = unsafe { libc::syscall(libc::SYS_recvfrom, fd, byte.as_mut_ptr(), 1, 0, 0, 0) };
+        let again = got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+        if !again {
+            return;
+        }
+    }
+}
+
+/// Watches for a file being opened, by whomever.
+#[derive(Debug)]
+pub struct OpenWatch(OwnedFd);
+
+impl OpenWatch {
+    /// Watches these files; those that do not exist are left out.
+    pub fn start(paths: &[&CStr]) -> io::Result<Self> {
+        // SAFETY: plain numbers.
+        let fd =
+            check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) }.into())?;
+        // SAFETY: the kernel just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+        for path in paths {
+            // SAFETY: the path is a C string.
+            unsafe { libc::inotify_add_watch(fd.as_raw_fd(), path.as_ptr(), libc::IN_OPEN) };
+        }
+        Ok(Self(fd))
+    }
+
+    /// Whether any was opened since the last question.
+    pub fn opened(&self) -> io::Result<bool> {
+        let mut events = [0_u8; 4096];
+        // SAFETY: the buffer outlives the call, its length is the one given.
+        let got = unsafe {
+            libc::syscall(
+                libc::SYS_read,
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len(),
+            )
+        };
+        match check(got) {
+            Ok(length) => Ok(length > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Name and number of runs of every BPF program that the kernel holds. Runs are
+/// counted while BPF statistics are on.
+pub fn bpf_runs() -> io::Result<Vec<(String, u64)>> {
+    const GET_FD_BY_ID: libc::c_long = 13;
+    const GET_INFO_BY_FD: libc::c_long = 15;
+    // Offsets in `struct bpf_prog_info` (include/uapi/linux/bpf.h, unchanged since 5.1).
+    const NAME: usize = 64;
+    const RUN_COUNT: usize = 200;
+    let bpf = |command: libc::c_long, attr: &mut [u32; 4]| {
+        // SAFETY: the attribute outlives the call, its size is the one given; an
+        // address in it is that of a buffer that outlives the call too.
+        check(unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), 16) })
+    };
+    let mut runs = Vec::new();
+    let mut next = [0; 4];
+    while bpf(BpfObject::Program as libc::c_long, &mut next).is_ok() {
+        let id = next[1];
+        next[0] = id;
+        let Ok(fd) = bpf(GET_FD_BY_ID, &mut [id, 0, 0, 0]) else {
+            continue;
+        };
+        // SAFETY: the kernel just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+        let mut info = [0_u64; 28];
+        let address = info.as_mut_ptr().addr() as u64;
+        let (low, high) = (address & u64::from(u32::MAX), address >> 32);
+        let number = |value: u64| u32::try_from(value).map_err(io::Error::other);
+        let handle = u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)?;
+        let length = number(size_of_val(&info) as u64)?;
+        bpf(
+            GET_INFO_BY_FD,
+            &mut [handle, length, number(low)?, number(high)?],
+        )?;
+        let name: Vec<u8> = info[NAME / 8..NAME / 8 + 2]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .take_while(|byte| *byte != 0)
+            .collect();
+        runs.push((
+            String::from_utf8_lossy(&name).into_owned(),
+            info[RUN_COUNT / 8],
+        ));
+    }
+    Ok(runs)
 }

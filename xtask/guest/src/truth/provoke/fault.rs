@@ -53,6 +53,23 @@ pub const ALL: &[Provocation] = &[
         expect: |scene| Ok(vec![fault(scene, true)?]),
     },
     Provocation {
+        name: "fault_in_kernel",
+        about: "a system call that fills a page nobody has touched: the kernel faults inside the call",
+        act: |actor| {
+            let pages = Pages::private(1)?;
+            let buffer = pages.start();
+            actor.perform(|| {
+                // SAFETY: the page is larger than what uname writes.
+                unsafe { libc::syscall(libc::SYS_uname, buffer.as_ptr()) };
+            })
+        },
+        partner: None,
+        expect: |_| {
+            let call = syscall(libc::SYS_uname, "uname").end("return");
+            Ok(vec![call.does("fault", &[])])
+        },
+    },
+    Provocation {
         name: "fault_fatal_handled",
         about: "write to a read-only page, with a handler for SIGSEGV",
         act: |actor| {

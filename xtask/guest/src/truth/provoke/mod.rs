@@ -11,6 +11,7 @@ pub mod exit;
 pub mod fault;
 pub mod inject;
 pub mod irq;
+pub mod load;
 pub mod nmi;
 pub mod sched;
 pub mod signal;
@@ -91,10 +92,13 @@ pub fn all() -> Vec<Provocation> {
     .concat()
 }
 
-/// The provocation with this name.
+/// The provocation or load with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<Provocation> {
-    all().into_iter().find(|one| one.name == name)
+    all()
+        .into_iter()
+        .chain(load::ALL.iter().copied())
+        .find(|one| one.name == name)
 }
 
 #[cfg(test)]

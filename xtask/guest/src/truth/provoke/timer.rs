@@ -2,7 +2,11 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU32, Ordering},
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -11,8 +15,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     super::{
-        expect::{one, syscall},
+        expect::{Who, one, syscall},
         guest::Setting,
+        stage::Fact,
         sys,
     },
     Partner, Provocation, Scene,
@@ -60,6 +65,27 @@ pub const ALL: &[Provocation] = &[
                 one("local_timer")
                     .does("hrtimer", &["timerfd_tmrproc"])
                     .end("return"),
+            ])
+        },
+    },
+    Provocation {
+        name: "timer_wheel",
+        about: "the timeout of a task that sleeps on this CPU: a timer of the wheel, in a softirq",
+        act: |actor| {
+            actor.perform_after(|| (), Duration::from_millis(300), || actor.await_partner())
+        },
+        partner: Some(|scene| Ok(Box::new(Waiter::start(scene)?))),
+        expect: |scene| {
+            let waiter = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
+            Ok(vec![
+                one("local_timer")
+                    .does("softirq", &["TIMER"])
+                    .does("timer", &["process_timeout"])
+                    .does("switch", &[])
+                    .end("switched"),
+                syscall(libc::SYS_recvfrom, "recvfrom")
+                    .of(waiter)
+                    .end("switched"),
             ])
         },
     },
@@ -149,5 +175,71 @@ impl Partner for Foreign<'_> {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+}
+
+/// A real-time thread on the watched CPU that waits for a datagram, with a timeout, again and again.
+#[derive(Debug)]
+struct Waiter<'a> {
+    scene: &'a Scene<'a>,
+    due: u64,
+    /// Its end wakes the thread for good.
+    peer: Option<UnixDatagram>,
+    thread: Option<thread::JoinHandle<()>>,
+    _migration: Setting,
+}
+
+/// Between two timeouts: long enough for the actor to get quiet and have one in its window.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl<'a> Waiter<'a> {
+    fn start(scene: &'a Scene<'a>) -> Result<Self> {
+        let migration = Setting::change(MIGRATION, "0")?;
+        let cpu = scene.guest.cpu();
+        let (socket, peer) = UnixDatagram::pair()?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        let (tell, told) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("waiter".into())
+            .spawn(move || {
+                let ready = sys::pin(0, &[cpu])
+                    .and_then(|()| sys::set_policy(0, libc::SCHED_FIFO, 50))
+                    .map(|()| sys::thread_id());
+                let go = ready.is_ok();
+                if tell.send(ready).is_ok() && go {
+                    sys::receive_until_closed(socket.as_raw_fd());
+                }
+            })?;
+        let tid = told.recv()?.context("the waiting thread")?;
+        scene.stage.set(Fact::Helper, tid.into());
+        Ok(Self {
+            scene,
+            due: sys::now() + u64::try_from(TIMEOUT.as_nanos())?,
+            peer: Some(peer),
+            thread: Some(thread),
+            _migration: migration,
+        })
+    }
+}
+
+impl Partner for Waiter<'_> {
+    fn act(&mut self) -> Result<()> {
+        let (begin, _) = self.scene.stage.marks();
+        ensure!(self.due > begin, "the timeout came before the beginning");
+        // The wheel rounds up, by up to an eighth of the time.
+        let latest = self.due + u64::try_from(TIMEOUT.as_nanos())? / 6;
+        while sys::now() < latest {
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.peer = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
