@@ -67,7 +67,7 @@ fn run() -> Result<ExitCode> {
         }
         ["command", name, rest @ ..] => {
             let code = command::child(name, rest)?;
-            return Ok(ExitCode::from(code));
+            Ok(ExitCode::from(code))
         }
         _ => {
             tell(USAGE);

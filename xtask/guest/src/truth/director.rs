@@ -20,7 +20,7 @@ use super::{
     sys,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(2);
 
 /// A provocation that was performed: when, by whom, and what it must have left in the log.

@@ -32,12 +32,15 @@ pub fn group() -> Group {
 
 const CALLS: u64 = 400;
 
+/// The filter's option and value, for a load on a CPU.
+type Arguments = fn(&Load, u32) -> [String; 2];
+
 fn run(bench: &mut Bench) -> Result<()> {
     let Some(second) = bench.guest.second() else {
         return skip("there is one watched CPU only");
     };
     let first = bench.guest.cpu();
-    let tests: [(&'static str, fn(&Load, u32) -> [String; 2]); 3] = [
+    let tests: [(&'static str, Arguments); 3] = [
         ("filter_pid", |load, _| {
             ["--pid".into(), load.pid().to_string()]
         }),

@@ -5,6 +5,7 @@ pub mod causes;
 pub mod check;
 pub mod command;
 pub mod count;
+pub mod derive;
 pub mod detection;
 pub mod director;
 pub mod expect;

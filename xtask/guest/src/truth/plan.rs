@@ -4,12 +4,14 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     bench::{Bench, Group},
-    causes, command, count, detection,
+    causes, command, count,
+    derive::derive,
+    detection,
     director::{judge, perform},
     filter, forbidden,
     guest::Guest,
     hits,
-    independent::{Ftrace, derive},
+    independent::Ftrace,
     leftover,
     provoke::{self, Provocation},
     quiet,

@@ -156,7 +156,7 @@ impl<'a> Foreign<'a> {
                 })?;
         let (timer, due) = armed
             .join()
-            .map_err(|_| anyhow::anyhow!("the thread that arms the timer died"))?
+            .map_err(|_panic| anyhow::anyhow!("the thread that arms the timer died"))?
             .context("a timer left on the watched CPU")?;
         Ok(Self {
             scene,
