@@ -53,6 +53,9 @@ pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
     };
     let mut actor = Actor::start(guest, provocation.name, &stage)?;
     actor.until(&stage, Phase::Ready)?;
+    if let Some(partner) = &mut partner {
+        partner.prepare()?;
+    }
     guest.wait_quiet()?;
     stage.enter(Phase::Go);
     actor.until(&stage, Phase::Begun)?;
