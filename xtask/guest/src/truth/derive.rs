@@ -83,6 +83,7 @@ fn note(breach: &mut Breach, event: &Event) {
     };
     let cause = match event.name.as_str() {
         "softirq_entry" => return activity("softirq", event.value("action=")),
+        "page_fault_kernel" => return activity("fault", None),
         "csd_function_entry" => return activity("csd", event.value("func=")),
         "hrtimer_expire_entry" => return activity("hrtimer", event.value("function=")),
         "timer_expire_entry" => return activity("timer", event.value("function=")),
@@ -182,6 +183,8 @@ fn syscall_name(number: &str) -> Option<&'static str> {
         libc::SYS_rt_sigreturn => "rt_sigreturn",
         libc::SYS_exit_group => "exit_group",
         libc::SYS_read => "read",
+        libc::SYS_recvfrom => "recvfrom",
+        libc::SYS_uname => "uname",
         _ => return None,
     })
 }

@@ -214,6 +214,11 @@ impl Setting {
             before,
         })
     }
+
+    /// Changes it again.
+    pub fn set(&self, value: &str) -> Result<()> {
+        fs::write(&self.path, value).with_context(|| format!("{} = {value}", self.path))
+    }
 }
 
 impl Drop for Setting {

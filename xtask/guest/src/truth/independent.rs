@@ -23,6 +23,7 @@ const ACCOUNT: &[&str] = &[
     "irq_vectors/error_apic_entry",
     "irq_vectors/spurious_apic_entry",
     "exceptions/page_fault_user",
+    "exceptions/page_fault_kernel",
     "irq/irq_handler_entry",
     "irq/softirq_entry",
     "nmi/nmi_handler",
@@ -156,6 +157,6 @@ impl Event {
         let start = self.rest.find(key)? + key.len();
         let rest = self.rest.get(start..)?;
         let word = rest.split_whitespace().next()?;
-        Some(word.trim_end_matches([',', ')']))
+        Some(word.trim_end_matches([',', ')', ']']))
     }
 }
