@@ -150,6 +150,14 @@ impl CpuState {
             self.end_all(env);
         }
         self.enter_phase(Phase::Busy);
+        // What was measured may have ended after the caller read the clock: an NMI since
+        // then, or a frame that only this closed. The whole must not be shorter than its
+        // parts, so it is read again, now that nothing more can be added.
+        let now = if self.accounted_ns.get() == 0 {
+            now
+        } else {
+            env.now()
+        };
         let opened = self.entry.opened_ns.get();
         let duration = if now >= opened {
             now - opened
@@ -159,6 +167,14 @@ impl CpuState {
         };
         self.entry.duration_ns.set(duration);
         self.finish(end, duration)
+    }
+
+    /// When the span that was closed last ended.
+    #[must_use]
+    #[inline(always)]
+    pub fn ended_ns(&self) -> u64 {
+        let entry = &self.entry;
+        entry.opened_ns.get().wrapping_add(entry.duration_ns.get())
     }
 
     /// Closes a span that is settling: its duration is the one noted last.
