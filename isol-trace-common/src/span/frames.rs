@@ -143,7 +143,8 @@ impl CpuState {
     }
 
     /// Ends the innermost frame of `kind` and drops those above it. Does nothing
-    /// where there is none: it began before the span did.
+    /// where the task that runs has none: it began before the span did, or before the
+    /// task was switched out, which ended its frame.
     #[inline(always)]
     pub(super) fn pop(&self, env: &impl Env, kind: u32) {
         let skipped = self.skipped.get();
@@ -159,8 +160,12 @@ impl CpuState {
             }
             depth -= 1;
             let frame = &self.frames[depth as usize & (MAX_DEPTH - 1)];
-            if frame.kind.get() == kind {
+            let under_way = frame.kind.get();
+            if under_way == kind {
                 break;
+            }
+            if is_of_task(under_way) && !is_of_task(kind) {
+                return;
             }
             steps += 1;
         }
@@ -214,4 +219,10 @@ impl CpuState {
         env.interruption();
         env.accrue(&self.accounted_ns, net);
     }
+}
+
+/// Whether frames of this kind hold those of another task, and are ended by a switch.
+#[inline(always)]
+const fn is_of_task(kind: u32) -> bool {
+    kind == Activity::Switch as u32 || kind == IDLE
 }
