@@ -62,9 +62,13 @@ impl CpuState {
     /// What was taken for the cause is an activity after all: the true cause came late.
     #[inline(always)]
     pub fn demote_cause(&self) {
-        let cells = &self.entry.activities[0];
-        let head = cells.head.get();
-        cells.head.set(head & !(u32::from(ACTIVITY_IS_CAUSE) << 8));
+        // Not always the first of the list: an NMI may have come before.
+        let mut slot = 0;
+        while slot < MAX_ACTIVITIES {
+            let head = &self.entry.activities[slot].head;
+            head.set(head.get() & !(u32::from(ACTIVITY_IS_CAUSE) << 8));
+            slot += 1;
+        }
     }
 
     #[inline(always)]
