@@ -158,6 +158,12 @@ impl CpuState {
         } else {
             env.now()
         };
+        self.finish(end, self.measure(now))
+    }
+
+    /// Notes how long the entry has lasted. A clock that went back is never clamped in silence.
+    #[inline(always)]
+    fn measure(&self, now: u64) -> u64 {
         let opened = self.entry.opened_ns.get();
         let duration = if now >= opened {
             now - opened
@@ -166,7 +172,7 @@ impl CpuState {
             0
         };
         self.entry.duration_ns.set(duration);
-        self.finish(end, duration)
+        duration
     }
 
     /// When the span that was closed last ended.
@@ -244,10 +250,7 @@ impl CpuState {
     /// Notes that the entry has probably ended at `now`; see [`Phase::Settling`].
     #[inline(always)]
     pub fn settle(&self, now: u64) {
-        let opened = self.entry.opened_ns.get();
-        self.entry
-            .duration_ns
-            .set(if now >= opened { now - opened } else { 0 });
+        let _so_far: u64 = self.measure(now);
         self.enter_phase(Phase::Settling);
     }
 
