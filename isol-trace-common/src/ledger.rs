@@ -70,6 +70,36 @@ pub struct Ledger<W = u64> {
     pub causes: [CauseTotals<W>; CAUSE_SLOTS],
 }
 
+impl CauseTotals {
+    /// Nothing counted.
+    pub const EMPTY: Self = Self {
+        count: 0,
+        total_ns: 0,
+        max_ns: 0,
+        untimed: 0,
+        histogram: [0; BUCKETS],
+    };
+}
+
+impl Ledger {
+    /// Nothing counted.
+    pub const EMPTY: Self = Self {
+        entries: 0,
+        unattributed: 0,
+        filtered: 0,
+        lost: 0,
+        lost_notes: 0,
+        kernel_ns: 0,
+        idle_ns: 0,
+        away_ns: 0,
+        max_ns: 0,
+        dropped_activities: 0,
+        tainted: 0,
+        own_entries: 0,
+        causes: [CauseTotals::EMPTY; CAUSE_SLOTS],
+    };
+}
+
 impl Ledger<Cell<u64>> {
     /// Posts an entry that a filter left out.
     #[inline(always)]

@@ -1,2 +1,90 @@
-//! stub
-fn main() {}
+//! How many breach records a second one core turns into JSON lines, and how much attribution takes.
+//!
+//! `cargo bench -p isol-trace --bench json`. The target is 1,000,000 records a second.
+
+#![expect(clippy::expect_used, reason = "a bench that cannot go on fails")]
+
+#[path = "../tests/sink/samples.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod samples;
+
+use std::{hint::black_box, io, path::Path};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use isol_trace::{
+    attrib::{Attributor, Options},
+    event::{
+        ids::{MonoNanos, Nanos, Seq},
+        model::{Breach, Cause, CauseDetail, Event, Sink},
+    },
+    sink::JsonLines,
+};
+
+/// Records of one measured round.
+const RECORDS: u64 = 10_000;
+
+/// A storm's records: mostly system calls, a fault and a timer with activities among them, each at its own time.
+fn storm() -> Vec<Event> {
+    let fault = &samples::causes()[2];
+    let timer = Breach {
+        cause: CauseDetail::Plain(Cause::LocalTimer),
+        activities: samples::activities()[4..7].to_vec(),
+        ..samples::breach()
+    };
+    (0..RECORDS)
+        .map(|number| {
+            let kind = match number % 16 {
+                7 => fault.clone(),
+                15 => timer.clone(),
+                _ => samples::breach(),
+            };
+            Event::Breach(Box::new(Breach {
+                seq: Seq(number + 1),
+                at: MonoNanos(samples::BEGIN.0 + number * 997),
+                duration: Some(Nanos(200 + number % 5_000)),
+                ..kind
+            }))
+        })
+        .collect()
+}
+
+fn lines(criterion: &mut Criterion) {
+    let events = storm();
+    let mut group = criterion.benchmark_group("json");
+    group.throughput(Throughput::Elements(RECORDS));
+    group.bench_function("breach records", |bencher| {
+        let mut log = JsonLines::with_anchor(io::sink(), samples::anchor());
+        bencher.iter(|| {
+            for event in &events {
+                let _ = log.event(black_box(event));
+            }
+            let _ = log.flush();
+        });
+    });
+    group.finish();
+}
+
+fn attribution(criterion: &mut Criterion) {
+    let options = Options::default();
+    let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    let mut breaches: Vec<_> = storm()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Breach(breach) => Some(breach),
+            _ => None,
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("attribution");
+    group.throughput(Throughput::Elements(RECORDS));
+    group.bench_function("breach records", |bencher| {
+        bencher.iter(|| {
+            for breach in &mut breaches {
+                attributor.fill(black_box(breach));
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, lines, attribution);
+criterion_main!(benches);

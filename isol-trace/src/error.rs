@@ -4,6 +4,7 @@
 use std::io;
 
 use crate::{
+    bpf::tracer::TracerError,
     host::affinity::AffinityError,
     plan::{PlanError, command::CommandError, output::OutputError},
 };
@@ -23,12 +24,37 @@ pub enum Error {
     /// The log could not be begun.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The programs could not be loaded, attached or read.
+    #[error(transparent)]
+    Tracer(Box<TracerError>),
+    /// The thread that names places could not be started.
+    #[error("cannot start the thread that names places in programs: {0}")]
+    Symbols(#[source] io::Error),
+    /// The runtime, its signals or its children.
+    #[error("cannot run the tracer's own event loop: {0}")]
+    Runtime(#[source] io::Error),
+    /// The terminal refused the dashboard.
+    #[error("cannot draw on this terminal: {0}")]
+    Terminal(#[source] io::Error),
+    /// The log took no more.
+    #[error("the log '{name}' is incomplete, whole up to its last line: {source}")]
+    Log {
+        /// As typed.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
     /// Stdout took no more.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[source] io::Error),
 }
 
 impl Error {
+    /// From anything that the BPF side reports.
+    pub fn tracer(error: impl Into<TracerError>) -> Self {
+        Self::Tracer(Box::new(error.into()))
+    }
+
     /// Whether the reader of stdout closed it, as `head` does: that is no error.
     #[must_use]
     pub fn is_closed_stdout(&self) -> bool {

@@ -23,3 +23,5 @@ pub mod event;
 pub mod host;
 pub mod plan;
 pub mod sink;
+pub mod stats;
+pub mod tui;

@@ -14,7 +14,8 @@ use std::{
 
 use crate::event::ids::Address;
 
-/// How long an address beyond the table does not make it be read again.
+/// How long an address beyond the table does not make it be read again, at
+/// first; twice as long after every reading that did not help.
 const REREAD_AFTER: Duration = Duration::from_secs(10);
 
 /// A function without a follower is not taken to be longer than this: addresses
@@ -80,6 +81,8 @@ pub struct KernelSymbols {
     table: Table,
     /// When it was last read.
     read_at: Option<Instant>,
+    /// How long from then until an address beyond the table makes it be read again.
+    reread_after: Duration,
     /// The first error in reading it.
     error: Option<io::Error>,
 }
@@ -92,21 +95,32 @@ impl KernelSymbols {
             path: root.join("proc/kallsyms"),
             table: Table::default(),
             read_at: None,
+            reread_after: REREAD_AFTER,
             error: None,
         }
     }
 
     /// Where `address` lies; `None` where no function is known there.
     pub fn place(&mut self, address: Address) -> Option<Place<'_>> {
-        if self.read_at.is_none() {
-            self.read();
-        }
-        // The kernel half begins at 1 << 63 on every 64-bit architecture; nothing else is worth a second reading.
-        let stale = self
+        self.prepare();
+        self.table.place(address)
+    }
+
+    /// As [`Self::place`], but an address that lies nowhere may make the file be
+    /// read again: a module that came later. That takes a good part of a second.
+    pub fn place_patiently(&mut self, address: Address) -> Option<Place<'_>> {
+        self.prepare();
+        let due = self
             .read_at
-            .is_none_or(|read_at| read_at.elapsed() >= REREAD_AFTER);
-        if stale && address.0 >> 63 == 1 && self.table.place(address).is_none() {
+            .is_some_and(|read_at| read_at.elapsed() >= self.reread_after);
+        // The kernel's half of the addresses begins at 1 << 63; nothing else is worth a second reading.
+        let is_kernel = address.0 >> 63 == 1;
+        if due && is_kernel && !self.table.hidden && self.table.place(address).is_none() {
             self.read();
+            self.reread_after = match self.table.place(address) {
+                Some(_) => REREAD_AFTER,
+                None => self.reread_after.saturating_mul(2),
+            };
         }
         self.table.place(address)
     }
@@ -291,161 +305,4 @@ impl<'a> Symbol<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    /// A piece of a real file: aliases, data, a prefix symbol, modules, a BPF program.
-    const SAMPLE: &str = "\
-ffffffff81000000 T _stext
-ffffffff81000000 T _text
-ffffffff81000080 T entry_SYSCALL_64
-ffffffff811a2b30 t __pfx_clocksource_watchdog
-ffffffff811a2b40 t clocksource_watchdog
-ffffffff811a3000 T __pi_memcpy
-ffffffff811a3000 W memcpy
-ffffffff82a00000 D jiffies
-ffffffffc0201000 t nvme_irq\t[nvme]
-ffffffffc0201200 t nvme_pci_complete_rq\t[nvme]
-ffffffffc0300000 t bpf_prog_6deef7357e7b4530_sd_devices\t[bpf]
-ffffffffc0100000 t earlier_module_function\t[virtio_blk]
-";
-
-    fn table(text: &str) -> Table {
-        Table::read(text.as_bytes()).expect("text is readable")
-    }
-
-    fn place(table: &Table, address: u64) -> Option<String> {
-        table.place(Address(address)).map(|place| place.to_string())
-    }
-
-    #[test]
-    fn a_functions_address_is_its_name() {
-        let table = table(SAMPLE);
-        assert_eq!(
-            place(&table, 0xffff_ffff_811a_2b40).as_deref(),
-            Some("clocksource_watchdog")
-        );
-        assert_eq!(
-            place(&table, 0xffff_ffff_811a_2b4f).as_deref(),
-            Some("clocksource_watchdog+0xf")
-        );
-        assert_eq!(
-            place(&table, 0xffff_ffff_c020_1000).as_deref(),
-            Some("nvme_irq [nvme]")
-        );
-        assert_eq!(
-            place(&table, 0xffff_ffff_c020_1210).as_deref(),
-            Some("nvme_pci_complete_rq+0x10 [nvme]")
-        );
-    }
-
-    #[test]
-    fn modules_need_not_be_in_the_order_of_their_addresses() {
-        assert_eq!(
-            place(&table(SAMPLE), 0xffff_ffff_c010_0008).as_deref(),
-            Some("earlier_module_function+0x8 [virtio_blk]")
-        );
-    }
-
-    #[test]
-    fn of_several_names_the_plain_one_is_taken() {
-        let table = table(SAMPLE);
-        assert_eq!(
-            place(&table, 0xffff_ffff_811a_3000).as_deref(),
-            Some("memcpy")
-        );
-        assert_eq!(
-            place(&table, 0xffff_ffff_8100_0000).as_deref(),
-            Some("_stext"),
-            "the file's first among equals"
-        );
-    }
-
-    #[test]
-    fn what_is_no_function_gives_no_name() {
-        let table = table(SAMPLE);
-        assert_eq!(place(&table, 0x40_1000), None, "user space");
-        assert_eq!(place(&table, 0xffff_ffff_82a0_0000), None, "data");
-        assert_eq!(place(&table, u64::MAX), None, "behind everything");
-        assert_eq!(place(&Table::default(), u64::MAX), None, "an empty table");
-    }
-
-    #[test]
-    fn odd_lines_cost_only_themselves() {
-        let table = table("\nnonsense\nffffffff81000000\nzz T a\nffffffff81000010 T kept\n");
-        assert_eq!(
-            place(&table, 0xffff_ffff_8100_0010).as_deref(),
-            Some("kept")
-        );
-        assert!(!table.hidden);
-    }
-
-    fn root(kallsyms: &str) -> tempfile::TempDir {
-        let root = tempfile::tempdir().expect("a folder");
-        fs::create_dir(root.path().join("proc")).expect("a folder");
-        fs::write(root.path().join("proc/kallsyms"), kallsyms).expect("a file");
-        root
-    }
-
-    #[test]
-    fn hidden_addresses_are_told_with_the_setting_that_hides_them() {
-        let root = root("0000000000000000 T _stext\n0000000000000000 t nvme_irq\t[nvme]\n");
-        let mut symbols = KernelSymbols::new(root.path());
-        assert_eq!(symbols.complaint(), None, "nothing is read yet");
-        assert_eq!(symbols.place(Address(0xffff_ffff_8100_0000)), None);
-        let complaint = symbols.complaint().expect("all addresses are zero");
-        assert!(complaint.contains("kernel.kptr_restrict"), "{complaint}");
-    }
-
-    #[test]
-    fn zeros_among_real_addresses_are_no_complaint() {
-        let root = root("0000000000000000 A fixed_percpu_data\nffffffff81000000 T _stext\n");
-        let mut symbols = KernelSymbols::new(root.path());
-        assert!(symbols.place(Address(0xffff_ffff_8100_0000)).is_some());
-        assert_eq!(symbols.complaint(), None);
-    }
-
-    #[test]
-    fn a_missing_file_is_told_by_name() {
-        let root = tempfile::tempdir().expect("a folder");
-        let mut symbols = KernelSymbols::new(root.path());
-        assert_eq!(symbols.place(Address(0xffff_ffff_8100_0000)), None);
-        let complaint = symbols.complaint().expect("there is no file");
-        assert!(complaint.contains("proc/kallsyms"), "{complaint}");
-    }
-
-    #[test]
-    fn an_address_of_a_later_module_makes_the_file_be_read_again() {
-        let root = root("ffffffff81000000 T _stext\n");
-        let mut symbols = KernelSymbols::new(root.path());
-        let late = Address(0xffff_ffff_c020_1000);
-        assert_eq!(symbols.place(late), None);
-        fs::write(root.path().join("proc/kallsyms"), SAMPLE).expect("a file");
-        assert_eq!(symbols.place(late), None, "not again at once");
-        symbols.read_at = Instant::now().checked_sub(REREAD_AFTER);
-        assert_eq!(
-            symbols
-                .place(late)
-                .map(|place| place.to_string())
-                .as_deref(),
-            Some("nvme_irq [nvme]")
-        );
-    }
-
-    #[test]
-    fn a_large_kernel_fits_its_budget() {
-        use std::fmt::Write;
-        let mut text = String::new();
-        for index in 0..200_000_u64 {
-            let address = 0xffff_ffff_8100_0000 + index * 64;
-            writeln!(text, "{address:x} t a_function_of_usual_length_{index}").expect("memory");
-        }
-        let table = table(&text);
-        assert_eq!(table.functions.len(), 200_000);
-        let bytes = table.functions.capacity() * size_of::<Function>() + table.names.capacity();
-        assert!(bytes < 12 << 20, "{bytes} bytes");
-        assert_eq!(size_of::<Function>(), 16);
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //!
 //! - [`kallsyms`]: functions of the kernel;
 //! - [`irq_names`]: device interrupts;
-//! - [`symbols`]: places in user space;
+//! - [`symbols`]: places in user space, which [`places`] finds on a thread of its own;
 //! - [`origin`]: who provoked a breach.
 //!
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
@@ -16,6 +16,7 @@ pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
 pub mod origin;
+pub mod places;
 pub mod signal_names;
 pub mod softirq_names;
 pub mod symbols;
@@ -24,11 +25,11 @@ pub mod tick_names;
 pub mod tlb_names;
 mod user_maps;
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 pub use syscall_names::Arch;
 
-use self::{cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, symbols::UserSymbols};
+use self::{cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, places::Places};
 use crate::event::{
     ids::Address,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
@@ -53,7 +54,7 @@ impl Default for Options {
             arch: Arch::NATIVE,
             user_symbols: true,
             places: 4096,
-            symbol_memory: 8 << 20,
+            symbol_memory: 12 << 20,
         }
     }
 }
@@ -75,8 +76,6 @@ enum Named {
 }
 
 /// Fills in what the kernel side leaves to user space: names, places and origins.
-///
-/// It belongs to one thread (parsed symbols are not shared).
 #[derive(Debug)]
 pub struct Attributor {
     /// The architecture of system calls.
@@ -88,24 +87,40 @@ pub struct Attributor {
     /// Device interrupts.
     irqs: IrqNames,
     /// Places in user space.
-    users: Option<UserSymbols>,
+    users: Option<Places>,
+    /// There is time to wait for a name.
+    patient: bool,
     /// Complaints that have been told.
     told: Vec<String>,
 }
 
 impl Attributor {
-    /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing is read yet.
-    #[must_use]
-    pub fn new(root: &Path, options: &Options) -> Self {
-        Self {
+    /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing
+    /// is read yet; the thread that finds places starts, on the CPUs of its caller.
+    pub fn new(root: &Path, options: &Options) -> io::Result<Self> {
+        let users = options
+            .user_symbols
+            .then(|| Places::start(root, options.places, options.symbol_memory))
+            .transpose()?;
+        Ok(Self {
             arch: options.arch,
             names: Cache::new(NAMES),
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
-            users: options
-                .user_symbols
-                .then(|| UserSymbols::new(root, options.places, options.symbol_memory)),
+            users,
+            patient: false,
             told: Vec::new(),
+        })
+    }
+
+    /// How long a breach may wait for a name that takes reading files, from now on.
+    ///
+    /// Zero, as it is at first, suits a storm: what is not known yet stays absent.
+    /// A tenth of a second suits a drain that found few records.
+    pub const fn set_patience(&mut self, patience: Duration) {
+        self.patient = !patience.is_zero();
+        if let Some(users) = &mut self.users {
+            users.set_patience(patience);
         }
     }
 
@@ -134,15 +149,14 @@ impl Attributor {
 
     /// What is wrong with the names, as sentences for people, each told once.
     pub fn complaints(&mut self) -> Vec<String> {
-        let lines = self
-            .users
-            .as_ref()
-            .filter(|users| users.gave_up_lines())
-            .map(|_| {
-                "places in user space come without source lines from here on: the debug \
-                 information of a watched program is larger than what the tracer may keep in memory"
-                    .to_owned()
-            });
+        let heavy = self.users.iter().flat_map(Places::heavy);
+        let lines = heavy.map(|path| {
+            format!(
+                "places in {} come without source lines: its debug information is larger than \
+                 what the tracer may keep in memory",
+                path.display()
+            )
+        });
         let new: Vec<_> = self
             .kernel
             .complaint()
@@ -222,6 +236,9 @@ impl Attributor {
             Named::Signal(number) => (&*signal_names::signal_name(number)?).into(),
             Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
             Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
+            Named::Function(address) if self.patient => {
+                self.kernel.place_patiently(address)?.to_string().into()
+            }
             Named::Function(address) => self.kernel.place(address)?.to_string().into(),
         };
         self.names.insert(what, name.clone());

@@ -1,8 +1,9 @@
 //! Where a task was in user mode: function and source line of an instruction pointer.
 //!
-//! The work is blazesym's. What is kept here is what a tracer needs around it: an
-//! answer for every address that came up lately, the maps of processes (also of
-//! those that have died since), and a bound on memory.
+//! The work is blazesym's. What is kept here is what a tracer needs around it: the
+//! maps of processes (also of those that have died since), and a bound on memory.
+//! It takes its time, milliseconds to a second for the first address of a large
+//! file: [`super::places`] keeps that off the thread that reads the rings.
 
 use std::{
     fs,
@@ -25,8 +26,8 @@ use crate::event::ids::{Address, Pid};
 /// Processes whose maps are kept, in each of two generations.
 const PROCESSES: usize = 64;
 
-/// A symbolizer that breaks the budget after so few answers would do so again at once.
-const TOO_SOON: u32 = 16;
+/// Files are too heavy for source lines that alone take more than this share of the budget.
+const SHARE: u64 = 4;
 
 /// What is known of an instruction pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,70 +42,58 @@ pub struct UserPlace {
 pub struct UserSymbols {
     /// Where `proc` is.
     root: PathBuf,
-    /// Answers.
-    places: Cache<(Pid, Address), UserPlace>,
-    /// Maps of processes; `None` for one that had died when it was first asked for.
-    maps: Cache<Pid, Option<Arc<UserMaps>>>,
-    /// The symbolizer and the files that it has parsed.
-    parsed: Option<Parsed>,
+    /// Maps of processes; a process that had died when it was first asked for has none.
+    maps: Cache<Pid, Arc<UserMaps>>,
+    /// The symbolizer with the files that it has parsed.
+    symbolizer: Option<Symbolizer>,
+    /// Anonymous memory of this process when the symbolizer was made, in bytes.
+    memory_before: Option<u64>,
     /// Bytes that the symbolizer may take.
     budget: u64,
-    /// Debug information is read: source lines.
-    lines: bool,
-}
-
-/// A symbolizer with its bookkeeping.
-struct Parsed {
-    symbolizer: Symbolizer,
-    /// Anonymous memory of this process when it was made; `None` where that cannot be read.
-    before: Option<u64>,
-    /// Answers since.
-    answers: u32,
+    /// Files whose debug information is larger than that: named without source lines.
+    heavy: Vec<PathBuf>,
+    /// Reads the anonymous memory of this process, in bytes.
+    memory: fn() -> Option<u64>,
 }
 
 impl std::fmt::Debug for UserSymbols {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UserSymbols")
             .field("root", &self.root)
+            .field("heavy", &self.heavy)
             .finish_non_exhaustive()
     }
 }
 
 impl UserSymbols {
-    /// The processes under `root`, `places` answers kept in each of two
-    /// generations, `budget` bytes for what is parsed.
+    /// The processes under `root`, with `budget` bytes for what is parsed.
     #[must_use]
-    pub fn new(root: &Path, places: usize, budget: u64) -> Self {
+    pub fn new(root: &Path, budget: u64) -> Self {
         Self {
             root: root.to_owned(),
-            places: Cache::new(places),
             maps: Cache::new(PROCESSES),
-            parsed: None,
+            symbolizer: None,
+            memory_before: None,
             budget,
-            lines: true,
+            heavy: Vec::new(),
+            memory: anonymous_memory,
         }
     }
 
     /// Where `ip` of a process lies.
     pub fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
-        if let Some(known) = self.places.get(&(pid, ip)) {
-            return known;
-        }
-        let place = self.resolve(pid, ip).unwrap_or_default();
-        self.places.insert((pid, ip), place.clone());
-        place
+        self.resolve(pid, ip).unwrap_or_default()
     }
 
     /// Forgets a process: it executes another program now.
     pub fn forget(&mut self, pid: Pid) {
-        self.places.retain(|(known, _)| *known != pid);
         self.maps.retain(|known| *known != pid);
     }
 
-    /// Source lines were given up, because debug information was larger than the budget.
+    /// Files whose source lines were given up, because their debug information is larger than the budget.
     #[must_use]
-    pub const fn gave_up_lines(&self) -> bool {
-        !self.lines
+    pub fn heavy(&self) -> &[PathBuf] {
+        &self.heavy
     }
 
     /// Finds out where `ip` lies.
@@ -112,10 +101,9 @@ impl UserSymbols {
         let maps = self.maps(pid, ip)?;
         let mapping = maps.find(ip)?;
         let found = match &mapping.backing {
-            Backing::File { path, inode } => {
-                let path = self.open_path(pid, mapping, path, *inode);
-                path.and_then(|path| self.resolve_file(&path, mapping.file_offset(ip)))
-            }
+            Backing::File { path, inode } => self
+                .open_path(pid, mapping, path, *inode)
+                .and_then(|path| self.resolve_file(path, mapping.file_offset(ip))),
             Backing::Special(_) | Backing::Anonymous => self.resolve_alive(pid, ip),
         };
         found.or_else(|| {
@@ -130,19 +118,17 @@ impl UserSymbols {
     /// The maps of a process, read again where they do not have `ip`: a library that was loaded later.
     fn maps(&mut self, pid: Pid, ip: Address) -> Option<Arc<UserMaps>> {
         let known = self.maps.get(&pid);
-        if let Some(Some(maps)) = &known
-            && maps.find(ip).is_some()
-        {
-            return known.flatten();
+        if known.as_ref().is_some_and(|maps| maps.find(ip).is_some()) {
+            return known;
         }
         match UserMaps::read(&self.root, pid) {
             Ok(maps) => {
-                let maps = Some(Arc::new(maps));
+                let maps = Arc::new(maps);
                 self.maps.insert(pid, maps.clone());
-                maps
+                Some(maps)
             }
-            // It has died (or is a kernel thread): what was known of it still holds.
-            Err(_) => known.flatten(),
+            // It has died: what was known of it still holds.
+            Err(_) => known,
         }
     }
 
@@ -160,10 +146,20 @@ impl UserSymbols {
     }
 
     /// Names a place in a file.
-    fn resolve_file(&mut self, path: &Path, offset: u64) -> Option<UserPlace> {
-        let mut elf = Elf::new(path);
-        elf.debug_syms = self.lines;
-        self.symbolize(&Source::Elf(elf), Input::FileOffset(offset))
+    fn resolve_file(&mut self, path: PathBuf, offset: u64) -> Option<UserPlace> {
+        let mut elf = Elf::new(&path);
+        elf.debug_syms = !self.heavy.contains(&path);
+        let before = (self.memory)();
+        let place = self.symbolize(&Source::Elf(elf), Input::FileOffset(offset));
+        let after = (self.memory)();
+        let grown = |since: Option<u64>| Some(after?.saturating_sub(since?));
+        if grown(self.memory_before) > Some(self.budget) {
+            if grown(before) > Some(self.budget / SHARE) && !self.heavy.contains(&path) {
+                self.heavy.push(path);
+            }
+            self.symbolizer = None;
+        }
+        place
     }
 
     /// Names a place that only a living process can tell: in its vDSO, or in code
@@ -176,32 +172,22 @@ impl UserSymbols {
         self.symbolize(&Source::Process(process), Input::AbsAddr(ip.0))
     }
 
-    /// Asks the symbolizer, and keeps it within its budget.
+    /// Asks the symbolizer.
     fn symbolize(&mut self, source: &Source<'_>, input: Input<u64>) -> Option<UserPlace> {
-        let parsed = self.parsed.get_or_insert_with(|| Parsed {
-            symbolizer: Symbolizer::builder()
-                .enable_code_info(true)
-                .enable_inlined_fns(true)
-                .build(),
-            before: anonymous_memory(),
-            answers: 0,
-        });
-        let place = parsed
-            .symbolizer
-            .symbolize_single(source, input)
-            .ok()
-            .and_then(|found| found.into_sym().as_ref().map(UserPlace::of));
-        parsed.answers += 1;
-        let grown = anonymous_memory()
-            .zip(parsed.before)
-            .map(|(now, before)| now.saturating_sub(before));
-        if grown.is_some_and(|grown| grown > self.budget) {
-            if parsed.answers < TOO_SOON {
-                self.lines = false;
+        let symbolizer = match &mut self.symbolizer {
+            Some(symbolizer) => symbolizer,
+            none => {
+                self.memory_before = (self.memory)();
+                none.insert(
+                    Symbolizer::builder()
+                        .enable_code_info(true)
+                        .enable_inlined_fns(true)
+                        .build(),
+                )
             }
-            self.parsed = None;
-        }
-        place
+        };
+        let found = symbolizer.symbolize_single(source, input).ok()?;
+        found.as_sym().map(UserPlace::of)
     }
 }
 
@@ -243,6 +229,8 @@ fn anonymous_memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     /// A function whose name and line are asked for below: an address in it, and a line just behind that address's.
@@ -269,7 +257,7 @@ mod tests {
     }
 
     fn symbols() -> UserSymbols {
-        UserSymbols::new(Path::new("/"), 16, 64 << 20)
+        UserSymbols::new(Path::new("/"), 64 << 20)
     }
 
     #[test]
@@ -286,6 +274,11 @@ mod tests {
         let line = source.strip_prefix("symbols.rs:").expect("this file");
         let line: u32 = line.parse().expect("a line");
         assert!((behind - 11..behind).contains(&line), "{line}, {behind}");
+    }
+
+    #[test]
+    fn the_process_has_memory() {
+        assert!(anonymous_memory().is_some_and(|bytes| bytes > 64 << 10));
     }
 
     #[test]
@@ -352,7 +345,7 @@ mod tests {
              00500000-00501000 r-xp 00000000 fe:00 1 /replaced\n"
         );
         fs::write(root.path().join("proc/7/maps"), maps).expect("a file");
-        let mut symbols = UserSymbols::new(root.path(), 16, 64 << 20);
+        let mut symbols = UserSymbols::new(root.path(), 64 << 20);
         let place = symbols.place(Pid(7), Address(0x40_16de));
         assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
         assert_eq!(place.source, None);
@@ -362,15 +355,35 @@ mod tests {
 
     #[test]
     fn debug_information_beyond_the_budget_is_given_up() {
+        static MEMORY: AtomicU64 = AtomicU64::new(0);
         let mut behind = 0;
         let address = Address(a_known_function_of_the_test(&mut behind));
-        let mut symbols = UserSymbols::new(Path::new("/"), 16, 0);
-        assert!(!symbols.gave_up_lines());
-        let _ = symbols.place(own(), address);
-        assert!(symbols.gave_up_lines(), "nothing fits in no memory");
-        assert!(symbols.parsed.is_none(), "and nothing is kept");
-        let place = symbols.place(own(), Address(address.0 + 1));
-        assert!(place.location.is_some(), "names go on");
+        let mut symbols = UserSymbols::new(Path::new("/"), 99);
+        symbols.memory = || Some(MEMORY.fetch_add(100, Ordering::Relaxed));
+        assert!(symbols.heavy().is_empty());
+        let first = symbols.place(own(), address);
+        assert!(first.source.is_some(), "what was found is kept");
+        assert_eq!(symbols.heavy().len(), 1, "100 bytes do not fit in 99");
+        assert!(symbols.symbolizer.is_none(), "and nothing is kept");
+        let place = symbols.place(own(), address);
+        assert_eq!(place.location, first.location, "names go on");
         assert_eq!(place.source, None, "without lines");
+        assert_eq!(symbols.heavy().len(), 1, "a file is told once");
+    }
+
+    #[test]
+    fn a_full_budget_starts_anew_and_blames_no_small_file() {
+        static MEMORY: AtomicU64 = AtomicU64::new(0);
+        let mut behind = 0;
+        let address = Address(a_known_function_of_the_test(&mut behind));
+        let mut symbols = UserSymbols::new(Path::new("/"), 99);
+        symbols.memory = || Some(MEMORY.load(Ordering::Relaxed));
+        symbols.place(own(), address);
+        assert!(symbols.symbolizer.is_some());
+        MEMORY.store(1_000, Ordering::Relaxed);
+        let place = symbols.place(own(), address);
+        assert!(place.source.is_some());
+        assert!(symbols.symbolizer.is_none(), "the budget is full");
+        assert!(symbols.heavy().is_empty(), "this file took none of it");
     }
 }

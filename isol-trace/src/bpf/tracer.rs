@@ -6,7 +6,7 @@
 //! everything; a killed process leaves nothing either, since the kernel owns no link
 //! whose descriptor is gone.
 
-use std::{os::fd::AsFd as _, path::Path};
+use std::os::fd::AsFd as _;
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
@@ -122,9 +122,8 @@ const BARRIER_SLOT: u32 = MAX_CPUS;
 
 impl Tracer {
     /// Loads the programs and attaches them, inert.
-    pub fn attach(request: &Request, btf_path: &Path) -> Result<Self, TracerError> {
-        let types = KernelTypes::read(btf_path)?;
-        let config = configure(request, &types);
+    pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
+        let config = configure(request, types);
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
@@ -150,7 +149,7 @@ impl Tracer {
             generation: 1,
             barrier: ring_map(MIN_RING_BYTES)?,
         };
-        tracer.attach_all(request, &types)?;
+        tracer.attach_all(request, types)?;
         Ok(tracer)
     }
 

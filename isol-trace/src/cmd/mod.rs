@@ -1,8 +1,11 @@
 //! One module a command, and the way from a command line to one of them.
 
 pub mod artefact;
+pub mod progress;
 pub mod record;
+pub mod session;
 pub mod top;
+pub mod verdicts;
 
 use std::{
     ffi::OsString,

@@ -1,11 +1,358 @@
-//! `record`.
+//! `record`: the log.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitCode, ExitStatus},
+    time::{Duration, Instant},
+};
 
-use crate::{error::Error, plan::RecordPlan};
+use tokio::{
+    process::Child,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    progress::Progress,
+    session::{Pace, Session},
+    verdicts,
+};
+use crate::{
+    error::Error,
+    event::model::{Event, Sink, Summary},
+    host::{
+        Host,
+        affinity::{HugePages, pin_command},
+    },
+    plan::{RecordPlan, command::CommandPlan, output::Output},
+    sink::{JsonLines, LogFile},
+};
+
+/// How often totals are read, lost records reported and the log written out.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// How long a command may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs a valid `record`.
 pub fn run(plan: RecordPlan) -> Result<ExitCode, Error> {
-    drop(plan);
-    Ok(ExitCode::SUCCESS)
+    let huge_pages = Session::prepare(&plan.trace)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(record(plan, huge_pages))
+}
+
+/// Signals that end the trace in good order.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Ends {
+    fn new() -> Result<Self, Error> {
+        let catch = |kind| signal(kind).map_err(Error::Runtime);
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the signal that came.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => libc::SIGINT,
+            _ = self.terminate.recv() => libc::SIGTERM,
+            _ = self.hangup.recv() => libc::SIGHUP,
+        }
+    }
+
+    /// Whether one has come already.
+    async fn pending(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.next() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+}
+
+async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Error> {
+    let mut ends = Ends::new()?;
+    let mut session = Session::attach(&plan.trace, plan.from_prctl, Host::of_this_process())?;
+    if !plan.trace.offline.is_empty() {
+        say(&format!(
+            "CPUs {} are isolated and offline: not watched",
+            plan.trace.offline
+        ));
+    }
+    if plan.dry_run {
+        return verdicts::print(&session.header());
+    }
+    // A signal in another poll of the runtime: let it arrive before anything is written.
+    tokio::task::yield_now().await;
+    if ends.pending().await {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut log = Log::begin(plan.output)?;
+    session.arm()?;
+    log.take(&Event::Header(session.header()))?;
+    log.flush()?;
+
+    let mut child = plan
+        .command
+        .as_ref()
+        .map(|it| start(it, &plan.trace.watched, huge_pages))
+        .transpose()?;
+    let progress = Progress::new(plan.duration, io::stderr().is_terminal());
+    let end = follow(
+        &mut session,
+        &mut log,
+        &mut child,
+        &mut ends,
+        plan.duration,
+        progress,
+    )
+    .await;
+    // Whatever ended it, the account is closed and summed up.
+    let status = match (&end, child) {
+        (_, None) => None,
+        (Ok(End::Child(status)), _) => Some(*status),
+        (_, Some(child)) => Some(stop(child, &mut session, &mut log).await?),
+    };
+    end?;
+    let summary = session.finish(|event| log.take(&event))?;
+    log.take(&Event::Summary(summary.clone()))?;
+    log.flush()?;
+    if io::stderr().is_terminal() {
+        say(&in_words(&summary));
+    }
+    log.verdict()?;
+    Ok(status.map_or(ExitCode::SUCCESS, |status| {
+        ExitCode::from(passed_on(status))
+    }))
+}
+
+/// What ended the trace.
+enum End {
+    /// The time, a signal, or the reader of stdout.
+    Asked,
+    /// The command.
+    Child(ExitStatus),
+}
+
+async fn follow(
+    session: &mut Session,
+    log: &mut Log,
+    child: &mut Option<Child>,
+    ends: &mut Ends,
+    duration: Option<Duration>,
+    mut progress: Progress,
+) -> Result<End, Error> {
+    let deadline = duration.map(|duration| Instant::now() + duration);
+    let mut report = interval(EVERY);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            signal = ends.next() => {
+                let Some(child) = child else { return Ok(End::Asked) };
+                forward(child, signal);
+            }
+            () = until(deadline) => return Ok(End::Asked),
+            status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
+            _ = report.tick() => {
+                let (totals, lost) = session.totals()?;
+                for event in &lost {
+                    log.take(event)?;
+                }
+                log.flush()?;
+                if log.reader_is_gone() {
+                    return Ok(End::Asked);
+                }
+                for complaint in session.complaints() {
+                    progress.clear();
+                    say(&complaint);
+                }
+                progress.show(&totals);
+            }
+            () = sleep(pause) => {
+                pause = match session.drain(|event| log.take(&event))? {
+                    Pace::Storm => Duration::ZERO,
+                    Pace::Calm(pause) => pause,
+                };
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(child: &mut Option<Child>) -> io::Result<ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn start(
+    plan: &CommandPlan,
+    watched: &crate::host::cpu_list::CpuSet,
+    huge_pages: HugePages,
+) -> Result<Child, Error> {
+    let mut command = plan.command();
+    pin_command(&mut command, watched, huge_pages);
+    let mut command = tokio::process::Command::from(command);
+    Ok(command.spawn().map_err(|source| plan.start_error(source))?)
+}
+
+/// Hands a signal on to the command, whose end then ends the trace.
+fn forward(child: &Child, signal: i32) {
+    let Some(pid) = child.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) else {
+        return;
+    };
+    // SAFETY: no memory is involved; the child is ours and not yet waited for, so the number is its own.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Ends a command whose time is over, and goes on draining meanwhile.
+async fn stop(mut child: Child, session: &mut Session, log: &mut Log) -> Result<ExitStatus, Error> {
+    forward(&child, libc::SIGTERM);
+    let deadline = Instant::now() + GRACE;
+    let mut killed = false;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.map_err(Error::Runtime),
+            () = sleep(Duration::from_millis(1)) => {
+                session.drain(|event| log.take(&event))?;
+                if !killed && Instant::now() >= deadline {
+                    forward(&child, libc::SIGKILL);
+                    killed = true;
+                }
+            }
+        }
+    }
+}
+
+/// The command's own status, or 128 and its signal.
+fn passed_on(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(u8::MAX)
+}
+
+/// The log, and what has become of writing it.
+struct Log {
+    sink: Box<dyn Sink>,
+    stdout: bool,
+    name: String,
+    failed: Option<io::Error>,
+}
+
+impl Log {
+    fn begin(output: Output) -> Result<Self, Error> {
+        let (file, stdout, name) = match output {
+            Output::Stdout => (
+                LogFile::stdout().map_err(Error::Stdout)?,
+                true,
+                "stdout".to_owned(),
+            ),
+            Output::File(file) => {
+                let name = file.path().display().to_string();
+                (
+                    LogFile::from_file(file.begin()?).map_err(Error::Stdout)?,
+                    false,
+                    name,
+                )
+            }
+        };
+        Ok(Self {
+            sink: Box::new(JsonLines::new(file)),
+            stdout,
+            name,
+            failed: None,
+        })
+    }
+
+    /// Writes an event. A log that takes no more stays whole up to its last line, and the
+    /// trace goes on without it: the verdict comes at the end.
+    fn take(&mut self, event: &Event) -> Result<(), Error> {
+        if self.failed.is_none()
+            && let Err(error) = self.sink.event(event)
+        {
+            self.fail(error);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.failed.is_none()
+            && let Err(error) = self.sink.flush()
+        {
+            self.fail(error);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        if !(self.stdout && error.kind() == io::ErrorKind::BrokenPipe) {
+            say(&format!(
+                "the log ends here: cannot write to {}: {error}; counting goes on",
+                self.name
+            ));
+        }
+        self.failed = Some(error);
+    }
+
+    fn reader_is_gone(&self) -> bool {
+        self.failed
+            .as_ref()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn verdict(self) -> Result<(), Error> {
+        match self.failed {
+            None => Ok(()),
+            Some(source) if self.stdout => Err(Error::Stdout(source)),
+            Some(source) => Err(Error::Log {
+                name: self.name,
+                source,
+            }),
+        }
+    }
+}
+
+/// Says something on stderr, on a line of its own.
+fn say(sentence: &str) {
+    // A closed stderr is no reason to stop.
+    let _ = writeln!(io::stderr(), "isol-trace: {sentence}");
+}
+
+/// The summary for a person.
+fn in_words(summary: &Summary) -> String {
+    let sum = |figure: fn(&crate::event::model::CpuSummary) -> u64| {
+        summary.cpus.iter().map(figure).sum::<u64>()
+    };
+    let entries = sum(|cpu| cpu.entries);
+    if entries == 0 {
+        return "no kernel entry: the watched CPUs were quiet".to_owned();
+    }
+    format!(
+        "{entries} kernel entries, {} without a cause, {} filtered, {} records lost",
+        sum(|cpu| cpu.unattributed),
+        sum(|cpu| cpu.filtered),
+        sum(|cpu| cpu.lost),
+    )
 }

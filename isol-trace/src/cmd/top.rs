@@ -1,11 +1,159 @@
-//! `top`.
+//! `top`: the dashboard.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
-use crate::{error::Error, plan::TopPlan};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::session::{Pace, Session};
+use crate::{
+    error::Error,
+    event::model::Event,
+    host::Host,
+    plan::TopPlan,
+    tui::{self, Outcome, Update},
+};
+
+/// How often totals go to the screen.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Updates that may wait for the screen. Breaches beyond that are left out, and said so.
+const WAITING: usize = 4096;
+
+/// Room in the channel that breaches leave to everything else.
+const RESERVED: usize = 64;
 
 /// Runs a valid `top`.
 pub fn run(plan: TopPlan) -> Result<ExitCode, Error> {
-    drop(plan);
-    Ok(ExitCode::SUCCESS)
+    let _huge_pages = Session::prepare(&plan.trace)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(top(plan))
+}
+
+async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
+    let catch = |kind| signal(kind).map_err(Error::Runtime);
+    let (mut terminate, mut hangup) = (
+        catch(SignalKind::terminate())?,
+        catch(SignalKind::hangup())?,
+    );
+    // A person waits: attaching takes a second or two.
+    let _ = writeln!(
+        io::stderr(),
+        "isol-trace: attaching probes for CPUs {} …",
+        plan.trace.watched
+    );
+    let session = Session::attach(&plan.trace, false, Host::of_this_process())?;
+    let (updates, shown) = mpsc::channel(WAITING);
+    let (leave, left) = oneshot::channel();
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    };
+    let trace = feed(session, updates, left);
+    let screen = async {
+        let outcome = tui::run(shown, stop).await;
+        // The trace may have ended by itself.
+        let _ = leave.send(());
+        outcome
+    };
+    let (outcome, traced) = tokio::join!(screen, trace);
+    let outcome = outcome.map_err(Error::Terminal)?;
+    traced?;
+    match outcome {
+        Outcome::Quit | Outcome::Stopped | Outcome::Closed => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Traces until `left`, and tells the screen.
+async fn feed(
+    mut session: Session,
+    updates: mpsc::Sender<Update>,
+    mut left: oneshot::Receiver<()>,
+) -> Result<(), Error> {
+    session.arm()?;
+    let mut feed = Feed {
+        updates,
+        skipped: 0,
+    };
+    feed.must(Update::Header(session.header())).await;
+    let mut report = interval(EVERY);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = Duration::ZERO;
+    let mut tracer = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut left => break,
+            _ = report.tick() => {
+                let (totals, lost) = session.totals()?;
+                for event in lost {
+                    feed.must(Update::Event(event)).await;
+                }
+                feed.must(Update::Totals(totals)).await;
+                let now = session.tracer_summary()?;
+                if tracer.as_ref() != Some(&now) {
+                    feed.must(Update::Tracer(now.clone())).await;
+                    tracer = Some(now);
+                }
+                feed.skipped().await;
+                // Names that are missing are plain to see here: nothing is said over the screen.
+                drop(session.complaints());
+            }
+            () = sleep(pause) => {
+                let drained = session.drain(|event| {
+                    feed.may(event);
+                    Ok::<_, std::convert::Infallible>(())
+                });
+                pause = match drained {
+                    Ok(Pace::Storm) => Duration::ZERO,
+                    Ok(Pace::Calm(pause)) => pause,
+                    Err(never) => match never {},
+                };
+            }
+        }
+    }
+    session.finish(|_| Ok::<_, std::convert::Infallible>(()))?;
+    Ok(())
+}
+
+/// The way to the screen.
+struct Feed {
+    updates: mpsc::Sender<Update>,
+    skipped: u64,
+}
+
+impl Feed {
+    /// Sends what the screen must have. A screen that is gone needs nothing.
+    async fn must(&self, update: Update) {
+        let _ = self.updates.send(update).await;
+    }
+
+    /// Sends an event if there is room for it.
+    fn may(&mut self, event: Event) {
+        if self.updates.capacity() <= RESERVED
+            || self.updates.try_send(Update::Event(event)).is_err()
+        {
+            self.skipped += 1;
+        }
+    }
+
+    /// Says how many events were left out.
+    async fn skipped(&mut self) {
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            self.must(Update::Skipped(skipped)).await;
+        }
+    }
 }

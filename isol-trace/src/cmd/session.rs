@@ -1,0 +1,347 @@
+//! One trace from attaching to detaching, for the commands that trace.
+//!
+//! The order of things: our threads leave the watched CPUs, probes are attached inert, one
+//! store arms them, records are drained on a timer, one store disarms, what remains is
+//! drained, and only then are the probes detached.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{
+    attrib::{Attributor, Options},
+    bpf::{
+        btf::KernelTypes,
+        tracer::{Request, Tracer, blind_spots},
+    },
+    error::Error,
+    event::{
+        assemble::Assembler,
+        decode::DecodeError,
+        ids::{Cpu, MonoNanos},
+        model::{Detection, Event, Header, Summary, Totals, TracerSummary},
+    },
+    host::{Host, affinity},
+    plan::TracePlan,
+    stats::summary::cpu_summary,
+};
+
+/// Records taken from one ring before the next ring has its turn.
+const TURN: usize = 16_384;
+
+/// Rows of `/proc/interrupts` that attaching and detaching move: reschedules, function
+/// calls, irq_work.
+const KERNEL_SENT: [&str; 3] = ["RES", "CAL", "IWI"];
+
+/// What the drain asks for next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Much was there: come back at once.
+    Storm,
+    /// Come back after a while.
+    Calm(Duration),
+}
+
+/// A running trace.
+pub struct Session {
+    tracer: Tracer,
+    assembler: Assembler,
+    attributor: Attributor,
+    host: Host,
+    plan: TracePlan,
+    watched: Vec<(Cpu, Detection)>,
+    armed_at: MonoNanos,
+    attach_breaches: Option<u64>,
+    lost: BTreeMap<Cpu, u64>,
+    pace: Adaptive,
+    malformed: Option<DecodeError>,
+}
+
+/// `CLOCK_MONOTONIC` as BPF reads it.
+#[must_use]
+pub fn monotonic() -> MonoNanos {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
+    MonoNanos(
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds),
+    )
+}
+
+impl Session {
+    /// Keeps this process off the watched CPUs and out of their way. Before any thread starts.
+    pub fn prepare(plan: &TracePlan) -> Result<affinity::HugePages, Error> {
+        affinity::confine(&plan.tracer)?;
+        Ok(affinity::disable_huge_pages()?)
+    }
+
+    /// Attaches everything, inert.
+    pub fn attach(plan: &TracePlan, section_only: bool, host: Host) -> Result<Self, Error> {
+        let before = kernel_sent(&host, plan);
+        let (tracer, watched) = {
+            let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
+            let watched = plan.detection(types.has_tracepoint("user_exit"));
+            let request = Request {
+                watched: watched.clone(),
+                possible_cpus: plan.possible_cpus,
+                pids: plan.pids.iter().map(|pid| pid.0).collect(),
+                comms: plan
+                    .comms
+                    .iter()
+                    .map(crate::cli::value::Comm::padded)
+                    .collect(),
+                section_only,
+                ring_bytes: plan.ring_bytes,
+            };
+            (
+                Tracer::attach(&request, &types).map_err(Error::tracer)?,
+                watched,
+            )
+        };
+        give_memory_back();
+        let attributor =
+            Attributor::new(&host.path("/"), &Options::default()).map_err(Error::Symbols)?;
+        let attach_breaches = difference(before, kernel_sent(&host, plan));
+        Ok(Self {
+            tracer,
+            assembler: Assembler::new(),
+            attributor,
+            host,
+            plan: plan.clone(),
+            lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),
+            watched,
+            armed_at: MonoNanos(0),
+            attach_breaches,
+            pace: Adaptive::new(),
+            malformed: None,
+        })
+    }
+
+    /// Starts the account. The header is complete from here on.
+    pub fn arm(&mut self) -> Result<(), Error> {
+        self.attributor.prepare();
+        self.armed_at = monotonic();
+        self.tracer.arm().map_err(Error::tracer)
+    }
+
+    /// The first line of the log.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header {
+            host: self.plan.identity.host.clone(),
+            kernel: self.plan.identity.kernel.clone(),
+            arch: self.plan.identity.arch.clone(),
+            cpus: self.watched.clone(),
+            blind_spots: blind_spots(&self.watched),
+            housekeeping: self.plan.housekeeping.iter().collect(),
+            probes: self.tracer.verdicts().to_vec(),
+            at: self.armed_at,
+        }
+    }
+
+    /// Takes what waits in the rings, one turn each, and says when to come again.
+    pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<Pace, E> {
+        let (taken, result) = self.turn(&mut take);
+        result?;
+        let pace = self.pace.after(taken);
+        self.attributor.set_patience(match pace {
+            Pace::Storm => Duration::ZERO,
+            Pace::Calm(_) => PATIENCE,
+        });
+
+        Ok(pace)
+    }
+
+    fn turn<E>(&mut self, take: &mut impl FnMut(Event) -> Result<(), E>) -> (usize, Result<(), E>) {
+        let Self {
+            tracer,
+            assembler,
+            attributor,
+            malformed,
+            ..
+        } = self;
+        let mut result = Ok(());
+        let taken = tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
+            Ok(Some(mut event)) => {
+                if let Event::Breach(breach) = &mut event {
+                    attributor.fill(breach);
+                }
+                if result.is_ok() {
+                    result = take(event);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => *malformed = Some(error),
+        });
+        (taken, result)
+    }
+
+    /// The totals as they stand, and a `lost` event for every CPU that has lost records since.
+    pub fn totals(&mut self) -> Result<(Totals, Vec<Event>), Error> {
+        let at = monotonic();
+        let mut cpus = Vec::with_capacity(self.watched.len());
+        let mut events = Vec::new();
+        for (cpu, snapshot) in self.tracer.snapshots().map_err(Error::tracer)? {
+            let known = self.lost.entry(cpu).or_insert(0);
+            let records = snapshot.ledger.lost.saturating_sub(*known);
+            if records > 0 {
+                *known = snapshot.ledger.lost;
+                events.push(Event::Lost { cpu, records, at });
+            }
+            cpus.push(cpu_summary(cpu, &snapshot));
+        }
+        Ok((Totals { at, cpus }, events))
+    }
+
+    /// What the tracer itself costs so far.
+    pub fn tracer_summary(&self) -> Result<TracerSummary, Error> {
+        let snapshots = self.tracer.snapshots().map_err(Error::tracer)?;
+        let own: u64 = snapshots
+            .iter()
+            .map(|(_, snapshot)| snapshot.ledger.own_entries)
+            .sum();
+        Ok(TracerSummary {
+            breaches: own + self.tracer.own_sends().map_err(Error::tracer)?,
+            attach_breaches: self.attach_breaches,
+            detach_breaches: None,
+            missed_runs: self.tracer.missed_runs(),
+        })
+    }
+
+    /// What a person should know about names that are missing, each told once.
+    pub fn complaints(&mut self) -> Vec<String> {
+        let mut all = self.attributor.complaints();
+        all.extend(self.malformed.take().map(|error| {
+            format!("a record could not be read and is missing from the log: {error}")
+        }));
+        all
+    }
+
+    /// Ends the account: disarms, drains what remains, detaches, and sums up. What `take`
+    /// refuses does not stop it.
+    pub fn finish<E>(
+        mut self,
+        mut take: impl FnMut(Event) -> Result<(), E>,
+    ) -> Result<Summary, Error> {
+        self.tracer.disarm().map_err(Error::tracer)?;
+        let at = monotonic();
+        self.attributor.set_patience(PATIENCE);
+
+        loop {
+            let (taken, result) = self.turn(&mut take);
+            if taken == 0 {
+                break;
+            }
+            if result.is_err() {
+                // The sink takes no more; the totals do not depend on it.
+                break;
+            }
+        }
+        let (totals, lost) = self.totals()?;
+        for event in lost {
+            if take(event).is_err() {
+                break;
+            }
+        }
+        let mut tracer = self.tracer_summary()?;
+        let Self {
+            tracer: programs,
+            host,
+            plan,
+            ..
+        } = self;
+        let before = kernel_sent(&host, &plan);
+        drop(programs);
+        tracer.detach_breaches = difference(before, kernel_sent(&host, &plan));
+        Ok(Summary {
+            at,
+            cpus: totals.cpus,
+            tracer,
+        })
+    }
+}
+
+/// How long a breach may wait for the name of a place when there is no hurry.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often the rings are looked at: at once while they fill, seldom while nothing comes.
+///
+/// A CPU can fill a ring of 2 MiB in about four milliseconds; the longest pause is shorter.
+#[derive(Debug)]
+struct Adaptive {
+    pause: Duration,
+}
+
+impl Adaptive {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_millis(3);
+    /// Records in one turn that call for the next at once.
+    const MANY: usize = 256;
+
+    const fn new() -> Self {
+        Self {
+            pause: Self::SHORTEST,
+        }
+    }
+
+    fn after(&mut self, taken: usize) -> Pace {
+        if taken >= Self::MANY {
+            self.pause = Self::SHORTEST;
+            return Pace::Storm;
+        }
+        self.pause = if taken > 0 {
+            Self::SHORTEST
+        } else {
+            (self.pause + Self::SHORTEST).min(Self::LONGEST)
+        };
+        Pace::Calm(self.pause)
+    }
+}
+
+/// Interrupts that the kernel itself sent to the watched CPUs; `None` where they cannot be read.
+fn kernel_sent(host: &Host, plan: &TracePlan) -> Option<u64> {
+    let lines = host.interrupts(&plan.watched).ok()?;
+    Some(
+        lines
+            .iter()
+            .filter(|line| KERNEL_SENT.contains(&line.label.as_str()))
+            .flat_map(|line| line.counts.values())
+            .sum(),
+    )
+}
+
+fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
+    Some(after?.saturating_sub(before?))
+}
+
+/// Loading parses megabytes of type information; the allocator would keep them.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no requirements; it only trims free memory.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_while_nothing_comes_and_ends_with_the_first_record() {
+        let mut pace = Adaptive::new();
+        let quiet: Vec<_> = (0..5).map(|_| pace.after(0)).collect();
+        assert_eq!(quiet[0], Pace::Calm(Duration::from_millis(2)));
+        assert_eq!(quiet[4], Pace::Calm(Adaptive::LONGEST));
+        assert_eq!(pace.after(1), Pace::Calm(Adaptive::SHORTEST));
+        assert_eq!(pace.after(Adaptive::MANY), Pace::Storm);
+    }
+
+    #[test]
+    fn what_is_not_measured_is_absent() {
+        assert_eq!(difference(None, Some(3)), None);
+        assert_eq!(difference(Some(3), Some(40)), Some(37));
+    }
+}

@@ -1,0 +1,104 @@
+//! What would be watched, and how: the dry run.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    error::Error,
+    event::model::{Header, ProbeState},
+};
+
+/// Prints what a trace on this host would see.
+pub fn print(header: &Header) -> Result<ExitCode, Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text(header).as_bytes())
+        .and_then(|()| stdout.flush())
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(Error::Stdout)
+}
+
+fn text(header: &Header) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{} · Linux {} · {}",
+        header.host, header.kernel, header.arch
+    );
+    for (cpu, detection) in &header.cpus {
+        let _ = writeln!(text, "cpu {cpu}: detection by {}", detection.word());
+    }
+    let housekeeping: Vec<_> = header
+        .housekeeping
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let _ = writeln!(text, "housekeeping: {}", housekeeping.join(","));
+    for spot in &header.blind_spots {
+        let _ = writeln!(text, "not seen: {spot}");
+    }
+    let widest = header
+        .probes
+        .iter()
+        .map(|probe| probe.name.len())
+        .max()
+        .unwrap_or(0);
+    for probe in &header.probes {
+        let (word, why) = match &probe.state {
+            ProbeState::Attached => ("attached", ""),
+            ProbeState::Absent { why } => ("absent", why.as_str()),
+            ProbeState::Failed { why } => ("failed", why.as_str()),
+        };
+        let line = format!("{:widest$}  {word:8}  {why}", probe.name);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{
+        ids::{Cpu, MonoNanos},
+        model::{Detection, ProbeVerdict},
+    };
+
+    #[test]
+    fn every_probe_has_its_verdict_and_why() {
+        let verdict = |name, state| ProbeVerdict { name, state };
+        let header = Header {
+            host: "lab".into(),
+            kernel: "6.1.0".into(),
+            arch: "x86_64".into(),
+            cpus: vec![
+                (Cpu(1), Detection::ContextTracking),
+                (Cpu(3), Detection::Vectors),
+            ],
+            blind_spots: vec!["the end of page faults"],
+            housekeeping: vec![Cpu(0), Cpu(2)],
+            probes: vec![
+                verdict("user_exit", ProbeState::Attached),
+                verdict(
+                    "csd_queue_cpu",
+                    ProbeState::Absent {
+                        why: "no such tracepoint".into(),
+                    },
+                ),
+            ],
+            at: MonoNanos(1),
+        };
+        insta::assert_snapshot!(text(&header), @r"
+        lab · Linux 6.1.0 · x86_64
+        cpu 1: detection by context-tracking
+        cpu 3: detection by vectors
+        housekeeping: 0,2
+        not seen: the end of page faults
+        user_exit      attached
+        csd_queue_cpu  absent    no such tracepoint
+        ");
+    }
+}

@@ -1,0 +1,3 @@
+//! The ledger and its arithmetic: pure.
+
+pub mod summary;

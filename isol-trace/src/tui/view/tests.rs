@@ -1,0 +1,372 @@
+//! Every screen, as people see it. The snapshots are read before they are accepted.
+
+use isol_trace_common::cause::Cause;
+use ratatui::{
+    Terminal,
+    backend::TestBackend,
+    style::{Color, Modifier},
+};
+
+use super::*;
+use crate::{
+    event::{
+        ids::{Cpu, Nanos},
+        model::{Detection, Event, ProbeState, Summary, Totals, TracerSummary},
+    },
+    tui::{
+        Update,
+        app::Action,
+        input::Key,
+        sample::{Story, after_ms, breach, cpu_summary, header},
+    },
+};
+
+const UNCOLORED: Theme = Theme {
+    color: false,
+    ascii: false,
+};
+
+fn terminal(width: u16, height: u16) -> Terminal<TestBackend> {
+    Terminal::new(TestBackend::new(width, height)).expect("a test terminal takes any size")
+}
+
+fn show(app: &mut App, width: u16, height: u16) -> TestBackend {
+    shown_in(app, width, height, Theme::FULL)
+}
+
+fn shown_in(app: &mut App, width: u16, height: u16, theme: Theme) -> TestBackend {
+    let mut terminal = terminal(width, height);
+    let mut extent = Extent::default();
+    terminal
+        .draw(|frame| extent = draw(frame, app, theme))
+        .expect("a test terminal does not fail");
+    app.drawn(extent);
+    terminal.backend().clone()
+}
+
+fn keys(app: &mut App, keys: &[Key]) {
+    for &key in keys {
+        assert_eq!(app.key(key), Action::Continue, "{key:?}");
+    }
+}
+
+fn quiet(milliseconds: u64) -> App {
+    let mut app = App::new();
+    app.apply(Update::Header(header([1, 2])));
+    let cpus = [1, 2].map(|cpu| cpu_summary(Cpu(cpu), &[]));
+    app.apply(Update::Totals(Totals {
+        at: after_ms(milliseconds),
+        cpus: cpus.to_vec(),
+    }));
+    app.apply(Update::Tracer(TracerSummary::default()));
+    app.tick(after_ms(milliseconds));
+    app
+}
+
+/// Some seconds of a story, one batch a quarter of a second.
+fn tell(app: &mut App, story: &mut Story, quarters: u64, breaches: u64) {
+    for _ in 0..quarters {
+        for update in story.pass(250, breaches) {
+            app.apply(update);
+        }
+    }
+    app.tick(story.totals().at);
+}
+
+fn busy(cpus: u32) -> (App, Story) {
+    let mut app = App::new();
+    app.apply(Update::Header(header(1..=cpus)));
+    app.apply(Update::Tracer(TracerSummary::default()));
+    let mut story = Story::new(1..=cpus, 42);
+    tell(&mut app, &mut story, 48, 5);
+    (app, story)
+}
+
+mod any;
+
+#[test]
+fn before_anything_arrived() {
+    insta::assert_snapshot!(show(&mut App::new(), 80, 24));
+}
+
+#[test]
+fn quiet_is_good_news() {
+    insta::assert_snapshot!(show(&mut quiet(12_300), 80, 24));
+}
+
+#[test]
+fn busy_80x24() {
+    insta::assert_snapshot!(show(&mut busy(3).0, 80, 24));
+}
+
+#[test]
+fn busy_120x40() {
+    insta::assert_snapshot!(show(&mut busy(3).0, 120, 40));
+}
+
+#[test]
+fn narrow_60x15() {
+    insta::assert_snapshot!(show(&mut busy(3).0, 60, 15));
+}
+
+#[test]
+fn tiny_30x8_shows_the_pane_that_has_the_keys() {
+    let (mut app, _) = busy(3);
+    insta::assert_snapshot!("tiny_breaches", show(&mut app, 30, 8));
+    keys(&mut app, &[Key::NextPane]);
+    insta::assert_snapshot!("tiny_cpus", show(&mut app, 30, 8));
+}
+
+#[test]
+fn paused() {
+    let (mut app, mut story) = busy(3);
+    keys(&mut app, &[Key::Pause]);
+    let before = show(&mut app, 80, 24);
+    tell(&mut app, &mut story, 12, 50);
+    let held = show(&mut app, 80, 24);
+    insta::assert_snapshot!(held);
+    let body = |screen: &TestBackend| screen.to_string().lines().skip(1).collect::<String>();
+    assert_eq!(
+        body(&before),
+        body(&held),
+        "nothing below the first line moves"
+    );
+    keys(&mut app, &[Key::Pause]);
+    let went_on = show(&mut app, 80, 24).to_string();
+    assert!(
+        went_on.contains("200/s"),
+        "the rate is right at once:\n{went_on}"
+    );
+    assert!(went_on.contains("840 kernel entries"), "{went_on}");
+}
+
+#[test]
+fn help() {
+    let (mut app, _) = busy(3);
+    keys(&mut app, &[Key::Help]);
+    insta::assert_snapshot!(show(&mut app, 80, 24));
+}
+
+#[test]
+fn detail() {
+    let mut app = quiet(1_000);
+    let mut slept = breach(7, 1, after_ms(900), 3);
+    slept.end = isol_trace_common::record::End::Blocked;
+    slept.duration = Some(Nanos(1_250_000_000));
+    slept.idle = Nanos(1_249_000_000);
+    slept.section = Some(true);
+    app.apply(Update::Event(Event::Breach(Box::new(slept))));
+    app.apply(Update::Event(Event::Breach(Box::new(breach(
+        8,
+        2,
+        after_ms(950),
+        0,
+    )))));
+    keys(&mut app, &[Key::Enter]);
+    insta::assert_snapshot!("detail_timer_80x24", show(&mut app, 80, 24));
+    keys(&mut app, &[Key::Down]);
+    insta::assert_snapshot!("detail_slept_120x40", show(&mut app, 120, 40));
+}
+
+#[test]
+fn probes() {
+    let (mut app, _) = busy(3);
+    keys(&mut app, &[Key::ProbesTab]);
+    insta::assert_snapshot!(show(&mut app, 80, 24));
+}
+
+fn degraded() -> App {
+    let mut app = App::new();
+    let mut header = header([1, 2, 3]);
+    header.cpus[2].1 = Detection::Vectors;
+    header.blind_spots = vec![
+        "exceptions that the kernel fixes up silently, and what a handler does after its tracepoint",
+    ];
+    header.probes[2].state = ProbeState::Failed {
+        why: "the verifier refused the program: R1 type=scalar expected=fp".to_owned(),
+    };
+    app.apply(Update::Header(header));
+    let mut story = Story::new([1, 2, 3], 7);
+    tell(&mut app, &mut story, 8, 3);
+    app
+}
+
+#[test]
+fn degraded_detection() {
+    let mut app = degraded();
+    insta::assert_snapshot!("degraded_live", show(&mut app, 80, 24));
+    keys(&mut app, &[Key::ProbesTab]);
+    insta::assert_snapshot!("degraded_probes", show(&mut app, 80, 24));
+}
+
+fn overflow() -> App {
+    let (mut app, story) = busy(3);
+    let mut totals = story.totals();
+    totals.cpus[0].lost = 12_345;
+    let unknown = cpu_summary(Cpu(2), &[(Cause::Unknown, 3, 9_000, 4_000)]);
+    totals.cpus[1].causes.extend(unknown.causes);
+    totals.cpus[1].unattributed = 3;
+    totals.cpus[1].entries += 3;
+    app.apply(Update::Totals(totals));
+    app.apply(Update::Skipped(1_200_300));
+    app.apply(Update::Tracer(TracerSummary {
+        breaches: 1,
+        missed_runs: vec![
+            ("csd_queue_cpu".to_owned(), 9),
+            ("ipi_send_cpu".to_owned(), 16),
+        ],
+        ..TracerSummary::default()
+    }));
+    app
+}
+
+#[test]
+fn lost_and_unattributed() {
+    let mut app = overflow();
+    insta::assert_snapshot!("overflow_80x24", show(&mut app, 80, 24));
+    insta::assert_snapshot!("overflow_120x40", show(&mut app, 120, 40));
+}
+
+#[test]
+fn ended() {
+    let (mut app, story) = busy(3);
+    app.apply(Update::Ended(story.summary()));
+    app.tick(after_ms(99_000));
+    insta::assert_snapshot!("ended_busy", show(&mut app, 80, 24));
+    let mut app = quiet(60_000);
+    app.apply(Update::Ended(Summary {
+        at: after_ms(60_000),
+        cpus: [1, 2].map(|cpu| cpu_summary(Cpu(cpu), &[])).to_vec(),
+        tracer: TracerSummary::default(),
+    }));
+    insta::assert_snapshot!("ended_quiet", show(&mut app, 80, 24));
+}
+
+#[test]
+fn many_cpus() {
+    let (mut app, mut story) = busy(384);
+    tell(&mut app, &mut story, 8, 400);
+    show(&mut app, 80, 24);
+    keys(
+        &mut app,
+        &[
+            Key::NextPane,
+            Key::Sort,
+            Key::Sort,
+            Key::PageDown,
+            Key::Down,
+        ],
+    );
+    insta::assert_snapshot!("many_cpus_80x24", show(&mut app, 80, 24));
+    keys(&mut app, &[Key::Last, Key::Enter]);
+    insta::assert_snapshot!("many_cpus_120x40", show(&mut app, 120, 40));
+}
+
+#[test]
+fn ascii_where_the_locale_asks_for_it() {
+    let (mut app, _) = busy(3);
+    keys(&mut app, &[Key::Enter]);
+    let theme = Theme {
+        color: false,
+        ascii: true,
+    };
+    let screen = shown_in(&mut app, 80, 24, theme);
+    let usual = show(&mut app, 80, 24);
+    for (cell, usual) in screen
+        .buffer()
+        .content()
+        .iter()
+        .zip(usual.buffer().content())
+    {
+        assert!(cell.symbol().is_ascii(), "{}", cell.symbol());
+        assert!(
+            cell.symbol() != "?" || usual.symbol() == "?",
+            "{} has no sign in ASCII",
+            usual.symbol()
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_is_red_and_says_so_without_color_too() {
+    let red = |screen: &TestBackend| -> String {
+        let cells = screen.buffer().content().iter();
+        let red = cells.filter(|cell| cell.fg == Color::Red);
+        red.map(ratatui::buffer::Cell::symbol).collect()
+    };
+    let colored = red(&show(&mut overflow(), 120, 40));
+    for words in [
+        "! lost 12,345 records",
+        "! 3 unattributed",
+        "! missed runs: csd_queue_cpu 9, ipi_send_cpu 16",
+        "! 1 breach by isol-trace itself",
+    ] {
+        assert!(colored.contains(words), "{words:?} in {colored:?}");
+    }
+    assert_eq!(red(&show(&mut busy(3).0, 120, 40)), "", "all is well");
+    let plain = shown_in(&mut overflow(), 120, 40, UNCOLORED);
+    assert_eq!(red(&plain), "");
+    assert_eq!(
+        plain.to_string(),
+        show(&mut overflow(), 120, 40).to_string(),
+        "the same words in both"
+    );
+}
+
+#[test]
+fn no_cell_has_a_background_or_a_color_unfit_for_light_or_dark() {
+    for app in [&mut overflow(), &mut degraded(), &mut quiet(5_000)] {
+        for cell in show(app, 120, 40).buffer().content() {
+            assert_eq!(cell.bg, Color::Reset);
+            assert!(matches!(
+                cell.fg,
+                Color::Reset | Color::Red | Color::Magenta | Color::Green
+            ));
+        }
+    }
+}
+
+#[test]
+fn the_selected_row_is_marked_with_a_sign_too() {
+    let (mut app, _) = busy(3);
+    keys(&mut app, &[Key::Down]);
+    let screen = show(&mut app, 80, 24);
+    let cells = screen.buffer().content();
+    let reversed = cells
+        .iter()
+        .filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+    assert_eq!(reversed.count(), 80, "one whole row");
+    assert_eq!(cells.iter().filter(|cell| cell.symbol() == "▸").count(), 1);
+}
+
+#[test]
+fn a_name_with_escapes_cannot_reach_the_terminal() {
+    let mut app = quiet(1_000);
+    let mut evil = breach(1, 1, after_ms(500), 2);
+    evil.task.comm = Some("a\u{1b}[2J\u{7}".into());
+    evil.location = Some("f\u{202e}\n+0x1".into());
+    app.apply(Update::Event(Event::Breach(Box::new(evil))));
+    keys(&mut app, &[Key::Enter]);
+    for cell in show(&mut app, 120, 40).buffer().content() {
+        assert!(!cell.symbol().contains(char::is_control));
+    }
+}
+
+#[test]
+fn every_size_is_drawn() {
+    let apps: [fn() -> App; 4] = [App::new, || quiet(3_000), overflow, degraded];
+    for app in apps {
+        for tab in [Key::LiveTab, Key::ProbesTab] {
+            for opened in [&[][..], &[Key::Enter], &[Key::Help]] {
+                let mut app = app();
+                keys(&mut app, &[tab]);
+                keys(&mut app, opened);
+                for height in (0..20).chain([40]) {
+                    for width in (0..6).chain([14, 39, 80, 140]) {
+                        show(&mut app, width, height);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What the attributor adds to a breach, on a tree built for it.
+
+use std::{fs, path::Path};
+
+use crate::samples;
+use isol_trace::{
+    attrib::{Arch, Attributor, Options},
+    event::{
+        ids::Address,
+        model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin},
+    },
+};
+
+const KALLSYMS: &str = "\
+ffffffff81001000 t tick_nohz_handler
+ffffffff81002000 t tick_sched_timer
+ffffffff81003000 t hrtimer_wakeup
+ffffffff81004000 t clocksource_watchdog
+ffffffff81005000 t perf_event_nmi_handler
+ffffffffc0201000 t vring_interrupt\t[virtio_ring]
+";
+
+const TICK: Address = Address(0xffff_ffff_8100_1000);
+const OLD_TICK: Address = Address(0xffff_ffff_8100_2000);
+const WAKEUP: Address = Address(0xffff_ffff_8100_3000);
+const WATCHDOG: Address = Address(0xffff_ffff_8100_4000);
+const NMI: Address = Address(0xffff_ffff_8100_5000);
+const VRING: Address = Address(0xffff_ffff_c020_1000);
+
+fn tree() -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a folder");
+    let irq = root.path().join("sys/kernel/irq/36");
+    fs::create_dir_all(&irq).expect("a folder");
+    fs::write(irq.join("actions"), "virtio1-req.0\n").expect("a file");
+    fs::create_dir(root.path().join("proc")).expect("a folder");
+    fs::write(root.path().join("proc/kallsyms"), KALLSYMS).expect("a file");
+    root
+}
+
+fn attributor(root: &Path) -> Attributor {
+    let options = Options {
+        arch: Some(Arch::X86_64),
+        user_symbols: false,
+        ..Options::default()
+    };
+    Attributor::new(root, &options).expect("nothing can fail yet")
+}
+
+/// A breach as the kernel's record gives it: without names.
+fn unnamed(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
+    Breach {
+        cause,
+        cause_name: None,
+        cause_handler: None,
+        location: None,
+        source: None,
+        activities,
+        origins: Vec::new(),
+        ..samples::breach()
+    }
+}
+
+fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
+    ActivityItem {
+        kind,
+        number,
+        address,
+        comm: None,
+        net: None,
+        name: None,
+    }
+}
+
+fn filled(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
+    let root = tree();
+    let mut breach = unnamed(cause, activities);
+    attributor(root.path()).fill(&mut breach);
+    breach
+}
+
+#[test]
+fn a_tasks_own_causes_have_names_and_the_task_as_origin() {
+    let breach = filled(
+        CauseDetail::Syscall {
+            number: Some(39),
+            args: None,
+        },
+        Vec::new(),
+    );
+    assert_eq!(breach.cause_name.as_deref(), Some("getpid"));
+    assert_eq!(breach.origins, [Origin::Task]);
+    let breach = filled(CauseDetail::Exception { trap: Some(13) }, Vec::new());
+    assert_eq!(breach.cause_name.as_deref(), Some("general_protection"));
+    assert_eq!(breach.origins, [Origin::Task]);
+    let fault = CauseDetail::PageFault {
+        address: Address(1),
+        write: false,
+        user: true,
+        fetch: false,
+        protection: false,
+    };
+    assert_eq!(filled(fault, Vec::new()).origins, [Origin::Task]);
+}
+
+#[test]
+fn what_has_no_number_has_no_name() {
+    let breach = filled(
+        CauseDetail::Syscall {
+            number: None,
+            args: None,
+        },
+        Vec::new(),
+    );
+    assert_eq!(breach.cause_name, None);
+    let breach = filled(CauseDetail::Exception { trap: None }, Vec::new());
+    assert_eq!(breach.cause_name, None);
+}
+
+#[test]
+fn a_device_has_its_action_and_its_handler() {
+    let breach = filled(
+        CauseDetail::DeviceIrq {
+            irq: 36,
+            handler: Some(VRING),
+        },
+        Vec::new(),
+    );
+    assert_eq!(breach.cause_name.as_deref(), Some("virtio1-req.0"));
+    assert_eq!(
+        breach.cause_handler.as_deref(),
+        Some("vring_interrupt [virtio_ring]")
+    );
+    assert_eq!(breach.origins, [Origin::Device]);
+}
+
+#[test]
+fn an_nmi_is_named_by_its_handler() {
+    let breach = filled(CauseDetail::Nmi { handler: Some(NMI) }, Vec::new());
+    assert_eq!(breach.cause_name.as_deref(), Some("perf_event_nmi_handler"));
+    assert_eq!(breach.cause_handler, breach.cause_name);
+}
+
+#[test]
+fn a_timer_interrupt_that_ran_a_timer_is_the_kernels() {
+    let timer = CauseDetail::Plain(Cause::LocalTimer);
+    let ran = filled(
+        timer.clone(),
+        vec![item(Activity::Hrtimer, 0, Some(WAKEUP))],
+    );
+    assert_eq!(ran.origins, [Origin::Kernel]);
+    assert_eq!(ran.activities[0].name.as_deref(), Some("hrtimer_wakeup"));
+    let ran_nothing = filled(timer, vec![item(Activity::Softirq, 7, None)]);
+    assert_eq!(ran_nothing.origins, [Origin::Unknown]);
+}
+
+#[test]
+fn who_sent_an_interrupt_is_not_guessed() {
+    for cause in [
+        Cause::Reschedule,
+        Cause::CallFunction,
+        Cause::CallFunctionSingle,
+        Cause::Unknown,
+    ] {
+        let breach = filled(
+            CauseDetail::Plain(cause),
+            vec![item(Activity::Timer, 0, Some(WATCHDOG))],
+        );
+        assert_eq!(breach.origins, [Origin::Unknown], "{}", cause.word());
+    }
+}
+
+#[test]
+fn the_ticks_timer_is_reported_as_the_tick() {
+    for address in [TICK, OLD_TICK] {
+        let breach = filled(
+            CauseDetail::Plain(Cause::LocalTimer),
+            vec![item(Activity::Hrtimer, 0, Some(address))],
+        );
+        assert_eq!(breach.activities[0].kind, Activity::Tick);
+        assert_eq!(breach.origins, [Origin::Kernel]);
+    }
+    let breach = filled(
+        CauseDetail::Plain(Cause::LocalTimer),
+        vec![
+            item(Activity::Hrtimer, 0, Some(WAKEUP)),
+            item(Activity::Timer, 0, Some(TICK)),
+        ],
+    );
+    assert_eq!(breach.activities[0].kind, Activity::Hrtimer);
+    assert_eq!(breach.activities[1].kind, Activity::Timer, "only a hrtimer");
+}
+
+#[test]
+fn activities_have_the_names_of_their_kind() {
+    let switched = ActivityItem {
+        comm: Some("ksoftirqd/1".into()),
+        ..item(Activity::Switch, 19, None)
+    };
+    let breach = filled(
+        CauseDetail::Plain(Cause::LocalTimer),
+        vec![
+            item(Activity::Irq, 36, Some(VRING)),
+            item(Activity::Irq, 99, Some(VRING)),
+            item(Activity::Vector, Cause::Reschedule as u32, None),
+            item(Activity::Softirq, 1, None),
+            item(Activity::Timer, 0, Some(WATCHDOG)),
+            item(Activity::Tick, 0b100, None),
+            item(Activity::Signal, 11, None),
+            item(Activity::TlbFlush, 1, None),
+            item(Activity::Fault, 0, Some(Address(0x1000))),
+            item(Activity::Work, 0, Some(Address(0xffff_ffff_0000_0000))),
+            switched,
+        ],
+    );
+    let names: Vec<_> = breach
+        .activities
+        .iter()
+        .map(|item| item.name.as_deref())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            Some("virtio1-req.0"),
+            Some("vring_interrupt [virtio_ring]"),
+            Some("reschedule"),
+            Some("TIMER"),
+            Some("clocksource_watchdog"),
+            Some("SCHED"),
+            Some("SIGSEGV"),
+            Some("remote shootdown"),
+            None,
+            None,
+            Some("ksoftirqd/1"),
+        ]
+    );
+}
+
+#[test]
+fn hidden_symbols_are_complained_of_once() {
+    let root = tree();
+    fs::write(
+        root.path().join("proc/kallsyms"),
+        "0000000000000000 T _text\n",
+    )
+    .expect("a file");
+    let mut attributor = attributor(root.path());
+    assert!(attributor.complaints().is_empty(), "nothing was asked yet");
+    attributor.prepare();
+    let complaints = attributor.complaints();
+    assert_eq!(complaints.len(), 1);
+    assert!(
+        complaints[0].contains("kernel.kptr_restrict"),
+        "{complaints:?}"
+    );
+    assert!(attributor.complaints().is_empty(), "told once");
+}
+
+/// This test's own process: its breach has its function and its line.
+#[test]
+fn a_breach_of_this_process_has_its_place() {
+    let options = Options {
+        symbol_memory: 256 << 20,
+        ..Options::default()
+    };
+    let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    attributor.set_patience(std::time::Duration::from_mins(1));
+    let here = a_breach_of_this_process_has_its_place as *const () as u64;
+    let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
+    breach.task.pid = Some(isol_trace::event::ids::Pid(std::process::id()));
+    breach.ip = Address(here);
+    attributor.fill(&mut breach);
+    let location = breach.location.expect("this binary has symbols");
+    assert!(
+        location.contains("a_breach_of_this_process_has_its_place"),
+        "{location}"
+    );
+    let source = breach.source.expect("this binary has debug information");
+    assert!(source.starts_with("attribution.rs:"), "{source}");
+}

@@ -1,0 +1,342 @@
+//! Events built by hand: one of every kind that a log can hold.
+
+use isol_trace::{
+    event::{
+        ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+        model::{
+            Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary,
+            Detection, End, Event, Header, Origin, ProbeState, ProbeVerdict, Sink, Summary, TaskId,
+            TracerSummary,
+        },
+    },
+    sink::{Anchor, JsonLines},
+};
+
+/// The moment at which every log of the tests begins, on the monotonic clock.
+pub(crate) const BEGIN: MonoNanos = MonoNanos(5_000_000_000);
+
+/// 2026-01-31T12:00:00Z is [`BEGIN`].
+pub(crate) fn anchor() -> Anchor {
+    Anchor::new(BEGIN, 1_769_860_800_000_000_000)
+}
+
+/// The line of an event, without its line feed.
+pub(crate) fn line(event: &Event) -> String {
+    let mut log = JsonLines::with_anchor(Vec::new(), anchor());
+    log.event(event).expect("memory has room");
+    log.flush().expect("memory has room");
+    let text = String::from_utf8(log.into_output()).expect("a log is UTF-8");
+    let line = text
+        .strip_suffix('\n')
+        .expect("a line ends in a line feed")
+        .to_owned();
+    assert!(!line.contains('\n'), "one event, one line");
+    line
+}
+
+pub(crate) fn header() -> Header {
+    Header {
+        host: "rt-node-7".to_owned(),
+        kernel: "6.12.117-cloud-amd64".to_owned(),
+        arch: "x86_64".to_owned(),
+        cpus: vec![
+            (Cpu(1), Detection::ContextTracking),
+            (Cpu(2), Detection::Vectors),
+        ],
+        blind_spots: vec!["exceptions that end without a signal"],
+        housekeeping: vec![Cpu(0), Cpu(3)],
+        probes: vec![
+            ProbeVerdict {
+                name: "user_exit",
+                state: ProbeState::Attached,
+            },
+            ProbeVerdict {
+                name: "csd_queue_cpu",
+                state: ProbeState::Absent {
+                    why: "this kernel has no such tracepoint (it came with 6.5)".to_owned(),
+                },
+            },
+            ProbeVerdict {
+                name: "mce_record",
+                state: ProbeState::Failed {
+                    why: "the kernel refused it: \"Invalid argument\"".to_owned(),
+                },
+            },
+        ],
+        at: BEGIN,
+    }
+}
+
+/// A getpid of `spin` on CPU 1, with everything known.
+pub(crate) fn breach() -> Breach {
+    Breach {
+        seq: Seq(1),
+        at: MonoNanos(BEGIN.0 + 1_500_000_000),
+        cpu: Cpu(1),
+        duration: Some(Nanos(2104)),
+        idle: Nanos(0),
+        end: End::Return,
+        section: Some(true),
+        task: TaskId {
+            pid: Some(Pid(147)),
+            tid: Tid(147),
+            comm: Some("spin".into()),
+        },
+        cause: CauseDetail::Syscall {
+            number: Some(39),
+            args: Some([1, 2, 3, 0, u64::MAX, 0x7ffd_0000_1000]),
+        },
+        cause_name: Some("getpid".into()),
+        cause_handler: None,
+        cause_net: None,
+        ip: Address(0x40_16de),
+        location: Some("main+0x2e".into()),
+        source: Some("spin.c:11".into()),
+        activities: Vec::new(),
+        dropped_activities: 0,
+        origins: vec![Origin::Task],
+    }
+}
+
+/// A breach of which next to nothing is known.
+pub(crate) fn bare_breach() -> Breach {
+    Breach {
+        seq: Seq(2),
+        duration: None,
+        section: None,
+        task: TaskId {
+            pid: None,
+            tid: Tid(150),
+            comm: None,
+        },
+        cause: CauseDetail::Plain(Cause::Unknown),
+        cause_name: None,
+        location: None,
+        source: None,
+        origins: vec![Origin::Unknown],
+        ..breach()
+    }
+}
+
+/// One breach of every cause, with what belongs to it, and its bare variant where something can be missing.
+pub(crate) fn causes() -> Vec<Breach> {
+    let handler = Some(Address(0xffff_ffff_c020_1000));
+    let mut breaches = vec![
+        breach(),
+        Breach {
+            cause: CauseDetail::Syscall {
+                number: None,
+                args: None,
+            },
+            cause_name: None,
+            ..breach()
+        },
+        Breach {
+            cause: CauseDetail::PageFault {
+                address: Address(0x7f00_dead_b000),
+                write: true,
+                user: true,
+                fetch: false,
+                protection: true,
+            },
+            cause_name: None,
+            ..breach()
+        },
+        Breach {
+            cause: CauseDetail::Exception { trap: Some(6) },
+            cause_name: Some("invalid_opcode".into()),
+            ..breach()
+        },
+        Breach {
+            cause: CauseDetail::Exception { trap: None },
+            cause_name: None,
+            ..breach()
+        },
+        Breach {
+            cause: CauseDetail::DeviceIrq { irq: 36, handler },
+            cause_name: Some("virtio1-req.0".into()),
+            cause_handler: Some("vring_interrupt [virtio_ring]".into()),
+            cause_net: Some(Nanos(1210)),
+            origins: vec![Origin::Device],
+            ..breach()
+        },
+        Breach {
+            cause: CauseDetail::Nmi { handler },
+            cause_name: Some("perf_event_nmi_handler".into()),
+            cause_handler: Some("perf_event_nmi_handler".into()),
+            cause_net: Some(Nanos(3333)),
+            origins: vec![Origin::Unknown],
+            ..breach()
+        },
+    ];
+    let known: Vec<_> = breaches.iter().map(|breach| breach.cause.cause()).collect();
+    for &cause in Cause::ALL {
+        if !known.contains(&cause) {
+            breaches.push(Breach {
+                cause: CauseDetail::Plain(cause),
+                cause_name: None,
+                cause_net: Some(Nanos(700)),
+                origins: vec![Origin::Unknown],
+                ..breach()
+            });
+        }
+    }
+    breaches
+}
+
+pub(crate) fn activity(kind: Activity, number: u32, name: &str) -> ActivityItem {
+    ActivityItem {
+        kind,
+        number,
+        address: None,
+        comm: None,
+        net: Some(Nanos(812)),
+        name: Some(name.into()),
+    }
+}
+
+/// One activity of every kind, and one of which only the kind is known.
+pub(crate) fn activities() -> Vec<ActivityItem> {
+    let mut items: Vec<_> = Activity::ALL
+        .iter()
+        .map(|&kind| match kind {
+            Activity::Irq => activity(kind, 36, "virtio1-req.0"),
+            Activity::Vector => activity(kind, Cause::LocalTimer as u32, "local_timer"),
+            Activity::Fault => ActivityItem {
+                address: Some(Address(0x7f00_0000_1000)),
+                name: None,
+                ..activity(kind, 0, "")
+            },
+            Activity::Nmi => activity(kind, 0, "perf_event_nmi_handler"),
+            Activity::Softirq => activity(kind, 1, "TIMER"),
+            Activity::Timer => activity(kind, 0, "clocksource_watchdog"),
+            Activity::Hrtimer => activity(kind, 0, "hrtimer_wakeup"),
+            Activity::Work => activity(kind, 0, "vmstat_update"),
+            Activity::IrqWork => activity(kind, 0, "nohz_full_kick_func"),
+            Activity::Csd => activity(kind, 0, "do_sync_core"),
+            Activity::Tick => activity(kind, 4, "SCHED"),
+            Activity::Switch => ActivityItem {
+                comm: Some("kworker/1:1".into()),
+                ..activity(kind, 88, "kworker/1:1")
+            },
+            Activity::Signal => activity(kind, 9, "SIGKILL"),
+            Activity::TlbFlush => activity(kind, 1, "remote shootdown"),
+        })
+        .collect();
+    items.push(ActivityItem {
+        kind: Activity::Timer,
+        number: 0,
+        address: Some(Address(0xffff_ffff_811a_2b40)),
+        comm: None,
+        net: None,
+        name: None,
+    });
+    items
+}
+
+pub(crate) fn busy_breach() -> Breach {
+    Breach {
+        seq: Seq(3),
+        cause: CauseDetail::Plain(Cause::LocalTimer),
+        cause_name: None,
+        cause_net: Some(Nanos(640)),
+        activities: activities(),
+        dropped_activities: 2,
+        origins: vec![Origin::Kernel],
+        ..breach()
+    }
+}
+
+pub(crate) fn back() -> Event {
+    Event::Back {
+        breach: Some(Seq(17)),
+        away: Nanos(26_104_000),
+        at: MonoNanos(BEGIN.0 + 2_000_000_000),
+        tid: Tid(147),
+    }
+}
+
+pub(crate) fn lost() -> Event {
+    Event::Lost {
+        cpu: Cpu(1),
+        records: 12,
+        at: MonoNanos(BEGIN.0 + 2_500_000_000),
+    }
+}
+
+pub(crate) fn summary() -> Summary {
+    Summary {
+        at: MonoNanos(BEGIN.0 + 10_000_000_000),
+        cpus: vec![CpuSummary {
+            cpu: Cpu(1),
+            entries: 120,
+            attributed: 119,
+            unattributed: 1,
+            filtered: 4,
+            lost: 12,
+            open: 1,
+            kernel: Nanos(402_118),
+            idle: Nanos(0),
+            away: Nanos(26_104_000),
+            max: Nanos(21_090),
+            causes: vec![
+                CauseSummary {
+                    cause: Cause::Unknown,
+                    count: 1,
+                    total: Nanos(0),
+                    max: Nanos(0),
+                    p50: None,
+                    p99: None,
+                },
+                CauseSummary {
+                    cause: Cause::Syscall,
+                    count: 115,
+                    total: Nanos(402_118),
+                    max: Nanos(21_090),
+                    p50: Some(Nanos(2047)),
+                    p99: Some(Nanos(16_383)),
+                },
+            ],
+        }],
+        tracer: TracerSummary {
+            breaches: 0,
+            attach_breaches: Some(38),
+            detach_breaches: None,
+            missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
+        },
+    }
+}
+
+/// One event of every kind, with every cause, end and activity among them.
+pub(crate) fn every_event() -> Vec<Event> {
+    let boxed = |breach| Event::Breach(Box::new(breach));
+    let mut events = vec![Event::Header(header())];
+    events.extend(causes().into_iter().map(boxed));
+    events.extend(
+        End::ALL
+            .iter()
+            .map(|&end| boxed(Breach { end, ..breach() })),
+    );
+    let origins = [
+        Origin::Task,
+        Origin::Device,
+        Origin::Kernel,
+        Origin::Unknown,
+    ];
+    events.push(boxed(Breach {
+        origins: origins.to_vec(),
+        ..breach()
+    }));
+    events.push(boxed(bare_breach()));
+    events.push(boxed(busy_breach()));
+    events.push(back());
+    events.push(Event::Back {
+        breach: None,
+        away: Nanos(1),
+        at: BEGIN,
+        tid: Tid(1),
+    });
+    events.push(lost());
+    events.push(Event::Summary(summary()));
+    events
+}
