@@ -3,19 +3,16 @@
 mod golden;
 mod host;
 mod results;
-mod tally;
 
 use std::{io, process::ExitCode, time::Duration, time::Instant};
 
 use anyhow::Result;
 
-use self::{
-    results::Results,
-    tally::{Tally, Verdict},
-};
+use self::results::Results;
 use crate::{
     say::say,
     setup::{LINES, Setup},
+    tally::{Tally, Verdict},
     vm::{
         Guest, Host, Outcome, Output,
         qemu::{Accel, QUIET},
