@@ -32,7 +32,7 @@ pub(crate) const LINES: [Line; 5] = [
 ];
 
 /// Modules of the result channel, in the order to load them (virtio breaks its queues through
-/// virtio_ring: 6.1, drivers/virtio/virtio.c); a kernel that has one built in has no
+/// `virtio_ring`: 6.1, drivers/virtio/virtio.c); a kernel that has one built in has no
 /// file of it.
 const CHANNEL_MODULES: [&str; 6] = [
     "virtio_ring",

@@ -12,7 +12,7 @@ use super::{
 use crate::{exec, say::say};
 
 /// How long rustup may try: where it cannot download it may wait for long.
-const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
+const RUSTUP_LIMIT: Duration = Duration::from_mins(3);
 
 /// Where a toolchain keeps the library, below its folder.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";

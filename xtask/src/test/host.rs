@@ -7,8 +7,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::tally::{Tally, Verdict};
-use crate::{say::print, setup::BuildTools};
+use crate::{
+    say::print,
+    setup::BuildTools,
+    tally::{Tally, Verdict},
+};
 
 /// Runs them and counts.
 pub(super) fn run(tools: &BuildTools) -> Result<Tally> {

@@ -31,7 +31,7 @@ const GUEST_RELEASES: [&str; 2] = ["bookworm", "trixie"];
 const UPDATED: &str = "updated";
 
 /// How long fetched lists are taken as they are.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 /// Which packages count as installed when dependencies are worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
