@@ -249,8 +249,7 @@ pub(super) struct Totals(pub(super) Ledger);
 
 impl Totals {
     pub(super) fn new() -> Self {
-        // SAFETY: plain counters.
-        Self(unsafe { core::mem::zeroed() })
+        Self(Ledger::EMPTY)
     }
 
     /// Adds one entry that has ended; `duration` is the record's.
