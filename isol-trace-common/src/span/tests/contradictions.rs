@@ -270,3 +270,25 @@ fn a_program_that_is_preempted_across_entries_harms_no_total() {
         assert_eq!(sim.state.accounted_ns.get(), 10, "the next entry is clean");
     }
 }
+
+/// The same, but the entry is closed for good: its task has died.
+#[test]
+fn a_program_that_outlives_its_entry_leaves_nothing_for_the_next() {
+    for place in 0..12 {
+        let sim = still();
+        sim.insistent.set(true);
+        open(&sim.state, 0);
+        *sim.preempting.borrow_mut() = Some((place, |sim| {
+            assert!(sim.state.close(sim, 500, End::Exited).is_some());
+            sim.state.release();
+        }));
+        sim.state.begin(&sim, Activity::Work, 0, 0, [0; 2]);
+        sim.state.mark(&sim, Activity::Fault, 0, [0; 2]);
+        open(&sim.state, 2_000);
+        assert_eq!(sim.state.depth.get(), 0, "place {place}");
+        assert_eq!(sim.state.slots.get(), 0);
+        assert_eq!(sim.state.accounted_ns.get(), 0);
+        assert!(sim.state.close(&sim, 2_001, End::Return).is_some());
+        assert_eq!(sim.state.entry.counts.get(), 0);
+    }
+}
