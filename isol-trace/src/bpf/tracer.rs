@@ -24,7 +24,7 @@ use zerocopy::IntoBytes as _;
 use super::{
     btf::{BtfError, KernelTypes},
     object::{ControlWords, OBJECT, Snapshot, StateWords},
-    probes::{Attach, BLIND_SPOTS, Hook, PROBES, Probe, When},
+    probes::{Attach, BLIND_SPOTS, PROBES, Probe, When},
     program_info,
 };
 use crate::event::{
@@ -189,20 +189,6 @@ impl Tracer {
                     Program::RawTracePoint(it) => {
                         it.load()?;
                         it.attach(probe.name).map(drop)
-                    }
-                    _ => Err(ProgramError::UnexpectedProgramType),
-                }),
-                Attach::FunctionEntry(program) => self.attach_program(program, |it| match it {
-                    Program::FEntry(it) => {
-                        it.load(hook_name(probe), btf)?;
-                        it.attach().map(drop)
-                    }
-                    _ => Err(ProgramError::UnexpectedProgramType),
-                }),
-                Attach::FunctionExit(program) => self.attach_program(program, |it| match it {
-                    Program::FExit(it) => {
-                        it.load(hook_name(probe), btf)?;
-                        it.attach().map(drop)
                     }
                     _ => Err(ProgramError::UnexpectedProgramType),
                 }),
@@ -375,8 +361,6 @@ impl Tracer {
             let fd = match self.ebpf.program(program)? {
                 Program::BtfTracePoint(it) => it.fd().ok()?,
                 Program::RawTracePoint(it) => it.fd().ok()?,
-                Program::FEntry(it) => it.fd().ok()?,
-                Program::FExit(it) => it.fd().ok()?,
                 _ => return None,
             };
             program_info::counters(fd.as_fd())
@@ -411,22 +395,12 @@ fn wanted(request: &Request) -> impl Iterator<Item = &'static Probe> + use<> {
     })
 }
 
-fn hook_name(probe: &Probe) -> &'static str {
-    match probe.hook {
-        Hook::Tracepoint(name) | Hook::Function(name) => name,
-    }
-}
-
-/// Whether the kernel has what the probe hooks; if not, why.
+/// Whether the kernel has the tracepoint; if not, why.
 fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
-    match probe.hook {
-        Hook::Tracepoint(name) if !types.has_tracepoint(name) => {
-            Err(format!("this kernel has no tracepoint {name}"))
-        }
-        Hook::Function(name) if !types.has_function(name) => {
-            Err(format!("this kernel has no function {name} to hook"))
-        }
-        _ => Ok(()),
+    if types.has_tracepoint(probe.name) {
+        Ok(())
+    } else {
+        Err(format!("this kernel has no tracepoint {}", probe.name))
     }
 }
 

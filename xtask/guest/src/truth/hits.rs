@@ -1,0 +1,325 @@
+//! Which probe was seen at work: attached is no proof, a hit is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::{
+    bench::{Bench, Group},
+    guest::{Setting, skip},
+    log::{Breach, Log, Probe},
+    provoke::load,
+    results::Verdict,
+    sys,
+    tracer::Tracer,
+};
+use crate::truth::load::Load;
+
+/// What all logs together have shown.
+#[derive(Clone, Debug, Default)]
+pub struct Hits {
+    seen: BTreeSet<String>,
+    runs: BTreeMap<String, u64>,
+    probes: BTreeMap<String, Probe>,
+}
+
+/// What proves a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// This was seen in a log.
+    Seen(&'static str),
+    /// Its program ran, by the kernel's count: what it does is not to be seen in a log.
+    Ran(&'static str),
+    /// Nothing in a guest can bring it about.
+    Unprovokable(&'static str),
+}
+
+/// The names of vectors: hook and cause.
+const VECTORS: &[(&str, &str)] = &[
+    ("local_timer", "local_timer"),
+    ("reschedule", "reschedule"),
+    ("call_function", "call_function"),
+    ("call_function_single", "call_function_single"),
+    ("irq_work", "irq_work"),
+    ("x86_platform_ipi", "platform_ipi"),
+    ("thermal_apic", "thermal"),
+    ("threshold_apic", "threshold"),
+    ("deferred_error_apic", "deferred_error"),
+    ("error_apic", "apic_error"),
+    ("spurious_apic", "spurious"),
+];
+
+/// What proves the others. A new probe is one row here.
+const PROOFS: &[(&str, Proof)] = &[
+    ("irq_handler_entry", Proof::Seen("device_irq")),
+    ("irq_handler_exit", Proof::Seen("device_irq timed")),
+    ("softirq_entry", Proof::Seen("softirq")),
+    ("softirq_exit", Proof::Seen("softirq timed")),
+    ("nmi_handler", Proof::Seen("nmi")),
+    (
+        "mce_record",
+        Proof::Unprovokable("no machine check can be raised from inside a guest"),
+    ),
+    ("page_fault_user", Proof::Seen("page_fault")),
+    ("page_fault_kernel", Proof::Seen("fault")),
+    ("signal_generate", Proof::Seen("exception")),
+    ("signal_deliver", Proof::Seen("signal")),
+    ("tlb_flush", Proof::Seen("tlb_flush")),
+    ("timer_expire_entry", Proof::Seen("timer")),
+    ("timer_expire_exit", Proof::Seen("timer timed")),
+    ("hrtimer_expire_entry", Proof::Seen("hrtimer")),
+    ("hrtimer_expire_exit", Proof::Seen("hrtimer timed")),
+    ("tick_stop", Proof::Seen("tick")),
+    ("workqueue_execute_start", Proof::Seen("work")),
+    ("workqueue_execute_end", Proof::Seen("work timed")),
+    ("csd_function_entry", Proof::Seen("csd")),
+    ("csd_function_exit", Proof::Seen("csd timed")),
+    ("csd_queue_cpu", Proof::Ran("csd_queue_cpu")),
+    ("ipi_send_cpu", Proof::Ran("ipi_send_cpu")),
+    ("irq_work_single", Proof::Seen("irq_work function")),
+    (
+        "irq_work_single_exit",
+        Proof::Seen("irq_work function timed"),
+    ),
+    ("sched_switch", Proof::Seen("switch")),
+    ("sched_migrate_task", Proof::Ran("sched_migrate_task")),
+    ("sched_process_exit", Proof::Seen("exited")),
+    ("task_rename", Proof::Seen("renamed")),
+    ("sys_enter", Proof::Seen("syscall by vectors")),
+    ("sys_exit", Proof::Seen("syscall by vectors timed")),
+    ("user_exit", Proof::Seen("syscall")),
+    ("user_enter", Proof::Seen("syscall timed")),
+];
+
+fn proof(probe: &str) -> Option<Proof> {
+    let vector = |suffix: &str, to: fn(&'static str) -> &'static str| {
+        let name = probe.strip_suffix(suffix)?;
+        let (_, cause) = VECTORS.iter().find(|(hook, _)| *hook == name)?;
+        Some(Proof::Seen(to(cause)))
+    };
+    let row = PROOFS.iter().find(|(name, _)| *name == probe);
+    row.map(|(_, proof)| *proof)
+        .or_else(|| vector("_entry", |cause| cause))
+        .or_else(|| vector("_exit", timed))
+}
+
+/// The word of a vector whose handler's time is known.
+fn timed(cause: &'static str) -> &'static str {
+    match cause {
+        "local_timer" => "local_timer timed",
+        "reschedule" => "reschedule timed",
+        "call_function" => "call_function timed",
+        "call_function_single" => "call_function_single timed",
+        "irq_work" => "irq_work timed",
+        "platform_ipi" => "platform_ipi timed",
+        "thermal" => "thermal timed",
+        "threshold" => "threshold timed",
+        "deferred_error" => "deferred_error timed",
+        "apic_error" => "apic_error timed",
+        "spurious" => "spurious timed",
+        _ => "never",
+    }
+}
+
+impl Hits {
+    fn saw(&mut self, what: &str, timed: bool) {
+        if !self.seen.contains(what) {
+            self.seen.insert(what.to_owned());
+        }
+        if timed {
+            let what = format!("{what} timed");
+            if !self.seen.contains(&what) {
+                self.seen.insert(what);
+            }
+        }
+    }
+
+    /// Notes what a breach shows.
+    pub fn breach(&mut self, breach: &Breach) {
+        let cause = &breach.cause;
+        let timed = match cause.kind.as_str() {
+            "syscall" => breach.duration_ns.is_some(),
+            _ => cause.net_ns.is_some(),
+        };
+        self.saw(&cause.kind, timed);
+        self.saw(&breach.end, false);
+        if breach.task.comm.as_deref() == Some(load::NAME) {
+            self.saw("renamed", false);
+        }
+        for activity in &breach.activity {
+            let timed = activity.net_ns.is_some();
+            match (activity.kind.as_str(), &activity.name) {
+                ("vector", Some(name)) => self.saw(name, timed),
+                ("irq", _) => self.saw("device_irq", timed),
+                ("irq_work", _) => self.saw("irq_work function", timed),
+                (kind, _) => self.saw(kind, timed),
+            }
+        }
+    }
+
+    /// Notes what a whole log shows.
+    pub fn log(&mut self, log: &Log) {
+        let Some(header) = &log.header else { return };
+        let by_vectors: Vec<u32> = header
+            .cpus
+            .iter()
+            .filter(|cpu| cpu.detection == "vectors")
+            .map(|cpu| cpu.cpu)
+            .collect();
+        for breach in &log.breaches {
+            if by_vectors.contains(&breach.cpu) && breach.cause.kind == "syscall" {
+                self.saw("syscall by vectors", breach.duration_ns.is_some());
+            }
+        }
+        for probe in &header.probes {
+            // A probe that one session does not want is absent there and attached in another.
+            let known = self.probes.get(&probe.name);
+            if known.is_none_or(|known| known.state != "attached") {
+                self.probes.insert(probe.name.clone(), probe.clone());
+            }
+        }
+    }
+
+    /// Notes which programs ran.
+    fn ran(&mut self, runs: Vec<(String, u64)>) {
+        for (name, count) in runs {
+            *self.runs.entry(name).or_default() += count;
+        }
+    }
+
+    /// Whether the program of a probe ran: its name is cut to 15 bytes and may have a prefix.
+    fn has_run(&self, probe: &str) -> bool {
+        ["", "raw_"].iter().any(|prefix| {
+            let name: String = format!("{prefix}{probe}").chars().take(15).collect();
+            self.runs.get(&name).is_some_and(|count| *count > 0)
+        })
+    }
+
+    /// The verdict over one probe.
+    fn judge(&self, probe: &Probe) -> Verdict {
+        let why = || probe.why.clone().unwrap_or_default();
+        match probe.state.as_str() {
+            "attached" => {}
+            "absent" => return Verdict::Skip(format!("absent: {}", why())),
+            other => return Verdict::Fail(format!("{other}: {}", why())),
+        }
+        match proof(&probe.name) {
+            Some(Proof::Seen(what)) if self.seen.contains(what) => {
+                Verdict::Pass(format!("seen: {what}"))
+            }
+            Some(Proof::Ran(name)) if self.has_run(name) => {
+                Verdict::Pass("its program ran".to_owned())
+            }
+            Some(Proof::Seen(what)) => Verdict::Fail(format!("no log shows: {what}")),
+            Some(Proof::Ran(_)) => Verdict::Fail("its program never ran".to_owned()),
+            Some(Proof::Unprovokable(why)) => Verdict::Skip(why.to_owned()),
+            None => Verdict::Fail("nobody knows what would prove it".to_owned()),
+        }
+    }
+}
+
+/// The group: to be run last, and only after all others is it fair.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        tests: vec![(
+            "probes",
+            "each attached probe is proved by a hit in some log",
+        )],
+        run,
+    }
+}
+
+fn run(bench: &mut Bench) -> Result<()> {
+    if !bench.wants_all() {
+        return skip("only a run of all tests brings every probe to a hit");
+    }
+    count_runs(bench)?;
+    let hits = bench.hits.clone();
+    let mut open = Vec::new();
+    let mut proved = 0;
+    for (name, probe) in &hits.probes {
+        let verdict = hits.judge(probe);
+        match &verdict {
+            Verdict::Fail(why) => open.push(format!("{name}: {why}")),
+            Verdict::Pass(_) => proved += 1,
+            Verdict::Skip(_) => {}
+        }
+        bench.probe(name, &verdict)?;
+    }
+    let verdict = match Verdict::of_problems(&open) {
+        Verdict::Pass(_) if proved == 0 => Verdict::Fail("no probe was proved".to_owned()),
+        Verdict::Pass(_) => Verdict::Pass(format!("{proved} probes")),
+        other => other,
+    };
+    bench.verdict("probes", &verdict)
+}
+
+/// Programs that leave no trace in a log are proved by the kernel's count of their runs.
+fn count_runs(bench: &mut Bench) -> Result<()> {
+    let _statistics = Setting::change("/proc/sys/kernel/bpf_stats_enabled", "1")?;
+    let cpu = bench.guest.cpu();
+    let tracer = Tracer::start::<&str>(&[])?;
+    // Its start alone moves it to the watched CPU, and reading the statistics calls that CPU.
+    let load = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
+    std::fs::read("/proc/sys/vm/stat_refresh")?;
+    bench.hits.ran(sys::bpf_runs()?);
+    drop(load);
+    bench.finish(tracer)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(name: &str, state: &str) -> Probe {
+        Probe {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            why: Some("because".to_owned()),
+        }
+    }
+
+    #[test]
+    fn attached_is_no_proof() {
+        let mut hits = Hits::default();
+        let attached = probe("local_timer_exit", "attached");
+        assert!(matches!(hits.judge(&attached), Verdict::Fail(_)));
+        hits.saw("local_timer", false);
+        assert!(matches!(hits.judge(&attached), Verdict::Fail(_)));
+        hits.saw("local_timer", true);
+        assert!(matches!(hits.judge(&attached), Verdict::Pass(_)));
+        assert!(matches!(
+            hits.judge(&probe("local_timer_exit", "absent")),
+            Verdict::Skip(_)
+        ));
+        assert!(matches!(
+            hits.judge(&probe("local_timer_exit", "failed")),
+            Verdict::Fail(_)
+        ));
+        assert!(matches!(
+            hits.judge(&probe("quantum_leap", "attached")),
+            Verdict::Fail(_)
+        ));
+    }
+
+    #[test]
+    fn programs_are_known_by_what_the_kernel_keeps_of_their_names() {
+        let mut hits = Hits::default();
+        let sender = probe("csd_queue_cpu", "attached");
+        assert!(matches!(hits.judge(&sender), Verdict::Fail(_)));
+        hits.ran(vec![("raw_csd_queue_c".to_owned(), 3)]);
+        assert!(matches!(hits.judge(&sender), Verdict::Pass(_)));
+    }
+
+    #[test]
+    fn a_vector_has_both_ends() {
+        for (hook, _) in VECTORS {
+            for suffix in ["entry", "exit"] {
+                let proof = proof(&format!("{hook}_{suffix}"));
+                assert!(matches!(proof, Some(Proof::Seen(what)) if what != "never"));
+            }
+        }
+    }
+}

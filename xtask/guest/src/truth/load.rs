@@ -1,0 +1,56 @@
+//! The director's side of a load: on its CPU before the tracer comes, let go, and ended.
+
+use anyhow::{Context, Result};
+
+use super::{
+    director::Actor,
+    guest::Guest,
+    stage::{Fact, Phase, SharedStage},
+};
+
+/// A load that sits on a CPU in user mode.
+#[derive(Debug)]
+pub struct Load {
+    // Before the stage: it ends before its memory goes.
+    actor: Actor,
+    stage: SharedStage,
+}
+
+impl Load {
+    /// Starts a load and waits until it spins on its CPU, and the CPU is quiet.
+    pub fn start(guest: &Guest, name: &str, cpu: u32, count: u64) -> Result<Self> {
+        let stage = SharedStage::create()?;
+        stage.set(Fact::Count, count);
+        let actor = Actor::start_on(guest, name, &stage, cpu, None)?;
+        let mut load = Self { actor, stage };
+        load.actor.until(&load.stage, Phase::Ready)?;
+        guest.wait_quiet_on(&[cpu])?;
+        Ok(load)
+    }
+
+    /// Its process, which has one thread.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.actor.pid()
+    }
+
+    /// Lets it begin, and waits until it has.
+    pub fn begin(&mut self) -> Result<()> {
+        self.stage.enter(Phase::Go);
+        self.actor.until(&self.stage, Phase::Begun)
+    }
+
+    /// Waits until it has done what it was told, and spins again; answers how often it did it.
+    pub fn done(&mut self) -> Result<u64> {
+        self.actor.until(&self.stage, Phase::Acted)?;
+        self.stage
+            .get(Fact::Done)
+            .context("the load does not say how much it did")
+    }
+
+    /// Begins and waits.
+    pub fn perform(&mut self) -> Result<u64> {
+        self.begin()?;
+        self.done()
+    }
+}

@@ -1,0 +1,367 @@
+//! Reads the tracer's log: JSON Lines, as the contract has them.
+//!
+//! This reader is on purpose not the tracer's own: what the tracer writes is
+//! checked against the contract, not against the code that wrote it.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Task {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The thread.
+    pub tid: u32,
+    /// Its name.
+    pub comm: Option<String>,
+}
+
+/// Why the kernel was entered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Cause {
+    /// A word of the contract.
+    pub kind: String,
+    /// System call, exception, handler.
+    pub name: Option<String>,
+    /// System-call number.
+    pub nr: Option<i64>,
+    /// Address that faulted.
+    pub address: Option<String>,
+    /// Fault by a write.
+    pub write: Option<bool>,
+    /// Fault in user mode.
+    pub user: Option<bool>,
+    /// Interrupt number.
+    pub irq: Option<u64>,
+    /// The handler's own time.
+    pub net_ns: Option<i64>,
+}
+
+/// What the kernel then did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Activity {
+    /// A word of the contract.
+    pub kind: String,
+    /// Function, handler or word.
+    pub name: Option<String>,
+    /// Its time without what nested in it.
+    pub net_ns: Option<i64>,
+    /// Whatever else the tracer says of it.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
+}
+
+/// Who provoked it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Origin {
+    /// A word of the contract.
+    pub kind: String,
+}
+
+/// A breach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Breach {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub mono_ns: u64,
+    /// Where.
+    pub cpu: u32,
+    /// How long; absent where not seen.
+    pub duration_ns: Option<i64>,
+    /// How long the CPU idled in it.
+    pub idle_ns: Option<i64>,
+    /// How it ended.
+    pub end: String,
+    /// Inside an isolated section.
+    pub section: Option<bool>,
+    /// Who.
+    pub task: Task,
+    /// Why.
+    pub cause: Cause,
+    /// The user instruction pointer.
+    pub ip: Option<String>,
+    /// What the kernel then did.
+    pub activity: Vec<Activity>,
+    /// Who provoked it.
+    pub origins: Vec<Origin>,
+}
+
+/// A victim that is back in user mode.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Back {
+    /// Its breach; absent where that record was lost.
+    pub breach: Option<u64>,
+    /// How long it was away.
+    pub away_ns: i64,
+}
+
+/// A CPU in the header.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WatchedCpu {
+    /// Its number.
+    pub cpu: u32,
+    /// How its entries are found.
+    pub detection: String,
+}
+
+/// A probe in the header.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Probe {
+    /// Its name.
+    pub name: String,
+    /// `attached`, `absent` or `failed`.
+    pub state: String,
+    /// Why not attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The first line.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Header {
+    /// The version of the format.
+    pub schema: String,
+    /// Watched CPUs.
+    pub cpus: Vec<WatchedCpu>,
+    /// Housekeeping CPUs.
+    pub housekeeping: Vec<u32>,
+    /// Every probe's verdict.
+    pub probes: Vec<Probe>,
+    /// When the tracer was armed.
+    pub mono_ns: u64,
+}
+
+/// Totals of a cause.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CauseTotals {
+    /// How many.
+    pub count: u64,
+}
+
+/// Totals of a CPU.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct CpuTotals {
+    /// The CPU.
+    pub cpu: u32,
+    /// Kernel entries.
+    pub entries: u64,
+    /// With a cause.
+    pub attributed: u64,
+    /// Without.
+    pub unattributed: u64,
+    /// Left out by a filter.
+    pub filtered: u64,
+    /// Did not fit the ring.
+    pub lost: u64,
+    /// Under way at the end.
+    pub open: u64,
+    /// By cause.
+    #[serde(default)]
+    pub causes: BTreeMap<String, CauseTotals>,
+}
+
+/// What the tracer itself cost.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct TracerTotals {
+    /// Breaches that it caused while armed.
+    pub breaches: u64,
+    /// While attaching.
+    pub attach_breaches: Option<u64>,
+    /// While detaching.
+    pub detach_breaches: Option<u64>,
+    /// Runs that the kernel skipped.
+    #[serde(default)]
+    pub missed_runs: BTreeMap<String, u64>,
+}
+
+/// The last line.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Summary {
+    /// When the tracer was disarmed.
+    pub mono_ns: u64,
+    /// Totals per CPU.
+    pub cpus: Vec<CpuTotals>,
+    /// The tracer's own mark.
+    pub tracer: TracerTotals,
+}
+
+impl Summary {
+    /// Totals of a CPU.
+    #[must_use]
+    pub fn cpu(&self, cpu: u32) -> Option<&CpuTotals> {
+        self.cpus.iter().find(|totals| totals.cpu == cpu)
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// The first.
+    Header(Header),
+    /// A breach.
+    Breach(Box<Breach>),
+    /// A victim that is back.
+    Back(Back),
+    /// Records that were lost: CPU and number.
+    Lost(u32, u64),
+    /// The last.
+    Summary(Summary),
+    /// A type that this reader does not know.
+    Other(String),
+}
+
+impl Line {
+    /// Reads one line.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Type<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        #[derive(Deserialize)]
+        struct Lost {
+            cpu: u32,
+            records: u64,
+        }
+        let kind: Type<'_> = serde_json::from_str(text).context("no object with a type")?;
+        Ok(match &*kind.kind {
+            "header" => Self::Header(serde_json::from_str(text)?),
+            "breach" => {
+                // Every other field has a default, so that a test can write short records.
+                let breach: Breach = serde_json::from_str(text)?;
+                if breach.seq == 0 || breach.mono_ns == 0 || breach.cause.kind.is_empty() {
+                    bail!("a breach without seq, mono_ns or cause");
+                }
+                Self::Breach(Box::new(breach))
+            }
+            "back" => Self::Back(serde_json::from_str(text)?),
+            "lost" => {
+                let lost: Lost = serde_json::from_str(text)?;
+                Self::Lost(lost.cpu, lost.records)
+            }
+            "summary" => Self::Summary(serde_json::from_str(text)?),
+            other => Self::Other(other.to_owned()),
+        })
+    }
+}
+
+/// Hands every line of a log to `take`, with its number from 1.
+pub fn for_each(path: &Path, mut take: impl FnMut(u64, &str) -> Result<()>) -> Result<()> {
+    let file = File::open(path).with_context(|| format!("the log {}", path.display()))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut text = String::new();
+    let mut number = 0;
+    while reader.read_line(&mut text)? > 0 {
+        number += 1;
+        take(number, text.trim_end_matches('\n'))?;
+        text.clear();
+    }
+    Ok(())
+}
+
+/// A whole log in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The first line.
+    pub header: Option<Header>,
+    /// Breaches, in the order of the log.
+    pub breaches: Vec<Breach>,
+    /// Returns of victims.
+    pub backs: Vec<Back>,
+    /// The last line.
+    pub summary: Option<Summary>,
+}
+
+impl Log {
+    /// Reads a log.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::read_without(path, |_| false)
+    }
+
+    /// Reads a log but for the breaches that `leave_out` names: a storm's do not fit a small machine.
+    pub fn read_without(path: &Path, mut leave_out: impl FnMut(&Breach) -> bool) -> Result<Self> {
+        let mut log = Self::default();
+        for_each(path, |number, text| {
+            match Line::parse(text).with_context(|| format!("line {number}: {text}"))? {
+                Line::Header(header) => log.header = Some(header),
+                Line::Breach(breach) if leave_out(&breach) => {}
+                Line::Breach(breach) => log.breaches.push(*breach),
+                Line::Back(back) => log.backs.push(back),
+                Line::Summary(summary) => log.summary = Some(summary),
+                Line::Lost(..) | Line::Other(_) => {}
+            }
+            Ok(())
+        })?;
+        Ok(log)
+    }
+
+    /// The header, which every log has.
+    pub fn header(&self) -> Result<&Header> {
+        self.header.as_ref().context("the log has no header")
+    }
+
+    /// The summary, which every whole log has.
+    pub fn summary(&self) -> Result<&Summary> {
+        self.summary.as_ref().context("the log has no summary")
+    }
+
+    /// Totals of one CPU.
+    pub fn totals(&self, cpu: u32) -> Result<&CpuTotals> {
+        self.summary()?
+            .cpu(cpu)
+            .with_context(|| format!("the summary does not speak of CPU {cpu}"))
+    }
+
+    /// Breaches of a CPU between two points in time.
+    pub fn window(&self, cpu: u32, begin: u64, end: u64) -> Vec<&Breach> {
+        self.breaches
+            .iter()
+            .filter(|breach| breach.cpu == cpu && (begin..=end).contains(&breach.mono_ns))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_contract_are_read() {
+        let breach = r#"{"type":"breach","seq":1,"time":"…","mono_ns":5,"cpu":1,"duration_ns":2104,"end":"return",
+ "task":{"pid":147,"tid":147,"comm":"spin"},"cause":{"kind":"syscall","nr":39,"name":"getpid"},"ip":"0x4016de",
+ "activity":[{"kind":"timer","name":"clocksource_watchdog","net_ns":812}],"origins":[{"kind":"task"}],"later":1}"#;
+        let Line::Breach(breach) = Line::parse(breach).unwrap() else {
+            panic!("a breach");
+        };
+        assert_eq!(breach.cause.nr, Some(39));
+        assert_eq!(
+            breach.activity[0].name.as_deref(),
+            Some("clocksource_watchdog")
+        );
+        assert!(matches!(
+            Line::parse(r#"{"type":"lost","cpu":1,"records":12,"mono_ns":0}"#).unwrap(),
+            Line::Lost(1, 12)
+        ));
+        assert!(matches!(
+            Line::parse(r#"{"type":"from-the-future"}"#).unwrap(),
+            Line::Other(_)
+        ));
+        Line::parse(r#"{"type":"breach","seq":1}"#).unwrap_err();
+        Line::parse("not json").unwrap_err();
+    }
+}

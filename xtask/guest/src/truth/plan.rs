@@ -1,0 +1,90 @@
+//! Which tests there are, and the order in which they run.
+
+use anyhow::{Context, Result, bail};
+
+use super::{
+    bench::{Bench, Group},
+    causes,
+    director::{judge, perform},
+    guest::Guest,
+    hits,
+    independent::{Ftrace, derive},
+    provoke::{self, Provocation},
+    results::{Results, Verdict, tell},
+};
+
+/// Every group, in the order in which they run.
+fn groups() -> Vec<Group> {
+    vec![causes::group(), hits::group()]
+}
+
+/// Names and descriptions.
+#[must_use]
+pub fn list() -> Vec<(&'static str, &'static str)> {
+    groups().into_iter().flat_map(|group| group.tests).collect()
+}
+
+/// Runs tests: those named, or all. Answers whether nothing failed.
+pub fn run(names: &[&str]) -> Result<bool> {
+    let known = list();
+    for name in names {
+        if !known.iter().any(|(one, _)| one == name) {
+            bail!("no test {name}: `truth list` names them");
+        }
+    }
+    let mut bench = Bench::new(names)?;
+    for group in groups() {
+        bench.run(&group)?;
+    }
+    bench.close()
+}
+
+/// Performs provocations under ftrace alone.
+pub fn observe(names: &[&str]) -> Result<bool> {
+    let guest = Guest::detect()?;
+    let mut results = Results::open()?;
+    guest.silence();
+    // Once for all: every switching patches text, which emulators dislike.
+    let ftrace = Ftrace::account(&guest.watched)?;
+    for provocation in selected(names)? {
+        if provocation.name == "exception_overflow" {
+            let why = "ftrace shows no trap number".to_owned();
+            results.verdict("kernel/exception_overflow", &Verdict::Skip(why))?;
+            continue;
+        }
+        ftrace.restart()?;
+        let outcome = perform(&guest, &provocation);
+        let name = format!("kernel/{}", provocation.name);
+        match outcome {
+            Ok(performed) => {
+                let mut log = derive(guest.cpu(), &ftrace.events(guest.cpu())?);
+                if let Some(second) = guest.second() {
+                    let more = derive(second, &ftrace.events(second)?);
+                    log.breaches.extend(more.breaches);
+                }
+                let verdict = judge(&guest, &performed, &log, false).verdict("");
+                results.verdict(&name, &verdict)?;
+                if matches!(verdict, Verdict::Pass(_)) {
+                    for &cpu in &guest.watched {
+                        let (begin, end) = performed.marks();
+                        for breach in log.window(cpu, begin, end) {
+                            tell(&serde_json::to_string(breach)?);
+                        }
+                    }
+                }
+            }
+            Err(error) => results.verdict(&name, &Verdict::of(Err(error)))?,
+        }
+    }
+    results.close()
+}
+
+fn selected(names: &[&str]) -> Result<Vec<Provocation>> {
+    if names.is_empty() {
+        return Ok(provoke::all());
+    }
+    names
+        .iter()
+        .map(|name| provoke::find(name).with_context(|| format!("no test {name}")))
+        .collect()
+}

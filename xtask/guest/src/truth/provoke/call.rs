@@ -1,0 +1,169 @@
+//! Cross-calls: another CPU has a function run here.
+
+use std::{fs, os::fd::OwnedFd, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{
+    super::{
+        expect::{Expect, one, one_of},
+        guest::Setting,
+        interrupts::Interrupts,
+        stage::Fact,
+        sys::{self, PerfAttr},
+    },
+    Partner, Provocation, Scene,
+};
+
+/// The rows.
+pub const ALL: &[Provocation] = &[
+    Provocation {
+        name: "call_membarrier",
+        about: "membarrier(PRIVATE_EXPEDITED) by a sibling thread",
+        act: |actor| {
+            membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)?;
+            actor.sibling(|| {
+                let _ = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+            })?;
+            actor.perform(|| actor.cue())
+        },
+        partner: None,
+        expect: |scene| Ok(vec![called(scene, one("call_function_single"), "ipi_mb")]),
+    },
+    Provocation {
+        name: "call_perf",
+        about: "a perf event of this CPU enabled from another one",
+        act: |actor| actor.perform(|| actor.await_partner()),
+        partner: Some(|scene| {
+            Ok(Box::new(EnablePerf::open(
+                scene,
+                sys::PERF_COUNT_SW_DUMMY,
+                0,
+            )?))
+        }),
+        expect: |scene| {
+            Ok(vec![called(
+                scene,
+                one("call_function_single"),
+                "remote_function",
+            )])
+        },
+    },
+    Provocation {
+        name: "call_text_patching",
+        about: "a static key flipped: every CPU is called to take notice of the new code",
+        act: |actor| actor.perform(|| actor.await_partner()),
+        partner: Some(|scene| {
+            // A first flip, taken back at once: the count below is of the second.
+            drop(Setting::change(SCHEDSTATS, "1")?);
+            Ok(Box::new(FlipKey {
+                scene,
+                flipped: None,
+            }))
+        }),
+        expect: |scene| {
+            let count = usize::try_from(scene.fact(Fact::Count)?)?;
+            anyhow::ensure!(count > 0, "/proc/interrupts saw no call");
+            Ok(vec![
+                called(
+                    scene,
+                    one_of(&["call_function", "call_function_single"]),
+                    "do_sync_core",
+                )
+                .times(count),
+            ])
+        },
+    },
+    Provocation {
+        name: "call_then_irq_work",
+        about: "a perf event that fires once: enabled by a call, fired by its timer, ended by irq_work",
+        act: |actor| {
+            actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
+        },
+        partner: Some(|scene| {
+            let event = EnablePerf::open(scene, sys::PERF_COUNT_SW_CPU_CLOCK, 20_000_000)?;
+            Ok(Box::new(event))
+        }),
+        expect: |scene| {
+            Ok(vec![
+                called(scene, one("call_function_single"), "remote_function"),
+                one("local_timer").does("hrtimer", &["perf_swevent_hrtimer"]),
+                one("irq_work"),
+            ])
+        },
+    },
+];
+
+const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
+
+fn membarrier(command: i32) -> Result<()> {
+    // SAFETY: plain numbers.
+    sys::check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+        .context("membarrier")?;
+    Ok(())
+}
+
+fn called(scene: &Scene<'_>, expect: Expect, function: &str) -> Expect {
+    let expect = expect.end("return");
+    if scene.guest.names_calls() {
+        expect.does("csd", &[function])
+    } else {
+        expect
+    }
+}
+
+#[derive(Debug)]
+struct EnablePerf {
+    event: OwnedFd,
+}
+
+impl EnablePerf {
+    fn open(scene: &Scene<'_>, config: u64, period: u64) -> Result<Self> {
+        let attr = PerfAttr {
+            kind: sys::PERF_TYPE_SOFTWARE,
+            config,
+            sample_period: period,
+            flags: 1,
+            wakeup_events: 1,
+            ..PerfAttr::default()
+        };
+        let cpu = i32::try_from(scene.guest.cpu())?;
+        let event = sys::perf_event(&attr, -1, cpu).context("perf_event_open")?;
+        Ok(Self { event })
+    }
+}
+
+impl Partner for EnablePerf {
+    fn act(&mut self) -> Result<()> {
+        // Enables the event for one overflow; an event without a period has none.
+        match sys::ioctl(&self.event, sys::PERF_REFRESH, 1) {
+            Ok(()) => Ok(()),
+            Err(_) => Ok(sys::ioctl(&self.event, sys::PERF_ENABLE, 0)?),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FlipKey<'a> {
+    scene: &'a Scene<'a>,
+    flipped: Option<Setting>,
+}
+
+impl Partner for FlipKey<'_> {
+    fn act(&mut self) -> Result<()> {
+        let cpu = self.scene.guest.cpu();
+        let before = Interrupts::read()?;
+        self.flipped = Some(Setting::change(SCHEDSTATS, "1")?);
+        let calls = before.delta(&Interrupts::read()?, "CAL", cpu);
+        self.scene.stage.set(Fact::Count, calls);
+        Ok(())
+    }
+}
+
+impl Drop for FlipKey<'_> {
+    fn drop(&mut self) {
+        if self.flipped.is_some() {
+            let _ = fs::write(SCHEDSTATS, "0");
+        }
+    }
+}

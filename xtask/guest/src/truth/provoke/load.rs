@@ -1,0 +1,69 @@
+//! Loads: actors that are no tests of their own, but what other tests measure.
+
+use anyhow::Result;
+
+use super::{
+    super::{stage::Fact, sys},
+    Provocation,
+    actor::Actor,
+    signal,
+};
+
+/// Burns time in user mode and does nothing else; takes SIGUSR1.
+pub const SPIN: &str = "load_spin";
+/// Calls getppid as often as it is told, or for three seconds, whichever comes first.
+pub const CALLS: &str = "load_calls";
+/// The same under another name.
+pub const NAMED_CALLS: &str = "load_named_calls";
+/// That name.
+pub const NAME: &str = "walrus";
+
+/// How long a load of calls lasts at most, nanoseconds.
+const LIMIT: u64 = 3_000_000_000;
+/// Calls between two looks at the clock.
+const CHUNK: u64 = 100;
+
+/// The rows. They expect nothing: whoever starts them looks at the whole log.
+pub const ALL: &[Provocation] = &[
+    Provocation {
+        name: SPIN,
+        about: "a loop in user mode",
+        act: |actor| {
+            signal::handle(libc::SIGUSR1)?;
+            actor.perform(|| actor.await_partner())
+        },
+        partner: None,
+        expect: |_| Ok(Vec::new()),
+    },
+    Provocation {
+        name: CALLS,
+        about: "a loop of getppid",
+        act: calls,
+        partner: None,
+        expect: |_| Ok(Vec::new()),
+    },
+    Provocation {
+        name: NAMED_CALLS,
+        about: "a loop of getppid under another name",
+        act: |actor| {
+            sys::rename(c"walrus")?;
+            calls(actor)
+        },
+        partner: None,
+        expect: |_| Ok(Vec::new()),
+    },
+];
+
+fn calls(actor: &Actor) -> Result<()> {
+    let wanted = actor.stage.get(Fact::Count).unwrap_or(0);
+    actor.perform(|| {
+        let end = sys::now() + LIMIT;
+        let mut count = 0;
+        while count < wanted && (count % CHUNK != 0 || sys::now() < end) {
+            // SAFETY: takes nothing, changes nothing.
+            unsafe { libc::syscall(libc::SYS_getppid) };
+            count += 1;
+        }
+        actor.stage.set(Fact::Done, count);
+    })
+}

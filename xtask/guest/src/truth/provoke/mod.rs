@@ -1,0 +1,120 @@
+//! Provocations: how each cause is brought about, and what the log must then say.
+//!
+//! One provocation is one row of [`all`]. Its *actor* is a process of its own
+//! that sits on the watched CPU; its *partner* is what the director does from a
+//! housekeeping CPU, where the provocation comes from outside.
+
+pub mod actor;
+pub mod call;
+pub mod exception;
+pub mod exit;
+pub mod fault;
+pub mod inject;
+pub mod irq;
+pub mod load;
+pub mod nmi;
+pub mod sched;
+pub mod signal;
+pub mod syscall;
+pub mod timer;
+pub mod tlb;
+pub mod work;
+
+use anyhow::Result;
+
+use self::actor::Actor;
+use super::{
+    expect::Expect,
+    guest::Guest,
+    stage::{Fact, SharedStage},
+};
+
+/// What the director knows while a provocation is on.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// The machine.
+    pub guest: &'a Guest,
+    /// What it shares with the actor.
+    pub stage: &'a SharedStage,
+}
+
+impl Scene<'_> {
+    /// A fact that must have been noted.
+    pub fn fact(&self, fact: Fact) -> Result<u64> {
+        self.stage
+            .get(fact)
+            .ok_or_else(|| anyhow::anyhow!("nobody noted {fact:?}"))
+    }
+}
+
+/// The director's part. What it changed is put back when it is dropped.
+pub trait Partner {
+    /// Done between the marks.
+    fn act(&mut self) -> Result<()>;
+}
+
+/// Makes the director's part ready, before the actor starts.
+pub type MakePartner = for<'a> fn(&'a Scene<'a>) -> Result<Box<dyn Partner + 'a>>;
+
+/// One way to enter the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Provocation {
+    /// Its name; the test is `truth/NAME`.
+    pub name: &'static str,
+    /// What it does, for people.
+    pub about: &'static str,
+    /// The actor's part, in its own process.
+    pub act: fn(&Actor) -> Result<()>,
+    /// The director's part.
+    pub partner: Option<MakePartner>,
+    /// What the log must say.
+    pub expect: fn(&Scene<'_>) -> Result<Vec<Expect>>,
+}
+
+/// Every provocation, in the order in which they are run.
+#[must_use]
+pub fn all() -> Vec<Provocation> {
+    [
+        syscall::ALL,
+        fault::ALL,
+        exception::ALL,
+        tlb::ALL,
+        call::ALL,
+        irq::ALL,
+        timer::ALL,
+        work::ALL,
+        sched::ALL,
+        signal::ALL,
+        nmi::ALL,
+        inject::ALL,
+        exit::ALL,
+    ]
+    .concat()
+}
+
+/// The provocation or load with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<Provocation> {
+    all()
+        .into_iter()
+        .chain(load::ALL.iter().copied())
+        .find(|one| one.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lead_back() {
+        let all = all();
+        let names: BTreeSet<_> = all.iter().map(|one| one.name).collect();
+        assert_eq!(names.len(), all.len());
+        for name in names {
+            assert_eq!(find(name).unwrap().name, name);
+        }
+        assert!(find("").is_none());
+    }
+}

@@ -1,0 +1,95 @@
+//! Another task woken up on the watched CPU.
+
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    super::{
+        expect::{Who, one_of, syscall},
+        stage::Fact,
+        sys,
+    },
+    Partner, Provocation, Scene,
+};
+
+/// The rows.
+pub const ALL: &[Provocation] = &[Provocation {
+    name: "sched_other_task",
+    about: "a real-time task woken on the CPU, which runs and sleeps again",
+    act: |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
+    partner: Some(|scene| Ok(Box::new(Sleeper::start(scene)?))),
+    expect: |scene| {
+        let sleeper = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
+        Ok(vec![
+            one_of(&["reschedule", "call_function_single"])
+                .does("switch", &[])
+                .end("switched"),
+            syscall(libc::SYS_read, "read").of(sleeper).end("switched"),
+        ])
+    },
+}];
+
+/// A thread that sleeps on the watched CPU.
+#[derive(Debug)]
+struct Sleeper {
+    bell: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sleeper {
+    fn start(scene: &Scene<'_>) -> Result<Self> {
+        let cpu = scene.guest.cpu();
+        let (reader, bell) = pipe()?;
+        let (tell, told) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("sleeper".into())
+            .spawn(move || {
+                let ready = sys::pin(0, &[cpu])
+                    .and_then(|()| sys::set_policy(0, libc::SCHED_FIFO, 50))
+                    .map(|()| sys::thread_id());
+                let go = ready.is_ok();
+                if tell.send(ready).is_ok() && go {
+                    sleep_and_wake(reader);
+                }
+            })?;
+        let tid = told.recv()?.context("the sleeping thread")?;
+        scene.stage.set(Fact::Helper, tid.into());
+        let mut sleeper = Self {
+            bell: Some(bell),
+            thread: Some(thread),
+        };
+        // Once for practice: its pages are then in place.
+        sleeper.act()?;
+        thread::sleep(Duration::from_millis(100));
+        Ok(sleeper)
+    }
+}
+
+fn sleep_and_wake(mut bell: PipeReader) {
+    let mut byte = [0];
+    while matches!(bell.read(&mut byte), Ok(1)) {}
+}
+
+impl Partner for Sleeper {
+    fn act(&mut self) -> Result<()> {
+        if let Some(bell) = &mut self.bell {
+            bell.write_all(b"!")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.bell = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

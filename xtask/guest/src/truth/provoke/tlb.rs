@@ -1,0 +1,87 @@
+//! A sibling thread on another CPU takes a page or its rights away: the TLB must be flushed here.
+
+use std::{sync::Arc, thread};
+
+use anyhow::Result;
+
+use super::{
+    super::{
+        expect::{Expect, Who, one},
+        guest::skip,
+        stage::{Fact, Phase},
+        sys::{self, Pages},
+    },
+    Provocation, Scene,
+    actor::Actor,
+};
+
+/// The rows.
+pub const ALL: &[Provocation] = &[
+    Provocation {
+        name: "tlb_munmap",
+        about: "munmap by a sibling thread",
+        act: |actor| shoot(actor, |pages| pages.unmap(1)),
+        partner: None,
+        expect: |scene| Ok(vec![flush(scene, "call_function_single")]),
+    },
+    Provocation {
+        name: "tlb_mprotect",
+        about: "mprotect by a sibling thread",
+        act: |actor| shoot(actor, |pages| pages.protect(1, libc::PROT_READ)),
+        partner: None,
+        expect: |scene| Ok(vec![flush(scene, "call_function_single")]),
+    },
+    Provocation {
+        name: "tlb_two_cpus",
+        about: "munmap by a sibling while threads of the process run on both watched CPUs",
+        act: |actor| {
+            let Some(second) = actor.second else {
+                return skip("there is one watched CPU only");
+            };
+            let stage = Arc::clone(&actor.stage);
+            thread::Builder::new()
+                .name("second".into())
+                .spawn(move || {
+                    if sys::pin(0, &[second]).is_ok() {
+                        stage.set(Fact::Helper, sys::thread_id().into());
+                        sys::spin_until(&stage.phase, Phase::Leave as u32);
+                    }
+                })?;
+            while actor.stage.get(Fact::Helper).is_none() {
+                thread::yield_now();
+            }
+            shoot(actor, |pages| pages.unmap(1))
+        },
+        partner: None,
+        expect: |scene| {
+            let second = scene.guest.second().unwrap_or_default();
+            let thread = u32::try_from(scene.fact(Fact::Helper)?)?;
+            Ok(vec![
+                flush(scene, "call_function"),
+                flush(scene, "call_function")
+                    .on(second)
+                    .of(Who::Thread(thread)),
+            ])
+        },
+    },
+];
+
+fn shoot(actor: &Actor, act: fn(&Pages)) -> Result<()> {
+    let pages = Arc::new(Pages::private(3)?);
+    // Neighbours in place: the page table itself stays when the middle page goes.
+    for page in 0..3 {
+        pages.write(page);
+    }
+    let taken = Arc::clone(&pages);
+    actor.sibling(move || act(&taken))?;
+    actor.perform(|| actor.cue())
+}
+
+fn flush(scene: &Scene<'_>, kind: &'static str) -> Expect {
+    let flush = one(kind).end("return");
+    if scene.guest.names_calls() {
+        flush.does("csd", &["flush_tlb_func"])
+    } else {
+        flush
+    }
+}

@@ -1,0 +1,42 @@
+//! A work item queued on the watched CPU.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{
+    super::{expect::one_of, sys},
+    Partner, Provocation,
+};
+
+/// The rows.
+pub const ALL: &[Provocation] = &[Provocation {
+    name: "work_queued",
+    about: "the memory statistics folded on every CPU: schedule_on_each_cpu(refresh_vm_stats)",
+    act: |actor| {
+        // Whoever wakes up runs at once, instead of at some later tick.
+        sys::set_policy(0, libc::SCHED_IDLE, 0)?;
+        actor.perform_after(|| (), Duration::from_millis(300), || actor.await_partner())
+    },
+    partner: Some(|_| Ok(Box::new(Refresh))),
+    expect: |_| {
+        Ok(vec![
+            one_of(&["reschedule", "call_function_single"])
+                .does("switch", &[])
+                .does("work", &["refresh_vm_stats"])
+                .end("return"),
+            // Two runnable tasks bring the tick back until it has seen that one is left.
+            one_of(&["local_timer", "irq_work"]).any_number(),
+        ])
+    },
+}];
+
+#[derive(Debug)]
+struct Refresh;
+
+impl Partner for Refresh {
+    fn act(&mut self) -> Result<()> {
+        fs::read("/proc/sys/vm/stat_refresh").context("stat_refresh")?;
+        Ok(())
+    }
+}
