@@ -11,7 +11,10 @@ use super::{
     Setup,
     apt::{self, Apt},
 };
-use crate::{cache::CacheLock, say::say};
+use crate::{
+    cache::{CacheLock, UNFINISHED},
+    say::say,
+};
 
 /// A kernel line: the newest package of one version series and flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +150,7 @@ fn fetch(setup: &Setup, lock: &CacheLock, line: Line) -> Result<()> {
     })?;
     say(format!("setup: fetching the kernel {package}"));
     let scratch = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(setup.cache.path(""))?;
     apt.unpack(std::slice::from_ref(&package), scratch.path())?;
     setup

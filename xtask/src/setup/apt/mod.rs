@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::sources::Machine;
 use crate::{
-    cache::{Cache, CacheLock},
+    cache::{Cache, CacheLock, UNFINISHED},
     exec,
     say::say,
 };
@@ -168,7 +168,7 @@ impl Apt {
     /// Downloads packages (`name` or `name=version`) and unpacks them all into `target`.
     pub(crate) fn unpack(&self, packages: &[String], target: &Path) -> Result<()> {
         let downloads = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(UNFINISHED)
             .tempdir_in(&self.folder)?;
         exec::output(
             self.apt("apt-get")
