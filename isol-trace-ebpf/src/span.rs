@@ -204,6 +204,9 @@ fn back(state: &CpuState, at_ns: u64, tid: u32) {
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
         return;
     };
+    if at_ns < away.since_ns {
+        add(&state.ledger.tainted, 1);
+    }
     let away_ns = at_ns.saturating_sub(away.since_ns);
     add(&state.ledger.away_ns, away_ns);
     let record = Back {
