@@ -29,6 +29,11 @@ struct Bench {
 
 impl Bench {
     fn new(change: impl FnOnce(&mut Request)) -> Self {
+        // On another CPU the kernel would run the program there by an interrupt, and the
+        // current task would be whichever it hit.
+        let mut here = rustix::thread::CpuSet::new();
+        here.set(CPU as usize);
+        rustix::thread::sched_setaffinity(None, &here).unwrap();
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let mut request = watching(CPU, Detection::ContextTracking);
         change(&mut request);
