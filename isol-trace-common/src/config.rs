@@ -43,14 +43,10 @@ pub struct Offsets {
     pub hrtimer_function: u32,
     /// `work_struct.func`.
     pub work_function: u32,
-    /// `irq_work.func`.
-    pub irq_work_function: u32,
     /// `irqaction.handler`.
     pub irqaction_handler: u32,
     /// `kernel_siginfo.si_code`.
     pub siginfo_code: u32,
-    /// Zero, for later.
-    pub reserved: u32,
 }
 
 impl Offsets {
@@ -71,10 +67,8 @@ impl Offsets {
         timer_function: ABSENT,
         hrtimer_function: ABSENT,
         work_function: ABSENT,
-        irq_work_function: ABSENT,
         irqaction_handler: ABSENT,
         siginfo_code: ABSENT,
-        reserved: 0,
     };
 }
 

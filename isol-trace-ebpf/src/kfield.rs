@@ -110,12 +110,6 @@ pub(crate) fn work_function(work: u64) -> u64 {
     read(work, config!(offsets.work_function)).unwrap_or(0)
 }
 
-/// `irq_work.func`.
-#[inline(always)]
-pub(crate) fn irq_work_function(work: u64) -> u64 {
-    read(work, config!(offsets.irq_work_function)).unwrap_or(0)
-}
-
 /// `irqaction.handler`.
 #[inline(always)]
 pub(crate) fn irqaction_handler(action: u64) -> u64 {

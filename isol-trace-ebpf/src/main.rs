@@ -25,8 +25,8 @@ mod tasks;
 
 use aya_ebpf::{
     EbpfContext,
-    macros::{btf_tracepoint, fentry, fexit, raw_tracepoint},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, RawTracePointContext},
+    macros::{btf_tracepoint, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext},
 };
 
 /// The arguments of a tracepoint, in the order of its `TP_PROTO`. BTF and raw
@@ -88,7 +88,7 @@ tracepoints! {
     call_function_single_entry, raw_call_function_single_entry => probe::vector::call_function_single_entry;
     call_function_single_exit, raw_call_function_single_exit => probe::vector::exit;
     irq_work_entry, raw_irq_work_entry => probe::vector::irq_work_entry;
-    irq_work_exit, raw_irq_work_exit => probe::vector::exit;
+    irq_work_exit, raw_irq_work_exit => probe::vector::irq_work_exit;
     x86_platform_ipi_entry, raw_x86_platform_ipi_entry => probe::vector::platform_ipi_entry;
     x86_platform_ipi_exit, raw_x86_platform_ipi_exit => probe::vector::exit;
     thermal_apic_entry, raw_thermal_apic_entry => probe::vector::thermal_entry;
@@ -136,20 +136,6 @@ raw_tracepoints! {
     raw_csd_function_entry => probe::work::csd_entry;
     raw_csd_function_exit => probe::work::csd_exit;
     raw_csd_queue_cpu => probe::send::csd_queue_cpu;
-}
-
-/// `kernel/irq_work.c:irq_work_single(void *arg)`: the only place where an irq_work's function is known.
-#[fentry]
-fn irq_work_single(context: FEntryContext) -> i32 {
-    probe::work::irq_work_entry(Arguments(context.as_ptr().cast()));
-    0
-}
-
-/// The end of the same function.
-#[fexit]
-fn irq_work_single_exit(context: FExitContext) -> i32 {
-    probe::work::irq_work_exit(Arguments(context.as_ptr().cast()));
-    0
 }
 
 #[cfg(not(test))]

@@ -8,7 +8,11 @@
 #[expect(dead_code, reason = "the tests use the rest")]
 mod samples;
 
-use std::{hint::black_box, io, path::Path};
+use std::{
+    hint::black_box,
+    io::{self, Seek, Write},
+    path::Path,
+};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use isol_trace::{
@@ -17,7 +21,7 @@ use isol_trace::{
         ids::{MonoNanos, Nanos, Seq},
         model::{Breach, Cause, CauseDetail, Event, Sink},
     },
-    sink::JsonLines,
+    sink::{JsonLines, LogFile},
 };
 
 /// Records of one measured round.
@@ -48,17 +52,30 @@ fn storm() -> Vec<Event> {
         .collect()
 }
 
+fn write<W: Write>(log: &mut JsonLines<W>, events: &[Event]) {
+    for event in events {
+        log.event(black_box(event)).expect("there is room");
+    }
+    log.flush().expect("there is room");
+}
+
 fn lines(criterion: &mut Criterion) {
     let events = storm();
     let mut group = criterion.benchmark_group("json");
     group.throughput(Throughput::Elements(RECORDS));
     group.bench_function("breach records", |bencher| {
         let mut log = JsonLines::with_anchor(io::sink(), samples::anchor());
+        bencher.iter(|| write(&mut log, &events));
+    });
+    group.bench_function("breach records to a file", |bencher| {
+        let mut file = tempfile::tempfile().expect("a file");
+        let same = file.try_clone().expect("a descriptor");
+        let output = LogFile::from_file(same).expect("a file");
+        let mut log = JsonLines::with_anchor(output, samples::anchor());
         bencher.iter(|| {
-            for event in &events {
-                let _ = log.event(black_box(event));
-            }
-            let _ = log.flush();
+            write(&mut log, &events);
+            // Over and over the same part of the file: the disk is not what is measured.
+            file.rewind().expect("a file");
         });
     });
     group.finish();

@@ -13,6 +13,12 @@ use anyhow::{Context as _, Result};
 
 use crate::say::say;
 
+/// How the names of folders begin that are not finished yet.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+/// Levels of folders below the cache that things are put in.
+const SWEEP_DEPTH: u32 = 2;
+
 /// The cache's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
@@ -62,6 +68,8 @@ impl Cache {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        // Nobody else writes now: whatever is unfinished was left by a run that was killed.
+        sweep(&self.root, SWEEP_DEPTH)?;
         Ok(CacheLock { _file: file })
     }
 
@@ -78,7 +86,7 @@ impl Cache {
         let parent = target.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent)?;
         let temporary = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(UNFINISHED)
             .tempdir_in(parent)?;
         let content = temporary.path().join("content");
         fs::create_dir(&content)?;
@@ -97,7 +105,7 @@ impl Cache {
         let parent = target.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent)?;
         let temporary = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(UNFINISHED)
             .tempdir_in(parent)?;
         let link = temporary.path().join("link");
         symlink(to, &link)?;
@@ -105,6 +113,22 @@ impl Cache {
             .with_context(|| format!("cannot put {} in place", target.display()))?;
         Ok(())
     }
+}
+
+/// Removes what killed runs left in `folder` and so many levels below.
+fn sweep(folder: &Path, depth: u32) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path())?;
+        } else if depth > 0 {
+            sweep(&entry.path(), depth - 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// The cache's folder by the variables that `variable` reads.
@@ -168,6 +192,25 @@ mod tests {
         assert_eq!(read(), "second");
         let left: Vec<_> = fs::read_dir(cache.path("a")).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing unfinished stays: {left:?}");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().into()).unwrap();
+        for inside in [
+            ".unfinished-a/x",
+            "tools/.unfinished-b",
+            "apt/guests/.unfinished-c",
+        ] {
+            fs::create_dir_all(cache.path(inside)).unwrap();
+        }
+        fs::create_dir_all(cache.path("tools/finished")).unwrap();
+        let _lock = cache.lock().unwrap();
+        assert!(!cache.path(".unfinished-a").exists());
+        assert!(!cache.path("tools/.unfinished-b").exists());
+        assert!(!cache.path("apt/guests/.unfinished-c").exists());
+        assert!(cache.path("tools/finished").exists());
     }
 
     #[test]

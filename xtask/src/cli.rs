@@ -207,12 +207,6 @@ impl VmArgs {
             result: &mut |line| say(format!("vm: result {line}")),
         };
         let outcome = host.run(&guest, &mut output)?;
-        match &outcome.end {
-            Ok(status) => Ok(ExitCode::from(*status)),
-            Err(_) => {
-                say(format!("vm: {}", outcome.failure().unwrap_or_default()));
-                Ok(ExitCode::FAILURE)
-            }
-        }
+        Ok(outcome.exit_code("vm"))
     }
 }

@@ -3,7 +3,8 @@
 //! - [`setup`]: what the others need and a machine may lack, kept in [`cache`];
 //! - [`build`]: the workspace's programs;
 //! - [`vm`]: one command in one guest;
-//! - [`test`], [`lint`]: the checks;
+//! - [`mod@test`], [`lint`]: the checks;
+//! - [`tally`]: counting what they find;
 //! - [`demo`]: the tool at work.
 
 mod build;
@@ -14,6 +15,7 @@ mod exec;
 mod lint;
 mod say;
 mod setup;
+mod tally;
 mod test;
 mod vm;
 

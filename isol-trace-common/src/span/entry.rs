@@ -150,6 +150,20 @@ impl CpuState {
             self.end_all(env);
         }
         self.enter_phase(Phase::Busy);
+        // What was measured may have ended after the caller read the clock: an NMI since
+        // then, or a frame that only this closed. The whole must not be shorter than its
+        // parts, so it is read again, now that nothing more can be added.
+        let now = if self.accounted_ns.get() == 0 {
+            now
+        } else {
+            env.now()
+        };
+        self.finish(end, self.measure(now))
+    }
+
+    /// Notes how long the entry has lasted. A clock that went back is never clamped in silence.
+    #[inline(always)]
+    fn measure(&self, now: u64) -> u64 {
         let opened = self.entry.opened_ns.get();
         let duration = if now >= opened {
             now - opened
@@ -158,7 +172,15 @@ impl CpuState {
             0
         };
         self.entry.duration_ns.set(duration);
-        self.finish(end, duration)
+        duration
+    }
+
+    /// When the span that was closed last ended.
+    #[must_use]
+    #[inline(always)]
+    pub fn ended_ns(&self) -> u64 {
+        let entry = &self.entry;
+        entry.opened_ns.get().wrapping_add(entry.duration_ns.get())
     }
 
     /// Closes a span that is settling: its duration is the one noted last.
@@ -175,6 +197,10 @@ impl CpuState {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both counts fit a byte: they are bounded above"
+    )]
     fn finish(&self, end: End, duration: u64) -> Option<Kind> {
         let [_, cause, _, flags] = self.entry.head.get().to_le_bytes();
         let notes = self.notes.get();
@@ -228,10 +254,7 @@ impl CpuState {
     /// Notes that the entry has probably ended at `now`; see [`Phase::Settling`].
     #[inline(always)]
     pub fn settle(&self, now: u64) {
-        let opened = self.entry.opened_ns.get();
-        self.entry
-            .duration_ns
-            .set(if now >= opened { now - opened } else { 0 });
+        let _so_far: u64 = self.measure(now);
         self.enter_phase(Phase::Settling);
     }
 

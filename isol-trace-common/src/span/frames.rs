@@ -62,9 +62,13 @@ impl CpuState {
     /// What was taken for the cause is an activity after all: the true cause came late.
     #[inline(always)]
     pub fn demote_cause(&self) {
-        let cells = &self.entry.activities[0];
-        let head = cells.head.get();
-        cells.head.set(head & !(u32::from(ACTIVITY_IS_CAUSE) << 8));
+        // Not always the first of the list: an NMI may have come before.
+        let mut slot = 0;
+        while slot < MAX_ACTIVITIES {
+            let head = &self.entry.activities[slot].head;
+            head.set(head.get() & !(u32::from(ACTIVITY_IS_CAUSE) << 8));
+            slot += 1;
+        }
     }
 
     #[inline(always)]
@@ -143,7 +147,8 @@ impl CpuState {
     }
 
     /// Ends the innermost frame of `kind` and drops those above it. Does nothing
-    /// where there is none: it began before the span did.
+    /// where the task that runs has none: it began before the span did, or before the
+    /// task was switched out, which ended its frame.
     #[inline(always)]
     pub(super) fn pop(&self, env: &impl Env, kind: u32) {
         let skipped = self.skipped.get();
@@ -159,8 +164,12 @@ impl CpuState {
             }
             depth -= 1;
             let frame = &self.frames[depth as usize & (MAX_DEPTH - 1)];
-            if frame.kind.get() == kind {
+            let under_way = frame.kind.get();
+            if under_way == kind {
                 break;
+            }
+            if is_of_task(under_way) && !is_of_task(kind) {
+                return;
             }
             steps += 1;
         }
@@ -197,7 +206,7 @@ impl CpuState {
         let nested = accounted.wrapping_sub(frame.accounted_ns.get());
         let whole = now.wrapping_sub(frame.started_ns.get());
         // Negative: a clock that went back, or a sum that ran ahead. Never clamped in silence.
-        let net = if (whole as i64) < 0 || nested > whole {
+        let net = if whole.cast_signed() < 0 || nested > whole {
             add(&self.ledger.tainted, 1);
             0
         } else {
@@ -214,4 +223,10 @@ impl CpuState {
         env.interruption();
         env.accrue(&self.accounted_ns, net);
     }
+}
+
+/// Whether frames of this kind hold those of another task, and are ended by a switch.
+#[inline(always)]
+const fn is_of_task(kind: u32) -> bool {
+    kind == Activity::Switch as u32 || kind == IDLE
 }

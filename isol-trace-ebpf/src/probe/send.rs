@@ -1,14 +1,22 @@
-//! Interrupts sent to watched CPUs: so far only our own are counted.
+//! Interrupts sent to watched CPUs: our own are counted, and a CPU's irq_work to itself is
+//! remembered by its function.
 
 use crate::{
     Arguments,
-    maps::{OWN_SENDS, armed, config, is_watched},
+    maps::{OWN_SENDS, armed, config, is_watched, this_cpu, watched_state},
 };
 
 /// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
 #[inline(always)]
 pub(crate) fn ipi_send_cpu(arguments: Arguments) {
-    count_own(arguments.word(0) as u32);
+    let target = arguments.word(0) as u32;
+    count_own(target);
+    // `kernel/irq_work.c:irq_work_raise` (v6.12): to this CPU, with the work's function.
+    if target == this_cpu()
+        && let Some(state) = watched_state()
+    {
+        state.raised_irq_work.set(arguments.word(2));
+    }
 }
 
 /// `csd:csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.

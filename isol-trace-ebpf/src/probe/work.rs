@@ -1,4 +1,4 @@
-//! Work that was queued: work items, cross-calls, irq_work.
+//! Work that was queued: work items and cross-calls.
 
 use isol_trace_common::activity::Activity;
 
@@ -36,23 +36,4 @@ pub(crate) fn csd_entry(arguments: Arguments) {
 pub(crate) fn csd_exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_exit(state, Activity::Csd);
-}
-
-/// `irq_work_single(void *arg)`, entered.
-#[inline(always)]
-pub(crate) fn irq_work_entry(arguments: Arguments) {
-    let Some(state) = watched_state() else { return };
-    activity_entry(
-        state,
-        Activity::IrqWork,
-        0,
-        kfield::irq_work_function(arguments.word(0)),
-    );
-}
-
-/// `irq_work_single(void *arg)`, left.
-#[inline(always)]
-pub(crate) fn irq_work_exit(_arguments: Arguments) {
-    let Some(state) = watched_state() else { return };
-    activity_exit(state, Activity::IrqWork);
 }

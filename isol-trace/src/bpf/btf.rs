@@ -45,7 +45,6 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -61,7 +60,6 @@ pub struct KernelTypes {
     /// Offset of each type in `data`; type numbers start at 1.
     types: Vec<u32>,
     structs: HashMap<Vec<u8>, u32>,
-    functions: std::collections::HashSet<Vec<u8>>,
     tracepoints: std::collections::HashSet<Vec<u8>>,
 }
 
@@ -78,6 +76,18 @@ impl KernelTypes {
         })
     }
 
+    /// The types of a kernel that has none, for tests.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self {
+            data: Vec::new(),
+            strings: 0,
+            types: vec![0],
+            structs: HashMap::new(),
+            tracepoints: std::collections::HashSet::new(),
+        }
+    }
+
     fn parse(data: Vec<u8>) -> Result<Self, &'static str> {
         let word = |at: usize| word(&data, at).ok_or("it ends inside its header");
         if data.get(..2) != Some(MAGIC.to_le_bytes().as_slice()) {
@@ -91,7 +101,6 @@ impl KernelTypes {
             strings,
             types: vec![0],
             structs: HashMap::new(),
-            functions: std::collections::HashSet::new(),
             tracepoints: std::collections::HashSet::new(),
             data,
         };
@@ -114,10 +123,6 @@ impl KernelTypes {
                 }
                 kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * count,
                 kind::ENUM | kind::FUNC_PROTO => 8 * count,
-                kind::FUNC => {
-                    all.functions.insert(name);
-                    0
-                }
                 kind::TYPEDEF => {
                     if let Some(tracepoint) = name.strip_prefix(b"btf_trace_") {
                         all.tracepoints.insert(tracepoint.to_vec());
@@ -145,12 +150,6 @@ impl KernelTypes {
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.tracepoints.contains(name.as_bytes())
-    }
-
-    /// Whether the kernel has a function of this name that type information describes.
-    #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains(name.as_bytes())
     }
 
     /// Byte offset of a field, such as `thread.trap_nr` in `task_struct`; `None` where
@@ -231,10 +230,8 @@ impl KernelTypes {
             timer_function: at("timer_list", "function"),
             hrtimer_function: at("hrtimer", "function"),
             work_function: at("work_struct", "func"),
-            irq_work_function: at("irq_work", "func"),
             irqaction_handler: at("irqaction", "handler"),
             siginfo_code: at("kernel_siginfo", "si_code"),
-            reserved: 0,
         }
     }
 }
@@ -323,7 +320,6 @@ mod tests {
         all.member("", 4, 64);
         all.member("tail", 3, 128);
         all.kind("btf_trace_user_exit", kind::TYPEDEF, 0, 1); // 6
-        all.kind("irq_work_single", kind::FUNC, 0, 0); // 7
         all.build()
     }
 
@@ -338,7 +334,6 @@ mod tests {
         assert_eq!(types.offset_of("missing", "head"), None);
         assert!(types.has_tracepoint("user_exit"));
         assert!(!types.has_tracepoint("user_enter"));
-        assert!(types.has_function("irq_work_single"));
     }
 
     #[test]

@@ -11,10 +11,6 @@ pub(super) enum Attach {
     BtfTracepoint(&'static str),
     /// A raw tracepoint, by program.
     RawTracepoint(&'static str),
-    /// The entry of a function, by program.
-    FunctionEntry(&'static str),
-    /// The return of a function, by program.
-    FunctionExit(&'static str),
 }
 
 /// When a probe is wanted.
@@ -26,22 +22,11 @@ pub(super) enum When {
     Detection(Detection),
 }
 
-/// What the probe hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hook {
-    /// A tracepoint of this name.
-    Tracepoint(&'static str),
-    /// A function of this name.
-    Function(&'static str),
-}
-
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
-    /// The name in headers and verdicts.
+    /// The tracepoint, and the name in headers and verdicts.
     pub(super) name: &'static str,
-    /// What it hooks.
-    pub(super) hook: Hook,
     /// When it is wanted.
     pub(super) when: When,
     /// How it may be attached.
@@ -55,7 +40,6 @@ macro_rules! tracepoint {
     ($name:literal, $when:expr) => {
         Probe {
             name: $name,
-            hook: Hook::Tracepoint($name),
             when: $when,
             ways: &[
                 Attach::BtfTracepoint($name),
@@ -69,7 +53,6 @@ macro_rules! raw_tracepoint {
     ($name:literal) => {
         Probe {
             name: $name,
-            hook: Hook::Tracepoint($name),
             when: When::Always,
             ways: &[Attach::RawTracepoint(concat!("raw_", $name))],
         }
@@ -128,18 +111,6 @@ pub(super) const PROBES: &[Probe] = &[
     raw_tracepoint!("csd_function_exit"),
     raw_tracepoint!("csd_queue_cpu"),
     tracepoint!("ipi_send_cpu"),
-    Probe {
-        name: "irq_work_single",
-        hook: Hook::Function("irq_work_single"),
-        when: When::Always,
-        ways: &[Attach::FunctionEntry("irq_work_single")],
-    },
-    Probe {
-        name: "irq_work_single_exit",
-        hook: Hook::Function("irq_work_single"),
-        when: When::Always,
-        ways: &[Attach::FunctionExit("irq_work_single_exit")],
-    },
     tracepoint!("sched_switch"),
     tracepoint!("sched_migrate_task"),
     tracepoint!("sched_process_exit"),
@@ -186,10 +157,9 @@ mod tests {
             .iter()
             .flat_map(|probe| probe.ways)
             .map(|way| match *way {
-                Attach::BtfTracepoint(program)
-                | Attach::RawTracepoint(program)
-                | Attach::FunctionEntry(program)
-                | Attach::FunctionExit(program) => program.to_owned(),
+                Attach::BtfTracepoint(program) | Attach::RawTracepoint(program) => {
+                    program.to_owned()
+                }
             })
             .collect();
         assert_eq!(programs, rows);

@@ -5,6 +5,20 @@
 
 use crate::event::ids::Address;
 
+/// The name of a member, as it stands in the text: comma, quotes and colon around it.
+///
+/// Made by [`key!`] from a literal of this crate, which needs no escaping.
+#[derive(Clone, Copy)]
+pub(super) struct Key(pub(super) &'static str);
+
+/// A member's name, spelled out at compile time: writing it is one copy.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::sink::encode::Key(concat!(",\"", $name, "\":"))
+    };
+}
+pub(super) use key;
+
 /// One JSON object being written: an opening brace on creation, the closing one by [`Object::end`].
 pub(super) struct Object<'a> {
     /// Where it is written.
@@ -26,81 +40,76 @@ impl<'a> Object<'a> {
     }
 
     /// Writes a name and its colon; the caller writes the value into what is returned.
-    ///
-    /// Names are literals of this crate and need no escaping.
-    pub(super) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
-        if !self.empty {
-            self.out.push(b',');
-        }
+    pub(super) fn member(&mut self, key: Key) -> &mut Vec<u8> {
+        // The first member has no comma.
+        let from = usize::from(self.empty);
         self.empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.out.extend_from_slice(&key.0.as_bytes()[from..]);
         self.out
     }
 
-    /// Writes a member whose name comes from outside.
-    pub(super) fn named_number(&mut self, name: &str, value: u64) {
+    /// As [`Self::member`], for a name that is not a literal.
+    pub(super) fn member_named(&mut self, name: &str) -> &mut Vec<u8> {
         if !self.empty {
             self.out.push(b',');
         }
         self.empty = false;
         text(self.out, name);
         self.out.push(b':');
-        number(self.out, value);
+        self.out
     }
 
     /// A number.
-    pub(super) fn number(&mut self, name: &'static str, value: impl Into<u64>) {
-        number(self.member(name), value.into());
+    pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
+        number(self.member(key), value.into());
     }
 
     /// A number, if it is known.
-    pub(super) fn known_number(&mut self, name: &'static str, value: Option<impl Into<u64>>) {
+    pub(super) fn known_number(&mut self, key: Key, value: Option<impl Into<u64>>) {
         if let Some(value) = value {
-            self.number(name, value);
+            self.number(key, value);
         }
     }
 
     /// Text.
-    pub(super) fn text(&mut self, name: &'static str, value: &str) {
-        text(self.member(name), value);
+    pub(super) fn text(&mut self, key: Key, value: &str) {
+        text(self.member(key), value);
     }
 
     /// Text, if it is known.
-    pub(super) fn known_text(&mut self, name: &'static str, value: Option<&str>) {
+    pub(super) fn known_text(&mut self, key: Key, value: Option<&str>) {
         if let Some(value) = value {
-            self.text(name, value);
+            self.text(key, value);
         }
     }
 
     /// A word of this crate, which needs no escaping.
-    pub(super) fn word(&mut self, name: &'static str, value: &'static str) {
-        let out = self.member(name);
+    pub(super) fn word(&mut self, key: Key, value: &'static str) {
+        let out = self.member(key);
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
+    pub(super) fn flag(&mut self, key: Key, value: bool) {
         let word: &[u8] = if value { b"true" } else { b"false" };
-        self.member(name).extend_from_slice(word);
+        self.member(key).extend_from_slice(word);
     }
 
     /// An address, as the text `0x…`.
-    pub(super) fn address(&mut self, name: &'static str, value: Address) {
-        address(self.member(name), value.0);
+    pub(super) fn address(&mut self, key: Key, value: Address) {
+        address(self.member(key), value.0);
     }
 
     /// An array, each item written by `write`.
     pub(super) fn array<T>(
         &mut self,
-        name: &'static str,
+        key: Key,
         items: impl IntoIterator<Item = T>,
         mut write: impl FnMut(&mut Vec<u8>, T),
     ) {
-        let out = self.member(name);
+        let out = self.member(key);
         out.push(b'[');
         for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
@@ -140,17 +149,27 @@ pub(super) fn address(out: &mut Vec<u8>, value: u64) {
 pub(super) fn text(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
     let bytes = value.as_bytes();
-    let mut copied = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
+    // Names almost never need escaping; without an early exit this check runs on many bytes at once.
+    let clean = bytes
+        .iter()
+        .fold(true, |clean, &byte| clean & stands_for_itself(byte));
+    if clean {
+        out.extend_from_slice(bytes);
+    } else {
+        for &byte in bytes {
+            if stands_for_itself(byte) {
+                out.push(byte);
+            } else {
+                escape(out, byte);
+            }
         }
-        out.extend_from_slice(&bytes[copied..index]);
-        escape(out, byte);
-        copied = index + 1;
     }
-    out.extend_from_slice(&bytes[copied..]);
     out.push(b'"');
+}
+
+/// Whether a byte of UTF-8 may stand in JSON text as it is.
+const fn stands_for_itself(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
 /// Writes one character that may not stand for itself.

@@ -15,8 +15,8 @@ const BATCH: usize = 64 * 1024;
 ///
 /// Lines are gathered and handed to the output in whole batches, each with one
 /// [`Write::write_all`]; [`LogFile`](super::LogFile) makes that all or nothing to
-/// the line. What is gathered is written by [`Sink::flush`]; dropping the sink
-/// without it loses the gathered lines, never a part of one.
+/// the line. What is gathered is written by [`Sink::flush`], at the latest when the
+/// sink is dropped, where an error has nobody to tell it to.
 ///
 /// After an error the log has ended: a line that follows a gap would make a log
 /// whose records do not add up to its totals, so every later call fails as well.
@@ -45,20 +45,14 @@ impl<W: Write> JsonLines<W> {
 
     /// A log whose times are anchored at `anchor`.
     pub fn with_anchor(output: W, anchor: Anchor) -> Self {
-        Self {
-            calendar: Some(Calendar::new(anchor)),
-            ..Self::new(output)
-        }
+        let mut log = Self::new(output);
+        log.calendar = Some(Calendar::new(anchor));
+        log
     }
 
     /// Where lines go; what is gathered and not flushed is not there yet.
     pub fn output(&self) -> &W {
         &self.output
-    }
-
-    /// Gives the output back; what is gathered and not flushed is lost.
-    pub fn into_output(self) -> W {
-        self.output
     }
 
     /// Fails if the log has ended.
@@ -117,6 +111,12 @@ impl<W: Write> Sink for JsonLines<W> {
     }
 }
 
+impl<W: Write> Drop for JsonLines<W> {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,8 +169,18 @@ mod tests {
         assert!(log.output().calls > 0, "a full batch is written unasked");
         assert!(log.output().calls < 10, "and only a full one");
         log.flush().expect("no error");
-        let text = String::from_utf8(log.into_output().written).expect("UTF-8");
+        let text = String::from_utf8(log.output().written.clone()).expect("UTF-8");
         assert_eq!(text.lines().count(), 5_000);
+    }
+
+    #[test]
+    fn a_dropped_log_is_written() {
+        let mut output = Failing::default();
+        let mut log = JsonLines::new(&mut output);
+        log.event(&lost(1)).expect("gathered");
+        assert!(log.output().written.is_empty());
+        drop(log);
+        assert_eq!(output.written.last(), Some(&b'\n'));
     }
 
     #[test]

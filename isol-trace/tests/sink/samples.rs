@@ -22,10 +22,11 @@ pub(crate) fn anchor() -> Anchor {
 
 /// The line of an event, without its line feed.
 pub(crate) fn line(event: &Event) -> String {
-    let mut log = JsonLines::with_anchor(Vec::new(), anchor());
+    let mut text = Vec::new();
+    let mut log = JsonLines::with_anchor(&mut text, anchor());
     log.event(event).expect("memory has room");
-    log.flush().expect("memory has room");
-    let text = String::from_utf8(log.into_output()).expect("a log is UTF-8");
+    drop(log);
+    let text = String::from_utf8(text).expect("a log is UTF-8");
     let line = text
         .strip_suffix('\n')
         .expect("a line ends in a line feed")

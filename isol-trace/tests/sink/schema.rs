@@ -183,10 +183,10 @@ fn what_is_wrong_is_refused() {
     spoiled("no origin", |line| line["origins"] = json!([]));
     spoiled("an end that is none", |line| line["end"] = json!("crashed"));
     spoiled("an address as a number", |line| {
-        line["ip"] = json!(4_200_158)
+        line["ip"] = json!(4_200_158);
     });
     spoiled("an address with leading zeros", |line| {
-        line["ip"] = json!("0x004016de")
+        line["ip"] = json!("0x004016de");
     });
     spoiled("a negative time", |line| line["duration_ns"] = json!(-1));
     spoiled("a time without its zone", |line| {

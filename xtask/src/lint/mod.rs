@@ -10,6 +10,7 @@ use crate::{
     exec,
     say::say,
     setup::{BuildTools, Setup},
+    tally::{Tally, Verdict},
 };
 
 /// The target of the BPF crate, which has no standard library of its own.
@@ -24,7 +25,7 @@ const BPF: [&str; 4] = [
 /// Everything but the BPF crate, which builds only for the BPF target.
 const HOST: [&str; 2] = ["--workspace", "--exclude=isol-trace-ebpf"];
 
-/// Runs every check, and says at the end which failed.
+/// Runs every check, and counts each as one test.
 pub(crate) fn run(setup: &Setup) -> Result<ExitCode> {
     let tools = setup.build_tools()?;
     let checks: [(&str, Check); 5] = [
@@ -34,20 +35,16 @@ pub(crate) fn run(setup: &Setup) -> Result<ExitCode> {
         ("documentation", documentation),
         ("licences and sources", licences::check),
     ];
-    let mut failed = Vec::new();
+    let mut tally = Tally::default();
     for (name, check) in checks {
         say(format!("lint: {name}"));
-        if let Err(error) = check(&tools) {
-            say(format!("lint: {error:#}"));
-            failed.push(name);
-        }
+        let verdict = match check(&tools) {
+            Ok(()) => Verdict::Pass,
+            Err(error) => Verdict::Fail(format!("{error:#}")),
+        };
+        tally.add(name, &verdict);
     }
-    if failed.is_empty() {
-        say("lint: clean");
-        return Ok(ExitCode::SUCCESS);
-    }
-    say(format!("lint: failed: {}", failed.join("; ")));
-    Ok(ExitCode::FAILURE)
+    Ok(tally.close())
 }
 
 /// One check.

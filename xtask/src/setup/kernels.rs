@@ -11,7 +11,10 @@ use super::{
     Setup,
     apt::{self, Apt},
 };
-use crate::{cache::CacheLock, say::say};
+use crate::{
+    cache::{CacheLock, UNFINISHED},
+    say::say,
+};
 
 /// A kernel line: the newest package of one version series and flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub(crate) const LINES: [Line; 5] = [
 ];
 
 /// Modules of the result channel, in the order to load them (virtio breaks its queues through
-/// virtio_ring: 6.1, drivers/virtio/virtio.c); a kernel that has one built in has no
+/// `virtio_ring`: 6.1, drivers/virtio/virtio.c); a kernel that has one built in has no
 /// file of it.
 const CHANNEL_MODULES: [&str; 6] = [
     "virtio_ring",
@@ -147,7 +150,7 @@ fn fetch(setup: &Setup, lock: &CacheLock, line: Line) -> Result<()> {
     })?;
     say(format!("setup: fetching the kernel {package}"));
     let scratch = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(setup.cache.path(""))?;
     apt.unpack(std::slice::from_ref(&package), scratch.path())?;
     setup

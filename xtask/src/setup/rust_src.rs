@@ -9,10 +9,10 @@ use super::{
     apt::{self, Apt},
     toolchain::Toolchain,
 };
-use crate::{exec, say::say};
+use crate::{cache::UNFINISHED, exec, say::say};
 
 /// How long rustup may try: where it cannot download it may wait for long.
-const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
+const RUSTUP_LIMIT: Duration = Duration::from_mins(3);
 
 /// Where a toolchain keeps the library, below its folder.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
@@ -51,7 +51,7 @@ pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<()> {
     })?;
     say(format!("setup: fetching Debian's rust-src {version}"));
     let scratch = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(setup.cache.path(""))?;
     apt.unpack(&[format!("rust-src={version}")], scratch.path())?;
     let unpacked = scratch
@@ -88,7 +88,7 @@ fn place(unpacked: &Path, library: &Path) -> Result<()> {
     };
     fs::create_dir_all(parent).with_context(unwritable)?;
     let temporary = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(parent)
         .with_context(unwritable)?;
     let copy = temporary.path().join("library");

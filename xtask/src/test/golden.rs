@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{results::Probe, tally::Verdict};
-use crate::setup::workspace;
+use super::results::Probe;
+use crate::{setup::workspace, tally::Verdict};
 
 /// The table of a kernel line.
 fn path(line: &str) -> PathBuf {

@@ -7,15 +7,23 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::tally::{Tally, Verdict};
-use crate::{say::print, setup::BuildTools};
+use crate::{
+    say::print,
+    setup::BuildTools,
+    tally::{Tally, Verdict},
+};
 
 /// Runs them and counts.
 pub(super) fn run(tools: &BuildTools) -> Result<Tally> {
-    let mut child = tools
-        .cargo()
+    let mut cargo = tools.cargo();
+    cargo
         .args(["test", "--workspace", "--exclude=isol-trace-ebpf"])
-        .args(["--no-fail-fast"])
+        .arg("--no-fail-fast");
+    // Ignored tests are those that need root, and say so; without it they count as skipped.
+    if rustix::process::geteuid().is_root() {
+        cargo.args(["--", "--include-ignored"]);
+    }
+    let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

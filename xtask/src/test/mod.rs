@@ -3,19 +3,16 @@
 mod golden;
 mod host;
 mod results;
-mod tally;
 
 use std::{io, process::ExitCode, time::Duration, time::Instant};
 
 use anyhow::Result;
 
-use self::{
-    results::Results,
-    tally::{Tally, Verdict},
-};
+use self::results::Results;
 use crate::{
     say::say,
     setup::{LINES, Setup},
+    tally::{Tally, Verdict},
     vm::{
         Guest, Host, Outcome, Output,
         qemu::{Accel, QUIET},
@@ -26,7 +23,7 @@ use crate::{
 const TRUTH: [&str; 2] = ["truth", "all"];
 
 /// How long one guest may take, on a machine that does much else.
-const GUEST_LIMIT: Duration = Duration::from_secs(1200);
+const GUEST_LIMIT: Duration = Duration::from_mins(20);
 
 /// What to test.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::tally::Verdict;
+use crate::tally::Verdict;
 
 /// A probe's verdict in the header of a guest's log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -155,8 +155,17 @@ impl Entry {
 mod tests {
     use super::*;
 
-    /// Name, mode, links, device and content of each entry, by the format's own rules.
-    fn read(archive: &[u8]) -> Vec<(String, u32, u32, (u32, u32), Vec<u8>)> {
+    #[derive(Debug)]
+    struct Read {
+        name: String,
+        mode: u32,
+        links: u32,
+        device: (u32, u32),
+        content: Vec<u8>,
+    }
+
+    /// Each entry, by the format's own rules.
+    fn read(archive: &[u8]) -> Vec<Read> {
         let mut entries = Vec::new();
         let mut at = 0;
         loop {
@@ -177,13 +186,13 @@ mod tests {
                 assert_eq!(archive.len(), content);
                 return entries;
             }
-            entries.push((
+            entries.push(Read {
                 name,
-                field(1),
-                field(4),
-                (field(9), field(10)),
-                archive[content..content + size].to_vec(),
-            ));
+                mode: field(1),
+                links: field(4),
+                device: (field(9), field(10)),
+                content: archive[content..content + size].to_vec(),
+            });
             at = (content + size).next_multiple_of(4);
         }
     }
@@ -197,7 +206,7 @@ mod tests {
         archive.file("etc/a/c", b"", false).unwrap();
         archive.symlink("/bin/sh", "busybox").unwrap();
         let entries = read(&archive.finish().unwrap());
-        let names: Vec<&str> = entries.iter().map(|entry| entry.0.as_str()).collect();
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -212,15 +221,15 @@ mod tests {
                 "bin/sh"
             ]
         );
-        let of = |name: &str| entries.iter().find(|entry| entry.0 == name).unwrap();
-        assert_eq!(of("dev").1, 0o040_755);
-        assert_eq!(of("dev").2, 2);
-        assert_eq!(of("dev/console").1, 0o020_600);
-        assert_eq!(of("dev/console").3, (5, 1));
-        assert_eq!((of("init").1, of("init").2), (0o100_755, 1));
-        assert_eq!(of("etc/a/b").4, b"12345");
-        assert_eq!(of("bin/sh").1, 0o120_777);
-        assert_eq!(of("bin/sh").4, b"busybox");
+        let of = |name: &str| entries.iter().find(|entry| entry.name == name).unwrap();
+        assert_eq!(of("dev").mode, 0o040_755);
+        assert_eq!(of("dev").links, 2);
+        assert_eq!(of("dev/console").mode, 0o020_600);
+        assert_eq!(of("dev/console").device, (5, 1));
+        assert_eq!((of("init").mode, of("init").links), (0o100_755, 1));
+        assert_eq!(of("etc/a/b").content, b"12345");
+        assert_eq!(of("bin/sh").mode, 0o120_777);
+        assert_eq!(of("bin/sh").content, b"busybox");
     }
 
     #[test]

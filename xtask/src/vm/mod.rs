@@ -15,6 +15,7 @@ mod watch;
 
 use std::{
     io::Write,
+    process::ExitCode,
     sync::mpsc::RecvTimeoutError,
     time::{Duration, Instant},
 };
@@ -43,10 +44,10 @@ pub(crate) const CPUS: u32 = 4;
 pub(crate) const MEMORY: u32 = 1024;
 
 /// The time limit of a run.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// From the emulator's start to init's first word, on a machine that does much else.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_mins(1);
 
 /// With virtualization a guest boots in a second or never.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
@@ -122,6 +123,16 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The command's status; a fault is said by `who` and is a failure.
+    pub(crate) fn exit_code(&self, who: &str) -> ExitCode {
+        if let Some(failure) = self.failure() {
+            say(format!("{who}: {failure}"));
+        }
+        self.end
+            .as_ref()
+            .map_or(ExitCode::FAILURE, |status| ExitCode::from(*status))
+    }
+
     /// The fault with the console's tail, for people.
     pub(crate) fn failure(&self) -> Option<String> {
         let fault = self.end.as_ref().err()?;

@@ -160,12 +160,12 @@ impl Watch {
 
     /// The console said this line.
     pub(crate) fn console(&mut self, line: &str, now: Instant) {
-        if line.contains("__ct_user_exit") || line.contains("__ct_user_enter") {
-            if let Some((Fault::Kernel(first), since)) = &self.fault
-                && first.contains("int3")
-            {
-                self.fault = Some((Fault::Emulator(first.clone()), *since));
-            }
+        if let Some((Fault::Kernel(first), since)) = &self.fault
+            && first.contains("int3")
+            && line.contains("__ct_user_e")
+        {
+            // `__ct_user_exit` or `__ct_user_enter`, whose text attaching patches.
+            self.fault = Some((Fault::Emulator(first.clone()), *since));
         }
         if self.fault.is_some() {
             return;

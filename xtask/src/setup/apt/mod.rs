@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::sources::Machine;
 use crate::{
-    cache::{Cache, CacheLock},
+    cache::{Cache, CacheLock, UNFINISHED},
     exec,
     say::say,
 };
@@ -31,7 +31,7 @@ const GUEST_RELEASES: [&str; 2] = ["bookworm", "trixie"];
 const UPDATED: &str = "updated";
 
 /// How long fetched lists are taken as they are.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 /// Which packages count as installed when dependencies are worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Apt {
     /// Downloads packages (`name` or `name=version`) and unpacks them all into `target`.
     pub(crate) fn unpack(&self, packages: &[String], target: &Path) -> Result<()> {
         let downloads = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(UNFINISHED)
             .tempdir_in(&self.folder)?;
         exec::output(
             self.apt("apt-get")
