@@ -256,5 +256,14 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
         missed.named_number(program, *runs);
     }
     missed.end();
+    if let Some(programs) = &tracer.programs {
+        object.array("programs", programs, |out, program| {
+            let mut item = Object::begin(out);
+            item.text("name", &program.name);
+            item.number("runs", program.runs);
+            item.number("run_ns", program.run.0);
+            item.end();
+        });
+    }
     object.end();
 }
