@@ -3,3 +3,4 @@
 pub mod boot;
 pub mod demo;
 pub mod init;
+pub mod syscalls;
