@@ -4,8 +4,10 @@
 //! - [`build`]: the workspace's programs;
 //! - [`vm`]: one command in one guest;
 //! - [`test`], [`lint`]: the checks;
-//! - [`demo`]: the tool at work.
+//! - [`demo`]: the tool at work;
+//! - [`bench`]: what it costs.
 
+mod bench;
 mod build;
 mod cache;
 mod cli;

@@ -48,6 +48,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// From the emulator's start to init's first word, on a machine that does much else.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
+/// The same where instructions are counted.
+const COUNTED_BOOT_LIMIT: Duration = Duration::from_secs(180);
+
 /// With virtualization a guest boots in a second or never.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
 
@@ -235,6 +238,7 @@ fn limits(guest: &Guest) -> Limits {
         total: (!guest.terminal).then_some(guest.limit),
         boot: match guest.accel {
             Accel::Tcg => BOOT_LIMIT,
+            Accel::Counted => COUNTED_BOOT_LIMIT,
             Accel::Kvm => KVM_BOOT_LIMIT,
         },
         silence: SILENCE_LIMIT,
