@@ -99,13 +99,7 @@ pub(crate) fn depart(
 
 /// A task goes to user mode.
 #[inline(always)]
-pub(crate) fn arrive(
-    state: &CpuState,
-    control: &Control,
-    at_ns: u64,
-    tid: u32,
-    registers: Registers,
-) {
+pub(crate) fn arrive(state: &CpuState, control: &Control, at_ns: u64, tid: u32) {
     match state.phase() {
         Phase::Open => {}
         Phase::Settling => return,
@@ -114,7 +108,7 @@ pub(crate) fn arrive(
     }
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
-        late_syscall(state, registers);
+        late_syscall(state);
     }
     if let Some(kind) = state.close(&Kernel, at_ns, end) {
         write_entry(state, kind);
@@ -130,8 +124,9 @@ pub(crate) fn arrive(
 
 /// A system call whose number was hidden at the departure shows it now: `int 0x80` keeps it
 /// in `orig_ax`, and `syscall(-1)` is known by what its instruction leaves in the registers.
-#[inline(always)]
-fn late_syscall(state: &CpuState, registers: Registers) {
+#[inline(never)]
+fn late_syscall(state: &CpuState) {
+    let registers = Registers::of_current();
     let number = match registers.syscall() {
         Some(number) => number,
         None if state.cause() == Cause::Unknown as u8 && registers.is_syscall_instruction() => {
