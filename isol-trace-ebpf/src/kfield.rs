@@ -1,5 +1,6 @@
 //! The only reads of kernel structures. Offsets come from the running kernel's BTF.
 
+use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
@@ -24,12 +25,48 @@ macro_rules! register {
     }};
 }
 
+/// The current task, by a pointer whose type the verifier knows.
+#[derive(Clone, Copy)]
+pub(crate) struct CurrentTask(*mut task_struct);
+
+impl CurrentTask {
+    /// Asks the kernel.
+    #[inline(always)]
+    pub(crate) fn get() -> Self {
+        // SAFETY: the helper has no requirements.
+        Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    /// Its thread number: one load, where the helper for it is a call.
+    #[inline(always)]
+    pub(crate) fn tid(self) -> u32 {
+        let offset = config!(offsets.task_pid);
+        if offset == ABSENT {
+            return crate::span::current_tid();
+        }
+        // SAFETY: the pointer is typed for the verifier, which checks the constant offset against task_struct.
+        unsafe {
+            self.0
+                .cast::<u8>()
+                .add(offset as usize)
+                .cast::<u32>()
+                .read_volatile()
+        }
+    }
+
+    /// The registers that it saved.
+    #[inline(always)]
+    pub(crate) fn registers(self) -> Registers {
+        // SAFETY: the helper takes the current task.
+        Registers(unsafe { bpf_task_pt_regs(self.0) } as *const u8)
+    }
+}
+
 impl Registers {
     /// The current task's.
     #[inline(always)]
     pub(crate) fn of_current() -> Self {
-        // SAFETY: the helpers have no requirements; the second takes what the first returns.
-        Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8)
+        CurrentTask::get().registers()
     }
 
     /// Instruction pointer.

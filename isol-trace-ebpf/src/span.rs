@@ -3,6 +3,7 @@
 use core::{
     cell::Cell,
     intrinsics::{AtomicOrdering, atomic_xadd},
+    mem::offset_of,
 };
 
 use aya_ebpf::{
@@ -99,13 +100,7 @@ pub(crate) fn depart(
 
 /// A task goes to user mode.
 #[inline(always)]
-pub(crate) fn arrive(
-    state: &CpuState,
-    control: &Control,
-    at_ns: u64,
-    tid: u32,
-    registers: Registers,
-) {
+pub(crate) fn arrive(state: &CpuState, control: &Control, at_ns: u64, tid: u32) {
     match state.phase() {
         Phase::Open => {}
         Phase::Settling => return,
@@ -114,10 +109,15 @@ pub(crate) fn arrive(
     }
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
-        late_syscall(state, registers);
+        late_syscall(state);
     }
-    if let Some(kind) = state.close(&Kernel, at_ns, end) {
-        write_entry(state, kind);
+    match state.close(&Kernel, at_ns, end) {
+        // By far the most frequent: without a call.
+        Some(Kind::EntrySyscall) => {
+            written(state, copy::<{ words::<Entry>() + 6 }>(&state.entry));
+        }
+        Some(kind) => write_entry(state, kind),
+        None => {}
     }
     if end == End::Switched {
         remember_away(state);
@@ -130,8 +130,9 @@ pub(crate) fn arrive(
 
 /// A system call whose number was hidden at the departure shows it now: `int 0x80` keeps it
 /// in `orig_ax`, and `syscall(-1)` is known by what its instruction leaves in the registers.
-#[inline(always)]
-fn late_syscall(state: &CpuState, registers: Registers) {
+#[inline(never)]
+fn late_syscall(state: &CpuState) {
+    let registers = Registers::of_current();
     let number = match registers.syscall() {
         Some(number) => number,
         None if state.cause() == Cause::Unknown as u8 && registers.is_syscall_instruction() => {
@@ -228,13 +229,19 @@ fn back(state: &CpuState, at_ns: u64, tid: u32) {
 /// Writes the record of a span that has just been closed.
 #[inline(never)]
 fn write_entry(state: &CpuState, kind: Kind) {
-    let written = match kind {
+    let done = match kind {
         Kind::EntrySyscall => copy::<{ words::<Entry>() + 6 }>(&state.entry),
         Kind::Entry => copy::<{ words::<Entry>() }>(&state.entry),
         Kind::EntryFew => copy::<{ words::<FullEntry<FEW_ACTIVITIES>>() }>(&state.entry),
         _ => copy::<{ words::<FullEntry<MAX_ACTIVITIES>>() }>(&state.entry),
     };
-    if !written {
+    written(state, done);
+}
+
+/// Counts a record that did not fit.
+#[inline(always)]
+fn written(state: &CpuState, done: bool) {
+    if !done {
         add(&state.ledger.lost, 1);
     }
 }
@@ -273,13 +280,36 @@ fn copy<const WORDS: usize>(entry: &EntryCells) -> bool {
     let mut word = 0;
     while word < WORDS {
         // SAFETY: both sides have at least WORDS words; the layouts are asserted equal.
-        let value = unsafe { from.add(word).read_volatile() };
-        // SAFETY: as above.
-        unsafe { room.add(word).write_volatile(value) };
+        let (from, to) = unsafe { (from.add(word), room.add(word)) };
+        if word == HEAD_WORD || word == NUMBER_WORD {
+            copy_halves(from.cast(), to.cast());
+        } else {
+            // SAFETY: as above.
+            let value = unsafe { from.read_volatile() };
+            // SAFETY: as above.
+            unsafe { to.write_volatile(value) };
+        }
         word += 1;
     }
     submit(room);
     true
+}
+
+/// The words that were stored as two halves a moment ago, one of them last of all. A load of both
+/// at once would wait until the stores have left the store buffer: they cannot be forwarded to it.
+const HEAD_WORD: usize = offset_of!(EntryCells, head) / 8;
+const NUMBER_WORD: usize = offset_of!(EntryCells, number) / 8;
+
+#[inline(always)]
+fn copy_halves(from: *const u32, to: *mut u32) {
+    let mut half = 0;
+    while half < 2 {
+        // SAFETY: the caller's pointers are of whole words.
+        let value = unsafe { from.add(half).read_volatile() };
+        // SAFETY: as above.
+        unsafe { to.add(half).write_volatile(value) };
+        half += 1;
+    }
 }
 
 /// Writes a short record.

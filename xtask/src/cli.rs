@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    bench::{self, Bench},
     build,
     demo::{self, Demo},
     lint,
@@ -69,6 +70,22 @@ enum Command {
         /// One static file, at target/dist/isol-trace
         #[arg(long = "static")]
         statically: bool,
+    },
+    /// Measure what tracing costs, beside the peers installed, and keep a dated copy in docs/bench
+    #[command(after_help = "Example: cargo xtask bench --rounds 3")]
+    Bench {
+        /// The CPU to watch; the last one by default
+        #[arg(long, value_name = "CPU")]
+        cpu: Option<u32>,
+        /// Times that every contender is attached
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Leave the guest and its counted instructions out
+        #[arg(long)]
+        no_guest: bool,
+        /// Only print: keep no copy
+        #[arg(long)]
+        no_copy: bool,
     },
     /// Run a command in a guest, show its output and exit with its status
     #[command(after_help = "Example: cargo xtask vm --kernel 6.1 -- uname -a")]
@@ -163,6 +180,20 @@ impl Cli {
                 print(path.display());
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Bench {
+                cpu,
+                rounds,
+                no_guest,
+                no_copy,
+            } => bench::run(
+                &setup,
+                &Bench {
+                    cpu,
+                    rounds,
+                    no_guest,
+                    no_copy,
+                },
+            ),
             Command::Vm(args) => args.run(&setup),
         }
     }

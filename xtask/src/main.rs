@@ -5,8 +5,10 @@
 //! - [`vm`]: one command in one guest;
 //! - [`mod@test`], [`lint`]: the checks;
 //! - [`tally`]: counting what they find;
-//! - [`demo`]: the tool at work.
+//! - [`demo`]: the tool at work;
+//! - [`bench`]: what it costs.
 
+mod bench;
 mod build;
 mod cache;
 mod cli;

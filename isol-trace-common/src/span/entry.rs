@@ -2,7 +2,7 @@
 
 use super::{
     CpuState, Env, NOTE_FILTERED, NOTE_OWN, NOTE_SLEPT, Phase, TASK_FILTERED, TASK_IN_SECTION,
-    TASK_OWN, head,
+    TASK_OWN, barrier, head,
 };
 use crate::{
     cause::Cause,
@@ -61,10 +61,12 @@ impl CpuState {
         let own = if task & TASK_OWN != 0 { NOTE_OWN } else { 0 };
         self.notes.set(filtered | own);
         self.slots.set(0);
+        self.migrated.set(0);
+        // Stores of neighbours become a call of memset, byte by byte, unless something is between them.
+        barrier();
         self.accounted_ns.set(0);
         self.depth.set(0);
         self.skipped.set(0);
-        self.migrated.set(0);
         self.enter_phase(Phase::Open);
     }
 

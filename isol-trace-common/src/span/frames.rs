@@ -183,7 +183,7 @@ impl CpuState {
     }
 
     /// Ends every frame that is still under way, innermost first.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn end_all(&self, env: &impl Env) {
         self.skipped.set(0);
         let mut steps = 0;

@@ -2,9 +2,9 @@
 
 use crate::{
     Arguments,
-    kfield::Registers,
+    kfield::CurrentTask,
     maps::{armed, is_derived, is_watched, state_of, this_cpu},
-    span::{arrive, current_tid, depart, now},
+    span::{arrive, depart, now},
 };
 
 /// `context_tracking:user_exit(int dummy)`. Interrupts are off.
@@ -47,24 +47,13 @@ pub(crate) fn sys_exit(_arguments: Arguments) {
 fn departure(cpu: u32) {
     let Some(control) = armed() else { return };
     let Some(state) = state_of(cpu) else { return };
-    depart(
-        state,
-        control,
-        now(),
-        current_tid(),
-        Registers::of_current(),
-    );
+    let task = CurrentTask::get();
+    depart(state, control, now(), task.tid(), task.registers());
 }
 
 #[inline(always)]
 fn arrival(cpu: u32) {
     let Some(control) = armed() else { return };
     let Some(state) = state_of(cpu) else { return };
-    arrive(
-        state,
-        control,
-        now(),
-        current_tid(),
-        Registers::of_current(),
-    );
+    arrive(state, control, now(), CurrentTask::get().tid());
 }

@@ -2,10 +2,42 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info, bpf_stats_type};
+
+/// Has the kernel measure every BPF program until this is dropped, or the process ends however it
+/// does (`BPF_ENABLE_STATS`, Linux 5.8).
+#[derive(Debug)]
+pub struct Statistics {
+    _on: OwnedFd,
+}
+
+impl Statistics {
+    /// Switches them on. That patches kernel text, as attaching does: before arming.
+    pub fn enable() -> io::Result<Self> {
+        // SAFETY: a union of structures of integers, for which all zeros is valid.
+        let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+        attributes.enable_stats.type_ = bpf_stats_type::BPF_STATS_RUN_TIME as u32;
+        // SAFETY: the attributes outlive the call, which only reads them.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                bpf_cmd::BPF_ENABLE_STATS,
+                &raw mut attributes,
+                size_of::<bpf_attr>(),
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let descriptor = i32::try_from(result).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
+        let on = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Self { _on: on })
+    }
+}
 
 /// Counters of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub struct Request {
     pub section_only: bool,
     /// Bytes of each watched CPU's ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Have the kernel measure the programs. It measures every program of the machine then.
+    pub statistics: bool,
 }
 
 /// The read-only configuration of the programs.
@@ -91,6 +93,7 @@ pub(super) mod tests {
             comms: Vec::new(),
             section_only: false,
             ring_bytes: 1 << 16,
+            statistics: false,
         }
     }
 

@@ -21,12 +21,12 @@ use super::{
     btf::{BtfError, KernelTypes},
     object::{ControlWords, OBJECT, Snapshot, StateWords},
     probes::{BLIND_SPOTS, PROBES, Probe, When},
-    program_info,
+    program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
 };
 use crate::event::{
-    ids::Cpu,
-    model::{Detection, ProbeState, ProbeVerdict},
+    ids::{Cpu, Nanos},
+    model::{Detection, ProbeState, ProbeVerdict, ProgramRuns},
 };
 
 /// What keeps the tracer from working at all. A single probe that fails is a verdict instead.
@@ -52,6 +52,9 @@ pub enum TracerError {
     /// The object lacks a map that this program expects.
     #[error("the BPF object has no map {0}: it does not belong to this program")]
     NoMap(&'static str),
+    /// The kernel does not measure programs.
+    #[error("--bpf-stats: the kernel does not measure BPF programs for us: {0}")]
+    Statistics(std::io::Error),
     /// A probe that nothing works without.
     #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
     Essential {
@@ -95,6 +98,7 @@ pub struct Tracer {
     generation: u32,
     /// A ring that no program writes to; see [`Tracer::disarm`].
     barrier: MapData,
+    statistics: Option<Statistics>,
 }
 
 /// A slot of the map of rings that no CPU uses.
@@ -105,6 +109,9 @@ impl Tracer {
     pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
         let mut tracer = Self::load(request, types)?;
         tracer.attach_all(request, types)?;
+        if request.statistics {
+            tracer.statistics = Some(Statistics::enable().map_err(TracerError::Statistics)?);
+        }
         Ok(tracer)
     }
 
@@ -135,6 +142,7 @@ impl Tracer {
             attached: Vec::new(),
             generation: 1,
             barrier: ring_map(MIN_RING_BYTES)?,
+            statistics: None,
         })
     }
 
@@ -284,6 +292,22 @@ impl Tracer {
             .filter(|(_, counters)| counters.missed_runs > 0)
             .map(|(name, counters)| (name.to_owned(), counters.missed_runs))
             .collect()
+    }
+
+    /// How often and how long each program ran; `None` where the kernel was not asked to measure.
+    #[must_use]
+    pub fn program_runs(&self) -> Option<Vec<ProgramRuns>> {
+        self.statistics.as_ref()?;
+        Some(
+            self.per_program()
+                .filter(|(_, counters)| counters.runs > 0)
+                .map(|(name, counters)| ProgramRuns {
+                    name: name.to_owned(),
+                    runs: counters.runs,
+                    run: Nanos(counters.run_time_ns),
+                })
+                .collect(),
+        )
     }
 
     /// What the kernel counts per attached probe.

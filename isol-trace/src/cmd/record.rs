@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    event::model::{Event, Sink, Summary},
+    event::model::{Event, ProgramRuns, Sink, Summary},
     host::{
         Host,
         affinity::{HugePages, pin_command},
@@ -133,6 +133,9 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
     log.flush()?;
     if io::stderr().is_terminal() {
         say(&in_words(&summary));
+    }
+    for line in summary.tracer.programs.iter().flatten().map(run_time) {
+        say(&line);
     }
     log.verdict()?;
     Ok(status.map_or(ExitCode::SUCCESS, |status| {
@@ -341,6 +344,12 @@ impl Log {
 fn say(sentence: &str) {
     // A closed stderr is no reason to stop.
     let _ = writeln!(io::stderr(), "isol-trace: {sentence}");
+}
+
+/// A program's run time for a person.
+fn run_time(program: &ProgramRuns) -> String {
+    let each = program.run.0 as f64 / program.runs as f64;
+    format!("{}: {} runs, {each:.0} ns each", program.name, program.runs)
 }
 
 /// The summary for a person.

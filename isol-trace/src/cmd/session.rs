@@ -95,6 +95,7 @@ impl Session {
                     .collect(),
                 section_only,
                 ring_bytes: plan.ring_bytes,
+                statistics: plan.bpf_stats,
             };
             (
                 Tracer::attach(&request, &types).map_err(Error::tracer)?,
@@ -208,6 +209,7 @@ impl Session {
             attach_breaches: self.attach_breaches,
             detach_breaches: None,
             missed_runs: self.tracer.missed_runs(),
+            programs: self.tracer.program_runs(),
         })
     }
 

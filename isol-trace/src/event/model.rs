@@ -245,6 +245,19 @@ pub struct TracerSummary {
     pub detach_breaches: Option<u64>,
     /// Runs that the kernel skipped, per program, only those above 0.
     pub missed_runs: Vec<(String, u64)>,
+    /// How long the programs ran, only those that did; `None` where that was not asked for.
+    pub programs: Option<Vec<ProgramRuns>>,
+}
+
+/// What the kernel measured of one program while BPF statistics were on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramRuns {
+    /// The probe's name.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long in all, with the measuring itself.
+    pub run: Nanos,
 }
 
 /// How the entries of a CPU are found.

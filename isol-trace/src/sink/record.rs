@@ -261,5 +261,14 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
         number(missed.member_named(program), *runs);
     }
     missed.end();
+    if let Some(programs) = &tracer.programs {
+        object.array(key!("programs"), programs, |out, program| {
+            let mut item = Object::begin(out);
+            item.text(key!("name"), &program.name);
+            item.number(key!("runs"), program.runs);
+            item.number(key!("run_ns"), program.run.0);
+            item.end();
+        });
+    }
     object.end();
 }

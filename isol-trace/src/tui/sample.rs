@@ -321,6 +321,7 @@ impl Story {
                 attach_breaches: Some(38),
                 detach_breaches: Some(38),
                 missed_runs: Vec::new(),
+                programs: None,
             },
         }
     }

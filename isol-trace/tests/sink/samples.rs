@@ -304,6 +304,7 @@ pub(crate) fn summary() -> Summary {
             attach_breaches: Some(38),
             detach_breaches: None,
             missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
+            programs: None,
         },
     }
 }

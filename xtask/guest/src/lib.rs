@@ -3,4 +3,5 @@
 pub mod boot;
 pub mod demo;
 pub mod init;
+pub mod syscalls;
 pub mod truth;

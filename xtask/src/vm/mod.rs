@@ -49,6 +49,9 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// From the emulator's start to init's first word, on a machine that does much else.
 const BOOT_LIMIT: Duration = Duration::from_mins(1);
 
+/// The same where instructions are counted.
+const COUNTED_BOOT_LIMIT: Duration = Duration::from_secs(180);
+
 /// With virtualization a guest boots in a second or never.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
 
@@ -246,6 +249,7 @@ fn limits(guest: &Guest) -> Limits {
         total: (!guest.terminal).then_some(guest.limit),
         boot: match guest.accel {
             Accel::Tcg => BOOT_LIMIT,
+            Accel::Counted => COUNTED_BOOT_LIMIT,
             Accel::Kvm => KVM_BOOT_LIMIT,
         },
         silence: SILENCE_LIMIT,

@@ -15,6 +15,9 @@ pub(crate) enum Accel {
     /// Emulation: runs everywhere, and is what the tests are tuned to.
     #[default]
     Tcg,
+    /// Emulation that counts instructions, one CPU at a time: its clock advances by a nanosecond an
+    /// instruction. For costs, never for tests.
+    Counted,
     /// The machine's virtualization; a guest that it cannot boot is emulated instead.
     Kvm,
 }
@@ -124,6 +127,9 @@ pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
     command.args(["-no-reboot", "-nic", "none", "-machine", "q35"]);
     match boot.accel {
         Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        Accel::Counted => command
+            .args(["-accel", "tcg,thread=single", "-cpu", "max"])
+            .args(["-icount", "shift=0,sleep=off"]),
         Accel::Kvm => command.args(["-accel", "kvm", "-cpu", "host"]),
     };
     command
