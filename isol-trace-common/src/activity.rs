@@ -21,7 +21,7 @@ words! {
         Hrtimer = 7, "hrtimer";
         /// A work item.
         Work = 8, "work";
-        /// An irq_work function.
+        /// An `irq_work` function.
         IrqWork = 9, "irq_work";
         /// A cross-call function.
         Csd = 10, "csd";

@@ -55,7 +55,7 @@ words! {
         CallFunction = 7, "call_function";
         /// The call-function IPI sent to one CPU.
         CallFunctionSingle = 8, "call_function_single";
-        /// The irq_work self-interrupt.
+        /// The `irq_work` self-interrupt.
         IrqWork = 9, "irq_work";
         /// The x86 platform IPI.
         PlatformIpi = 10, "platform_ipi";

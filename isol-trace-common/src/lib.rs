@@ -18,6 +18,9 @@
     reason = "the machine runs inside BPF programs, where a call costs and is limited"
 )]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod activity;
 pub mod cause;
 pub mod config;

@@ -138,7 +138,7 @@ pub const ACTIVITY_IS_CAUSE: u8 = 1 << 1;
 pub struct FullEntry<const N: usize> {
     /// The entry.
     pub entry: Entry,
-    /// The six system-call arguments; zero where the cause is not `syscall`.
+    /// The six system-call arguments; of another entry where the cause is not `syscall`.
     pub args: [u64; 6],
     /// Time that the CPU idled inside the entry, nanoseconds.
     pub idle_ns: u64,

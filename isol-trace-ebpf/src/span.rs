@@ -16,7 +16,7 @@ use isol_trace_common::{
     config::{Away, Control},
     ledger::add,
     record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
-    span::{CpuState, EntryCells, Env, NOTE_SECTION_CALL, Phase, entry::Departure},
+    span::{CpuState, EntryCells, Env, NOTE_FILTERED, NOTE_SECTION_CALL, Phase, entry::Departure},
 };
 
 use crate::{
@@ -120,7 +120,7 @@ pub(crate) fn arrive(
         write_entry(state, kind);
     }
     if end == End::Switched {
-        remember_away(state, at_ns);
+        remember_away(state);
         back(state, at_ns, tid);
     } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
         tasks::toggle_section(state, control, tid);
@@ -154,7 +154,7 @@ fn leave_behind(state: &CpuState, at_ns: u64, tid: u32) {
         write_entry(state, kind);
     }
     if end == End::Switched {
-        remember_away(state, at_ns);
+        remember_away(state);
     }
     state.release();
 }
@@ -177,16 +177,17 @@ pub(crate) fn exit(state: &CpuState, at_ns: u64) {
     state.release();
 }
 
-/// Keeps when the owner of the span was left behind, for its return.
+/// Keeps when the owner of the span was left behind, for its return. An entry that a filter
+/// left out has no record that a return could belong to.
 #[inline(always)]
-fn remember_away(state: &CpuState, at_ns: u64) {
-    if state.migrated.get() != 0 {
+fn remember_away(state: &CpuState) {
+    if state.migrated.get() != 0 || state.notes.get() & NOTE_FILTERED != 0 {
         return;
     }
     let tid = state.entry.tid.get();
     let away = Away {
         opened_ns: state.entry.opened_ns.get(),
-        since_ns: at_ns,
+        since_ns: state.ended_ns(),
         cpu: this_cpu(),
         reserved: 0,
     };
@@ -203,6 +204,9 @@ fn back(state: &CpuState, at_ns: u64, tid: u32) {
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
         return;
     };
+    if at_ns < away.since_ns {
+        add(&state.ledger.tainted, 1);
+    }
     let away_ns = at_ns.saturating_sub(away.since_ns);
     add(&state.ledger.away_ns, away_ns);
     let record = Back {

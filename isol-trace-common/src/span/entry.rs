@@ -197,6 +197,10 @@ impl CpuState {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both counts fit a byte: they are bounded above"
+    )]
     fn finish(&self, end: End, duration: u64) -> Option<Kind> {
         let [_, cause, _, flags] = self.entry.head.get().to_le_bytes();
         let notes = self.notes.get();

@@ -206,7 +206,7 @@ impl CpuState {
         let nested = accounted.wrapping_sub(frame.accounted_ns.get());
         let whole = now.wrapping_sub(frame.started_ns.get());
         // Negative: a clock that went back, or a sum that ran ahead. Never clamped in silence.
-        let net = if (whole as i64) < 0 || nested > whole {
+        let net = if whole.cast_signed() < 0 || nested > whole {
             add(&self.ledger.tainted, 1);
             0
         } else {

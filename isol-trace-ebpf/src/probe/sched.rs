@@ -55,8 +55,13 @@ pub(crate) fn migrate(arguments: Arguments) {
         return;
     }
     let Some(state) = state_of(cpu) else { return };
-    if state.entry.tid.get() == kfield::task_tid(task) {
+    let tid = kfield::task_tid(task);
+    if state.entry.tid.get() == tid {
         state.migrated.set(1);
+    }
+    if !is_watched(arguments.word(1) as u32) {
+        // It will be back where nobody looks: how long it was away cannot be known.
+        let _none = AWAY.remove(&tid);
     }
 }
 

@@ -66,6 +66,7 @@ const NAMES: usize = 2048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Named {
     Syscall(u32),
+    CompatSyscall(u32),
     Exception(u32),
     Vector(u32),
     Softirq(u32),
@@ -180,6 +181,9 @@ impl Attributor {
                 number: Some(number),
                 ..
             } => breach.cause_name = self.named(Named::Syscall(number)),
+            CauseDetail::CompatSyscall { number } => {
+                breach.cause_name = self.named(Named::CompatSyscall(number));
+            }
             CauseDetail::Exception { trap: Some(trap) } => {
                 breach.cause_name = self.named(Named::Exception(trap));
             }
@@ -229,6 +233,9 @@ impl Attributor {
             return Some(name);
         }
         let name: Arc<str> = match what {
+            Named::CompatSyscall(number) => {
+                syscall_names::compat_syscall_name(self.arch?, number)?.into()
+            }
             Named::Syscall(number) => syscall_names::syscall_name(self.arch?, number)?.into(),
             Named::Exception(trap) => exception_names::exception_name(trap)?.into(),
             Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),

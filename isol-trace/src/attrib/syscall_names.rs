@@ -1,6 +1,6 @@
 //! Names of system calls, by number and architecture.
 
-use syscalls::{aarch64, x86_64};
+use syscalls::{aarch64, x86, x86_64};
 
 /// An architecture whose system calls have names here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub fn syscall_name(arch: Arch, number: u32) -> Option<&'static str> {
     }
 }
 
+/// The name of a system call by the 32-bit gate; `None` for a number that the table does
+/// not have, and where there is no such gate.
+#[must_use]
+pub fn compat_syscall_name(arch: Arch, number: u32) -> Option<&'static str> {
+    let number = usize::try_from(number).ok()?;
+    match arch {
+        Arch::X86_64 => x86::Sysno::new(number).map(|call| call.name()),
+        Arch::Aarch64 => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +56,13 @@ mod tests {
         assert_eq!(syscall_name(Arch::X86_64, 231), Some("exit_group"));
         assert_eq!(syscall_name(Arch::Aarch64, 172), Some("getpid"));
         assert_eq!(syscall_name(Arch::Aarch64, 63), Some("read"));
+    }
+
+    #[test]
+    fn the_32_bit_gate_has_numbers_of_its_own() {
+        assert_eq!(compat_syscall_name(Arch::X86_64, 64), Some("getppid"));
+        assert_eq!(compat_syscall_name(Arch::X86_64, 100_000), None);
+        assert_eq!(compat_syscall_name(Arch::Aarch64, 64), None);
     }
 
     #[test]

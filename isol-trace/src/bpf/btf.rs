@@ -76,6 +76,18 @@ impl KernelTypes {
         })
     }
 
+    /// The types of a kernel that has none, for tests.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self {
+            data: Vec::new(),
+            strings: 0,
+            types: vec![0],
+            structs: HashMap::new(),
+            tracepoints: std::collections::HashSet::new(),
+        }
+    }
+
     fn parse(data: Vec<u8>) -> Result<Self, &'static str> {
         let word = |at: usize| word(&data, at).ok_or("it ends inside its header");
         if data.get(..2) != Some(MAGIC.to_le_bytes().as_slice()) {

@@ -3,11 +3,15 @@
 //! - [`object`]: the embedded object and the shapes of its maps;
 //! - [`btf`]: where the running kernel keeps the fields that the programs read;
 //! - [`probes`]: the table of probes, and their verdicts;
+//! - [`request`]: what is asked for, as the programs read it;
+//! - [`attach`]: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
 //! - [`program_info`]: what the kernel counts per program.
 
+mod attach;
 pub mod btf;
 pub mod object;
 pub mod probes;
 pub mod program_info;
+pub mod request;
 pub mod tracer;

@@ -10,44 +10,24 @@ use std::os::fd::AsFd as _;
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{
-        Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf,
-    },
-    programs::{Program, ProgramError},
+    maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray, RingBuf},
+    programs::Program,
 };
-use isol_trace_common::{
-    MAX_CPUS,
-    config::{Config, Control, FILTER_COMM, FILTER_PID, FILTER_SECTION},
-};
+use isol_trace_common::{MAX_CPUS, config::Control};
 use zerocopy::IntoBytes as _;
 
 use super::{
+    attach::attach,
     btf::{BtfError, KernelTypes},
     object::{ControlWords, OBJECT, Snapshot, StateWords},
-    probes::{Attach, BLIND_SPOTS, PROBES, Probe, When},
+    probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info,
+    request::{Request, configure, fill_filters},
 };
 use crate::event::{
     ids::Cpu,
     model::{Detection, ProbeState, ProbeVerdict},
 };
-
-/// What to watch.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The watched CPUs and how their entries are to be found.
-    pub watched: Vec<(Cpu, Detection)>,
-    /// Number of possible CPUs: every CPU number is below it.
-    pub possible_cpus: u32,
-    /// Only these processes or threads; empty: all.
-    pub pids: Vec<u32>,
-    /// Only threads of these names, padded with zeros; empty: all.
-    pub comms: Vec<[u8; 16]>,
-    /// Only entries inside an isolated section.
-    pub section_only: bool,
-    /// Bytes of each watched CPU's ring: a power of two, at least a page.
-    pub ring_bytes: u32,
-}
 
 /// What keeps the tracer from working at all. A single probe that fails is a verdict instead.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +65,7 @@ pub enum TracerError {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -123,6 +103,13 @@ const BARRIER_SLOT: u32 = MAX_CPUS;
 impl Tracer {
     /// Loads the programs and attaches them, inert.
     pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
+        let mut tracer = Self::load(request, types)?;
+        tracer.attach_all(request, types)?;
+        Ok(tracer)
+    }
+
+    /// Creates the maps and rings. No program is loaded yet.
+    fn load(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
         let config = configure(request, types);
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
@@ -137,7 +124,7 @@ impl Tracer {
         let states = typed(&mut ebpf, "STATES")?;
         let control = typed(&mut ebpf, "CONTROL")?;
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
-        let mut tracer = Self {
+        Ok(Self {
             ebpf,
             rings,
             states,
@@ -148,9 +135,7 @@ impl Tracer {
             attached: Vec::new(),
             generation: 1,
             barrier: ring_map(MIN_RING_BYTES)?,
-        };
-        tracer.attach_all(request, types)?;
-        Ok(tracer)
+        })
     }
 
     fn attach_all(&mut self, request: &Request, types: &KernelTypes) -> Result<(), TracerError> {
@@ -158,7 +143,7 @@ impl Tracer {
         for probe in wanted(request) {
             let state = match exists(probe, types) {
                 Err(why) => ProbeState::Absent { why },
-                Ok(()) => match self.attach_one(probe, &btf) {
+                Ok(()) => match attach(&mut self.ebpf, probe, &btf) {
                     Ok(program) => {
                         self.attached.push((probe.name, program));
                         ProbeState::Attached
@@ -172,58 +157,6 @@ impl Tracer {
             });
         }
         self.check_essential(request)
-    }
-
-    fn attach_one(&mut self, probe: &Probe, btf: &Btf) -> Result<&'static str, String> {
-        let mut reasons: Vec<String> = Vec::new();
-        for way in probe.ways {
-            let result = match *way {
-                Attach::BtfTracepoint(program) => self.attach_program(program, |it| match it {
-                    Program::BtfTracePoint(it) => {
-                        it.load(program, btf)?;
-                        it.attach().map(drop)
-                    }
-                    _ => Err(ProgramError::UnexpectedProgramType),
-                }),
-                Attach::RawTracepoint(program) => self.attach_program(program, |it| match it {
-                    Program::RawTracePoint(it) => {
-                        it.load()?;
-                        it.attach(probe.name).map(drop)
-                    }
-                    _ => Err(ProgramError::UnexpectedProgramType),
-                }),
-            };
-            match result {
-                Ok(program) => return Ok(program),
-                Err(why) => reasons.push(why),
-            }
-        }
-        Err(reasons.join("; then: "))
-    }
-
-    fn attach_program(
-        &mut self,
-        program: &'static str,
-        attach: impl FnOnce(&mut Program) -> Result<(), ProgramError>,
-    ) -> Result<&'static str, String> {
-        let Some(it) = self.ebpf.program_mut(program) else {
-            return Err(format!("the BPF object has no program {program}"));
-        };
-        attach(it).map(|()| program).map_err(|error| match &error {
-            ProgramError::LoadError {
-                io_error,
-                verifier_log,
-            } => {
-                let log = verifier_log.to_string();
-                let line = log
-                    .lines()
-                    .rev()
-                    .find(|line| !line.trim().is_empty() && !line.starts_with("processed "))
-                    .unwrap_or_default();
-                format!("the verifier refused {program}: {io_error}: {line}")
-            }
-            other => chain(other),
-        })
     }
 
     /// Without the probes that open and close spans there is nothing to trace.
@@ -404,62 +337,13 @@ fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     }
 }
 
-fn configure(request: &Request, types: &KernelTypes) -> Config {
-    let mut config = Config {
-        offsets: types.offsets(),
-        ..Config::EMPTY
-    };
-    for &(cpu, detection) in &request.watched {
-        let (word, bit) = ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64));
-        if let Some(mask) = config.watched.get_mut(word) {
-            *mask |= bit;
-        }
-        if detection == Detection::Vectors
-            && let Some(mask) = config.vectors.get_mut(word)
-        {
-            *mask |= bit;
-        }
-    }
-    for (wanted, filter) in [
-        (!request.pids.is_empty(), FILTER_PID),
-        (!request.comms.is_empty(), FILTER_COMM),
-        (request.section_only, FILTER_SECTION),
-    ] {
-        if wanted {
-            config.filters |= filter;
-        }
-    }
-    config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
-    config.own_pid = std::process::id();
-    config
-}
-
-fn typed<T: TryFrom<Map, Error = MapError>>(
+/// Takes a map out of the object, as the type that it should be.
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, TracerError> {
     let map = ebpf.take_map(name).ok_or(TracerError::NoMap(name))?;
     T::try_from(map).map_err(|source| TracerError::Map { name, source })
-}
-
-fn fill_filters(ebpf: &mut Ebpf, request: &Request) -> Result<(), TracerError> {
-    let mut pids: BpfHashMap<_, u32, u32> = typed(ebpf, "PIDS")?;
-    for pid in &request.pids {
-        pids.insert(pid, 1, 0).map_err(|source| TracerError::Map {
-            name: "PIDS",
-            source,
-        })?;
-    }
-    let mut comms: BpfHashMap<_, [u8; 16], u32> = typed(ebpf, "COMMS")?;
-    for comm in &request.comms {
-        comms
-            .insert(comm, 1, 0)
-            .map_err(|source| TracerError::Map {
-                name: "COMMS",
-                source,
-            })?;
-    }
-    Ok(())
 }
 
 /// `BPF_MAP_TYPE_RINGBUF`.
@@ -489,3 +373,7 @@ fn ring_map(bytes: u32) -> Result<MapData, TracerError> {
         source,
     })
 }
+
+#[cfg(test)]
+#[path = "tracer_tests.rs"]
+mod tests;

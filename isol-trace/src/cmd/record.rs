@@ -50,6 +50,8 @@ struct Ends {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    /// A limit on the size of files: caught, so that writing fails instead, with a sentence.
+    _file_size: Signal,
 }
 
 impl Ends {
@@ -59,6 +61,7 @@ impl Ends {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
             hangup: catch(SignalKind::hangup())?,
+            _file_size: catch(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 

@@ -12,7 +12,8 @@ use crate::{
     attrib::{Attributor, Options},
     bpf::{
         btf::KernelTypes,
-        tracer::{Request, Tracer, blind_spots},
+        request::Request,
+        tracer::{Tracer, blind_spots},
     },
     error::Error,
     event::{

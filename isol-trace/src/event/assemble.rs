@@ -6,7 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use isol_trace_common::record::{
-    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, FLAG_NO_DURATION, FLAG_SECTION, Task,
+    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, FLAG_LATE_SYSCALL, FLAG_NO_DURATION,
+    FLAG_SECTION, Task,
 };
 
 use super::{
@@ -155,6 +156,12 @@ fn cause(view: &EntryView<'_>) -> CauseDetail {
     let entry = view.entry;
     let subject = (entry.subject != 0).then_some(Address(entry.subject));
     match view.cause {
+        // A number that only shows at the return is the 32-bit gate's.
+        Cause::Syscall if entry.flags & FLAG_LATE_SYSCALL != 0 && entry.number != u32::MAX => {
+            CauseDetail::CompatSyscall {
+                number: entry.number,
+            }
+        }
         Cause::Syscall => CauseDetail::Syscall {
             number: (entry.number != u32::MAX).then_some(entry.number),
             args: view.args.copied(),
@@ -287,6 +294,33 @@ mod tests {
                 panic!("no breach")
             };
             assert_eq!(breach.task.comm.as_deref(), std::str::from_utf8(name).ok());
+        }
+    }
+
+    #[test]
+    fn a_number_that_shows_late_is_of_the_other_table() {
+        let mut all = Assembler::new();
+        for (number, expected) in [
+            (64, CauseDetail::CompatSyscall { number: 64 }),
+            (
+                u32::MAX,
+                CauseDetail::Syscall {
+                    number: None,
+                    args: None,
+                },
+            ),
+        ] {
+            let late = Entry {
+                cause: Cause::Syscall as u8,
+                flags: FLAG_LATE_SYSCALL,
+                number,
+                ..entry(7, End::Return)
+            };
+            let event = all.record(Cpu(1), words(&late).as_bytes()).unwrap();
+            let Some(Event::Breach(breach)) = event else {
+                panic!("no breach")
+            };
+            assert_eq!(breach.cause, expected);
         }
     }
 

@@ -31,6 +31,12 @@ pub enum CauseDetail {
         /// Its six argument registers.
         args: Option<[u64; 6]>,
     },
+    /// A system call by the 32-bit gate (`int 0x80`), with the numbers of that table. Its
+    /// arguments are in other registers and are not recorded.
+    CompatSyscall {
+        /// Its number.
+        number: u32,
+    },
     /// A page fault.
     PageFault {
         /// The address that faulted.
@@ -70,7 +76,7 @@ impl CauseDetail {
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            Self::Syscall { .. } => Cause::Syscall,
+            Self::Syscall { .. } | Self::CompatSyscall { .. } => Cause::Syscall,
             Self::PageFault { .. } => Cause::PageFault,
             Self::Exception { .. } => Cause::Exception,
             Self::DeviceIrq { .. } => Cause::DeviceIrq,

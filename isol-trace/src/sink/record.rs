@@ -117,6 +117,11 @@ fn cause(out: &mut Vec<u8>, breach: &Breach) {
                 object.array(key!("args"), args, |out, &arg| address(out, arg));
             }
         }
+        CauseDetail::CompatSyscall { number } => {
+            object.known_number(key!("nr"), Some(*number));
+            object.known_text(key!("name"), name);
+            object.flag(key!("compat"), true);
+        }
         CauseDetail::PageFault {
             address,
             write,

@@ -1,1 +1,15 @@
-//! Tests.
+//! Tests of the span machine, on the host.
+//!
+//! [`sim`] is a CPU whose clock and interruptions the tests hold in their hands,
+//! [`driver`] does to the machine what the BPF programs do, [`truth`] knows what must
+//! come out of it: it keeps every interval with its begin and end and computes net times
+//! from those alone. [`scenes`] and [`contradictions`] are single stories, [`properties`]
+//! are random ones. [`layout`] pins what crosses to user space.
+
+mod contradictions;
+mod driver;
+mod layout;
+mod properties;
+mod scenes;
+mod sim;
+mod truth;

@@ -128,6 +128,7 @@ pub(super) fn cause_name(breach: &Breach) -> Option<Cow<'_, str>> {
     }
     match &breach.cause {
         CauseDetail::Syscall { number, .. } => number.map(|number| number.to_string().into()),
+        CauseDetail::CompatSyscall { number } => Some(number.to_string().into()),
         CauseDetail::PageFault { address, write, .. } => {
             let kind = if *write { "write" } else { "read" };
             Some(format!("{kind} {address}").into())

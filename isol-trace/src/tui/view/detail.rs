@@ -158,6 +158,7 @@ fn cause_facts(breach: &Breach) -> Option<String> {
                 format!("nr {number} ({})", args.join(", "))
             })
         }
+        CauseDetail::CompatSyscall { number } => Some(format!("nr {number}, by int 0x80")),
         CauseDetail::Syscall { number: None, .. } => Some("its number was hidden".to_owned()),
         CauseDetail::PageFault {
             address,

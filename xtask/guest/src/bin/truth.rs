@@ -3,7 +3,7 @@
 //! - `truth list`: the tests' names
 //! - `truth run NAME…`, `truth all`: runs tests against the isol-trace in the path
 //! - `truth observe NAME…`: what the kernel itself says of provocations, without isol-trace
-//! - `truth provoke …`: what the tests start on the watched CPU
+//! - `truth provoke …`, `truth command …`: what the tests start on the watched CPU
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use isol_trace_guest::truth::{
-    plan,
+    command, plan,
     provoke::actor::{self, Actor},
     results::tell,
     stage::SharedStage,
@@ -24,8 +24,7 @@ const USAGE: &str = "usage: truth list | all | run NAME… | observe [NAME…]";
 
 fn main() -> ExitCode {
     match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+        Ok(code) => code,
         Err(error) => {
             tell(&format!("truth: {error:#}"));
             ExitCode::from(2)
@@ -33,7 +32,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<bool> {
+/// The exit code for "nothing failed".
+fn code(well: bool) -> ExitCode {
+    if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -41,11 +49,11 @@ fn run() -> Result<bool> {
             for (name, about) in plan::list() {
                 writeln!(io::stdout(), "{name:<34} {about}")?;
             }
-            Ok(true)
+            Ok(ExitCode::SUCCESS)
         }
-        ["all"] => plan::run(&[]),
-        ["run", names @ ..] if !names.is_empty() => plan::run(names),
-        ["observe", names @ ..] => plan::observe(names),
+        ["all"] => plan::run(&[]).map(code),
+        ["run", names @ ..] if !names.is_empty() => plan::run(names).map(code),
+        ["observe", names @ ..] => plan::observe(names).map(code),
         ["provoke", name, fd, cpu, helper, rest @ ..] => {
             let number = |text: &str| text.parse().with_context(|| text.to_owned());
             let actor = Actor {
@@ -55,11 +63,15 @@ fn run() -> Result<bool> {
                 helper: number(helper)?,
             };
             actor::run(name, &actor)?;
-            Ok(true)
+            Ok(ExitCode::SUCCESS)
+        }
+        ["command", name, rest @ ..] => {
+            let code = command::child(name, rest)?;
+            Ok(ExitCode::from(code))
         }
         _ => {
             tell(USAGE);
-            Ok(false)
+            Ok(ExitCode::from(2))
         }
     }
 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{
     bench::{Bench, Group},
     director::{Performed, judge, perform},
+    guest::TooLate,
     provoke::{self, Provocation},
     results::Verdict,
     tracer::Tracer,
@@ -54,6 +55,10 @@ fn session(bench: &mut Bench, wanted: &[Provocation], first: bool) -> Result<Vec
                     continue;
                 }
                 judged.verdict(if first { "" } else { "at the second try" })
+            }
+            Err(error) if first && error.is::<TooLate>() => {
+                again.push(provocation);
+                continue;
             }
             Err(error) => Verdict::of(Err(error)),
         };

@@ -20,7 +20,7 @@ use super::{
     sys,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(2);
 
 /// A provocation that was performed: when, by whom, and what it must have left in the log.
@@ -53,6 +53,9 @@ pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
     };
     let mut actor = Actor::start(guest, provocation.name, &stage)?;
     actor.until(&stage, Phase::Ready)?;
+    if let Some(partner) = &mut partner {
+        partner.prepare()?;
+    }
     guest.wait_quiet()?;
     stage.enter(Phase::Go);
     actor.until(&stage, Phase::Begun)?;

@@ -52,6 +52,7 @@ pub struct Expect {
     ends: Vec<&'static str>,
     origin: Option<&'static str>,
     idled: bool,
+    empty: bool,
     needs: Vec<Need>,
 }
 
@@ -78,6 +79,7 @@ pub fn one_of(kinds: &[&'static str]) -> Expect {
         ends: Vec::new(),
         origin: None,
         idled: false,
+        empty: false,
         needs: Vec::new(),
     }
 }
@@ -174,6 +176,13 @@ impl Expect {
         self
     }
 
+    /// Nothing came of it.
+    #[must_use]
+    pub fn empty(mut self) -> Self {
+        self.empty = true;
+        self
+    }
+
     /// An activity that must be listed, with one of these names (or any, where there are none).
     #[must_use]
     pub fn does(mut self, kind: &'static str, names: &[&str]) -> Self {
@@ -240,6 +249,9 @@ impl Expect {
         }
         if self.idled && breach.idle_ns.is_none_or(|idle| idle <= 0) {
             differ("idle_ns", &"more than 0", &breach.idle_ns);
+        }
+        if self.empty && !breach.activity.is_empty() {
+            differ("activity", &"none", &breach.activity);
         }
         let tid = match self.who {
             Who::Actor => Some(actor),

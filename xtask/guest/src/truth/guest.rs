@@ -38,6 +38,18 @@ pub fn skip<T>(why: impl Into<String>) -> Result<T> {
     Err(Skip(why.into()).into())
 }
 
+/// The machine was too slow for what a test had timed. Not a failure the first time.
+#[derive(Debug)]
+pub struct TooLate(pub &'static str);
+
+impl std::fmt::Display for TooLate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} came before the beginning", self.0)
+    }
+}
+
+impl std::error::Error for TooLate {}
+
 /// How long a CPU's interrupt counts must stand still to call it quiet.
 const STILL: Duration = Duration::from_millis(300);
 const PATIENCE: u32 = 60;
@@ -201,6 +213,11 @@ impl Setting {
             path: path.to_owned(),
             before,
         })
+    }
+
+    /// Changes it again.
+    pub fn set(&self, value: &str) -> Result<()> {
+        fs::write(&self.path, value).with_context(|| format!("{} = {value}", self.path))
     }
 }
 

@@ -328,6 +328,7 @@ impl Log {
     }
 
     /// Breaches of a CPU between two points in time.
+    #[must_use]
     pub fn window(&self, cpu: u32, begin: u64, end: u64) -> Vec<&Breach> {
         self.breaches
             .iter()

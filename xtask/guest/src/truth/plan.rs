@@ -4,18 +4,34 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     bench::{Bench, Group},
-    causes,
+    causes, command, count,
+    derive::derive,
+    detection,
     director::{judge, perform},
+    filter, forbidden,
     guest::Guest,
     hits,
-    independent::{Ftrace, derive},
+    independent::Ftrace,
+    leftover,
     provoke::{self, Provocation},
+    quiet,
     results::{Results, Verdict, tell},
+    storm,
 };
 
 /// Every group, in the order in which they run.
 fn groups() -> Vec<Group> {
-    vec![causes::group(), hits::group()]
+    let mut groups = vec![quiet::group(), causes::group(), count::group()];
+    groups.extend(storm::groups());
+    groups.extend([
+        forbidden::group(),
+        filter::group(),
+        command::group(),
+        detection::group(),
+        leftover::group(),
+        hits::group(),
+    ]);
+    groups
 }
 
 /// Names and descriptions.
@@ -87,4 +103,18 @@ fn selected(names: &[&str]) -> Result<Vec<Provocation>> {
         .iter()
         .map(|name| provoke::find(name).with_context(|| format!("no test {name}")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_test_has_a_name_of_its_own() {
+        let all = list();
+        let names: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), all.len());
+    }
 }

@@ -23,7 +23,7 @@ use super::{
 /// Names another tracer than the one in the path.
 const VARIABLE: &str = "ISOL_TRACE";
 /// How long anything of the tracer may take; emulated machines are slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_millis(20);
 
 static LOGS: AtomicU32 = AtomicU32::new(0);

@@ -12,7 +12,7 @@ use super::{
         stage::Fact,
         sys::{self, PerfAttr},
     },
-    Partner, Provocation, Scene,
+    Partner, Provocation, Scene, timer,
 };
 
 /// The rows.
@@ -89,6 +89,7 @@ pub const ALL: &[Provocation] = &[
                 called(scene, one("call_function_single"), "remote_function"),
                 one("local_timer").does("hrtimer", &["perf_swevent_hrtimer"]),
                 one("irq_work"),
+                timer::early(),
             ])
         },
     },

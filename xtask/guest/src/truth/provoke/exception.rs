@@ -5,7 +5,10 @@ use std::arch::asm;
 use anyhow::Result;
 
 use super::{
-    super::expect::{Expect, one, syscall},
+    super::{
+        expect::{Expect, one, syscall},
+        guest::{read, skip},
+    },
     Provocation,
     actor::Actor,
     signal,
@@ -26,6 +29,23 @@ macro_rules! exception {
 
 /// The rows.
 pub const ALL: &[Provocation] = &[
+    Provocation {
+        name: "exception_silent",
+        about: "an exception that the kernel fixes up in silence (smsw under UMIP): unknown, and counted as such",
+        act: |actor| {
+            machine_status();
+            actor.perform(machine_status)
+        },
+        partner: None,
+        // #GP without a signal: neither a tracepoint nor a trap number is left of it
+        // (arch/x86/kernel/traps.c, exc_general_protection).
+        expect: |_| {
+            if !has_flag("umip")? {
+                return skip("this processor has no UMIP");
+            }
+            Ok(vec![one("unknown").end("return")])
+        },
+    },
     exception!(
         "exception_divide",
         "#DE: division by zero",
@@ -101,6 +121,18 @@ fn expect(word: &str) -> Vec<Expect> {
             .end("return"),
         syscall(libc::SYS_rt_sigreturn, "rt_sigreturn"),
     ]
+}
+
+/// Whether `/proc/cpuinfo` lists a flag.
+fn has_flag(flag: &str) -> Result<bool> {
+    let text = read("/proc/cpuinfo")?;
+    let flags = text.lines().find(|line| line.starts_with("flags"));
+    Ok(flags.is_some_and(|line| line.split_whitespace().any(|word| word == flag)))
+}
+
+fn machine_status() {
+    // SAFETY: answers a register; under UMIP the kernel answers in its place.
+    unsafe { asm!("smsw {word:x}", word = out(reg) _) };
 }
 
 fn divide() {

@@ -2,36 +2,74 @@
 
 use std::{fs, io::Write, thread, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     super::{
-        expect::one,
+        expect::{Expect, one, one_of},
         guest::{Setting, skip},
         interrupts::Interrupts,
         stage::Fact,
     },
-    Partner, Provocation, Scene,
+    Partner, Provocation, Scene, timer,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[Provocation {
-    name: "irq_device",
-    about: "the serial port's interrupt, from a write on another CPU",
-    act: |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-    partner: Some(|scene| Ok(Box::new(Serial::aim(scene)?))),
-    expect: |scene| {
-        let count = usize::try_from(scene.fact(Fact::Count)?)?;
-        anyhow::ensure!(count > 0, "/proc/interrupts saw no interrupt");
-        Ok(vec![
-            one("device_irq")
-                .name(DEVICE)
-                .irq(scene.fact(Fact::Irq)?)
-                .origin("device")
-                .times(count),
-        ])
+pub const ALL: &[Provocation] = &[
+    Provocation {
+        name: "irq_device",
+        about: "the serial port's interrupt, from a write on another CPU",
+        act: |actor| {
+            actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
+        },
+        partner: Some(|scene| Ok(Box::new(Serial::aim(scene)?))),
+        expect: |scene| interrupts(scene),
     },
-}];
+    Provocation {
+        name: "irq_moved_away",
+        about: "the serial port's interrupt leaves the CPU, which must clean its old vector up",
+        act: |actor| {
+            actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
+        },
+        partner: Some(|scene| {
+            if scene.guest.version < (6, 8) {
+                return skip(
+                    "before 6.8 the old vector is cleaned up by an IPI without a tracepoint",
+                );
+            }
+            Ok(Box::new(Leave(Serial::aim(scene)?)))
+        }),
+        expect: |scene| {
+            let cleanup = one("local_timer")
+                .does("softirq", &["TIMER"])
+                .does("timer", &["vector_cleanup_callback"])
+                .end("return");
+            // The CPU is called so that it sets its timer.
+            let kick = one_of(&["call_function_single", "reschedule"]).any_number();
+            Ok([interrupts(scene)?, vec![cleanup, kick]].concat())
+        },
+    },
+];
+
+/// As many interrupts as the kernel counted, and what they bring with them.
+fn interrupts(scene: &Scene<'_>) -> Result<Vec<Expect>> {
+    let count = usize::try_from(scene.fact(Fact::Count)?)?;
+    ensure!(count > 0, "/proc/interrupts saw no interrupt");
+    Ok(vec![
+        one("device_irq")
+            .name(DEVICE)
+            .irq(scene.fact(Fact::Irq)?)
+            .origin("device")
+            .times(count),
+        // Once a second an interrupt has its randomness mixed in by a timer of its
+        // CPU, which is set by irq_work (drivers/char/random.c).
+        one("irq_work").any_number(),
+        one("local_timer")
+            .does("timer", &["mix_interrupt_randomness"])
+            .any_number(),
+        timer::early(),
+    ])
+}
 
 const DEVICE: &str = "ttyS0";
 
@@ -41,7 +79,7 @@ struct Serial<'a> {
     scene: &'a Scene<'a>,
     port: fs::File,
     irq: u64,
-    _affinity: Setting,
+    affinity: Setting,
 }
 
 impl<'a> Serial<'a> {
@@ -62,7 +100,7 @@ impl<'a> Serial<'a> {
             scene,
             port,
             irq,
-            _affinity: affinity,
+            affinity,
         };
         // An edge interrupt moves when it next arrives, on the old CPU still.
         for _ in 0..20 {
@@ -92,5 +130,32 @@ impl Partner for Serial<'_> {
         self.scene.stage.set(Fact::Count, count);
         self.scene.stage.set(Fact::Irq, self.irq);
         Ok(())
+    }
+}
+
+/// The interrupt on its way off the watched CPU.
+#[derive(Debug)]
+struct Leave<'a>(Serial<'a>);
+
+impl Partner for Leave<'_> {
+    fn act(&mut self) -> Result<()> {
+        let serial = &mut self.0;
+        serial
+            .affinity
+            .set(&serial.scene.guest.helper().to_string())?;
+        // The next interrupt still arrives here and takes the move along; the one
+        // after that, on the new CPU, has the old vector cleaned up.
+        let mut count = 0;
+        for _ in 0..20 {
+            let here = serial.ring()?;
+            count += here;
+            if here == 0 && count > 0 {
+                serial.ring()?;
+                serial.scene.stage.set(Fact::Count, count);
+                serial.scene.stage.set(Fact::Irq, serial.irq);
+                return Ok(());
+            }
+        }
+        skip(format!("the interrupt of {DEVICE} does not leave"))
     }
 }

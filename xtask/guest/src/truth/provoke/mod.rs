@@ -49,6 +49,11 @@ impl Scene<'_> {
 
 /// The director's part. What it changed is put back when it is dropped.
 pub trait Partner {
+    /// Done when the actor is on its CPU, before that CPU is quiet again.
+    fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Done between the marks.
     fn act(&mut self) -> Result<()>;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    os::{fd::AsRawFd, unix::net::UnixStream},
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc,
@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{
     super::{
-        expect::{Who, one, syscall},
-        guest::Setting,
+        expect::{Expect, Who, one, one_of, syscall},
+        guest::{Setting, TooLate},
         stage::Fact,
         sys,
     },
@@ -37,6 +37,7 @@ pub const ALL: &[Provocation] = &[
                     .does("hrtimer", &["posix_timer_fn"])
                     .does("signal", &[])
                     .end("return"),
+                early(),
                 syscall(libc::SYS_rt_sigreturn, "rt_sigreturn"),
             ])
         },
@@ -59,37 +60,68 @@ pub const ALL: &[Provocation] = &[
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
         },
-        partner: Some(|scene| Ok(Box::new(Foreign::leave(scene)?))),
+        partner: Some(|scene| {
+            Ok(Box::new(Foreign {
+                scene,
+                armed: 0,
+                timer: None,
+                _migration: Setting::change(MIGRATION, "0")?,
+            }))
+        }),
         expect: |_| {
             Ok(vec![
                 one("local_timer")
                     .does("hrtimer", &["timerfd_tmrproc"])
                     .end("return"),
+                early(),
             ])
         },
     },
     Provocation {
         name: "timer_wheel",
-        about: "the timeout of a task that sleeps on this CPU: a timer of the wheel, in a softirq",
+        about: "the timeout of a task that sleeps on this CPU: a timer of the wheel",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(300), || actor.await_partner())
         },
-        partner: Some(|scene| Ok(Box::new(Waiter::start(scene)?))),
+        partner: Some(|scene| {
+            Ok(Box::new(Waiter {
+                scene,
+                armed: 0,
+                peer: None,
+                thread: None,
+                _migration: Setting::change(MIGRATION, "0")?,
+            }))
+        }),
         expect: |scene| {
             let waiter = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
-            Ok(vec![
-                one("local_timer")
-                    .does("softirq", &["TIMER"])
-                    .does("timer", &["process_timeout"])
-                    .does("switch", &[])
-                    .end("switched"),
-                syscall(libc::SYS_recvfrom, "recvfrom")
-                    .of(waiter)
-                    .end("switched"),
-            ])
+            let woken = if scene.guest.version < (6, 9) {
+                vec![
+                    one("local_timer")
+                        .does("softirq", &["TIMER"])
+                        .does("timer", &["process_timeout"])
+                        .does("switch", &[])
+                        .end("switched"),
+                    // Timers of the kernel that were due meanwhile waited for this one.
+                    one_of(&["local_timer", "irq_work"]).any_number(),
+                ]
+            } else {
+                // From 6.9 on such timers go to a CPU that is not isolated (kernel/time/timer_migration.c).
+                vec![
+                    one_of(&["reschedule", "call_function_single"])
+                        .does("switch", &[])
+                        .end("switched"),
+                ]
+            };
+            let call = syscall(libc::SYS_recvfrom, "recvfrom");
+            Ok([woken, vec![call.of(waiter).end("switched")]].concat())
         },
     },
 ];
+
+/// An emulated timer may fire a little early: the kernel finds nothing due and sets it again.
+pub(super) fn early() -> Expect {
+    one("local_timer").empty().any_number()
+}
 
 const MIGRATION: &str = "/proc/sys/kernel/timer_migration";
 
@@ -130,80 +162,86 @@ impl Partner for KeepTimers {
     }
 }
 
+/// From arming until a timer is due: long enough for the CPU to get quiet meanwhile.
+const DELAY: Duration = Duration::from_secs(5);
+
+fn later(from: u64, time: Duration) -> u64 {
+    from + u64::try_from(time.as_nanos()).unwrap_or(0)
+}
+
+/// Sleeps until `due`, which must be after the beginning.
+fn outlast(scene: &Scene<'_>, armed: u64, due: u64, what: &'static str) -> Result<()> {
+    let (begin, _) = scene.stage.marks();
+    if later(armed, DELAY) <= begin {
+        return Err(TooLate(what).into());
+    }
+    while sys::now() < due {
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
 /// A timer that was armed on the watched CPU by a thread that has left it.
 #[derive(Debug)]
 struct Foreign<'a> {
     scene: &'a Scene<'a>,
-    due: u64,
-    _timer: sys::TimerFd,
+    armed: u64,
+    timer: Option<sys::TimerFd>,
     _migration: Setting,
 }
 
-impl<'a> Foreign<'a> {
-    fn leave(scene: &'a Scene<'a>) -> Result<Self> {
-        let migration = Setting::change(MIGRATION, "0")?;
-        let cpu = scene.guest.cpu();
-        let housekeeping = scene.guest.housekeeping.clone();
-        let armed =
+impl Partner for Foreign<'_> {
+    fn prepare(&mut self) -> Result<()> {
+        let cpu = self.scene.guest.cpu();
+        let housekeeping = self.scene.guest.housekeeping.clone();
+        let stranger =
             thread::Builder::new()
                 .name("stranger".into())
                 .spawn(move || -> Result<_> {
+                    sys::set_policy(0, libc::SCHED_FIFO, 50)?;
                     sys::pin(0, &[cpu])?;
-                    let due = sys::now() + 5_000_000_000;
-                    let timer = sys::TimerFd::arm_at(due)?;
+                    let armed = sys::now();
+                    let timer = sys::TimerFd::arm_at(later(armed, DELAY))?;
                     sys::pin(0, &housekeeping)?;
-                    Ok((timer, due))
+                    Ok((timer, armed))
                 })?;
-        let (timer, due) = armed
+        let (timer, armed) = stranger
             .join()
-            .map_err(|_| anyhow::anyhow!("the thread that arms the timer died"))?
+            .map_err(|_panic| anyhow::anyhow!("the thread that arms the timer died"))?
             .context("a timer left on the watched CPU")?;
-        Ok(Self {
-            scene,
-            due,
-            _timer: timer,
-            _migration: migration,
-        })
-    }
-}
-
-impl Partner for Foreign<'_> {
-    fn act(&mut self) -> Result<()> {
-        let (begin, _) = self.scene.stage.marks();
-        ensure!(self.due > begin, "the timer expired before the beginning");
-        while sys::now() < self.due {
-            thread::sleep(Duration::from_millis(50));
-        }
+        self.timer = Some(timer);
+        self.armed = armed;
         Ok(())
     }
+
+    fn act(&mut self) -> Result<()> {
+        let due = later(self.armed, DELAY);
+        outlast(self.scene, self.armed, due, "the timer's end")
+    }
 }
 
-/// A real-time thread on the watched CPU that waits for a datagram, with a timeout, again and again.
+/// A real-time thread on the watched CPU that waits for a byte, with a timeout, again and again.
 #[derive(Debug)]
 struct Waiter<'a> {
     scene: &'a Scene<'a>,
-    due: u64,
+    armed: u64,
     /// Its end wakes the thread for good.
-    peer: Option<UnixDatagram>,
+    peer: Option<UnixStream>,
     thread: Option<thread::JoinHandle<()>>,
     _migration: Setting,
 }
 
-/// Between two timeouts: long enough for the actor to get quiet and have one in its window.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-impl<'a> Waiter<'a> {
-    fn start(scene: &'a Scene<'a>) -> Result<Self> {
-        let migration = Setting::change(MIGRATION, "0")?;
-        let cpu = scene.guest.cpu();
-        let (socket, peer) = UnixDatagram::pair()?;
-        socket.set_read_timeout(Some(TIMEOUT))?;
+impl Partner for Waiter<'_> {
+    fn prepare(&mut self) -> Result<()> {
+        let cpu = self.scene.guest.cpu();
+        let (socket, peer) = UnixStream::pair()?;
+        socket.set_read_timeout(Some(DELAY))?;
         let (tell, told) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("waiter".into())
             .spawn(move || {
-                let ready = sys::pin(0, &[cpu])
-                    .and_then(|()| sys::set_policy(0, libc::SCHED_FIFO, 50))
+                let ready = sys::set_policy(0, libc::SCHED_FIFO, 50)
+                    .and_then(|()| sys::pin(0, &[cpu]))
                     .map(|()| sys::thread_id());
                 let go = ready.is_ok();
                 if tell.send(ready).is_ok() && go {
@@ -211,27 +249,17 @@ impl<'a> Waiter<'a> {
                 }
             })?;
         let tid = told.recv()?.context("the waiting thread")?;
-        scene.stage.set(Fact::Helper, tid.into());
-        Ok(Self {
-            scene,
-            due: sys::now() + u64::try_from(TIMEOUT.as_nanos())?,
-            peer: Some(peer),
-            thread: Some(thread),
-            _migration: migration,
-        })
-    }
-}
-
-impl Partner for Waiter<'_> {
-    fn act(&mut self) -> Result<()> {
-        let (begin, _) = self.scene.stage.marks();
-        ensure!(self.due > begin, "the timeout came before the beginning");
-        // The wheel rounds up, by up to an eighth of the time.
-        let latest = self.due + u64::try_from(TIMEOUT.as_nanos())? / 6;
-        while sys::now() < latest {
-            thread::sleep(Duration::from_millis(50));
-        }
+        self.scene.stage.set(Fact::Helper, tid.into());
+        self.armed = sys::now();
+        self.peer = Some(peer);
+        self.thread = Some(thread);
         Ok(())
+    }
+
+    fn act(&mut self) -> Result<()> {
+        // The wheel rounds up, by up to an eighth of the time (kernel/time/timer.c).
+        let due = later(self.armed, DELAY + DELAY / 6);
+        outlast(self.scene, self.armed, due, "the timeout")
     }
 }
 

@@ -1,0 +1,231 @@
+//! The programs themselves, run by the kernel with arguments of our own (`BPF_PROG_TEST_RUN`).
+//!
+//! Nothing is attached: each raw tracepoint program is loaded and run on the CPU that the test
+//! calls watched, in the context of the test's own thread.
+
+use std::path::Path;
+
+use aya::programs::{RawTracePointRunOptions, TestRun as _};
+use isol_trace_common::{cause::Cause, record::End, span::Phase};
+
+use super::*;
+use crate::{
+    bpf::request::tests::watching,
+    event::{
+        assemble::Assembler,
+        ids::Nanos,
+        model::{Activity, Breach, CauseDetail, Event},
+    },
+};
+
+/// The CPU that is called watched.
+const CPU: u32 = 0;
+
+/// A loaded tracer, and what its programs wrote.
+struct Bench {
+    tracer: Tracer,
+    assembler: Assembler,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Request)) -> Self {
+        // On another CPU the kernel would run the program there by an interrupt, and the
+        // current task would be whichever it hit.
+        let mut here = rustix::thread::CpuSet::new();
+        here.set(CPU as usize);
+        rustix::thread::sched_setaffinity(None, &here).unwrap();
+        let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
+        let mut request = watching(CPU, Detection::ContextTracking);
+        change(&mut request);
+        Self {
+            tracer: Tracer::load(&request, &types).unwrap(),
+            assembler: Assembler::new(),
+        }
+    }
+
+    /// Runs a program once on the watched CPU.
+    fn run(&mut self, program: &str, args: &[u64]) {
+        let Some(Program::RawTracePoint(it)) = self.tracer.ebpf.program_mut(program) else {
+            panic!("no raw tracepoint program {program}");
+        };
+        if it.fd().is_err() {
+            it.load().unwrap();
+        }
+        let mut options = RawTracePointRunOptions::new();
+        options.args[..args.len()].copy_from_slice(args);
+        options.cpu = Some(CPU);
+        it.test_run(options).unwrap();
+    }
+
+    fn breaches(&mut self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let Self { tracer, assembler } = self;
+        tracer.drain(usize::MAX, |cpu, bytes| {
+            match assembler.record(cpu, bytes).unwrap() {
+                Some(Event::Breach(breach)) => breaches.push(*breach),
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+        });
+        breaches
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.tracer.snapshots().unwrap().remove(0).1
+    }
+}
+
+/// The one-entry case: this thread is in the system call `bpf`, and its registers say so.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn an_entry_is_a_record_and_a_count() {
+    let mut bench = Bench::new(|_| ());
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_user_enter", &[]);
+    assert_eq!(bench.breaches(), [], "nothing is seen before arming");
+    bench.tracer.arm().unwrap();
+    bench.run("raw_user_enter", &[]);
+    assert_eq!(
+        bench.breaches(),
+        [],
+        "a return without a departure is no entry"
+    );
+    bench.run("raw_user_exit", &[]);
+    assert_eq!(bench.snapshot().phase, Phase::Open);
+    bench.run("raw_user_enter", &[]);
+    let breaches = bench.breaches();
+    let [breach] = breaches.as_slice() else {
+        panic!("{breaches:?}")
+    };
+    let CauseDetail::Syscall {
+        number,
+        args: Some(args),
+    } = breach.cause
+    else {
+        panic!("{breach:?}")
+    };
+    assert_eq!(number.map(i64::from), Some(libc::SYS_bpf));
+    assert_eq!(args[0], 10, "BPF_PROG_TEST_RUN");
+    assert_eq!(breach.end, End::Return);
+    assert_eq!(breach.task.pid.map(|pid| pid.0), Some(std::process::id()));
+    let ledger = bench.snapshot().ledger;
+    assert_eq!((ledger.entries, ledger.lost, ledger.tainted), (1, 0, 0));
+    assert_eq!(
+        ledger.own_entries, 1,
+        "the test is the tracer's own process"
+    );
+    assert_eq!(ledger.causes[Cause::Syscall as usize].count, 1);
+    bench.tracer.disarm().unwrap();
+    bench.run("raw_user_exit", &[]);
+    assert_eq!(
+        bench.snapshot().phase,
+        Phase::Closed,
+        "nothing is seen after disarming"
+    );
+}
+
+/// Activities nest, with their numbers and net times.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn activities_are_listed_in_order_with_net_times() {
+    let mut bench = Bench::new(|_| ());
+    bench.tracer.arm().unwrap();
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_local_timer_entry", &[0xec]);
+    bench.run("raw_csd_function_entry", &[0x1234, 0]);
+    bench.run("raw_csd_function_exit", &[0x1234, 0]);
+    bench.run("raw_local_timer_exit", &[0xec]);
+    bench.run("raw_softirq_entry", &[1]);
+    bench.run("raw_softirq_exit", &[1]);
+    bench.run("raw_tlb_flush", &[3, 17]);
+    bench.run("raw_user_enter", &[]);
+    let breaches = bench.breaches();
+    let [breach] = breaches.as_slice() else {
+        panic!("{breaches:?}")
+    };
+    let listed: Vec<_> = breach
+        .activities
+        .iter()
+        .map(|it| (it.kind, it.number))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            (Activity::Vector, Cause::LocalTimer as u32),
+            (Activity::Csd, 0),
+            (Activity::Softirq, 1),
+            (Activity::TlbFlush, 3),
+        ]
+    );
+    assert_eq!(breach.activities[1].address.map(|it| it.0), Some(0x1234));
+    let net: u64 = breach
+        .activities
+        .iter()
+        .filter_map(|it| it.net)
+        .map(|it| it.0)
+        .sum();
+    assert!(
+        breach
+            .duration
+            .is_some_and(|Nanos(whole)| net > 0 && net < whole),
+        "{breach:?}"
+    );
+    assert_eq!(
+        breach.activities[3].net, None,
+        "a flush has no length of its own"
+    );
+}
+
+/// What does not fit is counted, and the totals do not depend on it.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn a_full_ring_loses_records_and_no_counts() {
+    let mut bench = Bench::new(|request| request.ring_bytes = 4096);
+    bench.tracer.arm().unwrap();
+    for _ in 0..100 {
+        bench.run("raw_user_exit", &[]);
+        bench.run("raw_user_enter", &[]);
+    }
+    let ledger = bench.snapshot().ledger;
+    assert_eq!(ledger.entries, 100);
+    assert!(ledger.lost > 0, "one page does not hold a hundred records");
+    let written = u64::try_from(bench.breaches().len()).unwrap();
+    assert_eq!(written + ledger.lost, 100);
+}
+
+/// A filter leaves entries out of the records and keeps them in the account.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn filtered_entries_are_counted_and_not_written() {
+    let mut bench = Bench::new(|request| request.pids.push(1));
+    bench.tracer.arm().unwrap();
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_user_enter", &[]);
+    assert_eq!(bench.breaches(), []);
+    let ledger = bench.snapshot().ledger;
+    assert_eq!((ledger.entries, ledger.filtered), (1, 1));
+    assert_eq!(ledger.causes[Cause::Syscall as usize].count, 0);
+}
+
+/// An NMI outside any entry is one of its own; its handlers are one NMI until the first comes again.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn an_nmi_from_user_mode_is_one_entry_however_many_handlers_look() {
+    let mut bench = Bench::new(|_| ());
+    bench.tracer.arm().unwrap();
+    for _ in 0..2 {
+        bench.run("raw_nmi_handler", &[0xaaaa, 100, 0]);
+        bench.run("raw_nmi_handler", &[0xbbbb, 100, 1]);
+    }
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_nmi_handler", &[0xaaaa, 100, 0]);
+    bench.run("raw_user_enter", &[]);
+    let breaches = bench.breaches();
+    let causes: Vec<_> = breaches.iter().map(|breach| breach.cause.cause()).collect();
+    assert_eq!(causes, [Cause::Nmi, Cause::Nmi, Cause::Syscall]);
+    let claimed = CauseDetail::Nmi {
+        handler: Some(crate::event::ids::Address(0xbbbb)),
+    };
+    assert_eq!(breaches[0].cause, claimed, "the handler that claimed it");
+    assert_eq!(breaches[2].activities[0].kind, Activity::Nmi);
+}

@@ -1,0 +1,147 @@
+//! What the documents show is what the program does: commands parse, lines satisfy the schema,
+//! links lead somewhere, numbers are those of the code.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser as _;
+use isol_trace::{cli::Cli, sink::SCHEMA};
+use isol_trace_common::{
+    activity::Activity,
+    cause::Cause,
+    record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Every document, by its path from the root.
+fn documents() -> Vec<String> {
+    let pages = fs::read_dir(root().join("docs")).unwrap();
+    let mut names: Vec<_> = pages
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
+    names.extend(["README.md", "CONTRIBUTING.md", "kernel/README.md"].map(str::to_owned));
+    names.sort();
+    names
+}
+
+/// The lines inside of fences.
+fn fenced(text: &str) -> Vec<&str> {
+    let mut inside = false;
+    text.lines()
+        .filter(|line| {
+            let fence = line.starts_with("```");
+            inside ^= fence;
+            inside && !fence
+        })
+        .collect()
+}
+
+#[test]
+fn every_line_of_a_log_satisfies_the_schema() {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut kinds = Vec::new();
+    for name in documents() {
+        let text = read(&name);
+        for line in fenced(&text) {
+            if !line.starts_with("{\"type\"") {
+                continue;
+            }
+            let value: serde_json::Value = serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+            let errors: Vec<_> = validator
+                .iter_errors(&value)
+                .map(|error| error.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{name}: {line}\n{errors:#?}");
+            if name == "README.md" {
+                kinds.push(value["type"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    for kind in ["header", "breach", "summary"] {
+        assert!(
+            kinds.iter().any(|it| it == kind),
+            "README.md shows no {kind}"
+        );
+    }
+}
+
+#[test]
+fn every_command_parses() {
+    let mut commands = 0;
+    for name in documents() {
+        for line in fenced(&read(&name)) {
+            let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
+            if !line.starts_with("isol-trace ") {
+                continue;
+            }
+            let command = line.split(" | ").next().unwrap_or(line);
+            let command = command.split(" > ").next().unwrap_or(command);
+            let command = command.split("  #").next().unwrap_or(command);
+            let words: Vec<OsString> = command.split_whitespace().map(OsString::from).collect();
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{name}: {line}: {error}");
+            }
+            commands += 1;
+        }
+    }
+    assert!(commands > 5, "only {commands} commands were found");
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let mut links = 0;
+    for name in documents() {
+        let text = read(&name);
+        let folder = root().join(&name).parent().unwrap().to_path_buf();
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(folder.join(target).exists(), "{name}: {target}");
+            links += 1;
+        }
+    }
+    assert!(links > 10, "only {links} links were found");
+}
+
+#[test]
+fn the_wire_is_as_described() {
+    let text = read("docs/wire.md");
+    for cause in Cause::ALL {
+        let row = format!("| {} `{}` |", *cause as u8, cause.word());
+        assert!(text.contains(&row), "{row}");
+    }
+    for activity in Activity::ALL {
+        let row = format!("| {} `{}` |", *activity as u8, activity.word());
+        assert!(text.contains(&row), "{row}");
+    }
+    for &kind in Kind::ALL {
+        let size = match kind {
+            Kind::Entry => size_of::<Entry>(),
+            Kind::EntrySyscall => size_of::<Entry>() + size_of::<[u64; 6]>(),
+            Kind::EntryFew => size_of::<FullEntry<FEW_ACTIVITIES>>(),
+            Kind::EntryMany => size_of::<FullEntry<MAX_ACTIVITIES>>(),
+            Kind::Task => size_of::<Task>(),
+            Kind::Back => size_of::<Back>(),
+        };
+        let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
+        assert!(text.contains(&row), "{row}");
+    }
+}

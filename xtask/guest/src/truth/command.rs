@@ -1,0 +1,186 @@
+//! `record -- CMD`: where CMD runs, what it exits with, and the section that it declares.
+
+use std::{env, fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    bench::{Bench, Group},
+    log::{Breach, Log},
+    process, sys, tracer,
+};
+
+/// The group.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        tests: vec![
+            ("command_status", "record -- CMD exits with CMD's status"),
+            (
+                "command_killed",
+                "record -- CMD exits with 128 + signal where CMD was killed",
+            ),
+            ("command_pinned", "CMD runs on the watched CPU alone"),
+            (
+                "command_missing",
+                "a CMD that does not exist is a bad request",
+            ),
+            (
+                "section_from_prctl",
+                "--from-prctl: only what follows CMD's prctl is a breach",
+            ),
+            (
+                "section_marked",
+                "without --from-prctl a breach says whether it fell inside the section",
+            ),
+        ],
+        run,
+    }
+}
+
+/// Calls before and inside the section.
+const BEFORE: usize = 100;
+const INSIDE: usize = 50;
+/// "ISOL": the operation that begins a section.
+const ISOLATE: libc::c_long = 0x4953_4f4c;
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let cpu = bench.guest.cpu();
+    if bench.wants("command_status") {
+        let outcome = status(bench, &["status", "7"], 7).and_then(|log| {
+            ended(&log, "exit_group")?;
+            status(bench, &["status", "0"], 0)?;
+            Ok(String::new())
+        });
+        bench.outcome("command_status", outcome)?;
+    }
+    if bench.wants("command_killed") {
+        let outcome = status(bench, &["killed", "9"], 137).and_then(|log| {
+            ended(&log, "kill")?;
+            status(bench, &["killed", "15"], 143)?;
+            Ok(String::new())
+        });
+        bench.outcome("command_killed", outcome)?;
+    }
+    if bench.wants("command_pinned") {
+        let place = tracer::fresh_path("cpus");
+        let outcome = status(bench, &["where", &place.display().to_string()], 0).and_then(|_| {
+            let seen = fs::read_to_string(&place)?;
+            ensure!(
+                seen == cpu.to_string(),
+                "CMD may run on {seen}, watched is {cpu}"
+            );
+            Ok(String::new())
+        });
+        bench.outcome("command_pinned", outcome)?;
+    }
+    if bench.wants("command_missing") {
+        let outcome = missing(cpu);
+        bench.outcome("command_missing", outcome)?;
+    }
+    for (name, only) in [("section_from_prctl", true), ("section_marked", false)] {
+        if bench.wants(name) {
+            let outcome = section(bench, only);
+            bench.outcome(name, outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// Records a command of this program, on one CPU.
+fn record(bench: &Bench, options: &[&str], command: &[&str]) -> Result<tracer::Ended> {
+    let cpu = bench.guest.cpu().to_string();
+    let program = env::current_exe()?.display().to_string();
+    let mut arguments = vec!["--cpus", cpu.as_str()];
+    arguments.extend(options);
+    arguments.extend(["--", program.as_str(), "command"]);
+    arguments.extend(command);
+    tracer::run(&arguments)
+}
+
+fn status(bench: &mut Bench, command: &[&str], code: i32) -> Result<Log> {
+    let ended = record(bench, &[], command)?;
+    bench.take(&ended, code, |_| false)
+}
+
+/// The command's last entry is this call, and it died in it.
+fn ended(log: &Log, call: &str) -> Result<()> {
+    let last = log
+        .breaches
+        .iter()
+        .rfind(|breach| breach.end == "exited")
+        .context("no breach ends with the command's exit")?;
+    ensure!(
+        last.cause.name.as_deref() == Some(call),
+        "the command died in {:?}, not in {call}",
+        last.cause
+    );
+    Ok(())
+}
+
+fn missing(cpu: u32) -> Result<String> {
+    let cpu = cpu.to_string();
+    let ended = tracer::run(&["--cpus", &cpu, "--", "/no/such/program"])?;
+    ensure!(
+        matches!(ended.code(), 2 | 127),
+        "exits with {}: {}",
+        ended.code(),
+        ended.complaints()
+    );
+    Ok(format!("exits with {}", ended.code()))
+}
+
+fn section(bench: &mut Bench, only: bool) -> Result<String> {
+    let options: &[&str] = if only { &["--from-prctl"] } else { &[] };
+    let ended = record(bench, options, &["section"])?;
+    let log = bench.take(&ended, 0, |_| false)?;
+    let calls = |section: bool| {
+        let inside = |one: &&Breach| one.section == Some(section);
+        let named = |one: &&Breach| one.cause.name.as_deref() == Some("getppid");
+        log.breaches.iter().filter(inside).filter(named).count()
+    };
+    let (before, inside) = (calls(false), calls(true));
+    let expected = if only { 0 } else { BEFORE };
+    ensure!(
+        before == expected && inside == INSIDE,
+        "{before} calls outside the section and {inside} inside; made were {BEFORE} and {INSIDE}"
+    );
+    if only {
+        let outside = log.breaches.iter().find(|one| one.section != Some(true));
+        if let Some(breach) = outside {
+            bail!(
+                "a breach outside the section: {}",
+                serde_json::to_string(breach)?
+            );
+        }
+    }
+    Ok(String::new())
+}
+
+/// What this program does as CMD.
+pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
+    let argument = || arguments.first().context("an argument is missing");
+    match name {
+        "status" => return Ok(argument()?.parse()?),
+        "killed" => sys::kill(std::process::id(), argument()?.parse()?)?,
+        "where" => {
+            let cpus = process::status("/proc/self/status", "Cpus_allowed_list")?;
+            fs::write(Path::new(argument()?), cpus)?;
+        }
+        "section" => {
+            call(BEFORE);
+            // SAFETY: plain numbers; a kernel without sections answers EINVAL.
+            unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, 1, 0, 0, 0) };
+            call(INSIDE);
+        }
+        other => bail!("no command {other}"),
+    }
+    Ok(0)
+}
+
+fn call(times: usize) {
+    for _ in 0..times {
+        // SAFETY: takes nothing, changes nothing.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }
+}

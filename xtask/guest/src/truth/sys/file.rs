@@ -1,0 +1,61 @@
+//! Sockets, and files that somebody opens.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use super::check;
+
+/// Receives until the other end of a socket is closed; a timeout counts for nothing.
+pub fn receive_until_closed(fd: RawFd) {
+    let mut byte = [0_u8; 1];
+    loop {
+        // SAFETY: the buffer outlives the call, its length is the one given, no address is asked for.
+        let got = unsafe { libc::syscall(libc::SYS_recvfrom, fd, byte.as_mut_ptr(), 1, 0, 0, 0) };
+        let again = got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+        if !again {
+            return;
+        }
+    }
+}
+
+/// Watches for a file being opened, by whomever.
+#[derive(Debug)]
+pub struct OpenWatch(OwnedFd);
+
+impl OpenWatch {
+    /// Watches these files; those that do not exist are left out.
+    pub fn start(paths: &[&CStr]) -> io::Result<Self> {
+        // SAFETY: plain numbers.
+        let fd =
+            check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) }.into())?;
+        // SAFETY: the kernel just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+        for path in paths {
+            // SAFETY: the path is a C string.
+            unsafe { libc::inotify_add_watch(fd.as_raw_fd(), path.as_ptr(), libc::IN_OPEN) };
+        }
+        Ok(Self(fd))
+    }
+
+    /// Whether any was opened since the last question.
+    pub fn opened(&self) -> io::Result<bool> {
+        let mut events = [0_u8; 4096];
+        // SAFETY: the buffer outlives the call, its length is the one given.
+        let got = unsafe {
+            libc::syscall(
+                libc::SYS_read,
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len(),
+            )
+        };
+        match check(got) {
+            Ok(length) => Ok(length > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The system calls that the ground truth needs, each behind a safe function.
+
+mod bpf;
+mod file;
+mod memory;
+mod perf;
+mod timer;
+
+use std::{
+    ffi::CStr,
+    io,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*};
+
+/// Turns a C return value into a result.
+pub fn check(value: libc::c_long) -> io::Result<libc::c_long> {
+    if value < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value)
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds. No kernel entry where the clock source is the TSC.
+#[must_use]
+pub fn now() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Burns time in user mode.
+pub fn spin(time: Duration) {
+    let end = now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
+    while now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// Burns time in user mode until `flag` holds `value`.
+pub fn spin_until(flag: &AtomicU32, value: u32) {
+    while flag.load(Ordering::Acquire) != value {
+        std::hint::spin_loop();
+    }
+}
+
+/// Number of the calling thread.
+#[must_use]
+pub fn thread_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    let tid = unsafe { libc::syscall(libc::SYS_gettid) };
+    u32::try_from(tid).unwrap_or(0)
+}
+
+/// Binds a thread to CPUs; thread 0 is the caller.
+pub fn pin(tid: u32, cpus: &[u32]) -> io::Result<()> {
+    let mut mask = [0_u64; 64];
+    for &cpu in cpus {
+        let word = mask.get_mut(cpu as usize / 64);
+        *word.ok_or_else(|| io::Error::other(format!("CPU {cpu} is beyond the mask")))? |=
+            1 << (cpu % 64);
+    }
+    // SAFETY: the mask outlives the call and its size is the one given.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            tid,
+            size_of_val(&mask),
+            mask.as_ptr(),
+        )
+    };
+    check(answer).map(drop)
+}
+
+/// Gives a thread a scheduling policy and a priority (0 for the fair policies).
+pub fn set_policy(tid: u32, policy: i32, priority: i32) -> io::Result<()> {
+    let parameter = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the parameter outlives the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            tid,
+            policy,
+            &raw const parameter,
+        )
+    };
+    check(answer).map(drop)
+}
+
+/// Gives the calling thread another name.
+pub fn rename(name: &CStr) -> io::Result<()> {
+    // SAFETY: the name is a C string.
+    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) })
+        .map(drop)
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_kill, pid, signal) }).map(drop)
+}
