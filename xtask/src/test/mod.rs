@@ -186,12 +186,12 @@ mod tests {
         fails(Ok(0), &ONE[..1], false);
         fails(Ok(2), &ONE, false);
         fails(Ok(0), &ONE, true);
-        fails(Err(Fault::Ended), &ONE, false);
+        fails(Err(Fault::Ended(String::new())), &ONE, false);
     }
 
     #[test]
     fn a_fault_shows_the_consoles_tail() {
-        let Verdict::Fail(why) = verdict(Err(Fault::Ended), &ONE, false) else {
+        let Verdict::Fail(why) = verdict(Err(Fault::Ended(String::new())), &ONE, false) else {
             panic!("a fault is a failure");
         };
         assert!(why.contains("last words"), "{why}");

@@ -215,7 +215,7 @@ impl Host {
         let mut streams = Streams::start(&self.qemu, &boot, scratch.path())?;
         let mut watch = Watch::new(limits(guest), Instant::now());
         let mut outcome = Outcome {
-            end: Err(Fault::Ended),
+            end: Err(Fault::Ended(String::new())),
             results: Vec::new(),
             console: String::new(),
             repeated: false,
@@ -298,7 +298,7 @@ fn follow(
                     .or_else(ignore_closed)?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => watch.ended(),
+            Err(RecvTimeoutError::Disconnected) => watch.ended(streams.how_it_ended()),
         }
     }
 }

@@ -90,6 +90,17 @@ impl Streams {
         // A guest that is gone needs none.
         let _ = self.results.write_all(GOODBYE);
     }
+
+    /// How the emulator ended, which it does right after its streams.
+    pub(crate) fn how_it_ended(&mut self) -> String {
+        let status = match self.emulator.wait() {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        format!("{status} {}", said(&mut self.emulator))
+            .trim_end()
+            .to_owned()
+    }
 }
 
 impl Drop for Streams {

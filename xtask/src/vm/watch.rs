@@ -61,8 +61,8 @@ pub(crate) enum Fault {
     Silence(Duration),
     /// The command did not end in time.
     TimeLimit(Duration),
-    /// The emulator ended before the command had.
-    Ended,
+    /// The emulator ended before the command had, in this way.
+    Ended(String),
     /// Some of the command's output did not arrive.
     Output {
         /// Bytes that the guest sent.
@@ -96,7 +96,10 @@ impl std::fmt::Display for Fault {
                 "the command did not end in {} s (--time-limit sets another limit)",
                 limit.as_secs()
             ),
-            Self::Ended => write!(formatter, "the guest ended before its command had"),
+            Self::Ended(how) => write!(
+                formatter,
+                "the guest ended before its command had; the emulator: {how}"
+            ),
             Self::Output { sent, came } => write!(
                 formatter,
                 "of {sent} bytes that the command wrote, {came} arrived"
@@ -127,7 +130,7 @@ pub(crate) struct Watch {
     fault: Option<(Fault, Instant)>,
     came: u64,
     exit: Option<Exit>,
-    ended: bool,
+    ended: Option<String>,
 }
 
 /// The command's end.
@@ -149,7 +152,7 @@ impl Watch {
             fault: None,
             came: 0,
             exit: None,
-            ended: false,
+            ended: None,
         }
     }
 
@@ -206,16 +209,16 @@ impl Watch {
         self.came += bytes;
     }
 
-    /// The emulator has ended and all its streams are read.
-    pub(crate) fn ended(&mut self) {
-        self.ended = true;
+    /// The emulator has ended in this way, and all its streams are read.
+    pub(crate) fn ended(&mut self, how: String) {
+        self.ended = Some(how);
     }
 
     /// What to do now.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         if let Some((fault, since)) = &self.fault {
             let until = *since + AFTERMATH;
-            return if self.ended || now >= until {
+            return if self.ended.is_some() || now >= until {
                 Step::Failed(fault.clone())
             } else {
                 Step::Watch(until)
@@ -228,7 +231,7 @@ impl Watch {
                 return Step::SayGoodbye;
             }
             let until = exit.at + FAREWELL;
-            return match (self.ended || now >= until, all_came) {
+            return match (self.ended.is_some() || now >= until, all_came) {
                 (true, true) => Step::Done(exit.status),
                 (true, false) => Step::Failed(Fault::Output {
                     sent: exit.bytes,
@@ -237,8 +240,8 @@ impl Watch {
                 (false, _) => Step::Watch(until),
             };
         }
-        if self.ended {
-            return Step::Failed(Fault::Ended);
+        if let Some(how) = &self.ended {
+            return Step::Failed(Fault::Ended(how.clone()));
         }
         self.deadlines()
             .into_iter()

@@ -32,7 +32,7 @@ fn a_good_run_ends_with_the_commands_status() {
     watch.output(2);
     assert_eq!(watch.step(now + seconds(5)), Step::SayGoodbye);
     assert!(matches!(watch.step(now + seconds(5)), Step::Watch(_)));
-    watch.ended();
+    watch.ended("exit status: 0".to_owned());
     assert_eq!(watch.step(now + seconds(6)), Step::Done(3));
 }
 
@@ -49,7 +49,7 @@ fn lost_output_is_a_fault() {
     let (mut watch, now) = start();
     watch.result(r#"{"exit":0,"stdout":9,"stderr":0}"#, now);
     watch.output(4);
-    watch.ended();
+    watch.ended("exit status: 0".to_owned());
     assert_eq!(
         watch.step(now),
         Step::Failed(Fault::Output { sent: 9, came: 4 })
@@ -65,7 +65,7 @@ fn a_panic_is_reported_after_its_aftermath() {
     assert_eq!(watch.step(now), Step::Watch(now + AFTERMATH));
     let fault = Fault::Kernel("[    3.1] Kernel panic - not syncing: x".to_owned());
     assert_eq!(watch.step(now + AFTERMATH), Step::Failed(fault.clone()));
-    watch.ended();
+    watch.ended("exit status: 0".to_owned());
     assert_eq!(watch.step(now), Step::Failed(fault));
 }
 
@@ -143,8 +143,11 @@ fn silence_and_slowness_are_faults_of_their_own() {
         watch.step(now + seconds(100)),
         Step::Failed(Fault::TimeLimit(seconds(100)))
     );
-    watch.ended();
-    assert_eq!(watch.step(now + seconds(50)), Step::Failed(Fault::Ended));
+    watch.ended("exit status: 0".to_owned());
+    assert_eq!(
+        watch.step(now + seconds(50)),
+        Step::Failed(Fault::Ended("exit status: 0".to_owned()))
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead as _, BufReader, Read, Write as _},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
-    process::{Command, ExitStatus, Stdio},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rustix::{
-    process::{ioctl_tiocsctty, setsid},
+    process::{Pid, WaitOptions, WaitStatus, ioctl_tiocsctty, setsid, wait},
     stdio,
     termios::{Winsize, tcsetwinsize},
 };
@@ -82,8 +82,8 @@ fn on_ports(plan: &Plan, channel: &Channel) -> Result<(u8, u64, u64)> {
     };
     let stdout = Relay::start(child.stdout.take(), channel.stdout());
     let stderr = Relay::start(child.stderr.take(), channel.stderr());
-    let status = child.wait()?;
-    Ok((shell_status(status), stdout.finish(), stderr.finish()))
+    let status = reap(&child)?;
+    Ok((status, stdout.finish(), stderr.finish()))
 }
 
 /// Runs the command on a terminal of its own.
@@ -117,7 +117,7 @@ fn on_terminal(plan: &Plan, size: TerminalSize, channel: &Channel) -> Result<u8>
         });
     }
     match command.spawn() {
-        Ok(mut child) => Ok(shell_status(child.wait()?)),
+        Ok(child) => reap(&child),
         Err(error) => {
             let said = format!("cannot start {}: {error}\n", plan.command.join(" "));
             (&*channel.stderr()).write_all(said.as_bytes())?;
@@ -126,11 +126,23 @@ fn on_terminal(plan: &Plan, size: TerminalSize, channel: &Channel) -> Result<u8>
     }
 }
 
+/// Waits for the command, and meanwhile for whatever loses its parent: it becomes init's.
+fn reap(command: &Child) -> Result<u8> {
+    let command = Pid::from_child(command);
+    loop {
+        if let Some((ended, status)) = wait(WaitOptions::empty())?
+            && ended == command
+        {
+            return Ok(shell_status(status));
+        }
+    }
+}
+
 /// The status as a shell gives it.
-fn shell_status(status: ExitStatus) -> u8 {
+fn shell_status(status: WaitStatus) -> u8 {
     let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok())
         .unwrap_or(u8::MAX)
 }
