@@ -198,14 +198,14 @@ pub struct CpuState {
     pub sp: Cell<u64>,
     /// The first handler of the kernel's list of NMI handlers: where it runs, an NMI begins.
     pub first_nmi_handler: Cell<u64>,
-    /// Function of the irq_work whose queueing raised the interrupt to come; 0 for none.
-    pub raised_irq_work: Cell<u64>,
     /// The task cache.
     pub task: TaskCells,
     /// The record.
     pub entry: EntryCells,
     /// Frames under way.
     pub frames: [Frame; MAX_DEPTH],
+    /// Function of the irq_work whose queueing raised the interrupt to come; 0 for none.
+    pub raised_irq_work: Cell<u64>,
     /// Totals.
     pub ledger: Ledger<Cell<u64>>,
 }

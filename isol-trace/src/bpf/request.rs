@@ -3,10 +3,7 @@
 use aya::{Ebpf, maps::HashMap as BpfHashMap};
 use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION};
 
-use super::{
-    btf::KernelTypes,
-    tracer::{TracerError, typed},
-};
+use super::{btf::KernelTypes, tracer::TracerError};
 use crate::event::{ids::Cpu, model::Detection};
 
 /// What to watch.
@@ -59,23 +56,19 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
     config
 }
 
-/// Fills the maps that the filters read.
+/// Fills the maps that the filters read. They stay with the object: programs are loaded
+/// later, and name maps by their descriptors.
 pub(super) fn fill_filters(ebpf: &mut Ebpf, request: &Request) -> Result<(), TracerError> {
-    let mut pids: BpfHashMap<_, u32, u32> = typed(ebpf, "PIDS")?;
-    for pid in &request.pids {
-        pids.insert(pid, 1, 0).map_err(|source| TracerError::Map {
-            name: "PIDS",
-            source,
-        })?;
-    }
-    let mut comms: BpfHashMap<_, [u8; 16], u32> = typed(ebpf, "COMMS")?;
-    for comm in &request.comms {
-        comms
-            .insert(comm, 1, 0)
-            .map_err(|source| TracerError::Map {
-                name: "COMMS",
-                source,
-            })?;
+    fill(ebpf, "PIDS", &request.pids)?;
+    fill(ebpf, "COMMS", &request.comms)
+}
+
+fn fill<K: aya::Pod>(ebpf: &mut Ebpf, name: &'static str, keys: &[K]) -> Result<(), TracerError> {
+    let failed = |source| TracerError::Map { name, source };
+    let map = ebpf.map_mut(name).ok_or(TracerError::NoMap(name))?;
+    let mut map: BpfHashMap<_, K, u32> = BpfHashMap::try_from(map).map_err(failed)?;
+    for key in keys {
+        map.insert(key, 1, 0).map_err(failed)?;
     }
     Ok(())
 }

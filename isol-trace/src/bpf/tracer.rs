@@ -361,8 +361,9 @@ fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     }
 }
 
-/// Takes a map out of the object, as the type that it should be.
-pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
+/// Takes a map out of the object, as the type that it should be. Whoever takes it keeps it:
+/// programs that are loaded later name it by its descriptor.
+fn typed<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, TracerError> {
