@@ -22,7 +22,7 @@ fn root() -> PathBuf {
 }
 
 fn read(name: &str) -> String {
-    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(root().join(name)).expect(name)
 }
 
 /// Every document, by its path from the root.
@@ -30,7 +30,7 @@ fn documents() -> Vec<String> {
     let pages = fs::read_dir(root().join("docs")).unwrap();
     let mut names: Vec<_> = pages
         .map(|page| page.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".md"))
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"))
         .map(|name| format!("docs/{name}"))
         .collect();
     names.extend(["README.md", "CONTRIBUTING.md", "kernel/README.md"].map(str::to_owned));

@@ -6,7 +6,7 @@
 //! - [`mod@test`], [`lint`]: the checks;
 //! - [`tally`]: counting what they find;
 //! - [`demo`]: the tool at work;
-//! - [`bench`]: what it costs.
+//! - [`mod@bench`]: what it costs.
 
 mod bench;
 mod build;

@@ -204,7 +204,7 @@ pub struct CpuState {
     pub entry: EntryCells,
     /// Frames under way.
     pub frames: [Frame; MAX_DEPTH],
-    /// Function of the irq_work whose queueing raised the interrupt to come; 0 for none.
+    /// Function of the `irq_work` whose queueing raised the interrupt to come; 0 for none.
     pub raised_irq_work: Cell<u64>,
     /// Totals.
     pub ledger: Ledger<Cell<u64>>,

@@ -106,9 +106,10 @@ impl KernelTypes {
         };
         let mut at = first;
         while at < end {
-            let number = u32::try_from(all.types.len()).map_err(|_| "it has too many types")?;
+            let number =
+                u32::try_from(all.types.len()).map_err(|_unused| "it has too many types")?;
             all.types
-                .push(u32::try_from(at).map_err(|_| "it is too long")?);
+                .push(u32::try_from(at).map_err(|_unused| "it is too long")?);
             let info = word_or(&all.data, at + 4)?;
             let name = all.name(word_or(&all.data, at)?).to_vec();
             let count = (info & 0xffff) as usize;

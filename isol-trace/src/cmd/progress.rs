@@ -80,7 +80,7 @@ mod tests {
         let at = |elapsed| {
             line(
                 Duration::from_millis(elapsed),
-                Some(Duration::from_secs(60)),
+                Some(Duration::from_mins(1)),
                 &totals,
             )
         };

@@ -103,8 +103,8 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
     }
     let mut log = Log::begin(plan.output)?;
     session.arm()?;
-    log.take(&Event::Header(session.header()))?;
-    log.flush()?;
+    log.take(&Event::Header(session.header()));
+    log.flush();
 
     let mut child = plan
         .command
@@ -129,8 +129,8 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
     };
     end?;
     let summary = session.finish(|event| log.take(&event))?;
-    log.take(&Event::Summary(summary.clone()))?;
-    log.flush()?;
+    log.take(&Event::Summary(summary.clone()));
+    log.flush();
     if io::stderr().is_terminal() {
         say(&in_words(&summary));
     }
@@ -175,9 +175,9 @@ async fn follow(
             _ = report.tick() => {
                 let (totals, lost) = session.totals()?;
                 for event in &lost {
-                    log.take(event)?;
+                    log.take(event);
                 }
-                log.flush()?;
+                log.flush();
                 if log.reader_is_gone() {
                     return Ok(End::Asked);
                 }
@@ -188,7 +188,7 @@ async fn follow(
                 progress.show(&totals);
             }
             () = sleep(pause) => {
-                pause = match session.drain(|event| log.take(&event))? {
+                pause = match session.drain(|event| log.take(&event)) {
                     Pace::Storm => Duration::ZERO,
                     Pace::Calm(pause) => pause,
                 };
@@ -240,7 +240,7 @@ async fn stop(mut child: Child, session: &mut Session, log: &mut Log) -> Result<
         tokio::select! {
             status = child.wait() => return status.map_err(Error::Runtime),
             () = sleep(Duration::from_millis(1)) => {
-                session.drain(|event| log.take(&event))?;
+                session.drain(|event| log.take(&event));
                 if !killed && Instant::now() >= deadline {
                     forward(&child, libc::SIGKILL);
                     killed = true;
@@ -294,22 +294,20 @@ impl Log {
 
     /// Writes an event. A log that takes no more stays whole up to its last line, and the
     /// trace goes on without it: the verdict comes at the end.
-    fn take(&mut self, event: &Event) -> Result<(), Error> {
+    fn take(&mut self, event: &Event) {
         if self.failed.is_none()
             && let Err(error) = self.sink.event(event)
         {
             self.fail(error);
         }
-        Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
+    fn flush(&mut self) {
         if self.failed.is_none()
             && let Err(error) = self.sink.flush()
         {
             self.fail(error);
         }
-        Ok(())
     }
 
     fn fail(&mut self, error: io::Error) {

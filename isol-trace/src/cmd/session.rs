@@ -31,7 +31,7 @@ use crate::{
 const TURN: usize = 16_384;
 
 /// Rows of `/proc/interrupts` that attaching and detaching move: reschedules, function
-/// calls, irq_work.
+/// calls, `irq_work`.
 const KERNEL_SENT: [&str; 3] = ["RES", "CAL", "IWI"];
 
 /// What the drain asks for next.
@@ -144,19 +144,17 @@ impl Session {
     }
 
     /// Takes what waits in the rings, one turn each, and says when to come again.
-    pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<Pace, E> {
-        let (taken, result) = self.turn(&mut take);
-        result?;
+    pub fn drain(&mut self, mut take: impl FnMut(Event)) -> Pace {
+        let taken = self.turn(&mut take);
         let pace = self.pace.after(taken);
         self.attributor.set_patience(match pace {
             Pace::Storm => Duration::ZERO,
             Pace::Calm(_) => PATIENCE,
         });
-
-        Ok(pace)
+        pace
     }
 
-    fn turn<E>(&mut self, take: &mut impl FnMut(Event) -> Result<(), E>) -> (usize, Result<(), E>) {
+    fn turn(&mut self, take: &mut impl FnMut(Event)) -> usize {
         let Self {
             tracer,
             assembler,
@@ -164,20 +162,16 @@ impl Session {
             malformed,
             ..
         } = self;
-        let mut result = Ok(());
-        let taken = tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
+        tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
             Ok(Some(mut event)) => {
                 if let Event::Breach(breach) = &mut event {
                     attributor.fill(breach);
                 }
-                if result.is_ok() {
-                    result = take(event);
-                }
+                take(event);
             }
             Ok(None) => {}
             Err(error) => *malformed = Some(error),
-        });
-        (taken, result)
+        })
     }
 
     /// The totals as they stand, and a `lost` event for every CPU that has lost records since.
@@ -222,31 +216,15 @@ impl Session {
         all
     }
 
-    /// Ends the account: disarms, drains what remains, detaches, and sums up. What `take`
-    /// refuses does not stop it.
-    pub fn finish<E>(
-        mut self,
-        mut take: impl FnMut(Event) -> Result<(), E>,
-    ) -> Result<Summary, Error> {
+    /// Ends the account: disarms, drains what remains, detaches, and sums up.
+    pub fn finish(mut self, mut take: impl FnMut(Event)) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
         self.attributor.set_patience(PATIENCE);
-
-        loop {
-            let (taken, result) = self.turn(&mut take);
-            if taken == 0 {
-                break;
-            }
-            if result.is_err() {
-                // The sink takes no more; the totals do not depend on it.
-                break;
-            }
-        }
+        while self.turn(&mut take) > 0 {}
         let (totals, lost) = self.totals()?;
         for event in lost {
-            if take(event).is_err() {
-                break;
-            }
+            take(event);
         }
         let mut tracer = self.tracer_summary()?;
         let Self {

@@ -112,19 +112,14 @@ async fn feed(
                 drop(session.complaints());
             }
             () = sleep(pause) => {
-                let drained = session.drain(|event| {
-                    feed.may(event);
-                    Ok::<_, std::convert::Infallible>(())
-                });
-                pause = match drained {
-                    Ok(Pace::Storm) => Duration::ZERO,
-                    Ok(Pace::Calm(pause)) => pause,
-                    Err(never) => match never {},
+                pause = match session.drain(|event| feed.may(event)) {
+                    Pace::Storm => Duration::ZERO,
+                    Pace::Calm(pause) => pause,
                 };
             }
         }
     }
-    session.finish(|_| Ok::<_, std::convert::Infallible>(()))?;
+    session.finish(drop)?;
     Ok(())
 }
 

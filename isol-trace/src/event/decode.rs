@@ -74,30 +74,30 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     };
     match kind {
         Kind::Entry => {
-            let (entry, _) = Entry::ref_from_prefix(bytes).map_err(|_| short)?;
+            let (entry, _) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
             view(entry, None, 0, &[])
         }
         Kind::EntrySyscall => {
-            let (entry, rest) = Entry::ref_from_prefix(bytes).map_err(|_| short)?;
-            let (args, _) = <[u64; 6]>::ref_from_prefix(rest).map_err(|_| short)?;
+            let (entry, rest) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let (args, _) = <[u64; 6]>::ref_from_prefix(rest).map_err(|_unused| short)?;
             view(entry, Some(args), 0, &[])
         }
         Kind::EntryFew => {
             let (full, _) =
-                FullEntry::<FEW_ACTIVITIES>::ref_from_prefix(bytes).map_err(|_| short)?;
+                FullEntry::<FEW_ACTIVITIES>::ref_from_prefix(bytes).map_err(|_unused| short)?;
             view_full(full)
         }
         Kind::EntryMany => {
             let (full, _) =
-                FullEntry::<MAX_ACTIVITIES>::ref_from_prefix(bytes).map_err(|_| short)?;
+                FullEntry::<MAX_ACTIVITIES>::ref_from_prefix(bytes).map_err(|_unused| short)?;
             view_full(full)
         }
         Kind::Task => {
-            let (task, _) = Task::ref_from_prefix(bytes).map_err(|_| short)?;
+            let (task, _) = Task::ref_from_prefix(bytes).map_err(|_unused| short)?;
             Ok(Record::Task(task))
         }
         Kind::Back => {
-            let (back, _) = Back::ref_from_prefix(bytes).map_err(|_| short)?;
+            let (back, _) = Back::ref_from_prefix(bytes).map_err(|_unused| short)?;
             Ok(Record::Back(back))
         }
     }

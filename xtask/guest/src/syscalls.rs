@@ -80,7 +80,10 @@ const SLICE: Duration = Duration::from_micros(200);
 /// What is missed while another task has the CPU is not made up for: no moment is faster than `rate`.
 pub fn paced(cpu: usize, rate: Option<u32>, time: Duration) -> Result<u64> {
     pin(cpu)?;
-    let slice = rate.map_or(1000, |rate| (f64::from(rate) * SLICE.as_secs_f64()) as u64);
+    let slice = rate.map_or(1000, |rate| {
+        let calls = u128::from(rate) * SLICE.as_nanos() / 1_000_000_000;
+        u64::try_from(calls).unwrap_or(u64::MAX)
+    });
     let end = Instant::now() + time;
     let mut calls = 0;
     loop {

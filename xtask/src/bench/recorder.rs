@@ -22,7 +22,7 @@ use rustix::{
 use serde_json::Value;
 
 /// How long attaching may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is taken of the log at once, and kept of its end: the summary is its last line.
 const CHUNK: usize = 256 * 1024;

@@ -50,7 +50,7 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 const BOOT_LIMIT: Duration = Duration::from_mins(1);
 
 /// The same where instructions are counted.
-const COUNTED_BOOT_LIMIT: Duration = Duration::from_secs(180);
+const COUNTED_BOOT_LIMIT: Duration = Duration::from_mins(3);
 
 /// With virtualization a guest boots in a second or never.
 const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);

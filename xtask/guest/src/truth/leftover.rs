@@ -48,7 +48,7 @@ pub fn group() -> Group {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn run(bench: &mut Bench) -> Result<()> {
-    let before = attached()?;
+    let before = settled()?;
     for (name, signal) in [
         ("leftover_sigint", libc::SIGINT),
         ("leftover_sigterm", libc::SIGTERM),
@@ -75,7 +75,7 @@ fn run(bench: &mut Bench) -> Result<()> {
 
 fn by_signal(bench: &mut Bench, before: [usize; 3], signal: i32) -> Result<String> {
     let tracer = Tracer::start::<&str>(&[])?;
-    let during = attached()?;
+    let during = settled()?;
     ensure!(
         during > before,
         "an armed tracer holds no BPF objects: {during:?}"
@@ -119,6 +119,20 @@ fn attached() -> Result<[usize; 3]> {
         sys::bpf_objects(BpfObject::Map)?,
         sys::bpf_objects(BpfObject::Link)?,
     ])
+}
+
+/// What is there once nothing changes any more: the kernel frees the maps of an earlier run
+/// after a grace period.
+fn settled() -> Result<[usize; 3]> {
+    let start = Instant::now();
+    let (mut last, mut same) = (attached()?, 0);
+    while same < 5 && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(200));
+        let now = attached()?;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
 }
 
 fn gone(before: [usize; 3]) -> Result<String> {
