@@ -16,6 +16,27 @@
     internal_features,
     reason = "the BPF target has no atomic read-modify-write in core, though the machine does (v3, Linux 5.12)"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "a program's body is one function: a call costs, and the verifier limits the stack of a chain"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a tracepoint's arguments come as words, and the casts are to the types of its prototype"
+)]
+#![expect(
+    clippy::cast_ptr_alignment,
+    reason = "fields of kernel structures and maps lie at their own alignment"
+)]
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "the helpers take keys and values by address"
+)]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a pointer is moved and read in one breath"
+)]
 
 mod kfield;
 mod maps;

@@ -100,12 +100,11 @@ pub(crate) fn depart(
 
 /// A task goes to user mode.
 #[inline(always)]
-pub(crate) fn arrive(state: &CpuState, control: &Control, at_ns: u64, tid: u32) {
+pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
     match state.phase() {
         Phase::Open => {}
-        Phase::Settling => return,
+        Phase::Settling | Phase::Busy => return,
         Phase::Closed => return back(state, at_ns, tid),
-        Phase::Busy => return,
     }
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
@@ -123,7 +122,7 @@ pub(crate) fn arrive(state: &CpuState, control: &Control, at_ns: u64, tid: u32) 
         remember_away(state);
         back(state, at_ns, tid);
     } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
-        tasks::toggle_section(state, control, tid);
+        tasks::toggle_section(state, tid);
     }
     state.release();
 }
@@ -262,7 +261,7 @@ fn reserve(bytes: usize) -> Option<*mut u64> {
     (!room.is_null()).then_some(room)
 }
 
-/// Hands a record over without waking the reader: a wake-up is an irq_work interrupt on
+/// Hands a record over without waking the reader: a wake-up is an `irq_work` interrupt on
 /// this very CPU (`kernel/bpf/ringbuf.c:bpf_ringbuf_commit`, v6.12).
 #[inline(always)]
 fn submit(room: *mut u64) {

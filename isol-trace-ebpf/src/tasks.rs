@@ -111,7 +111,7 @@ pub(crate) fn is_section_call(number: u32, registers: Registers) -> bool {
 /// A section begins or ends as its `prctl` returns. Outside a section any operation begins
 /// one; inside, operation 0 ends it and any other keeps it.
 #[inline(never)]
-pub(crate) fn toggle_section(state: &CpuState, control: &Control, tid: u32) {
+pub(crate) fn toggle_section(state: &CpuState, tid: u32) {
     let inside = state.task.flags.get() & TASK_IN_SECTION != 0;
     if inside && state.entry.args[1].get() != 0 {
         return;
@@ -121,7 +121,6 @@ pub(crate) fn toggle_section(state: &CpuState, control: &Control, tid: u32) {
     } else {
         SECTIONS.insert(&tid, &1, 0)
     };
-    let _ = control;
     // Looked up anew at the next departure.
     state.task.tid.set(0);
 }

@@ -1,7 +1,11 @@
 //! What the documents show is what the program does: commands parse, lines satisfy the schema,
 //! links lead somewhere, numbers are those of the code.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of tests fails as tests do"
+)]
 
 use std::{
     ffi::OsString,

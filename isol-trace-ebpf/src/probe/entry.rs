@@ -53,7 +53,9 @@ fn departure(cpu: u32) {
 
 #[inline(always)]
 fn arrival(cpu: u32) {
-    let Some(control) = armed() else { return };
+    if armed().is_none() {
+        return;
+    }
     let Some(state) = state_of(cpu) else { return };
-    arrive(state, control, now(), CurrentTask::get().tid());
+    arrive(state, now(), CurrentTask::get().tid());
 }

@@ -1,4 +1,4 @@
-//! Interrupts sent to watched CPUs: our own are counted, and a CPU's irq_work to itself is
+//! Interrupts sent to watched CPUs: our own are counted, and a CPU's `irq_work` to itself is
 //! remembered by its function.
 
 use crate::{

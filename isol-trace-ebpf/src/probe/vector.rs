@@ -41,7 +41,7 @@ vectors! {
     spurious_entry => Spurious;
 }
 
-/// The irq_work self-interrupt. Its functions pass no hook (`kernel/irq_work.c` is built
+/// The `irq_work` self-interrupt. Its functions pass no hook (`kernel/irq_work.c` is built
 /// without tracing: `kernel/Makefile`, v6.12), but raising the interrupt names the first.
 #[inline(always)]
 pub(crate) fn irq_work_entry(_arguments: Arguments) {
@@ -54,7 +54,7 @@ pub(crate) fn irq_work_entry(_arguments: Arguments) {
     }
 }
 
-/// The end of the irq_work interrupt.
+/// The end of the `irq_work` interrupt.
 #[inline(always)]
 pub(crate) fn irq_work_exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };

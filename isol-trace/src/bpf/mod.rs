@@ -4,7 +4,7 @@
 //! - [`btf`]: where the running kernel keeps the fields that the programs read;
 //! - [`probes`]: the table of probes, and their verdicts;
 //! - [`request`]: what is asked for, as the programs read it;
-//! - [`attach`]: attaching one probe;
+//! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
 //! - [`program_info`]: what the kernel counts per program.
 
