@@ -7,9 +7,16 @@ use crate::{
     span::{arrive, depart, now},
 };
 
+crate::tracepoints! {
+    user_exit, raw_user_exit => user_exit;
+    user_enter, raw_user_enter => user_enter;
+    sys_enter, raw_sys_enter => sys_enter;
+    sys_exit, raw_sys_exit => sys_exit;
+}
+
 /// `context_tracking:user_exit(int dummy)`. Interrupts are off.
 #[inline(always)]
-pub(crate) fn user_exit(_arguments: Arguments) {
+fn user_exit(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && !is_derived(cpu) {
         departure(cpu);
@@ -18,7 +25,7 @@ pub(crate) fn user_exit(_arguments: Arguments) {
 
 /// `context_tracking:user_enter(int dummy)`. Interrupts are off.
 #[inline(always)]
-pub(crate) fn user_enter(_arguments: Arguments) {
+fn user_enter(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && !is_derived(cpu) {
         arrival(cpu);
@@ -27,7 +34,7 @@ pub(crate) fn user_enter(_arguments: Arguments) {
 
 /// `raw_syscalls:sys_enter(regs, id)`, only where entries are derived.
 #[inline(always)]
-pub(crate) fn sys_enter(_arguments: Arguments) {
+fn sys_enter(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_derived(cpu) {
         departure(cpu);
@@ -36,7 +43,7 @@ pub(crate) fn sys_enter(_arguments: Arguments) {
 
 /// `raw_syscalls:sys_exit(regs, ret)`, only where entries are derived.
 #[inline(always)]
-pub(crate) fn sys_exit(_arguments: Arguments) {
+fn sys_exit(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_derived(cpu) {
         arrival(cpu);

@@ -13,9 +13,15 @@ use crate::{
     span::{Kernel, now},
 };
 
+crate::tracepoints! {
+    page_fault_user, raw_page_fault_user => user;
+    page_fault_kernel, raw_page_fault_kernel => kernel;
+    tlb_flush, raw_tlb_flush => tlb_flush;
+}
+
 /// `exceptions:page_fault_user(unsigned long address, regs, unsigned long error_code)`. Interrupts are off.
 #[inline(always)]
-pub(crate) fn user(arguments: Arguments) {
+fn user(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     let derived = is_derived(this_cpu());
     if derived {
@@ -44,7 +50,7 @@ fn depart_again(state: &CpuState) {
 
 /// `exceptions:page_fault_kernel(unsigned long address, regs, unsigned long error_code)`.
 #[inline(always)]
-pub(crate) fn kernel(arguments: Arguments) {
+fn kernel(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     state.mark(
         &Kernel,
@@ -56,7 +62,7 @@ pub(crate) fn kernel(arguments: Arguments) {
 
 /// `tlb:tlb_flush(int reason, unsigned long pages)`.
 #[inline(always)]
-pub(crate) fn tlb_flush(arguments: Arguments) {
+fn tlb_flush(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     state.mark(
         &Kernel,

@@ -19,9 +19,14 @@ use crate::{
     tasks,
 };
 
+crate::tracepoints! {
+    nmi_handler, raw_nmi_handler => handler;
+    mce_record, raw_mce_record => machine_check;
+}
+
 /// `nmi:nmi_handler(void *handler, s64 delta_ns, int handled)`.
 #[inline(always)]
-pub(crate) fn handler(arguments: Arguments) {
+fn handler(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     let handler = arguments.word(0);
     let length = arguments.word(1);
@@ -80,7 +85,7 @@ fn entry(state: &CpuState, handler: u64, length: u64) {
 
 /// `mce:mce_record(…)`: only where the kernel records the check inside the entry.
 #[inline(always)]
-pub(crate) fn machine_check(_arguments: Arguments) {
+fn machine_check(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     state.attribute(Cause::MachineCheck, 0, 0);
 }

@@ -10,9 +10,16 @@ use crate::{
     tasks,
 };
 
+crate::tracepoints! {
+    sched_switch, raw_sched_switch => switch;
+    sched_migrate_task, raw_sched_migrate_task => migrate;
+    sched_process_exit, raw_sched_process_exit => exit;
+    task_rename, raw_task_rename => rename;
+}
+
 /// `sched:sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`.
 #[inline(always)]
-pub(crate) fn switch(arguments: Arguments) {
+fn switch(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     match state.phase() {
         Phase::Open => {}
@@ -43,7 +50,7 @@ pub(crate) fn switch(arguments: Arguments) {
 
 /// `sched:sched_migrate_task(struct task_struct *p, int dest_cpu)`, before the move.
 #[inline(always)]
-pub(crate) fn migrate(arguments: Arguments) {
+fn migrate(arguments: Arguments) {
     if armed().is_none() {
         return;
     }
@@ -67,7 +74,7 @@ pub(crate) fn migrate(arguments: Arguments) {
 
 /// `sched:sched_process_exit(struct task_struct *p, …)`: the current task dies.
 #[inline(always)]
-pub(crate) fn exit(_arguments: Arguments) {
+fn exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     let tid = current_tid();
     let _none = AWAY.remove(&tid);
@@ -84,6 +91,6 @@ pub(crate) fn exit(_arguments: Arguments) {
 
 /// `task:task_rename(struct task_struct *task, const char *comm)`, before the change.
 #[inline(always)]
-pub(crate) fn rename(_arguments: Arguments) {
+fn rename(_arguments: Arguments) {
     tasks::new_generation();
 }

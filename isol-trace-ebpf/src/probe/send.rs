@@ -6,9 +6,15 @@ use crate::{
     maps::{OWN_SENDS, armed, config, is_watched, this_cpu, watched_state},
 };
 
+crate::tracepoints! {
+    ipi_send_cpu, raw_ipi_send_cpu => ipi_send_cpu;
+    [raw only]
+    raw_csd_queue_cpu => csd_queue_cpu;
+}
+
 /// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
 #[inline(always)]
-pub(crate) fn ipi_send_cpu(arguments: Arguments) {
+fn ipi_send_cpu(arguments: Arguments) {
     let target = arguments.word(0) as u32;
     count_own(target);
     // `kernel/irq_work.c:irq_work_raise` (v6.12): to this CPU, with the work's function.
@@ -21,7 +27,7 @@ pub(crate) fn ipi_send_cpu(arguments: Arguments) {
 
 /// `csd:csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.
 #[inline(always)]
-pub(crate) fn csd_queue_cpu(arguments: Arguments) {
+fn csd_queue_cpu(arguments: Arguments) {
     count_own(arguments.word(0) as u32);
 }
 

@@ -8,6 +8,11 @@ use crate::{
     span::{Kernel, current_tid},
 };
 
+crate::tracepoints! {
+    signal_generate, raw_signal_generate => generate;
+    signal_deliver, raw_signal_deliver => deliver;
+}
+
 /// Signals that an exception raises, as bits: ILL, TRAP, BUS, FPE, SEGV.
 const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
 
@@ -20,7 +25,7 @@ const LAST_SPECIAL_INFO: u64 = 2;
 /// A forced signal to the current task with a positive code comes from an exception, and then
 /// `thread.trap_nr` says which. Without all of these conditions the number is an old one.
 #[inline(always)]
-pub(crate) fn generate(arguments: Arguments) {
+fn generate(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     if state.phase() != Phase::Open || state.entry.tid.get() != current_tid() {
         return;
@@ -48,7 +53,7 @@ pub(crate) fn generate(arguments: Arguments) {
 
 /// `signal:signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`.
 #[inline(always)]
-pub(crate) fn deliver(arguments: Arguments) {
+fn deliver(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     if state.end_for(current_tid()) != End::Switched {
         state.mark(&Kernel, Activity::Signal, arguments.word(0) as u32, [0, 0]);

@@ -6,12 +6,37 @@ use isol_trace_common::{activity::Activity, cause::Cause};
 use super::{activity_exit, interrupt_entry};
 use crate::{Arguments, maps::watched_state, span::Kernel};
 
+crate::tracepoints! {
+    local_timer_entry, raw_local_timer_entry => local_timer_entry;
+    local_timer_exit, raw_local_timer_exit => exit;
+    reschedule_entry, raw_reschedule_entry => reschedule_entry;
+    reschedule_exit, raw_reschedule_exit => exit;
+    call_function_entry, raw_call_function_entry => call_function_entry;
+    call_function_exit, raw_call_function_exit => exit;
+    call_function_single_entry, raw_call_function_single_entry => call_function_single_entry;
+    call_function_single_exit, raw_call_function_single_exit => exit;
+    irq_work_entry, raw_irq_work_entry => irq_work_entry;
+    irq_work_exit, raw_irq_work_exit => irq_work_exit;
+    x86_platform_ipi_entry, raw_x86_platform_ipi_entry => platform_ipi_entry;
+    x86_platform_ipi_exit, raw_x86_platform_ipi_exit => exit;
+    thermal_apic_entry, raw_thermal_apic_entry => thermal_entry;
+    thermal_apic_exit, raw_thermal_apic_exit => exit;
+    threshold_apic_entry, raw_threshold_apic_entry => threshold_entry;
+    threshold_apic_exit, raw_threshold_apic_exit => exit;
+    deferred_error_apic_entry, raw_deferred_error_apic_entry => deferred_error_entry;
+    deferred_error_apic_exit, raw_deferred_error_apic_exit => exit;
+    error_apic_entry, raw_error_apic_entry => error_entry;
+    error_apic_exit, raw_error_apic_exit => exit;
+    spurious_apic_entry, raw_spurious_apic_entry => spurious_entry;
+    spurious_apic_exit, raw_spurious_apic_exit => exit;
+}
+
 /// One entry function per vector.
 macro_rules! vectors {
     ($($(#[$doc:meta])* $name:ident => $cause:ident;)*) => {$(
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name(_arguments: Arguments) {
+        fn $name(_arguments: Arguments) {
             let Some(state) = watched_state() else { return };
             interrupt_entry(state, Cause::$cause, Activity::Vector, 0, 0);
         }
@@ -44,7 +69,7 @@ vectors! {
 /// The `irq_work` self-interrupt. Its functions pass no hook (`kernel/irq_work.c` is built
 /// without tracing: `kernel/Makefile`, v6.12), but raising the interrupt names the first.
 #[inline(always)]
-pub(crate) fn irq_work_entry(_arguments: Arguments) {
+fn irq_work_entry(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     interrupt_entry(state, Cause::IrqWork, Activity::Vector, 0, 0);
     let function = state.raised_irq_work.get();
@@ -56,7 +81,7 @@ pub(crate) fn irq_work_entry(_arguments: Arguments) {
 
 /// The end of the `irq_work` interrupt.
 #[inline(always)]
-pub(crate) fn irq_work_exit(_arguments: Arguments) {
+fn irq_work_exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     // The vector's end also ends what it named, where there was a name.
     activity_exit(state, Activity::IrqWork);
@@ -65,7 +90,7 @@ pub(crate) fn irq_work_exit(_arguments: Arguments) {
 
 /// Any other vector's end.
 #[inline(always)]
-pub(crate) fn exit(_arguments: Arguments) {
+fn exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_exit(state, Activity::Vector);
 }

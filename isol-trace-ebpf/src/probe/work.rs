@@ -5,9 +5,17 @@ use isol_trace_common::activity::Activity;
 use super::{activity_entry, activity_exit};
 use crate::{Arguments, kfield, maps::watched_state};
 
+crate::tracepoints! {
+    workqueue_execute_start, raw_workqueue_execute_start => start;
+    workqueue_execute_end, raw_workqueue_execute_end => end;
+    [raw only]
+    raw_csd_function_entry => csd_entry;
+    raw_csd_function_exit => csd_exit;
+}
+
 /// `workqueue:workqueue_execute_start(struct work_struct *work)`.
 #[inline(always)]
-pub(crate) fn start(arguments: Arguments) {
+fn start(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_entry(
         state,
@@ -19,21 +27,21 @@ pub(crate) fn start(arguments: Arguments) {
 
 /// `workqueue:workqueue_execute_end(struct work_struct *work, work_func_t function)`.
 #[inline(always)]
-pub(crate) fn end(_arguments: Arguments) {
+fn end(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_exit(state, Activity::Work);
 }
 
 /// `csd:csd_function_entry(smp_call_func_t func, call_single_data_t *csd)`.
 #[inline(always)]
-pub(crate) fn csd_entry(arguments: Arguments) {
+fn csd_entry(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_entry(state, Activity::Csd, 0, arguments.word(0));
 }
 
 /// `csd:csd_function_exit(smp_call_func_t func, call_single_data_t *csd)`.
 #[inline(always)]
-pub(crate) fn csd_exit(_arguments: Arguments) {
+fn csd_exit(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     activity_exit(state, Activity::Csd);
 }
