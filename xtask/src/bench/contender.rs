@@ -19,6 +19,10 @@ use crate::exec;
 /// How long a peer may take to attach.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Ring of the tracer while single calls are timed: a record that finds no room is cheaper than
+/// one that does, and a busy machine leaves a reader waiting.
+const ROOM: &str = "16M";
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
@@ -64,7 +68,10 @@ impl Contender {
             Self::Ours => Running::Ours(Recorder::start(
                 &place.isol_trace,
                 place.watched,
-                &Options::default(),
+                &Options {
+                    ring: Some(ROOM),
+                    ..Options::default()
+                },
             )?),
             Self::Ftrace => Running::Ftrace {
                 _on: ftrace(place)?,

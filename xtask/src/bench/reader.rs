@@ -37,7 +37,9 @@ pub(super) struct Use {
     pub(super) share: f64,
     /// Its memory at the end.
     pub(super) memory: Memory,
-    /// Kernel entries a second that the watched CPU's loop made.
+    /// System calls that the watched CPU's loop made.
+    pub(super) calls: u64,
+    /// The same a second.
     pub(super) rate: f64,
     /// What its log says.
     pub(super) account: Account,
@@ -92,6 +94,7 @@ fn observe(place: &Place, options: &Options, load: impl FnOnce() -> Result<u64>)
     Ok(Use {
         share: used.as_secs_f64() / elapsed,
         memory,
+        calls,
         rate: calls as f64 / elapsed,
         account: recorder.stop()?,
     })
@@ -111,6 +114,8 @@ pub(super) struct Step {
     pub(super) rate: f64,
     /// Records lost.
     pub(super) lost: u64,
+    /// The account has no fewer entries than there were calls.
+    pub(super) counted: bool,
     /// Share of a CPU that the reader used.
     pub(super) share: f64,
 }
@@ -145,6 +150,7 @@ pub(super) fn sustain(place: &Place) -> Result<Vec<Step>> {
         steps.push(Step {
             rate: one.rate,
             lost: one.account.lost,
+            counted: one.account.entries >= one.calls,
             share: one.share,
         });
         if steps.iter().filter(|step| step.lost > 0).count() >= 2 {
@@ -210,6 +216,7 @@ mod tests {
         let step = |rate, lost| Step {
             rate,
             lost,
+            counted: true,
             share: 0.5,
         };
         let steps = [step(100.0, 0), step(200.0, 0), step(400.0, 3)];

@@ -35,6 +35,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(super) struct Options {
     /// Have the kernel measure the programs.
     pub(super) bpf_stats: bool,
+    /// Bytes of the ring, as the option takes them; the tracer's own size by default.
+    pub(super) ring: Option<&'static str>,
     /// Watch only threads of this name.
     pub(super) comm: Option<&'static str>,
 }
@@ -68,6 +70,9 @@ impl Recorder {
         command.arg("record").arg("--cpus").arg(cpu.to_string());
         if options.bpf_stats {
             command.arg("--bpf-stats");
+        }
+        if let Some(ring) = options.ring {
+            command.arg("--ring-size").arg(ring);
         }
         if let Some(comm) = options.comm {
             command.arg("--comm").arg(comm);
