@@ -72,6 +72,32 @@ impl Offsets {
     };
 }
 
+/// Where the kernel keeps each CPU's `preempt_count`, and which of its bits say that an
+/// interrupt is being served.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
+pub struct PreemptCount {
+    /// Address of `__per_cpu_offset`, the table of what to add per CPU; 0 where it is not known.
+    pub bases: u64,
+    /// Address of the count before that is added.
+    pub address: u64,
+    /// The bits of softirqs, hard interrupts and NMIs.
+    pub interrupt_bits: u32,
+    /// Zero, for later.
+    pub reserved: u32,
+}
+
+impl PreemptCount {
+    /// Nothing known.
+    pub const UNKNOWN: Self = Self {
+        bases: 0,
+        address: 0,
+        interrupt_bits: 0,
+        reserved: 0,
+    };
+}
+
 /// Only the processes in the `PIDS` map are watched.
 pub const FILTER_PID: u32 = 1 << 0;
 /// Only the threads whose names are in the `COMMS` map are watched.
@@ -101,10 +127,12 @@ pub struct Config {
     pub prctl_number: u32,
     /// The tracer's own process.
     pub own_pid: u32,
-    /// Zero, for later.
-    pub reserved: u32,
+    /// Not 0: this kernel has the tracepoint `csd_queue_cpu`, which sees every cross-call.
+    pub queues_seen: u32,
     /// Where the kernel keeps what the programs read.
     pub offsets: Offsets,
+    /// How to know an interrupt's context.
+    pub preempt_count: PreemptCount,
 }
 
 impl Config {
@@ -115,8 +143,9 @@ impl Config {
         filters: 0,
         prctl_number: ABSENT,
         own_pid: 0,
-        reserved: 0,
+        queues_seen: 0,
         offsets: Offsets::UNKNOWN,
+        preempt_count: PreemptCount::UNKNOWN,
     };
 }
 
@@ -137,18 +166,4 @@ pub struct Control {
     pub armed: u32,
     /// Changes whenever a thread's name or section does: cached task facts are stale then.
     pub generation: u32,
-}
-
-/// A victim whose entry ended while another task ran.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Away {
-    /// When its entry was opened.
-    pub opened_ns: u64,
-    /// When its entry's record ended.
-    pub since_ns: u64,
-    /// The CPU whose entry it was.
-    pub cpu: u32,
-    /// Zero, for later.
-    pub reserved: u32,
 }

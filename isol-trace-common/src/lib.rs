@@ -28,10 +28,5 @@ pub mod ledger;
 pub mod record;
 pub mod span;
 
-/// Version of everything in this crate that crosses from kernel to user space.
-///
-/// The object carries it as a read-only global; the loader refuses another one.
-pub const WIRE_VERSION: u32 = 1;
-
 /// Number of CPUs that can be named: the size of the watched-CPU mask.
 pub const MAX_CPUS: u32 = 4096;

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 };
 use isol_trace_common::config::ABSENT;
 
-use crate::maps::config;
+use crate::maps::{config, this_cpu};
 
 /// `include/linux/sched.h`: a kernel thread.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -181,6 +181,23 @@ pub(crate) fn task_comm(task: u64) -> [u64; 2] {
 #[inline(always)]
 pub(crate) fn trap_number(task: u64) -> Option<u64> {
     read(task, config!(offsets.task_trap_number))
+}
+
+/// Whether this CPU serves a softirq, an interrupt or an NMI rather than the current task; `None`
+/// where this kernel does not show its `preempt_count`.
+#[inline(always)]
+pub(crate) fn in_interrupt() -> Option<bool> {
+    let bases = config!(preempt_count.bases);
+    if bases == 0 {
+        return None;
+    }
+    // SAFETY: the helper checks both addresses.
+    let count = unsafe {
+        let base = bpf_probe_read_kernel((bases + 8 * u64::from(this_cpu())) as *const u64).ok()?;
+        bpf_probe_read_kernel(base.wrapping_add(config!(preempt_count.address)) as *const u32)
+            .ok()?
+    };
+    Some(count & config!(preempt_count.interrupt_bits) != 0)
 }
 
 /// The current task's `task_struct`.

@@ -9,18 +9,13 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use isol_trace_common::{
-    MAX_CPUS, WIRE_VERSION,
-    config::{Away, Config, Control, MASK_WORDS},
-    span::CpuState,
+    MAX_CPUS,
+    config::{Config, Control, MASK_WORDS},
+    span::{CpuState, away::Away},
 };
 
-/// Read before anything else by the loader, which refuses a version other than its own.
-// SAFETY: the loader finds globals by their symbol; the name is used once.
-#[unsafe(no_mangle)]
-static WIRE: u32 = WIRE_VERSION;
-
 /// What user space decided before loading. The verifier sees the values and drops what is switched off.
-// SAFETY: as above.
+// SAFETY: the loader finds globals by their symbol; the name is used once.
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
 
@@ -28,8 +23,8 @@ static CONFIG: Config = Config::EMPTY;
 #[repr(transparent)]
 pub(crate) struct Shared(CpuState);
 
-// SAFETY: each CPU changes only its own state, save for the `migrated` flag, a plain word
-// that another CPU may set; how programs of one CPU take turns is the span machine's matter.
+// SAFETY: each CPU changes only its own state, save for the flags `migrated` and
+// `asleep`, plain words that another CPU may set; how programs of one CPU take turns is the span machine's matter.
 unsafe impl Sync for Shared {}
 
 /// One state per CPU number; user space sizes it to the possible CPUs.

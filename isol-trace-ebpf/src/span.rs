@@ -14,10 +14,13 @@ use aya_ebpf::{
 };
 use isol_trace_common::{
     cause::Cause,
-    config::{Away, Control},
+    config::Control,
     ledger::add,
-    record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
-    span::{CpuState, EntryCells, Env, NOTE_FILTERED, NOTE_SECTION_CALL, Phase, entry::Departure},
+    record::{End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
+    span::{
+        CpuState, EntryCells, Env, NOTE_FILTERED, NOTE_SECTION_CALL, Phase, away::Away,
+        entry::Departure,
+    },
 };
 
 use crate::{
@@ -185,14 +188,22 @@ fn remember_away(state: &CpuState) {
         return;
     }
     let tid = state.entry.tid.get();
-    let away = Away {
-        opened_ns: state.entry.opened_ns.get(),
-        since_ns: state.ended_ns(),
-        cpu: this_cpu(),
-        reserved: 0,
-    };
+    let away = Away::left(state, this_cpu());
     if AWAY.insert(&tid, &away, 0).is_err() {
         add(&state.ledger.lost_notes, 1);
+    } else if away.asleep != 0 && !state.owner_sleeps() {
+        // Woken by another CPU since the flag was read; its program may not have found the victim.
+        wake(tid, now());
+    }
+}
+
+/// Somebody wakes a victim.
+#[inline(always)]
+pub(crate) fn wake(tid: u32, at_ns: u64) {
+    if let Some(away) = AWAY.get_ptr_mut(&tid) {
+        // SAFETY: the value stays where it is; it is removed only by programs that run where
+        // the victim runs, and a victim that is being woken does not run.
+        unsafe { (*away).wake(at_ns) };
     }
 }
 
@@ -204,23 +215,14 @@ fn back(state: &CpuState, at_ns: u64, tid: u32) {
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
         return;
     };
-    if at_ns < away.since_ns {
-        add(&state.ledger.tainted, 1);
-    }
-    let away_ns = at_ns.saturating_sub(away.since_ns);
-    add(&state.ledger.away_ns, away_ns);
-    let record = Back {
-        kind: Kind::Back as u8,
-        reserved: [0; 3],
-        tid,
-        cpu: away.cpu,
-        reserved_tail: 0,
-        opened_ns: away.opened_ns,
-        away_ns,
-        back_ns: at_ns,
-    };
-    if !write(&record) {
-        add(&state.ledger.lost_notes, 1);
+    match away.back(tid, at_ns) {
+        Some(record) => {
+            add(&state.ledger.away_ns, record.away_ns);
+            if !write(&record) {
+                add(&state.ledger.lost_notes, 1);
+            }
+        }
+        None => add(&state.ledger.tainted, 1),
     }
     let _gone = AWAY.remove(&tid);
 }

@@ -108,6 +108,14 @@ pub(crate) fn is_section_call(number: u32, registers: Registers) -> bool {
     number == config!(prctl_number) && registers.first_argument() == PR_TASK_ISOLATION
 }
 
+/// A thread is in no section any more.
+#[inline(always)]
+pub(crate) fn leave_section(tid: u32) {
+    if SECTIONS.remove(&tid).is_ok() {
+        new_generation();
+    }
+}
+
 /// A section begins or ends as its `prctl` returns. Outside a section any operation begins
 /// one; inside, operation 0 ends it and any other keeps it.
 #[inline(never)]

@@ -29,6 +29,7 @@ use isol_trace::{
     event::{assemble::Assembler, ids::Cpu, model::Detection},
     host::Host,
 };
+use isol_trace_common::config::PreemptCount;
 use rustix::{
     process::getppid,
     thread::{CpuSet, sched_setaffinity},
@@ -81,6 +82,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             comms: Vec::new(),
             section_only: false,
             ring_bytes: RING_BYTES,
+            preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
         },
         &types,

@@ -12,8 +12,10 @@
 //! interrupts on. An interrupting program runs to its end before the interrupted
 //! one goes on, and what it begins it also ends. Three rules make that enough:
 //!
-//! - opening and closing run with interrupts off and mark the state
-//!   [`Phase::Busy`] first, so that an NMI in the middle keeps its hands off;
+//! - opening and closing mark the state [`Phase::Busy`] first, so that whoever interrupts keeps
+//!   its hands off. Under context tracking interrupts are off there, save for a task's exit, and
+//!   it is NMIs that are meant; where entries are derived, interrupts as well: one that
+//!   falls into those instructions is in no entry;
 //! - slots of the activity list are taken with one atomic addition;
 //! - net times come from one running sum ([`CpuState::accounted_ns`]): an activity
 //!   remembers the sum at its begin, and what has been added at its end is what
@@ -25,8 +27,9 @@
 //! # What is in which file
 //!
 //! [`entry`]: open, attribute, close. [`frames`]: activities. [`tasks`]: switches
-//! between tasks inside a span.
+//! between tasks inside a span. [`away`]: owners that come back after their span.
 
+pub mod away;
 pub mod entry;
 pub mod frames;
 pub mod tasks;
@@ -206,6 +209,10 @@ pub struct CpuState {
     pub frames: [Frame; MAX_DEPTH],
     /// Function of the `irq_work` whose queueing raised the interrupt to come; 0 for none.
     pub raised_irq_work: Cell<u64>,
+    /// The owner that sleeps and that nobody has woken yet; 0 for none. Another CPU may clear this.
+    pub asleep: Cell<u32>,
+    /// Zero, for later.
+    pub reserved: Cell<u32>,
     /// Totals.
     pub ledger: Ledger<Cell<u64>>,
 }

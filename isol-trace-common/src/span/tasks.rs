@@ -17,6 +17,21 @@ pub struct Switch {
 }
 
 impl CpuState {
+    /// Somebody wakes a thread that slept here, perhaps on another CPU.
+    #[inline(always)]
+    pub fn wake(&self, tid: u32) {
+        if self.asleep.get() == tid {
+            self.asleep.set(0);
+        }
+    }
+
+    /// Whether the owner of the span sleeps.
+    #[must_use]
+    #[inline(always)]
+    pub fn owner_sleeps(&self) -> bool {
+        self.asleep.get() == self.entry.tid.get()
+    }
+
     /// Another task takes the CPU inside the span.
     #[inline(always)]
     pub fn switch(&self, env: &impl Env, switch: &Switch) {
@@ -27,6 +42,7 @@ impl CpuState {
         if switch.previous == owner {
             if switch.sleeps {
                 self.note(NOTE_SLEPT);
+                self.asleep.set(owner);
             }
         } else if switch.previous == 0 {
             self.pop(env, IDLE);
@@ -34,6 +50,7 @@ impl CpuState {
             self.pop(env, Activity::Switch as u32);
         }
         if switch.next == owner {
+            self.asleep.set(0);
             return;
         }
         if switch.next == 0 {

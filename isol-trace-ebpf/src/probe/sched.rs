@@ -6,13 +6,15 @@ use super::settle_derived;
 use crate::{
     Arguments, kfield,
     maps::{AWAY, SECTIONS, armed, is_watched, state_of, watched_state},
-    span::{Kernel, current_tid, exit as close_at_exit, flush, now},
+    span::{Kernel, current_tid, exit as close_at_exit, flush, now, wake},
     tasks,
 };
 
 crate::tracepoints! {
     sched_switch, raw_sched_switch => switch;
     sched_migrate_task, raw_sched_migrate_task => migrate;
+    sched_waking, raw_sched_waking => waking;
+    sched_process_exec, raw_sched_process_exec => exec;
     sched_process_exit, raw_sched_process_exit => exit;
     task_rename, raw_task_rename => rename;
 }
@@ -72,13 +74,49 @@ fn migrate(arguments: Arguments) {
     }
 }
 
+/// `sched:sched_waking(struct task_struct *p)`: somebody wakes a task, on the waker's CPU.
+#[inline(always)]
+fn waking(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let task = arguments.word(0);
+    // Where it slept: the wake-up has not chosen a CPU yet (`try_to_wake_up`, kernel/sched/core.c, v6.12).
+    let Some(cpu) = kfield::task_cpu(task) else {
+        return;
+    };
+    if !is_watched(cpu) {
+        return;
+    }
+    let Some(state) = state_of(cpu) else { return };
+    let tid = kfield::task_tid(task);
+    state.wake(tid);
+    wake(tid, now());
+}
+
+/// `sched:sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`:
+/// whatever the old program meant, the new one has not said so. Its number is the leader's from
+/// here on, whichever thread it was (`exec_binprm`, fs/exec.c, v6.12).
+#[inline(always)]
+fn exec(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    tasks::leave_section(arguments.word(1) as u32);
+    tasks::leave_section(current_tid());
+}
+
 /// `sched:sched_process_exit(struct task_struct *p, …)`: the current task dies.
 #[inline(always)]
 fn exit(_arguments: Arguments) {
-    let Some(state) = watched_state() else { return };
+    if armed().is_none() {
+        return;
+    }
     let tid = current_tid();
-    let _none = AWAY.remove(&tid);
+    // Wherever it dies: its number will be another's.
     let _none = SECTIONS.remove(&tid);
+    let Some(state) = watched_state() else { return };
+    let _none = AWAY.remove(&tid);
     if state.entry.tid.get() != tid {
         return;
     }

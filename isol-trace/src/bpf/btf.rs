@@ -153,6 +153,12 @@ impl KernelTypes {
         self.tracepoints.contains(name.as_bytes())
     }
 
+    /// Whether the kernel has this structure.
+    #[must_use]
+    pub fn has_structure(&self, name: &str) -> bool {
+        self.structs.contains_key(name.as_bytes())
+    }
+
     /// Byte offset of a field, such as `thread.trap_nr` in `task_struct`; `None` where
     /// this kernel has none. Anonymous structs and unions on the way are looked through.
     #[must_use]
@@ -335,6 +341,7 @@ mod tests {
         assert_eq!(types.offset_of("missing", "head"), None);
         assert!(types.has_tracepoint("user_exit"));
         assert!(!types.has_tracepoint("user_enter"));
+        assert!(types.has_structure("inner") && !types.has_structure("inner_t"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`object`]: the embedded object and the shapes of its maps;
 //! - [`btf`]: where the running kernel keeps the fields that the programs read;
+//! - [`preempt`]: where it keeps what tells an interrupt's act from a task's;
 //! - [`probes`]: the table of probes, and their verdicts;
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
@@ -11,6 +12,7 @@
 mod attach;
 pub mod btf;
 pub mod object;
+pub mod preempt;
 pub mod probes;
 pub mod program_info;
 pub mod request;

@@ -113,6 +113,8 @@ pub(super) const PROBES: &[Probe] = &[
     tracepoint!("ipi_send_cpu"),
     tracepoint!("sched_switch"),
     tracepoint!("sched_migrate_task"),
+    tracepoint!("sched_waking"),
+    tracepoint!("sched_process_exec"),
     tracepoint!("sched_process_exit"),
     tracepoint!("task_rename"),
     tracepoint!("sys_enter", VECTORS),

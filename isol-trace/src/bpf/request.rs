@@ -1,7 +1,7 @@
 //! What is asked for, as the programs read it: masks, filters, offsets.
 
 use aya::{Ebpf, maps::HashMap as BpfHashMap};
-use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION};
+use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION, PreemptCount};
 
 use super::{btf::KernelTypes, tracer::TracerError};
 use crate::event::{ids::Cpu, model::Detection};
@@ -21,6 +21,8 @@ pub struct Request {
     pub section_only: bool,
     /// Bytes of each watched CPU's ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// How the programs know an interrupt's context; see [`super::preempt::locate`].
+    pub preempt_count: PreemptCount,
     /// Have the kernel measure the programs. It measures every program of the machine then.
     pub statistics: bool,
 }
@@ -53,6 +55,8 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
     }
     config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
     config.own_pid = std::process::id();
+    config.queues_seen = u32::from(types.has_tracepoint("csd_queue_cpu"));
+    config.preempt_count = request.preempt_count;
     config
 }
 
@@ -86,6 +90,7 @@ pub(super) mod tests {
             comms: Vec::new(),
             section_only: false,
             ring_bytes: 1 << 16,
+            preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
         }
     }

@@ -3,14 +3,18 @@
 //! Nothing is attached: each raw tracepoint program is loaded and run on the CPU that the test
 //! calls watched, in the context of the test's own thread.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use aya::programs::{RawTracePointRunOptions, TestRun as _};
-use isol_trace_common::{cause::Cause, record::End, span::Phase};
+use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::Phase};
 
 use super::*;
 use crate::{
-    bpf::request::tests::watching,
+    bpf::{preempt, request::tests::watching},
     event::{
         assemble::Assembler,
         ids::Nanos,
@@ -23,6 +27,7 @@ const CPU: u32 = 0;
 
 /// A loaded tracer, and what its programs wrote.
 struct Bench {
+    preempt_count: PreemptCount,
     tracer: Tracer,
     assembler: Assembler,
 }
@@ -36,8 +41,10 @@ impl Bench {
         rustix::thread::sched_setaffinity(None, &here).unwrap();
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let mut request = watching(CPU, Detection::ContextTracking);
+        request.preempt_count = preempt::locate(Path::new("/proc/kallsyms"), &types);
         change(&mut request);
         Self {
+            preempt_count: request.preempt_count,
             tracer: Tracer::load(&request, &types).unwrap(),
             assembler: Assembler::new(),
         }
@@ -45,6 +52,11 @@ impl Bench {
 
     /// Runs a program once on the watched CPU.
     fn run(&mut self, program: &str, args: &[u64]) {
+        self.run_on(CPU, program, args);
+    }
+
+    /// Runs a program once; on another CPU than this thread's the kernel does it by an interrupt.
+    fn run_on(&mut self, cpu: u32, program: &str, args: &[u64]) {
         let Some(Program::RawTracePoint(it)) = self.tracer.ebpf.program_mut(program) else {
             panic!("no raw tracepoint program {program}");
         };
@@ -53,13 +65,15 @@ impl Bench {
         }
         let mut options = RawTracePointRunOptions::new();
         options.args[..args.len()].copy_from_slice(args);
-        options.cpu = Some(CPU);
+        options.cpu = Some(cpu);
         it.test_run(options).unwrap();
     }
 
     fn breaches(&mut self) -> Vec<Breach> {
         let mut breaches = Vec::new();
-        let Self { tracer, assembler } = self;
+        let Self {
+            tracer, assembler, ..
+        } = self;
         tracer.drain(usize::MAX, |cpu, bytes| {
             match assembler.record(cpu, bytes).unwrap() {
                 Some(Event::Breach(breach)) => breaches.push(*breach),
@@ -68,6 +82,10 @@ impl Bench {
             }
         });
         breaches
+    }
+
+    fn sends(&self) -> Option<u64> {
+        self.tracer.own_sends().ok()
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -228,4 +246,87 @@ fn an_nmi_from_user_mode_is_one_entry_however_many_handlers_look() {
     };
     assert_eq!(breaches[0].cause, claimed, "the handler that claimed it");
     assert_eq!(breaches[2].activities[0].kind, Activity::Nmi);
+}
+
+/// What our threads ask of a watched CPU is ours, once; what an interrupt asks for in their time is not.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn interrupts_that_the_tracer_asks_for_are_counted() {
+    const WATCHED: u64 = CPU as u64;
+    let mut bench = Bench::new(|_| ());
+    bench.run("raw_csd_queue_cpu", &[WATCHED, 0, 0x1234, 0x5678]);
+    assert_eq!(bench.sends(), Some(0), "nothing is seen before arming");
+    bench.tracer.arm().unwrap();
+    bench.run("raw_csd_queue_cpu", &[WATCHED, 0, 0x1234, 0x5678]);
+    assert_eq!(bench.sends(), Some(1), "a cross-call");
+    bench.run("raw_csd_queue_cpu", &[WATCHED + 1, 0, 0x1234, 0x5678]);
+    assert_eq!(bench.sends(), Some(1), "to a CPU that is not watched");
+}
+
+/// An interrupt handler's reschedules are not those of the thread that it interrupted.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON, and a second CPU"]
+fn what_an_interrupt_asks_for_is_not_the_tracers() {
+    const TIMES: u64 = 20;
+    let by_interrupt = |known: bool| {
+        let mut bench = Bench::new(|request| {
+            if !known {
+                request.preempt_count = PreemptCount::UNKNOWN;
+            }
+        });
+        let known = bench.preempt_count != PreemptCount::UNKNOWN;
+        bench.tracer.arm().unwrap();
+        while_spinning_on(CPU + 1, || {
+            for _ in 0..TIMES {
+                bench.run_on(CPU + 1, "raw_ipi_send_cpu", &[u64::from(CPU), 0, 0]);
+            }
+        });
+        (known, bench.sends().unwrap())
+    };
+    assert_eq!(by_interrupt(false), (false, TIMES), "one cannot tell");
+    match by_interrupt(true) {
+        (true, sends) => assert_eq!(sends, 0),
+        // A kernel built without CONFIG_KALLSYMS_ALL does not show where its count is.
+        (false, sends) => assert_eq!(sends, TIMES),
+    }
+}
+
+/// Runs something while a thread of this process is the current task of a CPU.
+fn while_spinning_on(cpu: u32, does: impl FnOnce()) {
+    let (spinning, started) = (AtomicBool::new(true), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut there = rustix::thread::CpuSet::new();
+            there.set(cpu as usize);
+            rustix::thread::sched_setaffinity(None, &there).unwrap();
+            started.wait();
+            let begun = Instant::now();
+            // Not forever: a failure on the other side must not hang the test.
+            while spinning.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_secs(10) {
+                std::hint::spin_loop();
+            }
+        });
+        started.wait();
+        does();
+        spinning.store(false, Ordering::Relaxed);
+    });
+}
+
+/// A reschedule has no callback; what has one was queued before, and is counted there.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn a_cross_call_is_counted_where_it_is_queued() {
+    // Watched is another CPU: to its own a CPU sends nothing but irq_work.
+    let other = CPU + 1;
+    let mut bench = Bench::new(|request| {
+        request.watched = vec![(Cpu(other), Detection::ContextTracking)];
+        request.possible_cpus = other + 1;
+    });
+    bench.tracer.arm().unwrap();
+    bench.run("raw_ipi_send_cpu", &[u64::from(other), 0, 0x1234]);
+    assert_eq!(bench.sends(), Some(0));
+    bench.run("raw_csd_queue_cpu", &[u64::from(other), 0, 0x1234, 0]);
+    assert_eq!(bench.sends(), Some(1));
+    bench.run("raw_ipi_send_cpu", &[u64::from(other), 0, 0]);
+    assert_eq!(bench.sends(), Some(2));
 }

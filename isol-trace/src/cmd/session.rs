@@ -12,6 +12,7 @@ use crate::{
     attrib::{Attributor, Options},
     bpf::{
         btf::KernelTypes,
+        preempt,
         request::Request,
         tracer::{Tracer, blind_spots},
     },
@@ -95,6 +96,7 @@ impl Session {
                     .collect(),
                 section_only,
                 ring_bytes: plan.ring_bytes,
+                preempt_count: preempt::locate(&host.path("/proc/kallsyms"), &types),
                 statistics: plan.bpf_stats,
             };
             (

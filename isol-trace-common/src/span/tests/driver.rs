@@ -5,7 +5,8 @@ use std::boxed::Box;
 
 use super::{
     super::{
-        NOTE_FILTERED, NOTE_OWN, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, entry::Departure,
+        NOTE_FILTERED, NOTE_OWN, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, away::Away,
+        entry::Departure,
     },
     sim::{Op, Reading, Record, Sim},
     truth::Span,
@@ -13,9 +14,8 @@ use super::{
 use crate::{
     activity::Activity,
     cause::Cause,
-    config::Away,
     ledger::add,
-    record::{ACTIVITY_IS_CAUSE, Back, End, FLAG_LATE_SYSCALL, FLAG_SECTION, FullEntry, Kind},
+    record::{ACTIVITY_IS_CAUSE, End, FLAG_LATE_SYSCALL, FLAG_SECTION, FullEntry, Kind},
 };
 
 /// Tasks whose number ends in this are left out by a filter.
@@ -205,12 +205,7 @@ impl Sim {
         if self.state.migrated.get() != 0 || self.state.notes.get() & NOTE_FILTERED != 0 {
             return;
         }
-        let away = Away {
-            opened_ns: self.state.entry.opened_ns.get(),
-            since_ns: self.state.ended_ns(),
-            cpu: 1,
-            reserved: 0,
-        };
+        let away = Away::left(&self.state, 1);
         self.away
             .borrow_mut()
             .insert(self.state.entry.tid.get(), away);
@@ -220,19 +215,19 @@ impl Sim {
         let Some(away) = self.away.borrow_mut().remove(&tid) else {
             return;
         };
-        let away_ns = at.saturating_sub(away.since_ns);
-        add(&self.state.ledger.away_ns, away_ns);
-        let record = Back {
-            kind: Kind::Back as u8,
-            tid,
-            cpu: away.cpu,
-            opened_ns: away.opened_ns,
-            away_ns,
-            back_ns: at,
-            ..Back::default()
-        };
+        let record = away.back(tid, at).expect("the clock does not go back");
+        add(&self.state.ledger.away_ns, record.away_ns);
         if !self.write(Record::Back(record)) {
             add(&self.state.ledger.lost_notes, 1);
+        }
+    }
+
+    /// `sched_waking`.
+    pub(super) fn wake(&self, tid: u32) {
+        self.state.wake(tid);
+        let at = self.read().at;
+        if let Some(away) = self.away.borrow_mut().get_mut(&tid) {
+            away.wake(at);
         }
     }
 

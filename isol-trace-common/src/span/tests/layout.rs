@@ -5,11 +5,14 @@ use core::{
     mem::{align_of, offset_of, size_of},
 };
 
-use super::{super::CpuState, scenes::still};
+use super::{
+    super::{CpuState, away::Away},
+    scenes::still,
+};
 use crate::{
     activity::Activity,
     cause::{CAUSE_SLOTS, Cause},
-    config::{Away, Config, Control, Offsets},
+    config::{Config, Control, Offsets, PreemptCount},
     ledger::{BUCKETS, CauseTotals, Ledger},
     record::{ActivityRecord, Entry, FullEntry, MAX_ACTIVITIES},
 };
@@ -46,10 +49,12 @@ fn what_user_space_hands_over_is_pinned() {
     assert_eq!(size_of::<Away>(), 24);
     assert_eq!(size_of::<Offsets>(), 22 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 16);
-    assert_eq!(size_of::<Config>(), 2 * 512 + 16 + 22 * 4);
+    assert_eq!(size_of::<Config>(), 2 * 512 + 16 + 22 * 4 + 24);
     assert_eq!(offset_of!(Config, vectors), 512);
     assert_eq!(offset_of!(Config, filters), 1024);
     assert_eq!(offset_of!(Config, offsets), 1040);
+    assert_eq!(offset_of!(Config, preempt_count), 1040 + 88);
+    assert_eq!(size_of::<PreemptCount>(), 24);
 }
 
 /// One CPU's state shares no cache line with another's, and is whole words for the reader.
@@ -62,7 +67,7 @@ fn the_state_of_a_cpu_is_pinned() {
     assert_eq!(offset_of!(CpuState, accounted_ns), 24);
     assert_eq!(offset_of!(CpuState, entry), 64);
     assert_eq!(offset_of!(CpuState, frames), 64 + 616);
-    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 8);
+    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 16);
 }
 
 /// The machine packs four fields into a word here and there: each must come out where the

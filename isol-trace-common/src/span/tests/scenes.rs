@@ -161,6 +161,61 @@ fn a_victim_comes_back() {
     assert_eq!(sim.backs().len(), 1, "once is enough");
 }
 
+/// A victim that sleeps wants no CPU: it is away from the moment that somebody wakes it.
+#[test]
+fn time_asleep_is_no_time_away() {
+    let away = |happens: fn(&Sim)| {
+        let sim = still();
+        sim.depart(1, Some(35));
+        happens(&sim);
+        sim.pass(100);
+        sim.arrive(1, None);
+        assert_eq!(sim.backs().len(), 1);
+        assert_eq!(sim.ledger().away_ns, sim.backs()[0].away_ns);
+        sim.backs()[0].away_ns
+    };
+    let sleeps_and_is_replaced: fn(&Sim) = |sim| {
+        sim.switch(2, true);
+        sim.arrive(2, None);
+        sim.pass(5_000);
+        sim.wake(1);
+    };
+    assert_eq!(away(sleeps_and_is_replaced), 100, "woken long after");
+    let is_woken_before_it_is_replaced: fn(&Sim) = |sim| {
+        sim.switch(2, true);
+        sim.wake(1);
+        sim.pass(5_000);
+        sim.arrive(2, None);
+    };
+    assert_eq!(away(is_woken_before_it_is_replaced), 100, "woken before");
+    let ran_again: fn(&Sim) = |sim| {
+        sim.switch(3, true);
+        sim.switch(1, true);
+        sim.switch(2, false);
+        sim.arrive(2, None);
+        sim.wake(1);
+    };
+    assert_eq!(
+        away(ran_again),
+        100,
+        "preempted in the end, awake all the time"
+    );
+    let nobody_saw_it: fn(&Sim) = |sim| {
+        sim.switch(2, true);
+        sim.arrive(2, None);
+        sim.wake(2);
+    };
+    assert_eq!(away(nobody_saw_it), 100, "another's wake-up means nothing");
+    let twice: fn(&Sim) = |sim| {
+        sim.switch(2, true);
+        sim.arrive(2, None);
+        sim.wake(1);
+        sim.pass(50);
+        sim.wake(1);
+    };
+    assert_eq!(away(twice), 150, "the first wake-up counts");
+}
+
 #[test]
 fn a_victim_that_moved_or_died_or_was_left_out_does_not_come_back() {
     for how in ["moved", "died", "filtered"] {

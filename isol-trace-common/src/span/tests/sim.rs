@@ -8,12 +8,11 @@ use std::{
 };
 
 use super::{
-    super::{CpuState, Env, IDLE, Phase, tasks::Switch},
+    super::{CpuState, Env, IDLE, Phase, away::Away, tasks::Switch},
     truth::{Begun, Span, Totals},
 };
 use crate::{
     activity::Activity,
-    config::Away,
     ledger::{CauseTotals, Ledger},
     record::{Back, End, FullEntry, MAX_ACTIVITIES},
 };

@@ -1,11 +1,12 @@
 //! `record -- CMD`: where CMD runs, what it exits with, and the section that it declares.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, os::unix::process::CommandExt, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     bench::{Bench, Group},
+    hits::SECTION_ENDED_BY_EXEC,
     log::{Breach, Log},
     process, sys, tracer,
 };
@@ -29,6 +30,7 @@ pub fn group() -> Group {
                 "section_from_prctl",
                 "--from-prctl: only what follows CMD's prctl is a breach",
             ),
+            ("section_exec", "a section ends where a new program begins"),
             (
                 "section_marked",
                 "without --from-prctl a breach says whether it fell inside the section",
@@ -77,6 +79,10 @@ fn run(bench: &mut Bench) -> Result<()> {
     if bench.wants("command_missing") {
         let outcome = missing(cpu);
         bench.outcome("command_missing", outcome)?;
+    }
+    if bench.wants("section_exec") {
+        let outcome = section_ends_at_exec(bench);
+        bench.outcome("section_exec", outcome)?;
     }
     for (name, only) in [("section_from_prctl", true), ("section_marked", false)] {
         if bench.wants(name) {
@@ -157,6 +163,27 @@ fn section(bench: &mut Bench, only: bool) -> Result<String> {
     Ok(String::new())
 }
 
+/// A new program has not said that it means to be isolated.
+fn section_ends_at_exec(bench: &mut Bench) -> Result<String> {
+    let ended = record(bench, &[], &["section_then_exec"])?;
+    let log = bench.take(&ended, 0, |_| false)?;
+    let calls: Vec<bool> = log
+        .breaches
+        .iter()
+        .filter(|one| one.cause.name.as_deref() == Some("getppid"))
+        .map(|one| one.section == Some(true))
+        .collect();
+    let expected = [vec![true; INSIDE], vec![false; BEFORE]].concat();
+    ensure!(
+        calls == expected,
+        "of {} calls {} fell into the section; {INSIDE} were made in it, then {BEFORE} after exec",
+        calls.len(),
+        calls.iter().filter(|inside| **inside).count()
+    );
+    bench.hits.witness(SECTION_ENDED_BY_EXEC);
+    Ok(String::new())
+}
+
 /// What this program does as CMD.
 pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
     let argument = || arguments.first().context("an argument is missing");
@@ -169,13 +196,27 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
         }
         "section" => {
             call(BEFORE);
-            // SAFETY: plain numbers; a kernel without sections answers EINVAL.
-            unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, 1, 0, 0, 0) };
+            isolate();
             call(INSIDE);
         }
+        "section_then_exec" => {
+            isolate();
+            call(INSIDE);
+            let failed = Command::new(env::current_exe()?)
+                .args(["command", "calls"])
+                .exec();
+            bail!("exec: {failed}");
+        }
+        "calls" => call(BEFORE),
         other => bail!("no command {other}"),
     }
     Ok(0)
+}
+
+/// Says that this thread means to be isolated.
+fn isolate() {
+    // SAFETY: plain numbers; a kernel without sections answers EINVAL.
+    unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, 1, 0, 0, 0) };
 }
 
 fn call(times: usize) {

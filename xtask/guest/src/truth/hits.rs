@@ -34,6 +34,9 @@ enum Proof {
     Unprovokable(&'static str),
 }
 
+/// What a test has seen rather than a log shows by itself.
+pub const SECTION_ENDED_BY_EXEC: &str = "a section that a new program ended";
+
 /// The names of vectors: hook and cause.
 const VECTORS: &[(&str, &str)] = &[
     ("local_timer", "local_timer"),
@@ -83,6 +86,8 @@ const PROOFS: &[(&str, Proof)] = &[
     ),
     ("sched_switch", Proof::Seen("switch")),
     ("sched_migrate_task", Proof::Ran("sched_migrate_task")),
+    ("sched_waking", Proof::Ran("sched_waking")),
+    ("sched_process_exec", Proof::Seen(SECTION_ENDED_BY_EXEC)),
     ("sched_process_exit", Proof::Seen("exited")),
     ("task_rename", Proof::Seen("renamed")),
     ("sys_enter", Proof::Seen("syscall by vectors")),
@@ -132,6 +137,11 @@ impl Hits {
                 self.seen.insert(what);
             }
         }
+    }
+
+    /// Notes what a test has seen.
+    pub fn witness(&mut self, what: &'static str) {
+        self.saw(what, false);
     }
 
     /// Notes what a breach shows.

@@ -97,6 +97,8 @@ pub struct Breach {
     pub ip: Option<String>,
     /// What the kernel then did.
     pub activity: Vec<Activity>,
+    /// How many more the list had no room for.
+    pub activity_dropped: u64,
     /// Who provoked it.
     pub origins: Vec<Origin>,
 }
