@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use super::{
     super::{expect::one, guest::skip, interrupts::Interrupts, sys::Pages},
-    Partner, Provocation, Scene,
+    Partner, Provocation, Scene, realtime_threads,
 };
 
 /// A row: name, cause, vector of x86 Linux (`arch/x86/include/asm/irq_vectors.h`, 6.1 to 7.2), and
@@ -31,7 +31,10 @@ macro_rules! vector {
                 )
             },
             partner: Some(|scene| Ok(Box::new(Apic::map(scene, $vector, $line)?))),
-            expect: |_| Ok(vec![one($kind).end("return")]),
+            expect: |scene| {
+                let vector = one($kind).end("return");
+                Ok([vec![vector], realtime_threads(scene)].concat())
+            },
         }
     };
 }

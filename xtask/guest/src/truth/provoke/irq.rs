@@ -11,7 +11,7 @@ use super::{
         interrupts::Interrupts,
         stage::Fact,
     },
-    Partner, Provocation, Scene, timer,
+    Partner, Provocation, Scene, realtime_threads, timer,
 };
 
 /// The rows.
@@ -46,7 +46,12 @@ pub const ALL: &[Provocation] = &[
                 .end("return");
             // The CPU is called so that it sets its timer.
             let kick = one_of(&["call_function_single", "reschedule"]).any_number();
-            Ok([interrupts(scene)?, vec![cleanup, kick]].concat())
+            Ok([
+                interrupts(scene)?,
+                vec![cleanup, kick],
+                realtime_threads(scene),
+            ]
+            .concat())
         },
     },
 ];

@@ -24,7 +24,7 @@ use anyhow::Result;
 
 use self::actor::Actor;
 use super::{
-    expect::Expect,
+    expect::{Expect, one},
     guest::Guest,
     stage::{Fact, SharedStage},
 };
@@ -45,6 +45,21 @@ impl Scene<'_> {
             .get(fact)
             .ok_or_else(|| anyhow::anyhow!("nobody noted {fact:?}"))
     }
+}
+
+/// What the threads of a `PREEMPT_RT` kernel bring with them. Interrupt handlers and timers run in
+/// threads of the CPU, warnings are printed by one that an `irq_work` wakes, and two runnable tasks
+/// bring the tick back until it has seen that one is left.
+fn realtime_threads(scene: &Scene<'_>) -> Vec<Expect> {
+    if !scene.guest.realtime {
+        return Vec::new();
+    }
+    vec![
+        one("irq_work")
+            .does("irq_work", &["nbcon_irq_work"])
+            .any_number(),
+        one("local_timer").does("tick", &[]).any_number(),
+    ]
 }
 
 /// The director's part. What it changed is put back when it is dropped.
