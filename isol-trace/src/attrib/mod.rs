@@ -114,10 +114,10 @@ impl Attributor {
         })
     }
 
-    /// How long a breach may wait for a name that takes reading files, from now on.
+    /// How long breaches may wait for names that take reading files, from now on and all together.
     ///
     /// Zero, as it is at first, suits a storm: what is not known yet stays absent.
-    /// A tenth of a second suits a drain that found few records.
+    /// A part of what a ring holds suits a drain that found few records.
     pub const fn set_patience(&mut self, patience: Duration) {
         self.patient = !patience.is_zero();
         if let Some(users) = &mut self.users {

@@ -54,7 +54,7 @@ pub struct Places {
     questions: Sender<Question>,
     /// From it.
     answers: Receiver<Answer>,
-    /// How long a new place is waited for.
+    /// How long new places are waited for, all together.
     patience: Duration,
     /// Files whose source lines were given up.
     heavy: Vec<PathBuf>,
@@ -90,7 +90,7 @@ impl Places {
         })
     }
 
-    /// How long a new place is waited for from now on.
+    /// How long new places are waited for from now on, all together.
     pub const fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
@@ -131,14 +131,15 @@ impl Places {
         if self.patience.is_zero() {
             return;
         }
-        let until = Instant::now() + self.patience;
+        let begun = Instant::now();
         while self.open.contains(&key) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = self.patience.saturating_sub(begun.elapsed());
             match self.answers.recv_timeout(left) {
                 Ok(answer) => self.take(answer),
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        self.patience = self.patience.saturating_sub(begun.elapsed());
     }
 
     /// Takes the answers that are there.
@@ -242,6 +243,17 @@ mod tests {
             location(&places.place(Pid(1), Address(16))),
             Some("at 0x10")
         );
+    }
+
+    #[test]
+    fn patience_is_for_all_places_together() {
+        let (_go, wait) = channel();
+        let mut places = numbering(wait);
+        places.set_patience(Duration::from_millis(5));
+        for ip in 0..3 {
+            places.place(Pid(1), Address(ip));
+            assert!(places.patience.is_zero(), "used up by the first");
+        }
     }
 
     #[test]

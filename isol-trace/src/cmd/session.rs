@@ -246,8 +246,9 @@ impl Session {
     }
 }
 
-/// How long a breach may wait for the name of a place when there is no hurry.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the breaches of a turn may wait for the names of places when there is no hurry.
+/// Meanwhile nobody drains: at 200,000 records a second a ring of 1 MiB holds 55 ms.
+const PATIENCE: Duration = Duration::from_millis(25);
 
 /// How often the rings are looked at: at once while they fill, seldom while nothing comes.
 ///
