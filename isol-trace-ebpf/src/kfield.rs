@@ -191,12 +191,8 @@ pub(crate) fn in_interrupt() -> Option<bool> {
     if bases == 0 {
         return None;
     }
-    // SAFETY: the helper checks both addresses.
-    let count = unsafe {
-        let base = bpf_probe_read_kernel((bases + 8 * u64::from(this_cpu())) as *const u64).ok()?;
-        bpf_probe_read_kernel(base.wrapping_add(config!(preempt_count.address)) as *const u32)
-            .ok()?
-    };
+    let base: u64 = read(bases + 8 * u64::from(this_cpu()), 0)?;
+    let count: u32 = read(base.wrapping_add(config!(preempt_count.address)), 0)?;
     Some(count & config!(preempt_count.interrupt_bits) != 0)
 }
 

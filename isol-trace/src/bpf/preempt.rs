@@ -18,7 +18,7 @@ use super::btf::KernelTypes;
 /// 16 to 19 and 20 to 23. Bits 9 to 15 only say that softirqs are held off.
 const INTERRUPT_BITS: u32 = 0x00ff_0100;
 /// The same where disabling interrupts is counted, at bits 16 to 23
-/// ("preempt: Introduce HARDIRQ_DISABLE_BITS", merged for v7.3): bits 8, 24 to 27 and 28.
+/// ("preempt: Introduce `HARDIRQ_DISABLE_BITS`", merged for v7.3): bits 8, 24 to 27 and 28.
 const INTERRUPT_BITS_BESIDE_DISABLING: u32 = 0x1f00_0100;
 /// What that change brought with it.
 const DISABLING_IS_COUNTED: &str = "interrupt_disable_state";
@@ -94,11 +94,11 @@ ffffffffc0201000 t nvme_irq\t[nvme]
 
     #[test]
     fn what_is_hidden_or_missing_is_unknown() {
-        let hidden: String = LINES
+        let hidden: Vec<String> = LINES
             .lines()
-            .map(|line| format!("{:016x}{}\n", 0, &line[16..]))
+            .map(|line| format!("{:016x}{}", 0, &line[16..]))
             .collect();
-        assert_eq!(located(&hidden), None);
+        assert_eq!(located(&hidden.join("\n")), None);
         assert_eq!(located("ffffffff82a0c0e0 D __per_cpu_offset\n"), None);
         assert_eq!(located(""), None);
         let nowhere = locate(Path::new("/nowhere"), &KernelTypes::none());
