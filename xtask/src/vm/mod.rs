@@ -61,6 +61,10 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// Lines of the console that a failure shows.
 const CONSOLE_TAIL: usize = 40;
 
+/// How often a run is repeated that the emulator itself has spoiled. Attaching patches the kernel's
+/// text hundreds of times a run; about one run in ten meets a stale translation.
+const REPEATS: u32 = 2;
+
 /// Everything that guests need, got once.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -171,7 +175,7 @@ impl Host {
         })
     }
 
-    /// Runs the guest; a failure of the emulator's own is repeated once, and a guest that
+    /// Runs the guest; after a failure of the emulator's own it is repeated, and a guest that
     /// virtualization cannot boot is emulated.
     pub(crate) fn run(&self, guest: &Guest, output: &mut Output<'_>) -> Result<Outcome> {
         let mut guest = guest.clone();
@@ -181,8 +185,11 @@ impl Host {
             guest.accel = Accel::Tcg;
             outcome = self.run_once(&guest, output)?.0;
         }
-        if let Err(fault @ Fault::Emulator(_)) = &outcome.end {
-            say(format!("vm: {fault}; repeating the run once"));
+        for _ in 0..REPEATS {
+            let Err(fault @ Fault::Emulator(_)) = &outcome.end else {
+                break;
+            };
+            say(format!("vm: {fault}; repeating the run"));
             outcome = self.run_once(&guest, output)?.0;
             outcome.repeated = true;
         }

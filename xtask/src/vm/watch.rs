@@ -46,6 +46,19 @@ fn is_fault(line: &str) -> bool {
         })
 }
 
+/// The breakpoint instruction: while the kernel patches its text, one stands where it patches
+/// (arch/x86/kernel/alternative.c, `smp_text_poke_batch_finish`, v6.18).
+const BREAKPOINT: u8 = 0xcc;
+
+/// The instruction before the one that an oops shows in angle brackets: after a breakpoint, the one
+/// that trapped. Where memory holds another one, no breakpoint was there to trap at: the emulator ran a
+/// translation that is older than its text.
+fn trapped_byte(line: &str) -> Option<u8> {
+    let (_, code) = line.split_once("Code: ")?;
+    let (before, _) = code.split_once(" <")?;
+    u8::from_str_radix(before.rsplit(' ').next()?, 16).ok()
+}
+
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -131,6 +144,8 @@ pub(crate) struct Watch {
     came: u64,
     exit: Option<Exit>,
     ended: Option<String>,
+    /// The code at which the kernel failed has been shown.
+    code_seen: bool,
 }
 
 /// The command's end.
@@ -153,6 +168,7 @@ impl Watch {
             came: 0,
             exit: None,
             ended: None,
+            code_seen: false,
         }
     }
 
@@ -164,11 +180,15 @@ impl Watch {
     /// The console said this line.
     pub(crate) fn console(&mut self, line: &str, now: Instant) {
         if let Some((Fault::Kernel(first), since)) = &self.fault
-            && first.contains("int3")
-            && line.contains("__ct_user_e")
+            && first.contains("Oops: int3")
+            && !self.code_seen
+            && let Some(trap) = trapped_byte(line)
         {
-            // `__ct_user_exit` or `__ct_user_enter`, whose text attaching patches.
-            self.fault = Some((Fault::Emulator(first.clone()), *since));
+            // The first code of an oops is that where it happened; what follows is who called.
+            self.code_seen = true;
+            if trap != BREAKPOINT {
+                self.fault = Some((Fault::Emulator(first.clone()), *since));
+            }
         }
         if self.fault.is_some() {
             return;

@@ -109,6 +109,11 @@ fn the_emulators_own_fault_is_told_apart() {
     let (mut watch, now) = start();
     watch.console("Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", now);
     watch.console("RIP: 0010:__ct_user_exit+0x1/0x40", now);
+    watch.console(
+        "[ 1.5] Code: 0f 1f 44 00 00 e8 d2 d8 00 00 66 <90> c3 cc cc cc cc 65 8b",
+        now,
+    );
+    watch.console("[ 1.6] Code: 3d 19 00 fb cc <c3> cc cc cc cc 66 66", now);
     assert!(matches!(
         watch.step(now + AFTERMATH),
         Step::Failed(Fault::Emulator(_))
@@ -117,6 +122,11 @@ fn the_emulators_own_fault_is_told_apart() {
     let (mut watch, now) = start();
     watch.console("Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", now);
     watch.console("RIP: 0010:do_idle+0x1/0x40", now);
+    watch.console(
+        "[ 1.5] Code: 0f 1f 44 00 00 e8 d2 d8 00 00 cc <90> c3 cc cc cc cc 65 8b",
+        now,
+    );
+    watch.console("[ 1.6] Code: 3d 19 00 fb f4 <c3> cc cc cc cc 66 66", now);
     assert!(matches!(
         watch.step(now + AFTERMATH),
         Step::Failed(Fault::Kernel(_))
