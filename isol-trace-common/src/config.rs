@@ -47,6 +47,18 @@ pub struct Offsets {
     pub irqaction_handler: u32,
     /// `kernel_siginfo.si_code`.
     pub siginfo_code: u32,
+    /// `pool_workqueue.pool`.
+    pub pwq_pool: u32,
+    /// `worker_pool.cpu`.
+    pub pool_cpu: u32,
+    /// `timer_list.flags`: its low bits are the CPU.
+    pub timer_flags: u32,
+    /// `hrtimer.base`.
+    pub hrtimer_base: u32,
+    /// `hrtimer_clock_base.cpu_base`.
+    pub clock_base_cpu_base: u32,
+    /// `hrtimer_cpu_base.cpu`.
+    pub cpu_base_cpu: u32,
 }
 
 impl Offsets {
@@ -69,6 +81,12 @@ impl Offsets {
         work_function: ABSENT,
         irqaction_handler: ABSENT,
         siginfo_code: ABSENT,
+        pwq_pool: ABSENT,
+        pool_cpu: ABSENT,
+        timer_flags: ABSENT,
+        hrtimer_base: ABSENT,
+        clock_base_cpu_base: ABSENT,
+        cpu_base_cpu: ABSENT,
     };
 }
 
@@ -107,6 +125,13 @@ pub const FILTER_SECTION: u32 = 1 << 2;
 
 /// `prctl` operation that begins and ends an isolated section: "ISOL".
 pub const PR_TASK_ISOLATION: u64 = 0x4953_4f4c;
+
+/// Slot of the map of rings for what CPUs that are not watched ask of watched ones.
+pub const SENDERS_SLOT: u32 = MAX_CPUS;
+/// A slot of the map of rings that nobody writes to.
+pub const BARRIER_SLOT: u32 = MAX_CPUS + 1;
+/// Slots of the map of rings: one per CPU, and the two above.
+pub const RING_SLOTS: u32 = MAX_CPUS + 2;
 
 /// Words of the watched-CPU mask.
 pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;

@@ -5,6 +5,7 @@
 //!
 //! - [`cause`] and [`activity`]: the closed lists of words, with their wire numbers;
 //! - [`record`]: what a ring carries, padding-free, layout pinned by tests;
+//! - [`send`]: what senders leave of what they asked of a watched CPU;
 //! - [`span`]: the machine that turns tracepoint hits into one record per kernel entry;
 //! - [`ledger`]: the exact totals that are kept in the kernel;
 //! - [`config`]: what user space tells the programs before they are armed.
@@ -26,6 +27,7 @@ pub mod cause;
 pub mod config;
 pub mod ledger;
 pub mod record;
+pub mod send;
 pub mod span;
 
 /// Number of CPUs that can be named: the size of the watched-CPU mask.

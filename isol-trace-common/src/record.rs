@@ -22,6 +22,8 @@ words! {
         Task = 5, "task";
         /// A [`Back`]: a task that another one had replaced is in user mode again.
         Back = 6, "back";
+        /// A [`crate::send::Send`]: something was asked of a watched CPU.
+        Send = 7, "send";
     }
 }
 
@@ -89,7 +91,8 @@ pub struct Entry {
     pub dropped_activities: u8,
     /// Zero, for later.
     pub reserved: u16,
-    /// `page_fault`: the address. `device_irq` and `nmi`: the handler's address. Other causes: 0.
+    /// `page_fault`: the address. `device_irq` and `nmi`: the handler's address. Vectors: when the
+    /// CPU had last gone to user mode, `CLOCK_MONOTONIC`; 0 where that was before the account. Other causes: 0.
     pub subject: u64,
 }
 
@@ -117,7 +120,8 @@ pub struct ActivityRecord {
     pub number: u32,
     /// `switch`: the 16 bytes of the thread's name. Otherwise the first word is the
     /// address of the function, handler or fault (0 where there is none), the second
-    /// is kind-specific (`tlb_flush`: pages).
+    /// is kind-specific. `tlb_flush`: pages. `csd`, `work`, `timer` and `hrtimer`: the address of
+    /// the thing itself, by which its sender is found. `vector`: when it began, `CLOCK_MONOTONIC`.
     pub subject: [u64; 2],
     /// Time of this activity without what nested in it, nanoseconds; see [`ACTIVITY_TIMED`].
     pub net_ns: u64,

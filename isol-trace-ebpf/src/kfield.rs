@@ -183,6 +183,38 @@ pub(crate) fn trap_number(task: u64) -> Option<u64> {
     read(task, config!(offsets.task_trap_number))
 }
 
+/// Follows a pointer in a structure.
+#[inline(always)]
+fn follow(address: u64, offset: u32) -> Option<u64> {
+    read(address, offset).filter(|&target: &u64| target != 0)
+}
+
+/// The CPU whose worker pool a work item is queued on; `None` for an unbound one.
+#[inline(always)]
+pub(crate) fn queue_cpu(pool_workqueue: u64) -> Option<u32> {
+    let pool = follow(pool_workqueue, config!(offsets.pwq_pool))?;
+    let cpu: i32 = read(pool, config!(offsets.pool_cpu))?;
+    (cpu >= 0).then_some(cpu as u32)
+}
+
+/// `TIMER_CPUMASK` (`include/linux/timer.h`, v6.1 to v7.2).
+const TIMER_CPU_BITS: u32 = 0x3_ffff;
+
+/// The CPU that a timer is armed on.
+#[inline(always)]
+pub(crate) fn timer_cpu(timer: u64) -> Option<u32> {
+    let flags: u32 = read(timer, config!(offsets.timer_flags))?;
+    Some(flags & TIMER_CPU_BITS)
+}
+
+/// The CPU that a high-resolution timer is armed on.
+#[inline(always)]
+pub(crate) fn hrtimer_cpu(timer: u64) -> Option<u32> {
+    let clock = follow(timer, config!(offsets.hrtimer_base))?;
+    let base = follow(clock, config!(offsets.clock_base_cpu_base))?;
+    read(base, config!(offsets.cpu_base_cpu))
+}
+
 /// Whether this CPU serves a softirq, an interrupt or an NMI rather than the current task; `None`
 /// where this kernel does not show its `preempt_count`.
 #[inline(always)]

@@ -95,6 +95,12 @@ mod tasks;
 pub(crate) struct Arguments(*const u64);
 
 impl Arguments {
+    /// What helpers call the context: the arguments themselves.
+    #[inline(always)]
+    pub(crate) fn context(self) -> *mut core::ffi::c_void {
+        self.0.cast_mut().cast()
+    }
+
     /// The `n`th argument as a word. Each body reads only what its tracepoint's prototype has.
     #[inline(always)]
     pub(crate) fn word(self, n: usize) -> u64 {

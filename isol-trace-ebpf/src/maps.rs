@@ -9,8 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use isol_trace_common::{
-    MAX_CPUS,
-    config::{Config, Control, MASK_WORDS},
+    config::{Config, Control, MASK_WORDS, RING_SLOTS},
     span::{CpuState, away::Away},
 };
 
@@ -31,9 +30,10 @@ unsafe impl Sync for Shared {}
 #[map]
 static STATES: Array<Shared> = Array::with_max_entries(1, 0);
 
-/// One ring per watched CPU, put in by user space, and one slot that no CPU uses. The inner type only carries the kind of map.
+/// One ring per watched CPU, put in by user space, one for what all others send, and one slot
+/// that nobody writes to. The inner type only carries the kind of map.
 #[btf_map]
-pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { MAX_CPUS as usize + 1 }> =
+pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { RING_SLOTS as usize }> =
     ArrayOfMaps::new();
 
 /// The switch, and the generation of names and sections.
@@ -59,6 +59,10 @@ pub(crate) static COMMS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(256,
 /// Interrupts that the tracer's own process sent to watched CPUs.
 #[map]
 pub(crate) static OWN_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// What was asked of watched CPUs and did not fit its ring.
+#[map]
+pub(crate) static LOST_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Reads one field of the configuration. Each read is of a constant offset into a frozen
 /// map, which the verifier resolves to a constant.

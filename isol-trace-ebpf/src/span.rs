@@ -104,6 +104,7 @@ pub(crate) fn depart(
 /// A task goes to user mode.
 #[inline(always)]
 pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
+    state.user_since_ns.set(at_ns);
     match state.phase() {
         Phase::Open => {}
         Phase::Settling | Phase::Busy => return,
@@ -251,10 +252,10 @@ const fn words<T>() -> usize {
     size_of::<T>() / 8
 }
 
-/// Reserves room on this CPU's ring. `None` where the ring is full.
+/// Reserves room on a ring. `None` where the ring is full.
 #[inline(always)]
-fn reserve(bytes: usize) -> Option<*mut u64> {
-    let ring = RINGS.get(this_cpu())?;
+pub(crate) fn reserve(slot: u32, bytes: usize) -> Option<*mut u64> {
+    let ring = RINGS.get(slot)?;
     // SAFETY: the pointer is of a ring map; the size is a constant at every call.
     let room = unsafe {
         bpf_ringbuf_reserve(core::ptr::from_ref(ring).cast_mut().cast(), bytes as u64, 0)
@@ -266,7 +267,7 @@ fn reserve(bytes: usize) -> Option<*mut u64> {
 /// Hands a record over without waking the reader: a wake-up is an `irq_work` interrupt on
 /// this very CPU (`kernel/bpf/ringbuf.c:bpf_ringbuf_commit`, v6.12).
 #[inline(always)]
-fn submit(room: *mut u64) {
+pub(crate) fn submit(room: *mut u64) {
     // SAFETY: the pointer came from `reserve` and is handed over once.
     unsafe { bpf_ringbuf_submit(room.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
 }
@@ -274,7 +275,7 @@ fn submit(room: *mut u64) {
 /// Copies the first words of the span's record to the ring.
 #[inline(always)]
 fn copy<const WORDS: usize>(entry: &EntryCells) -> bool {
-    let Some(room) = reserve(WORDS * 8) else {
+    let Some(room) = reserve(this_cpu(), WORDS * 8) else {
         return false;
     };
     let from = core::ptr::from_ref(entry).cast::<u64>();
@@ -316,7 +317,7 @@ fn copy_halves(from: *const u32, to: *mut u32) {
 /// Writes a short record.
 #[inline(always)]
 pub(crate) fn write<T>(record: &T) -> bool {
-    let Some(room) = reserve(size_of::<T>()) else {
+    let Some(room) = reserve(this_cpu(), size_of::<T>()) else {
         return false;
     };
     let from = core::ptr::from_ref(record).cast::<u64>();

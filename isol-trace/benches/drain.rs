@@ -26,7 +26,11 @@ use std::{
 
 use isol_trace::{
     bpf::{btf::KernelTypes, request::Request, tracer::Tracer},
-    event::{assemble::Assembler, ids::Cpu, model::Detection},
+    event::{
+        assemble::Assembler,
+        ids::{Cpu, Pid},
+        model::Detection,
+    },
     host::Host,
 };
 use isol_trace_common::config::PreemptCount;
@@ -89,7 +93,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     )?;
     drop(types);
     leave(cpu, possible_cpus)?;
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        assembler: Assembler::new(Pid(std::process::id())),
+        decoded: 0,
+        malformed: 0,
+    };
     tracer.arm()?;
     let produced = while_producing(&mut tracer, &mut reader, cpu, Duration::from_secs(seconds))?;
     let burst = bursts(&mut tracer, &mut reader, cpu)?;
@@ -118,7 +126,6 @@ fn leave(cpu: u32, possible: u32) -> Result<(), Box<dyn Error>> {
 }
 
 /// Drains, decodes and puts together, as the commands do, and then forgets.
-#[derive(Default)]
 struct Reader {
     assembler: Assembler,
     decoded: u64,

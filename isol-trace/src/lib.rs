@@ -5,7 +5,7 @@
 //! - [`host`]: what is isolated here;
 //! - [`bpf`]: every Aya type: object, loader, probes and their verdicts, rings, counters;
 //! - [`event`]: bytes → breaches;
-//! - [`attrib`]: names, places and origins;
+//! - [`attrib`]: names and places;
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`sink`]: the JSON log;
 //! - [`tui`]: the dashboard;

@@ -19,6 +19,7 @@ use isol_trace_common::{
     activity::Activity,
     cause::Cause,
     record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task},
+    send::Send,
 };
 
 fn root() -> PathBuf {
@@ -145,6 +146,7 @@ fn the_wire_is_as_described() {
             Kind::EntryMany => size_of::<FullEntry<MAX_ACTIVITIES>>(),
             Kind::Task => size_of::<Task>(),
             Kind::Back => size_of::<Back>(),
+            Kind::Send => size_of::<Send>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
         assert!(text.contains(&row), "{row}");

@@ -199,8 +199,8 @@ pub struct CpuState {
     pub accounted_ns: Cell<u64>,
     /// The user stack pointer at the departure: with `ip` it tells two departures apart.
     pub sp: Cell<u64>,
-    /// The first handler of the kernel's list of NMI handlers: where it runs, an NMI begins.
-    pub first_nmi_handler: Cell<u64>,
+    /// When a task last went to user mode here; 0 before the first.
+    pub user_since_ns: Cell<u64>,
     /// The task cache.
     pub task: TaskCells,
     /// The record.
@@ -213,6 +213,8 @@ pub struct CpuState {
     pub asleep: Cell<u32>,
     /// Zero, for later.
     pub reserved: Cell<u32>,
+    /// The first handler of the kernel's list of NMI handlers: where it runs, an NMI begins.
+    pub first_nmi_handler: Cell<u64>,
     /// Totals.
     pub ledger: Ledger<Cell<u64>>,
 }

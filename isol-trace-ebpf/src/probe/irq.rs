@@ -37,7 +37,7 @@ fn handler_exit(_arguments: Arguments) {
 #[inline(always)]
 fn softirq_entry(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
-    activity_entry(state, Activity::Softirq, arguments.word(0) as u32, 0);
+    activity_entry(state, Activity::Softirq, arguments.word(0) as u32, [0; 2]);
 }
 
 /// `irq:softirq_exit(unsigned int vec_nr)`.

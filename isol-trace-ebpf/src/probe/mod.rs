@@ -38,23 +38,29 @@ pub(crate) fn interrupt_entry(
     if derived {
         depart_derived(state);
     }
-    let is_cause = state.attribute(cause, number, subject);
-    let flags = if is_cause { ACTIVITY_IS_CAUSE } else { 0 };
-    let number = if matches!(kind, Activity::Vector) {
-        cause as u32
+    let is_vector = matches!(kind, Activity::Vector);
+    let of_entry = if is_vector {
+        state.user_since_ns.get()
     } else {
-        number
+        subject
     };
-    state.begin(&Kernel, kind, flags, number, [subject, 0]);
+    let is_cause = state.attribute(cause, number, of_entry);
+    let flags = if is_cause { ACTIVITY_IS_CAUSE } else { 0 };
+    let (number, subject) = if is_vector {
+        (cause as u32, [0, now()])
+    } else {
+        (number, [subject, 0])
+    };
+    state.begin(&Kernel, kind, flags, number, subject);
 }
 
 /// An activity begins. Where entries are derived, it continues one that was settling.
 #[inline(always)]
-pub(crate) fn activity_entry(state: &CpuState, kind: Activity, number: u32, subject: u64) {
+pub(crate) fn activity_entry(state: &CpuState, kind: Activity, number: u32, subject: [u64; 2]) {
     if state.phase() == Phase::Settling && state.cause() != Cause::Nmi as u8 {
         state.resume();
     }
-    state.begin(&Kernel, kind, 0, number, [subject, 0]);
+    state.begin(&Kernel, kind, 0, number, subject);
 }
 
 /// An activity ends. Where entries are derived, the last one to end may have been the entry's end.

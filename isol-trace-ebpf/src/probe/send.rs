@@ -1,16 +1,38 @@
-//! Interrupts sent to watched CPUs: our own are counted, and a CPU's `irq_work` to itself is
-//! remembered by its function.
+//! What is asked of watched CPUs: cross-calls, reschedules, work items, timers. The sender leaves a
+//! record of it, and a CPU's `irq_work` to itself is remembered by its function.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_get_stack,
+};
+use isol_trace_common::{
+    config::SENDERS_SLOT,
+    record::Kind,
+    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, STACK_FRAMES, Send, Via},
+};
 
 use crate::{
     Arguments,
-    kfield::in_interrupt,
-    maps::{OWN_SENDS, armed, config, is_watched, this_cpu, watched_state},
+    kfield::{self, in_interrupt},
+    maps::{LOST_SENDS, OWN_SENDS, armed, config, is_watched, this_cpu, watched_state},
+    span::{now, reserve, submit},
 };
 
 crate::tracepoints! {
     ipi_send_cpu, raw_ipi_send_cpu => ipi_send_cpu;
+    workqueue_queue_work, raw_workqueue_queue_work => queue_work;
+    timer_start, raw_timer_start => timer_start;
+    hrtimer_start, raw_hrtimer_start => hrtimer_start;
     [raw only]
     raw_csd_queue_cpu => csd_queue_cpu;
+}
+
+/// What is asked of a watched CPU.
+struct Asked {
+    via: Via,
+    target: u32,
+    key: u64,
+    function: u64,
+    callsite: u64,
 }
 
 /// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
@@ -22,32 +44,182 @@ fn ipi_send_cpu(arguments: Arguments) {
         if let Some(state) = watched_state() {
             state.raised_irq_work.set(callback);
         }
-    } else if callback == 0 || config!(queues_seen) == 0 {
-        // Only reschedules have no callback (`include/linux/smp.h:smp_send_reschedule`, v6.12);
-        // any other has been queued before, where `csd_queue_cpu` saw it.
-        count_own(target);
+        return;
     }
+    // Only reschedules have no callback (`include/linux/smp.h:smp_send_reschedule`, v6.12);
+    // any other has been queued before, where `csd_queue_cpu` saw it.
+    let via = if callback == 0 {
+        Via::Reschedule
+    } else if config!(queues_seen) == 0 {
+        Via::CrossCall
+    } else {
+        return;
+    };
+    tell(
+        arguments,
+        &Asked {
+            via,
+            target,
+            key: 0,
+            function: callback,
+            callsite: arguments.word(1),
+        },
+    );
 }
 
 /// `csd:csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.
 #[inline(always)]
 fn csd_queue_cpu(arguments: Arguments) {
-    count_own(arguments.word(0) as u32);
+    tell(
+        arguments,
+        &Asked {
+            via: Via::CrossCall,
+            target: arguments.word(0) as u32,
+            key: arguments.word(3),
+            function: arguments.word(2),
+            callsite: arguments.word(1),
+        },
+    );
 }
 
-/// Counts what the tracer's own threads ask of a watched CPU. What an interrupt handler or a
-/// softirq asks for in their time is not theirs; where the kernel does not tell, it counts.
+/// `workqueue:workqueue_queue_work(int req_cpu, struct pool_workqueue *pwq, struct work_struct *work)`.
 #[inline(always)]
-fn count_own(target: u32) {
-    if !is_watched(target) || armed().is_none() {
+fn queue_work(arguments: Arguments) {
+    if armed().is_none() {
         return;
     }
-    // SAFETY: the helper has no requirements.
-    let pid = unsafe { aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() } >> 32;
-    if pid as u32 != config!(own_pid) || in_interrupt() == Some(true) {
+    let Some(target) = kfield::queue_cpu(arguments.word(1)) else {
+        return;
+    };
+    let work = arguments.word(2);
+    if is_watched(target) {
+        write(
+            arguments,
+            &Asked {
+                via: Via::Work,
+                target,
+                key: work,
+                function: kfield::work_function(work),
+                callsite: 0,
+            },
+        );
+    }
+}
+
+/// `timer:timer_start(struct timer_list *timer, …)`.
+#[inline(always)]
+fn timer_start(arguments: Arguments) {
+    if armed().is_none() {
         return;
     }
-    if let Some(count) = OWN_SENDS.get_ptr_mut(0) {
+    let timer = arguments.word(0);
+    let Some(target) = kfield::timer_cpu(timer) else {
+        return;
+    };
+    if is_watched(target) {
+        write(
+            arguments,
+            &Asked {
+                via: Via::Timer,
+                target,
+                key: timer,
+                function: kfield::timer_function(timer),
+                callsite: 0,
+            },
+        );
+    }
+}
+
+/// `timer:hrtimer_start(struct hrtimer *hrtimer, …)`.
+#[inline(always)]
+fn hrtimer_start(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let timer = arguments.word(0);
+    let Some(target) = kfield::hrtimer_cpu(timer) else {
+        return;
+    };
+    if !is_watched(target) {
+        return;
+    }
+    // A timer that arms itself again on its own CPU, such as the tick, has no other origin.
+    if target == this_cpu() && in_interrupt() == Some(true) {
+        return;
+    }
+    write(
+        arguments,
+        &Asked {
+            via: Via::Hrtimer,
+            target,
+            key: timer,
+            function: kfield::hrtimer_function(timer),
+            callsite: 0,
+        },
+    );
+}
+
+/// Leaves a record of what is asked of a CPU, if that one is watched.
+#[inline(always)]
+fn tell(arguments: Arguments, asked: &Asked) {
+    if is_watched(asked.target) && armed().is_some() {
+        write(arguments, asked);
+    }
+}
+
+/// Leaves a record of what is asked of a watched CPU, while armed.
+#[inline(always)]
+fn write(arguments: Arguments, asked: &Asked) {
+    // SAFETY: the helpers have no requirements.
+    let (cpu, ids) = unsafe { (bpf_get_smp_processor_id(), bpf_get_current_pid_tgid()) };
+    let interrupt = in_interrupt();
+    if (ids >> 32) as u32 == config!(own_pid) && interrupt != Some(true) {
+        count(&OWN_SENDS);
+    }
+    let watched = is_watched(cpu);
+    let slot = if watched { cpu } else { SENDERS_SLOT };
+    let Some(room) = reserve(slot, size_of::<Send>()) else {
+        return count(&LOST_SENDS);
+    };
+    let room = room.cast::<Send>();
+    let flags = match interrupt {
+        Some(true) => SENT_BY_INTERRUPT,
+        Some(false) => 0,
+        None => SENDER_UNSURE,
+    };
+    // SAFETY: the ring's room is the record's size, and every field of it is written: the
+    // helpers fill their buffers whole, with zeros behind what there is
+    // (`kernel/bpf/helpers.c:bpf_get_current_comm`, `kernel/bpf/stackmap.c:__bpf_get_stack`, v6.12).
+    unsafe {
+        (&raw mut (*room).kind).write_volatile(Kind::Send as u8);
+        (&raw mut (*room).via).write_volatile(asked.via as u8);
+        (&raw mut (*room).flags).write_volatile(flags);
+        (&raw mut (*room).target).write_volatile(asked.target);
+        (&raw mut (*room).at_ns).write_volatile(now());
+        (&raw mut (*room).key).write_volatile(asked.key);
+        (&raw mut (*room).function).write_volatile(asked.function);
+        (&raw mut (*room).callsite).write_volatile(asked.callsite);
+        (&raw mut (*room).cpu).write_volatile(cpu);
+        (&raw mut (*room).tid).write_volatile(ids as u32);
+        (&raw mut (*room).pid).write_volatile((ids >> 32) as u32);
+        (&raw mut (*room).reserved).write_volatile(0);
+        bpf_get_current_comm((&raw mut (*room).comm).cast(), 16);
+        let bytes = (STACK_FRAMES * 8) as u32;
+        let taken = bpf_get_stack(
+            arguments.context(),
+            (&raw mut (*room).stack).cast(),
+            bytes,
+            0,
+        );
+        let frames = if taken > 0 { taken as u64 / 8 } else { 0 };
+        (&raw mut (*room).frames).write_volatile(frames as u8);
+    }
+    submit(room.cast());
+}
+
+#[inline(always)]
+fn count(counter: &aya_ebpf::maps::PerCpuArray<u64>) {
+    if let Some(count) = counter.get_ptr_mut(0) {
         // SAFETY: the value is this CPU's own.
         unsafe { *count += 1 };
     }

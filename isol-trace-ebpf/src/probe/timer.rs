@@ -21,7 +21,7 @@ fn expire_entry(arguments: Arguments) {
         state,
         Activity::Timer,
         0,
-        kfield::timer_function(arguments.word(0)),
+        [kfield::timer_function(arguments.word(0)), arguments.word(0)],
     );
 }
 
@@ -40,7 +40,10 @@ fn hrtimer_entry(arguments: Arguments) {
         state,
         Activity::Hrtimer,
         0,
-        kfield::hrtimer_function(arguments.word(0)),
+        [
+            kfield::hrtimer_function(arguments.word(0)),
+            arguments.word(0),
+        ],
     );
 }
 

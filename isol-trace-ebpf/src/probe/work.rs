@@ -21,7 +21,7 @@ fn start(arguments: Arguments) {
         state,
         Activity::Work,
         0,
-        kfield::work_function(arguments.word(0)),
+        [kfield::work_function(arguments.word(0)), arguments.word(0)],
     );
 }
 
@@ -36,7 +36,12 @@ fn end(_arguments: Arguments) {
 #[inline(always)]
 fn csd_entry(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
-    activity_entry(state, Activity::Csd, 0, arguments.word(0));
+    activity_entry(
+        state,
+        Activity::Csd,
+        0,
+        [arguments.word(0), arguments.word(1)],
+    );
 }
 
 /// `csd:csd_function_exit(smp_call_func_t func, call_single_data_t *csd)`.

@@ -1,12 +1,11 @@
-//! Names, places and origins: what user space adds to a breach.
+//! Names and places: what user space adds to a breach.
 //!
 //! [`Attributor`] is the whole of it. The tables (`*_names`) are pure; the readers
 //! take a root path, read when first asked and remember:
 //!
 //! - [`kallsyms`]: functions of the kernel;
 //! - [`irq_names`]: device interrupts;
-//! - [`symbols`]: places in user space, which [`places`] finds on a thread of its own;
-//! - [`origin`]: who provoked a breach.
+//! - [`symbols`]: places in user space, which [`places`] finds on a thread of its own.
 //!
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
 //! than one look at its maps.
@@ -15,8 +14,8 @@ mod cache;
 pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
-pub mod origin;
 pub mod places;
+mod senders;
 pub mod signal_names;
 pub mod softirq_names;
 pub mod symbols;
@@ -32,7 +31,7 @@ pub use syscall_names::Arch;
 use self::{cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, places::Places};
 use crate::event::{
     ids::Address,
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin, Sender},
 };
 
 /// What an [`Attributor`] looks up, and what it may take.
@@ -76,7 +75,7 @@ enum Named {
     Function(Address),
 }
 
-/// Fills in what the kernel side leaves to user space: names, places and origins.
+/// Fills in what the kernel side leaves to user space: names and places.
 #[derive(Debug)]
 pub struct Attributor {
     /// The architecture of system calls.
@@ -130,7 +129,7 @@ impl Attributor {
         self.kernel.prepare();
     }
 
-    /// Adds names, place and origins to a breach.
+    /// Adds names and places to a breach.
     pub fn fill(&mut self, breach: &mut Breach) {
         self.fill_cause(breach);
         for item in &mut breach.activities {
@@ -145,7 +144,18 @@ impl Attributor {
                 users.forget(pid);
             }
         }
-        breach.origins = origin::origins(breach);
+        for sender in breach.origins.iter_mut().filter_map(Origin::sender_mut) {
+            let Sender {
+                callback,
+                callsite,
+                stack,
+                ..
+            } = sender;
+            for place in callback.iter_mut().chain(callsite).chain(stack) {
+                place.name = self.function(place.address);
+            }
+        }
+        breach.origins.iter_mut().for_each(senders::complete);
     }
 
     /// What is wrong with the names, as sentences for people, each told once.

@@ -52,15 +52,33 @@ fn run(
             io_error,
             verifier_log,
         } => {
-            // The log ends with what was refused, and a line of statistics.
             let log = verifier_log.to_string();
-            let line = log
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty() && !line.starts_with("processed "))
-                .unwrap_or_default();
+            let line = reason(&log);
             format!("the verifier refused {program}: {io_error}: {line}")
         }
         other => chain(other),
     })
+}
+
+/// What was refused: the last line of the verifier's log before its statistics
+/// (`kernel/bpf/verifier.c:print_verification_stats`, v6.1 to v7.2).
+fn reason(log: &str) -> &str {
+    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !STATISTICS.iter().any(|one| line.starts_with(one)))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_stands_before_the_statistics() {
+        let log = "0: (79) r1 = *(u64 *)(r1 +0)\nR1 invalid mem access 'scalar'\n\
+                   verification time 3 usec\nstack depth 16\nprocessed 1 insns (limit 1000000)\n";
+        assert_eq!(reason(log), "R1 invalid mem access 'scalar'");
+        assert_eq!(reason(""), "");
+    }
 }

@@ -239,6 +239,12 @@ impl KernelTypes {
             work_function: at("work_struct", "func"),
             irqaction_handler: at("irqaction", "handler"),
             siginfo_code: at("kernel_siginfo", "si_code"),
+            pwq_pool: at("pool_workqueue", "pool"),
+            pool_cpu: at("worker_pool", "cpu"),
+            timer_flags: at("timer_list", "flags"),
+            hrtimer_base: at("hrtimer", "base"),
+            clock_base_cpu_base: at("hrtimer_clock_base", "cpu_base"),
+            cpu_base_cpu: at("hrtimer_cpu_base", "cpu"),
         }
     }
 }

@@ -13,7 +13,7 @@ use aya::{
     maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::Program,
 };
-use isol_trace_common::{MAX_CPUS, config::Control};
+use isol_trace_common::config::{BARRIER_SLOT, Control, SENDERS_SLOT};
 use zerocopy::IntoBytes as _;
 
 use super::{
@@ -89,9 +89,12 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub struct Tracer {
     ebpf: Ebpf,
     rings: Vec<(Cpu, RingBuf<MapData>)>,
+    /// What CPUs that are not watched asked of watched ones.
+    senders: RingBuf<MapData>,
     states: Array<MapData, StateWords>,
     control: Array<MapData, ControlWords>,
     own_sends: PerCpuArray<MapData, u64>,
+    lost_sends: PerCpuArray<MapData, u64>,
     outer: ArrayOfMaps<MapData, MapData>,
     verdicts: Vec<ProbeVerdict>,
     attached: Vec<(&'static str, &'static str)>,
@@ -101,8 +104,8 @@ pub struct Tracer {
     statistics: Option<Statistics>,
 }
 
-/// A slot of the map of rings that no CPU uses.
-const BARRIER_SLOT: u32 = MAX_CPUS;
+/// Bytes of the ring of senders: 3,000 of their records.
+const SENDERS_RING_BYTES: u32 = 1 << 20;
 
 impl Tracer {
     /// Loads the programs and attaches them, inert.
@@ -126,17 +129,21 @@ impl Tracer {
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
         let mut rings = Vec::with_capacity(request.watched.len());
         for &(cpu, _) in &request.watched {
-            rings.push((cpu, make_ring(&mut outer, cpu, request.ring_bytes)?));
+            rings.push((cpu, make_ring(&mut outer, cpu.0, request.ring_bytes)?));
         }
+        let senders = make_ring(&mut outer, SENDERS_SLOT, SENDERS_RING_BYTES)?;
         let states = typed(&mut ebpf, "STATES")?;
         let control = typed(&mut ebpf, "CONTROL")?;
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
+        let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
         Ok(Self {
             ebpf,
             rings,
+            senders,
             states,
             control,
             own_sends,
+            lost_sends,
             outer,
             verdicts: Vec::new(),
             attached: Vec::new(),
@@ -237,8 +244,9 @@ impl Tracer {
             })
     }
 
-    /// Hands every record that waits to `take`, CPU by CPU in the order of its ring.
-    /// Returns how many there were. `limit` bounds what is taken from one ring.
+    /// Hands every record that waits to `take`, CPU by CPU in the order of its ring, and then what
+    /// senders left: whoever caused one of the records has been handed over when this returns.
+    /// Returns how many records of watched CPUs there were. `limit` bounds what is taken from one of them.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Cpu, &[u8])) -> usize {
         let mut taken = 0;
         for (cpu, ring) in &mut self.rings {
@@ -250,6 +258,10 @@ impl Tracer {
                 here += 1;
             }
             taken += here;
+        }
+        while let Some(item) = self.senders.next() {
+            // The ring's own CPU means nothing to such a record.
+            take(Cpu(SENDERS_SLOT), &item);
         }
         taken
     }
@@ -275,14 +287,12 @@ impl Tracer {
     /// Interrupts that this process sent to watched CPUs while armed, as the sender's
     /// tracepoints saw them.
     pub fn own_sends(&self) -> Result<u64, TracerError> {
-        let values = self
-            .own_sends
-            .get(&0, 0)
-            .map_err(|source| TracerError::Map {
-                name: "OWN_SENDS",
-                source,
-            })?;
-        Ok(values.iter().sum())
+        sum(&self.own_sends, "OWN_SENDS")
+    }
+
+    /// Senders' records that did not fit their ring: what they led to has an unknown origin.
+    pub fn lost_senders(&self) -> Result<u64, TracerError> {
+        sum(&self.lost_sends, "LOST_SENDS")
     }
 
     /// Runs that the kernel skipped, per probe; probes without any are left out.
@@ -325,6 +335,14 @@ impl Tracer {
                 .map(|counters| (*name, counters))
         })
     }
+}
+
+/// The sum of a counter of all CPUs.
+fn sum(counter: &PerCpuArray<MapData, u64>, name: &'static str) -> Result<u64, TracerError> {
+    let values = counter
+        .get(&0, 0)
+        .map_err(|source| TracerError::Map { name, source })?;
+    Ok(values.iter().sum())
 }
 
 /// What the detections in force cannot see.
@@ -376,7 +394,7 @@ const MAP_TYPE_RINGBUF: u32 = 27;
 
 fn make_ring(
     outer: &mut ArrayOfMaps<MapData, MapData>,
-    cpu: Cpu,
+    slot: u32,
     bytes: u32,
 ) -> Result<RingBuf<MapData>, TracerError> {
     let map_error = |source| TracerError::Map {
@@ -384,7 +402,7 @@ fn make_ring(
         source,
     };
     let data = ring_map(bytes)?;
-    outer.set(cpu.0, &data, 0).map_err(map_error)?;
+    outer.set(slot, &data, 0).map_err(map_error)?;
     RingBuf::try_from(Map::RingBuf(data)).map_err(map_error)
 }
 

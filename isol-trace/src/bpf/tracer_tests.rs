@@ -17,7 +17,7 @@ use crate::{
     bpf::{preempt, request::tests::watching},
     event::{
         assemble::Assembler,
-        ids::Nanos,
+        ids::{Nanos, Pid},
         model::{Activity, Breach, CauseDetail, Event},
     },
 };
@@ -46,7 +46,7 @@ impl Bench {
         Self {
             preempt_count: request.preempt_count,
             tracer: Tracer::load(&request, &types).unwrap(),
-            assembler: Assembler::new(),
+            assembler: Assembler::new(Pid(std::process::id())),
         }
     }
 

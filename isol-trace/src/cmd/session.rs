@@ -20,7 +20,7 @@ use crate::{
     event::{
         assemble::Assembler,
         decode::DecodeError,
-        ids::{Cpu, MonoNanos},
+        ids::{Cpu, MonoNanos, Pid},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
     },
     host::{Host, affinity},
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Records taken from one ring before the next ring has its turn.
-const TURN: usize = 16_384;
+const TURN: usize = 4_096;
 
 /// Rows of `/proc/interrupts` that attaching and detaching move: reschedules, function
 /// calls, `irq_work`.
@@ -48,6 +48,8 @@ pub enum Pace {
 pub struct Session {
     tracer: Tracer,
     assembler: Assembler,
+    /// Events whose senders are not all known yet; empty between two turns.
+    taken: Vec<Event>,
     attributor: Attributor,
     host: Host,
     plan: TracePlan,
@@ -110,7 +112,8 @@ impl Session {
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
-            assembler: Assembler::new(),
+            assembler: Assembler::new(Pid(std::process::id())),
+            taken: Vec::new(),
             attributor,
             host,
             plan: plan.clone(),
@@ -160,20 +163,24 @@ impl Session {
         let Self {
             tracer,
             assembler,
+            taken,
             attributor,
             malformed,
             ..
         } = self;
-        tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
-            Ok(Some(mut event)) => {
-                if let Event::Breach(breach) = &mut event {
-                    attributor.fill(breach);
-                }
-                take(event);
-            }
+        let records = tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
+            Ok(Some(event)) => taken.push(event),
             Ok(None) => {}
             Err(error) => *malformed = Some(error),
-        })
+        });
+        for mut event in taken.drain(..) {
+            if let Event::Breach(breach) = &mut event {
+                assembler.join(breach);
+                attributor.fill(breach);
+            }
+            take(event);
+        }
+        records
     }
 
     /// The totals as they stand, and a `lost` event for every CPU that has lost records since.
@@ -204,6 +211,8 @@ impl Session {
             breaches: own + self.tracer.own_sends().map_err(Error::tracer)?,
             attach_breaches: self.attach_breaches,
             detach_breaches: None,
+            lost_senders: self.tracer.lost_senders().map_err(Error::tracer)?
+                + self.assembler.forgotten_senders(),
             missed_runs: self.tracer.missed_runs(),
             programs: self.tracer.program_runs(),
         })

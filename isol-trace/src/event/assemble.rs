@@ -13,6 +13,7 @@ use isol_trace_common::record::{
 use super::{
     decode::{DecodeError, EntryView, Record, decode},
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+    join::Join,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId},
 };
 
@@ -34,8 +35,9 @@ const MAX_NAMES: usize = 65_536;
 const MAX_AWAY: usize = 65_536;
 
 /// Puts records together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Assembler {
+    join: Join,
     names: HashMap<u32, TaskId>,
     last: Option<TaskId>,
     away: HashMap<(u32, u64), Seq>,
@@ -43,17 +45,38 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// An assembler whose first breach has the number 1.
+    /// An assembler whose first breach has the number 1. `own` is the tracer's process.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(own: Pid) -> Self {
+        Self {
+            join: Join::new(own),
+            names: HashMap::new(),
+            last: None,
+            away: HashMap::new(),
+            next: 0,
+        }
     }
 
-    /// Takes one record. A thread's name gives no event.
+    /// Fills in who provoked a breach, once every sender's record of its time has been taken.
+    pub fn join(&mut self, breach: &mut Breach) {
+        breach.origins = self.join.origins(breach);
+    }
+
+    /// Senders that were forgotten for want of room, before their breach came.
+    #[must_use]
+    pub const fn forgotten_senders(&self) -> u64 {
+        self.join.evicted()
+    }
+
+    /// Takes one record. A thread's name gives no event, and neither does a sender.
     pub fn record(&mut self, cpu: Cpu, bytes: &[u8]) -> Result<Option<Event>, DecodeError> {
         Ok(match decode(bytes)? {
             Record::Entry(view) => Some(Event::Breach(Box::new(self.breach(cpu, &view)))),
             Record::Back(back) => Some(self.back(back)),
+            Record::Send(via, send) => {
+                self.join.sent(via, send);
+                None
+            }
             Record::Task(task) => {
                 self.name(task);
                 None
@@ -118,6 +141,11 @@ impl Assembler {
             cause_name: None,
             cause_handler: None,
             cause_net: own.and_then(net),
+            cause_began: own.and_then(began),
+            user_since: is_vector(view.cause)
+                .then_some(entry.subject)
+                .filter(|&since| since != 0)
+                .map(MonoNanos),
             ip: Address(entry.ip),
             location: None,
             source: None,
@@ -150,6 +178,36 @@ impl Assembler {
 
 fn net(item: &ActivityRecord) -> Option<Nanos> {
     (item.flags & ACTIVITY_TIMED != 0).then_some(Nanos(item.net_ns))
+}
+
+/// When a vector began.
+fn began(item: &ActivityRecord) -> Option<MonoNanos> {
+    let [_, at] = item.subject;
+    (item.kind == Activity::Vector as u8 && at != 0).then_some(MonoNanos(at))
+}
+
+/// Causes that are vectors of the local APIC.
+const fn is_vector(cause: Cause) -> bool {
+    match cause {
+        Cause::LocalTimer
+        | Cause::Reschedule
+        | Cause::CallFunction
+        | Cause::CallFunctionSingle
+        | Cause::IrqWork
+        | Cause::PlatformIpi
+        | Cause::Thermal
+        | Cause::Threshold
+        | Cause::DeferredError
+        | Cause::ApicError
+        | Cause::Spurious => true,
+        Cause::Unknown
+        | Cause::Syscall
+        | Cause::PageFault
+        | Cause::Exception
+        | Cause::DeviceIrq
+        | Cause::Nmi
+        | Cause::MachineCheck => false,
+    }
 }
 
 fn cause(view: &EntryView<'_>) -> CauseDetail {
@@ -197,6 +255,14 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         kind,
         number: item.number,
         address: (!switch && first != 0).then_some(Address(first)),
+        key: matches!(
+            kind,
+            Activity::Csd | Activity::Work | Activity::Timer | Activity::Hrtimer
+        )
+        .then_some(second)
+        .filter(|&key| key != 0)
+        .map(Address),
+        began: began(item),
         comm: switch.then(|| comm(&name)),
         net: net(item),
         name: None,
@@ -204,7 +270,7 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
 }
 
 /// A thread's name up to its NUL; bytes that are no UTF-8 are replaced.
-fn comm(bytes: &[u8; 16]) -> Arc<str> {
+pub(super) fn comm(bytes: &[u8; 16]) -> Arc<str> {
     let end = bytes
         .iter()
         .position(|&byte| byte == 0)
@@ -252,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_breach_has_the_name_that_was_announced() {
-        let mut all = Assembler::new();
+        let mut all = Assembler::new(Pid(1));
         assert_eq!(
             all.record(Cpu(1), words(&task(7, b"feed")).as_bytes()),
             Ok(None)
@@ -283,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_new_name_replaces_the_old_one() {
-        let mut all = Assembler::new();
+        let mut all = Assembler::new(Pid(1));
         for name in [b"old", b"new"] {
             all.record(Cpu(1), words(&task(7, name)).as_bytes())
                 .unwrap();
@@ -299,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_number_that_shows_late_is_of_the_other_table() {
-        let mut all = Assembler::new();
+        let mut all = Assembler::new(Pid(1));
         for (number, expected) in [
             (64, CauseDetail::CompatSyscall { number: 64 }),
             (
@@ -326,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_victim_comes_back_to_its_breach() {
-        let mut all = Assembler::new();
+        let mut all = Assembler::new(Pid(1));
         all.record(Cpu(2), words(&entry(7, End::Switched)).as_bytes())
             .unwrap();
         let back = Back {
@@ -375,7 +441,7 @@ mod tests {
         let Ok(Record::Entry(view)) = view_full(&full) else {
             panic!("no entry")
         };
-        let breach = Assembler::new().breach(Cpu(1), &view);
+        let breach = Assembler::new(Pid(1)).breach(Cpu(1), &view);
         assert_eq!(breach.cause_net, Some(Nanos(9)));
         assert_eq!(breach.activities.len(), 1);
         assert_eq!(breach.activities[0].comm.as_deref(), Some("kworker/1:0"));

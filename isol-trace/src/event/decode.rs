@@ -6,6 +6,7 @@ use isol_trace_common::{
     record::{
         ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task,
     },
+    send::{Send, Via},
 };
 use zerocopy::FromBytes as _;
 
@@ -45,6 +46,8 @@ pub enum Record<'a> {
     Task(&'a Task),
     /// A victim is back.
     Back(&'a Back),
+    /// Something was asked of a watched CPU.
+    Send(Via, &'a Send),
 }
 
 /// A kernel entry whose numbers are words.
@@ -99,6 +102,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         Kind::Back => {
             let (back, _) = Back::ref_from_prefix(bytes).map_err(|_unused| short)?;
             Ok(Record::Back(back))
+        }
+        Kind::Send => {
+            let (send, _) = Send::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let via = Via::from_wire(send.via).ok_or(DecodeError::UnknownNumber {
+                what: "way of asking",
+                number: send.via,
+            })?;
+            Ok(Record::Send(via, send))
         }
     }
 }

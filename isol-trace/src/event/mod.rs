@@ -3,4 +3,6 @@
 pub mod assemble;
 pub mod decode;
 pub mod ids;
+pub mod join;
 pub mod model;
+pub mod origin;

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-pub use isol_trace_common::{activity::Activity, cause::Cause, record::End};
+pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
+
+pub use super::origin::{Function, Origin, Sender};
 
 use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid};
 
@@ -95,38 +97,16 @@ pub struct ActivityItem {
     pub number: u32,
     /// The function, handler or fault address.
     pub address: Option<Address>,
+    /// The csd, work item or timer itself, by which its sender is found.
+    pub key: Option<Address>,
+    /// When it began (`vector` only).
+    pub began: Option<MonoNanos>,
     /// The name of the thread that ran (`switch` only).
     pub comm: Option<Arc<str>>,
     /// Its time without what nested in it; `None` where only one end was seen.
     pub net: Option<Nanos>,
     /// A name for people: function, handler or word. Filled by [`crate::attrib`].
     pub name: Option<Arc<str>>,
-}
-
-/// Who provoked a breach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The task itself: its system call, fault or exception.
-    Task,
-    /// A device.
-    Device,
-    /// A timer or work item of the kernel.
-    Kernel,
-    /// Not known.
-    Unknown,
-}
-
-impl Origin {
-    /// The word that the log shows.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Task => "task",
-            Self::Device => "device",
-            Self::Kernel => "kernel",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// One kernel entry of a watched task: one breach, one record, one cause.
@@ -156,6 +136,10 @@ pub struct Breach {
     pub cause_handler: Option<Arc<str>>,
     /// Net time of the cause's own handler, where it is a vector or interrupt.
     pub cause_net: Option<Nanos>,
+    /// When the cause's own handler began, where it is a vector.
+    pub cause_began: Option<MonoNanos>,
+    /// When the CPU had last gone to user mode, where the cause is a vector.
+    pub user_since: Option<MonoNanos>,
     /// Where the task was in user mode.
     pub ip: Address,
     /// Function and offset (or binary and offset) of [`Breach::ip`]. Filled by [`crate::attrib`].
@@ -243,6 +227,8 @@ pub struct TracerSummary {
     pub attach_breaches: Option<u64>,
     /// The same while they were detached.
     pub detach_breaches: Option<u64>,
+    /// Senders whose records found no room: what they led to has an unknown origin.
+    pub lost_senders: u64,
     /// Runs that the kernel skipped, per program, only those above 0.
     pub missed_runs: Vec<(String, u64)>,
     /// How long the programs ran, only those that did; `None` where that was not asked for.
@@ -385,4 +371,39 @@ pub struct Totals {
     pub at: MonoNanos,
     /// One per watched CPU, in order.
     pub cpus: Vec<CpuSummary>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A breach to change.
+    pub(in crate::event) fn breach() -> Breach {
+        Breach {
+            seq: Seq(1),
+            at: MonoNanos(0),
+            cpu: Cpu(0),
+            duration: None,
+            idle: Nanos(0),
+            end: End::Return,
+            section: None,
+            task: TaskId {
+                pid: None,
+                tid: Tid(7),
+                comm: None,
+            },
+            cause: CauseDetail::Plain(Cause::Unknown),
+            cause_name: None,
+            cause_handler: None,
+            cause_net: None,
+            cause_began: None,
+            user_since: None,
+            ip: Address(0),
+            location: None,
+            source: None,
+            activities: Vec::new(),
+            dropped_activities: 0,
+            origins: Vec::new(),
+        }
+    }
 }

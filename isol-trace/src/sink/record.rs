@@ -10,8 +10,8 @@ use super::{
 use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Seq, Tid},
     model::{
-        Activity, ActivityItem, Breach, CauseDetail, CauseSummary, CpuSummary, Detection, Header,
-        Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary,
+        Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
+        Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
     },
 };
 
@@ -90,7 +90,9 @@ pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach
     object.known_text(key!("source"), breach.source.as_deref());
     object.array(key!("activity"), &breach.activities, activity);
     object.number(key!("activity_dropped"), breach.dropped_activities);
-    object.array(key!("origins"), &breach.origins, origin);
+    object.array(key!("origins"), &breach.origins, |out, one| {
+        origin(out, one, breach.cause.cause());
+    });
     object.end();
 }
 
@@ -180,10 +182,43 @@ fn activity(out: &mut Vec<u8>, item: &ActivityItem) {
 }
 
 /// Who provoked it.
-fn origin(out: &mut Vec<u8>, origin: &Origin) {
+fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
     let mut object = Object::begin(out);
     object.word(key!("kind"), origin.word());
+    if let Some(sender) = origin.sender() {
+        object.number(key!("cpu"), sender.cpu.0);
+        if let Some(task) = &sender.task {
+            object.known_number(key!("pid"), task.pid.map(|pid| pid.0));
+            object.number(key!("tid"), task.tid.0);
+            object.known_text(key!("comm"), task.comm.as_deref());
+        }
+        // A cross-call reached this CPU by one of two interrupts: the cause says which.
+        let via = match sender.via {
+            Via::CrossCall => cause.word(),
+            other => other.word(),
+        };
+        object.word(key!("via"), via);
+        object.number(key!("mono_ns"), sender.at.0);
+        if let Some(callback) = &sender.callback {
+            function(object.member(key!("callback")), callback);
+        }
+        if let Some(callsite) = &sender.callsite {
+            function(object.member(key!("callsite")), callsite);
+        }
+        if !sender.stack.is_empty() {
+            object.array(key!("stack"), &sender.stack, function);
+        }
+        object.flag(key!("inferred"), sender.inferred || sender.unsure);
+    }
     object.end();
+}
+
+/// A place in the kernel by its name, or by its address where it has none.
+fn function(out: &mut Vec<u8>, function: &Function) {
+    match &function.name {
+        Some(name) => text(out, name),
+        None => address(out, function.address.0),
+    }
 }
 
 /// A victim is back in user mode.
@@ -256,6 +291,7 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
     object.number(key!("breaches"), tracer.breaches);
     object.known_number(key!("attach_breaches"), tracer.attach_breaches);
     object.known_number(key!("detach_breaches"), tracer.detach_breaches);
+    object.number(key!("lost_senders"), tracer.lost_senders);
     let mut missed = Object::begin(object.member(key!("missed_runs")));
     for (program, runs) in &tracer.missed_runs {
         number(missed.member_named(program), *runs);

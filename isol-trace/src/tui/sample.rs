@@ -10,8 +10,9 @@ use super::Update;
 use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     model::{
-        ActivityItem, Breach, CauseDetail, CauseSummary, CpuSummary, Detection, Event, Header,
-        Origin, ProbeState, ProbeVerdict, Summary, TaskId, Totals, TracerSummary,
+        ActivityItem, Breach, CauseDetail, CauseSummary, CpuSummary, Detection, Event, Function,
+        Header, Origin, ProbeState, ProbeVerdict, Sender, Summary, TaskId, Totals, TracerSummary,
+        Via,
     },
 };
 
@@ -103,6 +104,8 @@ fn item(kind: Activity, number: u32, name: &str, net: u64) -> ActivityItem {
         kind,
         number,
         address: Some(Address(0xffff_ffff_8110_0000 + net * 16)),
+        key: None,
+        began: None,
         comm: None,
         net: Some(Nanos(net)),
         name: Some(Arc::from(name)),
@@ -129,6 +132,8 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
         cause_name: None,
         cause_handler: None,
         cause_net: None,
+        cause_began: None,
+        user_since: None,
         ip: Address(0x40_16de),
         location: Some(Arc::from("main+0x2e")),
         source: Some(Arc::from("spin.c:11")),
@@ -145,7 +150,7 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
                 item(Activity::Timer, 0, "clocksource_watchdog", 2_812),
             ];
             breach.duration = Some(Nanos(7_480 + pattern * 37 % 2_000));
-            breach.origins = vec![Origin::Kernel];
+            breach.origins = vec![Origin::Kernel(None)];
         }
         2 | 3 => {
             breach.cause = CauseDetail::Syscall {
@@ -172,7 +177,12 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
             breach.cause_net = Some(Nanos(420));
             breach.activities = vec![item(Activity::Csd, 0, "clocksource_verify_one_cpu", 690)];
             breach.duration = Some(Nanos(1_940));
-            breach.origins = vec![Origin::Unknown];
+            breach.origins = vec![Origin::Remote(sender(
+                at,
+                Via::CrossCall,
+                Some("clocksource_verify_one_cpu"),
+                "smp_call_function_single+0xd4",
+            ))];
         }
         6 => {
             breach.cause = CauseDetail::DeviceIrq {
@@ -195,10 +205,44 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
                 ..item(Activity::Switch, 61, "", 48_300)
             }];
             breach.duration = Some(Nanos(51_700));
-            breach.origins = vec![Origin::Kernel];
+            breach.origins = vec![Origin::Remote(waker(at))];
         }
     }
     breach
+}
+
+/// A sender on CPU 0 that is no task.
+fn sender(at: MonoNanos, via: Via, callback: Option<&str>, callsite: &str) -> Box<Sender> {
+    Box::new(Sender {
+        via,
+        at,
+        cpu: Cpu(0),
+        task: None,
+        unsure: false,
+        callback: callback.map(function),
+        callsite: Some(function(callsite)),
+        stack: Vec::new(),
+        inferred: false,
+    })
+}
+
+/// A task on CPU 0 that wakes another one here.
+fn waker(at: MonoNanos) -> Box<Sender> {
+    let mut waker = sender(at, Via::Reschedule, None, "ttwu_queue_wakelist+0x10e");
+    waker.inferred = true;
+    waker.task = Some(TaskId {
+        pid: Some(Pid(912)),
+        tid: Tid(915),
+        comm: Some(Arc::from("cat")),
+    });
+    waker
+}
+
+fn function(name: &str) -> Function {
+    Function {
+        address: Address(0xffff_ffff_8114_2200),
+        name: Some(Arc::from(name)),
+    }
 }
 
 /// A small machine that misbehaves as real ones do.
@@ -320,6 +364,7 @@ impl Story {
                 breaches: 0,
                 attach_breaches: Some(38),
                 detach_breaches: Some(38),
+                lost_senders: 0,
                 missed_runs: Vec::new(),
                 programs: None,
             },

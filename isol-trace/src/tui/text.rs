@@ -2,7 +2,10 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::event::ids::{Cpu, Nanos};
+use crate::event::{
+    ids::{Cpu, Nanos},
+    model::{Function, Origin},
+};
 
 /// Shown where a value is not known. Never 0.
 pub const UNKNOWN: &str = "-";
@@ -227,6 +230,44 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Who provoked a breach, in one line.
+#[must_use]
+pub fn origin(origin: &Origin) -> String {
+    let word = origin.word();
+    let Some(sender) = origin.sender() else {
+        return word.to_owned();
+    };
+    let who = match &sender.task {
+        Some(task) => {
+            let comm = task.comm.as_deref().unwrap_or("name not known,");
+            match task.pid {
+                Some(pid) if pid.0 != task.tid.0 => format!("{comm} pid {pid} tid {}", task.tid),
+                _ => format!("{comm} pid {}", task.tid),
+            }
+        }
+        None => "an interrupt".to_owned(),
+    };
+    let mut line = format!(
+        "{word}: {who} on CPU {} by {}",
+        sender.cpu,
+        sender.via.word()
+    );
+    let place = |place: &Function| match &place.name {
+        Some(name) => name.to_string(),
+        None => place.address.to_string(),
+    };
+    if let Some(callback) = &sender.callback {
+        line = format!("{line} {}", place(callback));
+    }
+    if let Some(callsite) = &sender.callsite {
+        line = format!("{line} from {}", place(callsite));
+    }
+    if sender.inferred || sender.unsure {
+        line.push_str(" (inferred)");
+    }
+    line
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use isol_trace::{
     attrib::{Arch, Attributor, Options},
     event::{
         ids::Address,
-        model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin},
+        model::{
+            Activity, ActivityItem, Breach, Cause, CauseDetail, Function, Origin, Sender, Via,
+        },
     },
 };
 
@@ -65,6 +67,8 @@ fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
         kind,
         number,
         address,
+        key: None,
+        began: None,
         comm: None,
         net: None,
         name: None,
@@ -79,7 +83,7 @@ fn filled(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
 }
 
 #[test]
-fn a_tasks_own_causes_have_names_and_the_task_as_origin() {
+fn a_tasks_own_causes_have_names() {
     let breach = filled(
         CauseDetail::Syscall {
             number: Some(39),
@@ -88,18 +92,8 @@ fn a_tasks_own_causes_have_names_and_the_task_as_origin() {
         Vec::new(),
     );
     assert_eq!(breach.cause_name.as_deref(), Some("getpid"));
-    assert_eq!(breach.origins, [Origin::Task]);
     let breach = filled(CauseDetail::Exception { trap: Some(13) }, Vec::new());
     assert_eq!(breach.cause_name.as_deref(), Some("general_protection"));
-    assert_eq!(breach.origins, [Origin::Task]);
-    let fault = CauseDetail::PageFault {
-        address: Address(1),
-        write: false,
-        user: true,
-        fetch: false,
-        protection: false,
-    };
-    assert_eq!(filled(fault, Vec::new()).origins, [Origin::Task]);
 }
 
 #[test]
@@ -130,7 +124,6 @@ fn a_device_has_its_action_and_its_handler() {
         breach.cause_handler.as_deref(),
         Some("vring_interrupt [virtio_ring]")
     );
-    assert_eq!(breach.origins, [Origin::Device]);
 }
 
 #[test]
@@ -141,32 +134,43 @@ fn an_nmi_is_named_by_its_handler() {
 }
 
 #[test]
-fn a_timer_interrupt_that_ran_a_timer_is_the_kernels() {
-    let timer = CauseDetail::Plain(Cause::LocalTimer);
-    let ran = filled(
-        timer.clone(),
-        vec![item(Activity::Hrtimer, 0, Some(WAKEUP))],
+fn a_sender_has_its_places_named() {
+    let function = |address| Function {
+        address,
+        name: None,
+    };
+    let root = tree();
+    let mut breach = unnamed(CauseDetail::Plain(Cause::CallFunction), Vec::new());
+    breach.origins = vec![
+        Origin::Unknown,
+        Origin::Remote(Box::new(Sender {
+            via: Via::CrossCall,
+            at: breach.at,
+            cpu: breach.cpu,
+            task: None,
+            unsure: false,
+            callback: Some(function(WAKEUP)),
+            callsite: Some(function(Address(WATCHDOG.0 + 0x1f))),
+            stack: vec![function(VRING), function(Address(1))],
+            inferred: false,
+        })),
+    ];
+    attributor(root.path()).fill(&mut breach);
+    let sender = breach.origins[1].sender().expect("a sender");
+    let named = |place: &Function| place.name.as_deref().map(str::to_owned);
+    assert_eq!(
+        sender.callback.as_ref().and_then(named).as_deref(),
+        Some("hrtimer_wakeup")
     );
-    assert_eq!(ran.origins, [Origin::Kernel]);
-    assert_eq!(ran.activities[0].name.as_deref(), Some("hrtimer_wakeup"));
-    let ran_nothing = filled(timer, vec![item(Activity::Softirq, 7, None)]);
-    assert_eq!(ran_nothing.origins, [Origin::Unknown]);
-}
-
-#[test]
-fn who_sent_an_interrupt_is_not_guessed() {
-    for cause in [
-        Cause::Reschedule,
-        Cause::CallFunction,
-        Cause::CallFunctionSingle,
-        Cause::Unknown,
-    ] {
-        let breach = filled(
-            CauseDetail::Plain(cause),
-            vec![item(Activity::Timer, 0, Some(WATCHDOG))],
-        );
-        assert_eq!(breach.origins, [Origin::Unknown], "{}", cause.word());
-    }
+    assert_eq!(
+        sender.callsite.as_ref().and_then(named).as_deref(),
+        Some("clocksource_watchdog+0x1f")
+    );
+    let stack: Vec<_> = sender.stack.iter().map(named).collect();
+    assert_eq!(
+        stack,
+        [Some("vring_interrupt [virtio_ring]".to_owned()), None]
+    );
 }
 
 #[test]
@@ -177,7 +181,6 @@ fn the_ticks_timer_is_reported_as_the_tick() {
             vec![item(Activity::Hrtimer, 0, Some(address))],
         );
         assert_eq!(breach.activities[0].kind, Activity::Tick);
-        assert_eq!(breach.origins, [Origin::Kernel]);
     }
     let breach = filled(
         CauseDetail::Plain(Cause::LocalTimer),

@@ -5,8 +5,8 @@ use isol_trace::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
         model::{
             Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary,
-            Detection, End, Event, Header, Origin, ProbeState, ProbeVerdict, Sink, Summary, TaskId,
-            TracerSummary,
+            Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, Sender,
+            Sink, Summary, TaskId, TracerSummary, Via,
         },
     },
     sink::{Anchor, JsonLines},
@@ -90,6 +90,8 @@ pub(crate) fn breach() -> Breach {
         cause_name: Some("getpid".into()),
         cause_handler: None,
         cause_net: None,
+        cause_began: None,
+        user_since: None,
         ip: Address(0x40_16de),
         location: Some("main+0x2e".into()),
         source: Some("spin.c:11".into()),
@@ -190,6 +192,8 @@ pub(crate) fn activity(kind: Activity, number: u32, name: &str) -> ActivityItem 
         kind,
         number,
         address: None,
+        key: None,
+        began: None,
         comm: None,
         net: Some(Nanos(812)),
         name: Some(name.into()),
@@ -228,11 +232,42 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
         kind: Activity::Timer,
         number: 0,
         address: Some(Address(0xffff_ffff_811a_2b40)),
+        key: None,
+        began: None,
         comm: None,
         net: None,
         name: None,
     });
     items
+}
+
+/// A sender of which everything is known.
+fn sender(via: Via) -> Box<Sender> {
+    let function = |name: &str| Function {
+        address: Address(0xffff_ffff_8114_2200),
+        name: Some(name.into()),
+    };
+    Box::new(Sender {
+        via,
+        at: MonoNanos(BEGIN.0 - 1_400),
+        cpu: Cpu(0),
+        task: Some(TaskId {
+            pid: Some(Pid(88)),
+            tid: Tid(89),
+            comm: Some("insmod".into()),
+        }),
+        unsure: false,
+        callback: Some(function("do_sync_core")),
+        callsite: Some(function("smp_call_function_many_cond+0x1f")),
+        stack: vec![
+            function("smp_call_function_many_cond+0x1f"),
+            Function {
+                address: Address(0xffff_ffff_c020_1000),
+                name: None,
+            },
+        ],
+        inferred: false,
+    })
 }
 
 pub(crate) fn busy_breach() -> Breach {
@@ -243,7 +278,7 @@ pub(crate) fn busy_breach() -> Breach {
         cause_net: Some(Nanos(640)),
         activities: activities(),
         dropped_activities: 2,
-        origins: vec![Origin::Kernel],
+        origins: vec![Origin::Kernel(None)],
         ..breach()
     }
 }
@@ -303,6 +338,7 @@ pub(crate) fn summary() -> Summary {
             breaches: 0,
             attach_breaches: Some(38),
             detach_breaches: None,
+            lost_senders: 3,
             missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
             programs: None,
         },
@@ -321,11 +357,23 @@ pub(crate) fn every_event() -> Vec<Event> {
     );
     let origins = [
         Origin::Task,
+        Origin::Remote(sender(Via::CrossCall)),
         Origin::Device,
-        Origin::Kernel,
+        Origin::Kernel(None),
+        Origin::Kernel(Some(sender(Via::Timer))),
+        Origin::Tracer(sender(Via::Reschedule)),
+        Origin::Remote(Box::new(Sender {
+            task: None,
+            callback: None,
+            callsite: None,
+            stack: Vec::new(),
+            inferred: true,
+            ..*sender(Via::CrossCall)
+        })),
         Origin::Unknown,
     ];
     events.push(boxed(Breach {
+        cause: CauseDetail::Plain(Cause::CallFunction),
         origins: origins.to_vec(),
         ..breach()
     }));

@@ -47,13 +47,13 @@ fn what_user_space_hands_over_is_pinned() {
     assert_eq!(size_of::<Control>(), 8);
     assert_eq!(offset_of!(Control, generation), 4);
     assert_eq!(size_of::<Away>(), 24);
-    assert_eq!(size_of::<Offsets>(), 22 * 4);
+    assert_eq!(size_of::<Offsets>(), 28 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 16);
-    assert_eq!(size_of::<Config>(), 2 * 512 + 16 + 22 * 4 + 24);
+    assert_eq!(size_of::<Config>(), 2 * 512 + 16 + 28 * 4 + 24);
     assert_eq!(offset_of!(Config, vectors), 512);
     assert_eq!(offset_of!(Config, filters), 1024);
     assert_eq!(offset_of!(Config, offsets), 1040);
-    assert_eq!(offset_of!(Config, preempt_count), 1040 + 88);
+    assert_eq!(offset_of!(Config, preempt_count), 1040 + 112);
     assert_eq!(size_of::<PreemptCount>(), 24);
 }
 
@@ -67,7 +67,8 @@ fn the_state_of_a_cpu_is_pinned() {
     assert_eq!(offset_of!(CpuState, accounted_ns), 24);
     assert_eq!(offset_of!(CpuState, entry), 64);
     assert_eq!(offset_of!(CpuState, frames), 64 + 616);
-    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 16);
+    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 24);
+    assert_eq!(offset_of!(CpuState, user_since_ns), 40);
 }
 
 /// The machine packs four fields into a word here and there: each must come out where the

@@ -119,19 +119,20 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     ];
     let place: Vec<&str> = places.into_iter().flatten().collect();
     facts.add("at", &place.join(", "), plain);
-    let origins: Vec<&str> = breach
-        .origins
-        .iter()
-        .map(crate::event::model::Origin::word)
-        .collect();
-    let origins = if origins.is_empty() {
-        text::UNKNOWN.to_owned()
-    } else {
-        origins.join(", ")
-    };
-    facts.add("origins", &origins, plain);
+    origins(breach, &mut facts);
     activities(breach, &mut facts);
     facts.lines
+}
+
+/// Who provoked it, one a line.
+fn origins(breach: &Breach, facts: &mut Facts) {
+    if breach.origins.is_empty() {
+        facts.add("origins", text::UNKNOWN, Style::default());
+    }
+    for (number, origin) in breach.origins.iter().enumerate() {
+        let label = if number == 0 { "origins" } else { "" };
+        facts.add(label, &text::origin(origin), Style::default());
+    }
 }
 
 fn task(breach: &Breach) -> String {

@@ -8,7 +8,7 @@ use super::{
     bench::{Bench, Group},
     hits::SECTION_ENDED_BY_EXEC,
     log::{Breach, Log},
-    process, sys, tracer,
+    origin, process, sys, tracer,
 };
 
 /// The group.
@@ -208,6 +208,7 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
             bail!("exec: {failed}");
         }
         "calls" => call(BEFORE),
+        "flip" => origin::flip_once(argument()?.parse()?)?,
         other => bail!("no command {other}"),
     }
     Ok(0)

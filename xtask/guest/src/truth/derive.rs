@@ -152,6 +152,7 @@ fn note(breach: &mut Breach, event: &Event) {
         breach.cause = cause;
         breach.origins = vec![Origin {
             kind: origin.to_owned(),
+            ..Origin::default()
         }];
     } else if let Some(kind) = vector(&event.name) {
         activity("vector", Some(kind));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::log::Breach;
+use super::log::{Breach, Origin};
 
 /// How often an expected breach may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,29 @@ pub struct Need {
     pub names: Vec<String>,
 }
 
+/// Who must have provoked a breach from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// `remote`, or `kernel` for who armed or queued it.
+    pub kind: &'static str,
+    /// The process; the actor's own where none is named.
+    pub process: Option<u32>,
+    /// The function that it asked for, where there is one.
+    pub callback: Option<&'static str>,
+    /// Part of the name of a function on its stack: its system call.
+    pub through: &'static str,
+}
+
+impl Sender {
+    fn is(&self, origin: &Origin, actor: u32) -> bool {
+        let callback = origin.callback.as_deref();
+        origin.kind == self.kind
+            && origin.pid == Some(self.process.unwrap_or(actor))
+            && self.callback.is_none_or(|one| callback == Some(one))
+            && origin.stack.iter().any(|at| at.contains(self.through))
+    }
+}
+
 /// One expected breach. What is not set is not looked at.
 #[derive(Clone, Debug)]
 pub struct Expect {
@@ -51,6 +74,7 @@ pub struct Expect {
     write: Option<bool>,
     ends: Vec<&'static str>,
     origin: Option<&'static str>,
+    sender: Option<Sender>,
     idled: bool,
     empty: bool,
     needs: Vec<Need>,
@@ -78,6 +102,7 @@ pub fn one_of(kinds: &[&'static str]) -> Expect {
         write: None,
         ends: Vec::new(),
         origin: None,
+        sender: None,
         idled: false,
         empty: false,
         needs: Vec::new(),
@@ -169,6 +194,13 @@ impl Expect {
         self
     }
 
+    /// Every origin is this sender: nobody else had a part in it.
+    #[must_use]
+    pub fn sent_by(mut self, sender: Sender) -> Self {
+        self.sender = Some(sender);
+        self
+    }
+
     /// The CPU idled in it.
     #[must_use]
     pub fn idled(mut self) -> Self {
@@ -207,7 +239,7 @@ impl Expect {
             |field: &str, expected: &dyn std::fmt::Debug, seen: &dyn std::fmt::Debug| {
                 found.push(format!("{field}: expected {expected:?}, got {seen:?}"));
             };
-        let cause = &breach.cause;
+        let (cause, process) = (&breach.cause, actor);
         if !self.is_kind(breach) {
             differ("cause", &self.kinds, &cause.kind);
         }
@@ -246,6 +278,11 @@ impl Expect {
         let origin = breach.origins.first().map(|origin| origin.kind.as_str());
         if self.origin.is_some() && self.origin != origin {
             differ("origins[0].kind", &self.origin, &origin);
+        }
+        if let Some(sender) = &self.sender
+            && !breach.origins.iter().all(|one| sender.is(one, process))
+        {
+            differ("origins", sender, &breach.origins);
         }
         if self.idled && breach.idle_ns.is_none_or(|idle| idle <= 0) {
             differ("idle_ns", &"more than 0", &breach.idle_ns);

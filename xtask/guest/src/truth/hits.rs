@@ -79,6 +79,9 @@ const PROOFS: &[(&str, Proof)] = &[
     ("csd_function_exit", Proof::Seen("csd timed")),
     ("csd_queue_cpu", Proof::Ran("csd_queue_cpu")),
     ("ipi_send_cpu", Proof::Ran("ipi_send_cpu")),
+    ("workqueue_queue_work", Proof::Ran("workqueue_queue_work")),
+    ("timer_start", Proof::Ran("timer_start")),
+    ("hrtimer_start", Proof::Ran("hrtimer_start")),
     ("irq_work_single", Proof::Seen("irq_work function")),
     (
         "irq_work_single_exit",

@@ -69,6 +69,18 @@ pub struct Activity {
 pub struct Origin {
     /// A word of the contract.
     pub kind: String,
+    /// The sender's CPU.
+    pub cpu: Option<u32>,
+    /// The sender's process.
+    pub pid: Option<u32>,
+    /// The sender's thread.
+    pub tid: Option<u32>,
+    /// What it asked for.
+    pub callback: Option<String>,
+    /// How it got there, innermost first.
+    pub stack: Vec<String>,
+    /// Matched by order.
+    pub inferred: Option<bool>,
 }
 
 /// A breach.

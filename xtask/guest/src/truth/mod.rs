@@ -19,6 +19,7 @@ pub mod invariant;
 pub mod leftover;
 pub mod load;
 pub mod log;
+pub mod origin;
 pub mod plan;
 pub mod process;
 pub mod provoke;

@@ -12,7 +12,7 @@ use super::{
     guest::Guest,
     hits,
     independent::Ftrace,
-    leftover,
+    leftover, origin,
     provoke::{self, Provocation},
     quiet,
     results::{Results, Verdict, tell},
@@ -21,7 +21,12 @@ use super::{
 
 /// Every group, in the order in which they run.
 fn groups() -> Vec<Group> {
-    let mut groups = vec![quiet::group(), causes::group(), count::group()];
+    let mut groups = vec![
+        quiet::group(),
+        causes::group(),
+        count::group(),
+        origin::group(),
+    ];
     groups.extend(storm::groups());
     groups.extend([
         forbidden::group(),

@@ -28,7 +28,10 @@ pub const ALL: &[Provocation] = &[
             actor.perform(|| actor.cue())
         },
         partner: None,
-        expect: |scene| Ok(vec![called(scene, one("call_function_single"), "ipi_mb")]),
+        expect: |scene| {
+            let call = called(scene, one("call_function_single"), "ipi_mb");
+            Ok(vec![scene.sent_by_sibling(call, "ipi_mb", "membarrier")])
+        },
     },
     Provocation {
         name: "call_perf",
@@ -42,11 +45,8 @@ pub const ALL: &[Provocation] = &[
             )?))
         }),
         expect: |scene| {
-            Ok(vec![called(
-                scene,
-                one("call_function_single"),
-                "remote_function",
-            )])
+            let call = called(scene, one("call_function_single"), "remote_function");
+            Ok(vec![scene.sent_by_director(call, "ioctl")])
         },
     },
     Provocation {
@@ -64,14 +64,12 @@ pub const ALL: &[Provocation] = &[
         expect: |scene| {
             let count = usize::try_from(scene.fact(Fact::Count)?)?;
             anyhow::ensure!(count > 0, "/proc/interrupts saw no call");
-            Ok(vec![
-                called(
-                    scene,
-                    one_of(&["call_function", "call_function_single"]),
-                    "do_sync_core",
-                )
-                .times(count),
-            ])
+            let call = called(
+                scene,
+                one_of(&["call_function", "call_function_single"]),
+                "do_sync_core",
+            );
+            Ok(vec![scene.sent_by_director(call, "write").times(count)])
         },
     },
     Provocation {
@@ -86,7 +84,10 @@ pub const ALL: &[Provocation] = &[
         }),
         expect: |scene| {
             Ok(vec![
-                called(scene, one("call_function_single"), "remote_function"),
+                scene.sent_by_director(
+                    called(scene, one("call_function_single"), "remote_function"),
+                    "ioctl",
+                ),
                 one("local_timer").does("hrtimer", &["perf_swevent_hrtimer"]),
                 one("irq_work"),
                 timer::early(),

@@ -24,7 +24,7 @@ use anyhow::Result;
 
 use self::actor::Actor;
 use super::{
-    expect::{Expect, one},
+    expect::{Expect, Sender, one},
     guest::Guest,
     stage::{Fact, SharedStage},
 };
@@ -44,6 +44,42 @@ impl Scene<'_> {
         self.stage
             .get(fact)
             .ok_or_else(|| anyhow::anyhow!("nobody noted {fact:?}"))
+    }
+}
+
+impl Scene<'_> {
+    /// The same breach, sent by the director, in a call whose name has this in it. Kernels that do
+    /// not show their senders cannot be asked for it.
+    fn sent_by_director(&self, expect: Expect, through: &'static str) -> Expect {
+        self.sent_by(expect, Some(std::process::id()), None, through)
+    }
+
+    /// The same breach, sent by another thread of the actor, with the function that it asked for.
+    fn sent_by_sibling(
+        &self,
+        expect: Expect,
+        callback: &'static str,
+        through: &'static str,
+    ) -> Expect {
+        self.sent_by(expect, None, Some(callback), through)
+    }
+
+    fn sent_by(
+        &self,
+        expect: Expect,
+        process: Option<u32>,
+        callback: Option<&'static str>,
+        through: &'static str,
+    ) -> Expect {
+        if !self.guest.names_calls() {
+            return expect;
+        }
+        expect.sent_by(Sender {
+            kind: "remote",
+            process,
+            callback,
+            through,
+        })
     }
 }
 

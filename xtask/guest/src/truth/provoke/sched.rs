@@ -26,10 +26,11 @@ pub const ALL: &[Provocation] = &[Provocation {
     partner: Some(|scene| Ok(Box::new(Sleeper::start(scene)?))),
     expect: |scene| {
         let sleeper = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
+        let woken = one_of(&["reschedule", "call_function_single"])
+            .does("switch", &[])
+            .end("switched");
         Ok(vec![
-            one_of(&["reschedule", "call_function_single"])
-                .does("switch", &[])
-                .end("switched"),
+            scene.sent_by_director(woken, "write"),
             syscall(libc::SYS_read, "read").of(sleeper).end("switched"),
         ])
     },

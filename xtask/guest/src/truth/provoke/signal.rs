@@ -27,9 +27,10 @@ pub const ALL: &[Provocation] = &[Provocation {
         actor.perform(|| actor.await_partner())
     },
     partner: Some(|scene| Ok(Box::new(Sender(scene, libc::SIGUSR1)))),
-    expect: |_| {
+    expect: |scene| {
+        let kicked = one("reschedule").does("signal", &[]).end("return");
         Ok(vec![
-            one("reschedule").does("signal", &[]).end("return"),
+            scene.sent_by_director(kicked, "kill"),
             syscall(libc::SYS_rt_sigreturn, "rt_sigreturn"),
         ])
     },

@@ -22,14 +22,14 @@ pub const ALL: &[Provocation] = &[
         about: "munmap by a sibling thread",
         act: |actor| shoot(actor, |pages| pages.unmap(1)),
         partner: None,
-        expect: |scene| Ok(vec![flush(scene, ONE_CPU)]),
+        expect: |scene| Ok(vec![flush(scene, ONE_CPU, "munmap")]),
     },
     Provocation {
         name: "tlb_mprotect",
         about: "mprotect by a sibling thread",
         act: |actor| shoot(actor, |pages| pages.protect(1, libc::PROT_READ)),
         partner: None,
-        expect: |scene| Ok(vec![flush(scene, ONE_CPU)]),
+        expect: |scene| Ok(vec![flush(scene, ONE_CPU, "mprotect")]),
     },
     Provocation {
         name: "tlb_two_cpus",
@@ -57,8 +57,8 @@ pub const ALL: &[Provocation] = &[
             let second = scene.guest.second().unwrap_or_default();
             let thread = u32::try_from(scene.fact(Fact::Helper)?)?;
             Ok(vec![
-                flush(scene, &["call_function"]),
-                flush(scene, &["call_function"])
+                flush(scene, &["call_function"], "munmap"),
+                flush(scene, &["call_function"], "munmap")
                     .on(second)
                     .of(Who::Thread(thread)),
             ])
@@ -81,8 +81,8 @@ fn shoot(actor: &Actor, act: fn(&Pages)) -> Result<()> {
 /// kernel sends it the same multicast (`smp_call_function_many_cond`, kernel/smp.c, 6.12).
 const ONE_CPU: &[&str] = &["call_function_single", "call_function"];
 
-fn flush(scene: &Scene<'_>, kinds: &[&'static str]) -> Expect {
-    let flush = one_of(kinds).end("return");
+fn flush(scene: &Scene<'_>, kinds: &[&'static str], through: &'static str) -> Expect {
+    let flush = scene.sent_by_sibling(one_of(kinds).end("return"), "flush_tlb_func", through);
     if scene.guest.names_calls() {
         flush.does("csd", &["flush_tlb_func"])
     } else {

@@ -41,6 +41,8 @@ pub const PERF_COUNT_SW_CPU_CLOCK: u64 = 0;
 pub const PERF_COUNT_SW_DUMMY: u64 = 9;
 /// `PERF_EVENT_IOC_ENABLE`.
 pub const PERF_ENABLE: u64 = 0x2400;
+/// `PERF_EVENT_IOC_DISABLE`.
+pub const PERF_DISABLE: u64 = 0x2401;
 /// `PERF_EVENT_IOC_REFRESH`.
 pub const PERF_REFRESH: u64 = 0x2402;
 

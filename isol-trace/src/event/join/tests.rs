@@ -1,0 +1,317 @@
+use super::*;
+use crate::event::model::{ActivityItem, CauseDetail};
+
+const CPU: Cpu = Cpu(1);
+const CSD: u64 = 0xff11_0000;
+const TIMER: u64 = 0xff22_0000;
+const FLUSH: u64 = 0xffff_ffff_8100_0000;
+
+/// A sender on CPU 0: thread `tid` of its own process.
+fn send(at_ns: u64, key: u64, tid: u32) -> Send {
+    Send {
+        target: CPU.0,
+        at_ns,
+        key,
+        function: FLUSH,
+        cpu: 0,
+        tid,
+        pid: tid,
+        comm: *b"sender\0\0\0\0\0\0\0\0\0\0",
+        ..Send::default()
+    }
+}
+
+/// An entry from 1000 to 2000, in user mode since 500.
+fn breach(cause: Cause, activities: Vec<ActivityItem>) -> Breach {
+    Breach {
+        at: MonoNanos(1000),
+        cpu: CPU,
+        duration: Some(Nanos(1000)),
+        cause: CauseDetail::Plain(cause),
+        cause_began: Some(MonoNanos(1010)),
+        user_since: Some(MonoNanos(500)),
+        activities,
+        ..crate::event::model::tests::breach()
+    }
+}
+
+fn ran(kind: Activity, key: u64) -> ActivityItem {
+    ActivityItem {
+        kind,
+        number: 0,
+        address: Some(Address(FLUSH)),
+        key: Some(Address(key)),
+        began: None,
+        comm: None,
+        net: None,
+        name: None,
+    }
+}
+
+fn vector(cause: Cause, began: u64) -> ActivityItem {
+    ActivityItem {
+        number: cause as u32,
+        address: None,
+        key: None,
+        began: Some(MonoNanos(began)),
+        ..ran(Activity::Vector, 0)
+    }
+}
+
+fn join(sent: &[(Via, Send)]) -> Join {
+    let mut join = Join::new(Pid(4242));
+    for (via, send) in sent {
+        join.sent(*via, send);
+    }
+    join
+}
+
+/// Senders by thread, `None` for an origin without one, and whether they are inferred.
+fn who(origins: &[Origin]) -> Vec<Option<(u32, bool)>> {
+    origins
+        .iter()
+        .map(|origin| {
+            let sender = origin.sender()?;
+            Some((sender.task.as_ref()?.tid.0, sender.inferred))
+        })
+        .collect()
+}
+
+fn call(activities: Vec<ActivityItem>) -> Breach {
+    breach(Cause::CallFunctionSingle, activities)
+}
+
+#[test]
+fn a_call_is_known_by_its_csd() {
+    let mut join = join(&[
+        (Via::CrossCall, send(900, CSD, 7)),
+        (Via::CrossCall, send(901, CSD + 64, 8)),
+    ]);
+    let entry = call(vec![ran(Activity::Csd, CSD + 64), ran(Activity::Csd, CSD)]);
+    let origins = join.origins(&entry);
+    assert_eq!(
+        who(&origins),
+        [Some((7, false)), Some((8, false))],
+        "in the order of asking"
+    );
+    let Origin::Remote(sender) = &origins[0] else {
+        panic!("{origins:?}")
+    };
+    assert_eq!(sender.cpu, Cpu(0));
+    assert_eq!(
+        sender.callback.as_ref().map(|it| it.address),
+        Some(Address(FLUSH))
+    );
+    assert_eq!(
+        join.origins(&entry),
+        [const { Origin::Unknown }; 2],
+        "each is answered once"
+    );
+}
+
+#[test]
+fn a_call_to_another_cpu_is_not_this_ones() {
+    let elsewhere = Send {
+        target: 2,
+        ..send(900, CSD, 7)
+    };
+    let mut join = join(&[(Via::CrossCall, elsewhere)]);
+    let here = call(vec![ran(Activity::Csd, CSD)]);
+    assert_eq!(join.origins(&here), [Origin::Unknown]);
+    let there = Breach {
+        cpu: Cpu(2),
+        ..here
+    };
+    assert_eq!(who(&join.origins(&there)), [Some((7, false))]);
+}
+
+#[test]
+fn a_csd_that_is_queued_again_at_once_keeps_its_order() {
+    let mut join = join(&[
+        (Via::CrossCall, send(900, CSD, 7)),
+        (Via::CrossCall, send(1500, CSD, 8)),
+    ]);
+    let entry = call(vec![ran(Activity::Csd, CSD)]);
+    // Two that were both queued before the entry ended: the first one ran, or neither is named.
+    assert_eq!(who(&join.origins(&entry)), [None]);
+    let mut one = self::join(&[
+        (Via::CrossCall, send(900, CSD, 7)),
+        (Via::CrossCall, send(2500, CSD, 8)),
+    ]);
+    assert_eq!(who(&one.origins(&entry)), [Some((7, false))]);
+    let later = Breach {
+        at: MonoNanos(2600),
+        cause_began: Some(MonoNanos(2610)),
+        user_since: Some(MonoNanos(2000)),
+        ..entry
+    };
+    assert_eq!(who(&one.origins(&later)), [Some((8, false))]);
+}
+
+#[test]
+fn what_ran_unseen_is_not_taken_for_what_runs_now() {
+    // The first was answered while no entry was under way; the second is what came.
+    let mut join = join(&[
+        (Via::CrossCall, send(100, CSD, 7)),
+        (Via::CrossCall, send(900, CSD, 8)),
+    ]);
+    let entry = call(vec![ran(Activity::Csd, CSD)]);
+    assert_eq!(who(&join.origins(&entry)), [Some((8, false))]);
+    assert_eq!(join.origins(&entry), [Origin::Unknown]);
+}
+
+#[test]
+fn calls_whose_functions_do_not_show_are_inferred() {
+    let mut join = join(&[
+        (Via::CrossCall, send(100, CSD + 64, 6)),
+        (Via::CrossCall, send(900, CSD, 7)),
+        (Via::CrossCall, send(1500, CSD + 128, 9)),
+    ]);
+    // Nothing shows: irq_work. What is older than user mode may have run unseen, and what
+    // came after the interrupt is the next one's.
+    assert_eq!(who(&join.origins(&call(Vec::new()))), [Some((7, true))]);
+    let next = Breach {
+        at: MonoNanos(1600),
+        cause_began: Some(MonoNanos(1610)),
+        user_since: Some(MonoNanos(1400)),
+        ..call(Vec::new())
+    };
+    assert_eq!(who(&join.origins(&next)), [Some((9, true))]);
+}
+
+#[test]
+fn an_interrupt_inside_another_entry_answers_its_calls() {
+    let mut join = join(&[
+        (Via::CrossCall, send(1100, CSD, 7)),
+        (Via::Reschedule, send(1100, 0, 7)),
+    ]);
+    let syscall = breach(
+        Cause::Syscall,
+        vec![
+            vector(Cause::CallFunctionSingle, 1200),
+            vector(Cause::Reschedule, 1200),
+        ],
+    );
+    assert_eq!(join.origins(&syscall), [Origin::Task]);
+    assert_eq!(join.origins(&call(Vec::new())), [Origin::Unknown]);
+    assert_eq!(
+        join.origins(&breach(Cause::Reschedule, Vec::new())),
+        [Origin::Unknown]
+    );
+}
+
+#[test]
+fn every_reschedule_until_the_interrupt_is_its_origin() {
+    let mut join = join(&[
+        (Via::Reschedule, send(100, 0, 6)),
+        (Via::Reschedule, send(900, 0, 7)),
+        (Via::Reschedule, send(950, 0, 8)),
+        (Via::Reschedule, send(1500, 0, 9)),
+    ]);
+    let first = breach(Cause::Reschedule, Vec::new());
+    assert_eq!(
+        who(&join.origins(&first)),
+        [Some((7, true)), Some((8, true))]
+    );
+    let second = Breach {
+        at: MonoNanos(2100),
+        cause_began: Some(MonoNanos(2110)),
+        user_since: Some(MonoNanos(2000)),
+        ..first
+    };
+    // Sent in the kernel, delivered as soon as interrupts were on again.
+    assert_eq!(who(&join.origins(&second)), [Some((9, true))]);
+}
+
+#[test]
+fn a_timer_keeps_who_armed_it() {
+    let mut join = join(&[
+        (Via::Timer, send(100, TIMER, 7)),
+        (Via::Timer, send(1500, TIMER, 8)),
+    ]);
+    let fired = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    let origins = join.origins(&fired);
+    assert!(matches!(origins.as_slice(), [Origin::Kernel(Some(_))]));
+    assert_eq!(
+        who(&origins),
+        [Some((7, false))],
+        "not who armed it in its own function"
+    );
+    let again = Breach {
+        at: MonoNanos(3000),
+        ..fired
+    };
+    assert_eq!(who(&join.origins(&again)), [Some((8, false))]);
+    let stranger = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER + 64)]);
+    assert_eq!(
+        join.origins(&stranger),
+        [Origin::Kernel(None)],
+        "armed before the account"
+    );
+    assert_eq!(
+        join.origins(&breach(Cause::LocalTimer, Vec::new())),
+        [Origin::Unknown]
+    );
+}
+
+#[test]
+fn an_interrupt_handler_is_no_task_and_our_own_calls_are_marked() {
+    let by_interrupt = Send {
+        flags: SENT_BY_INTERRUPT,
+        ..send(900, CSD, 4242)
+    };
+    let mut join = join(&[
+        (Via::CrossCall, by_interrupt),
+        (Via::CrossCall, send(901, CSD + 64, 4242)),
+    ]);
+    let origins = join.origins(&call(vec![
+        ran(Activity::Csd, CSD),
+        ran(Activity::Csd, CSD + 64),
+    ]));
+    let [Origin::Remote(handler), Origin::Tracer(own)] = origins.as_slice() else {
+        panic!("{origins:?}")
+    };
+    assert_eq!(handler.task, None);
+    assert_eq!(own.task.as_ref().and_then(|task| task.pid), Some(Pid(4242)));
+}
+
+#[test]
+fn what_has_no_room_is_forgotten_and_counted() {
+    let mut join = Join::new(Pid(1));
+    let many = MAX_WAITING as u64 + 10;
+    for n in 0..many {
+        join.sent(Via::CrossCall, &send(n, CSD + 64 * n, 7));
+    }
+    assert_eq!(join.evicted(), 10);
+    assert!(join.order.len() <= MAX_WAITING && join.waiting.len() <= MAX_WAITING);
+    // What was answered costs no room that counts.
+    let mut join = Join::new(Pid(1));
+    for n in 0..many {
+        join.sent(Via::CrossCall, &send(n + 900, CSD, 7));
+        let _origins = join.origins(&Breach {
+            at: MonoNanos(n + 1000),
+            cause_began: Some(MonoNanos(n + 1010)),
+            user_since: Some(MonoNanos(n + 500)),
+            ..call(vec![ran(Activity::Csd, CSD)])
+        });
+        assert!(join.waiting.is_empty(), "{n}");
+    }
+    assert_eq!(join.evicted(), 0);
+}
+
+#[test]
+fn frames_and_places_come_along() {
+    let mut sent = send(900, CSD, 7);
+    sent.callsite = 0xffff_ffff_8100_1234;
+    sent.frames = 2;
+    sent.stack[..3].copy_from_slice(&[1, 2, 3]);
+    let mut join = join(&[(Via::CrossCall, sent)]);
+    let origins = join.origins(&call(vec![ran(Activity::Csd, CSD)]));
+    let sender = origins[0].sender().unwrap();
+    assert_eq!(
+        sender.callsite.as_ref().map(|it| it.address.0),
+        Some(0xffff_ffff_8100_1234)
+    );
+    let stack: Vec<u64> = sender.stack.iter().map(|it| it.address.0).collect();
+    assert_eq!(stack, [1, 2]);
+}

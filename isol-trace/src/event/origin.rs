@@ -1,0 +1,105 @@
+//! Who provoked a breach.
+
+use std::sync::Arc;
+
+use super::{
+    ids::{Address, Cpu, MonoNanos},
+    model::{TaskId, Via},
+};
+
+/// A place in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its address.
+    pub address: Address,
+    /// `name`, `name+0x1f` or `name [module]`. Filled by [`crate::attrib`].
+    pub name: Option<Arc<str>>,
+}
+
+impl Function {
+    /// The place at an address; `None` for 0, which stands for none.
+    #[must_use]
+    pub const fn at(address: u64) -> Option<Self> {
+        if address == 0 {
+            return None;
+        }
+        Some(Self {
+            address: Address(address),
+            name: None,
+        })
+    }
+}
+
+/// Who asked something of a watched CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// How.
+    pub via: Via,
+    /// When.
+    pub at: MonoNanos,
+    /// The sender's CPU.
+    pub cpu: Cpu,
+    /// The task that asked; `None` where an interrupt handler or a softirq did.
+    pub task: Option<TaskId>,
+    /// Whether the task or an interrupt in its time asked is not known.
+    pub unsure: bool,
+    /// The function that it asked for.
+    pub callback: Option<Function>,
+    /// Where it asked.
+    pub callsite: Option<Function>,
+    /// How it got there, innermost first; empty where that was not recorded.
+    pub stack: Vec<Function>,
+    /// Found by target and order rather than by a pointer that both sides saw.
+    pub inferred: bool,
+}
+
+/// Who provoked a breach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The task itself: its system call, fault or exception.
+    Task,
+    /// Another CPU.
+    Remote(Box<Sender>),
+    /// A device.
+    Device,
+    /// A timer or work item of the kernel, and who armed or queued it where that was seen.
+    Kernel(Option<Box<Sender>>),
+    /// isol-trace itself.
+    Tracer(Box<Sender>),
+    /// Not known.
+    Unknown,
+}
+
+impl Origin {
+    /// The word that the log shows.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Remote(_) => "remote",
+            Self::Device => "device",
+            Self::Kernel(_) => "kernel",
+            Self::Tracer(_) => "tracer",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Who asked, where that was seen.
+    #[must_use]
+    pub fn sender(&self) -> Option<&Sender> {
+        match self {
+            Self::Remote(sender) | Self::Tracer(sender) => Some(sender),
+            Self::Kernel(sender) => sender.as_deref(),
+            Self::Task | Self::Device | Self::Unknown => None,
+        }
+    }
+
+    /// As [`Self::sender`], to be completed.
+    pub fn sender_mut(&mut self) -> Option<&mut Sender> {
+        match self {
+            Self::Remote(sender) | Self::Tracer(sender) => Some(sender),
+            Self::Kernel(sender) => sender.as_deref_mut(),
+            Self::Task | Self::Device | Self::Unknown => None,
+        }
+    }
+}
