@@ -7,6 +7,8 @@
 //! - [`irq_names`]: device interrupts;
 //! - [`symbols`]: places in user space, which [`places`] finds on a thread of its own.
 //!
+//! [`rules`] then says what would end the breach.
+//!
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
 //! than one look at its maps.
 
@@ -15,6 +17,7 @@ pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
 pub mod places;
+pub mod rules;
 mod senders;
 pub mod signal_names;
 pub mod softirq_names;
@@ -28,7 +31,9 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 pub use syscall_names::Arch;
 
-use self::{cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, places::Places};
+use self::{
+    cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, places::Places, rules::Rules,
+};
 use crate::event::{
     ids::Address,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin, Sender},
@@ -90,6 +95,8 @@ pub struct Attributor {
     users: Option<Places>,
     /// There is time to wait for a name.
     patient: bool,
+    /// What would end a breach.
+    rules: &'static Rules,
     /// Complaints that have been told.
     told: Vec<String>,
 }
@@ -109,6 +116,7 @@ impl Attributor {
             irqs: IrqNames::new(root),
             users,
             patient: false,
+            rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
         })
     }
@@ -129,7 +137,7 @@ impl Attributor {
         self.kernel.prepare();
     }
 
-    /// Adds names and places to a breach.
+    /// Adds names, places and the remedy to a breach.
     pub fn fill(&mut self, breach: &mut Breach) {
         self.fill_cause(breach);
         for item in &mut breach.activities {
@@ -156,6 +164,7 @@ impl Attributor {
             }
         }
         breach.origins.iter_mut().for_each(senders::complete);
+        breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
     }
 
     /// What is wrong with the names, as sentences for people, each told once.

@@ -157,6 +157,7 @@ impl Assembler {
                 .collect(),
             dropped_activities: entry.dropped_activities,
             origins: Vec::new(),
+            remedy: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Numbers that cannot be mixed up.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Declares a transparent number type.
 macro_rules! number {
@@ -48,5 +48,50 @@ pub struct Address(pub u64);
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
+    }
+}
+
+/// A rule of [`crate::attrib::rules`], by its stable name: small letters, digits and dashes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(Arc<str>);
+
+impl RuleId {
+    /// The rule of this name; `None` where it is no such name.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let letters = |word: &str| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        name.split('-').all(letters).then(|| Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_has_a_name_of_words_and_dashes() {
+        for name in ["cow", "tlb-ksm", "rcu-callbacks-2"] {
+            assert_eq!(RuleId::new(name).as_ref().map(RuleId::as_str), Some(name));
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "A", "a_b", "a b"] {
+            assert_eq!(RuleId::new(name), None, "{name}");
+        }
     }
 }

@@ -10,7 +10,7 @@ pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send:
 
 pub use super::origin::{Function, Origin, Sender};
 
-use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid};
+use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid};
 
 /// A thread as the log names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +152,8 @@ pub struct Breach {
     pub dropped_activities: u8,
     /// Who provoked it, in the order in which they did.
     pub origins: Vec<Origin>,
+    /// The rule that says what would end it; `None` where no rule does. Filled by [`crate::attrib`].
+    pub remedy: Option<RuleId>,
 }
 
 impl Breach {
@@ -404,6 +406,7 @@ pub(super) mod tests {
             activities: Vec::new(),
             dropped_activities: 0,
             origins: Vec::new(),
+            remedy: None,
         }
     }
 }

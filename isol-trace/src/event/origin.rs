@@ -71,7 +71,11 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The word that the log shows.
+    /// Every word of [`Self::word`].
+    pub const WORDS: [&'static str; 6] =
+        ["task", "remote", "device", "kernel", "tracer", "unknown"];
+
+    /// The word that the log shows; one of [`Self::WORDS`].
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use super::{
     time::Calendar,
 };
 use crate::event::{
-    ids::{Cpu, MonoNanos, Nanos, Seq, Tid},
+    ids::{Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
         Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
@@ -93,6 +93,8 @@ pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach
     object.array(key!("origins"), &breach.origins, |out, one| {
         origin(out, one, breach.cause.cause());
     });
+    let remedy = breach.remedy.as_ref().map(RuleId::as_str);
+    object.known_text(key!("remedy"), remedy);
     object.end();
 }
 

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 
 use super::Update;
-use crate::event::{
-    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
-    model::{
-        ActivityItem, Breach, CauseDetail, CauseSummary, CpuSummary, Detection, Event, Function,
-        Header, Origin, ProbeState, ProbeVerdict, Sender, Summary, TaskId, Totals, TracerSummary,
-        Via,
+use crate::{
+    attrib::rules::Rules,
+    event::{
+        ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+        model::{
+            ActivityItem, Breach, CauseDetail, CauseSummary, CpuSummary, Detection, Event,
+            Function, Header, Origin, ProbeState, ProbeVerdict, Sender, Summary, TaskId, Totals,
+            TracerSummary, Via,
+        },
     },
 };
 
@@ -112,10 +115,9 @@ fn item(kind: Activity, number: u32, name: &str, net: u64) -> ActivityItem {
     }
 }
 
-/// One of a few typical breaches, by number.
-#[must_use]
-pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
-    let mut breach = Breach {
+/// An entry of the task by its timer, of which no more is known.
+fn entry(seq: u64, cpu: u32, at: MonoNanos) -> Breach {
+    Breach {
         seq: Seq(seq),
         at,
         cpu: Cpu(cpu),
@@ -140,7 +142,14 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
         activities: Vec::new(),
         dropped_activities: 0,
         origins: vec![Origin::Task],
-    };
+        remedy: None,
+    }
+}
+
+/// One of a few typical breaches, by number.
+#[must_use]
+pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
+    let mut breach = entry(seq, cpu, at);
     match pattern % 8 {
         0 | 1 => {
             breach.cause_net = Some(Nanos(1_310));
@@ -177,12 +186,9 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
             breach.cause_net = Some(Nanos(420));
             breach.activities = vec![item(Activity::Csd, 0, "clocksource_verify_one_cpu", 690)];
             breach.duration = Some(Nanos(1_940));
-            breach.origins = vec![Origin::Remote(sender(
-                at,
-                Via::CrossCall,
-                Some("clocksource_verify_one_cpu"),
-                "smp_call_function_single+0xd4",
-            ))];
+            let mut sender = sender(Via::CrossCall, at, "smp_call_function_single+0xd4");
+            sender.callback = Some(function("clocksource_verify_one_cpu"));
+            breach.origins = vec![Origin::Remote(Box::new(sender))];
         }
         6 => {
             breach.cause = CauseDetail::DeviceIrq {
@@ -205,37 +211,36 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
                 ..item(Activity::Switch, 61, "", 48_300)
             }];
             breach.duration = Some(Nanos(51_700));
-            breach.origins = vec![Origin::Remote(waker(at))];
+            let mut sender = sender(Via::Reschedule, at, "ttwu_queue_wakelist+0x10e");
+            sender.task = Some(TaskId {
+                pid: Some(Pid(912)),
+                tid: Tid(915),
+                comm: Some(Arc::from("cat")),
+            });
+            sender.inferred = true;
+            breach.origins = vec![Origin::Remote(Box::new(sender))];
         }
     }
+    breach.remedy = Rules::embedded()
+        .ok()
+        .and_then(|rules| rules.find(&breach))
+        .map(|rule| rule.id.clone());
     breach
 }
 
-/// A sender on CPU 0 that is no task.
-fn sender(at: MonoNanos, via: Via, callback: Option<&str>, callsite: &str) -> Box<Sender> {
-    Box::new(Sender {
+/// Somebody on CPU 0 of whom no more is known.
+fn sender(via: Via, at: MonoNanos, callsite: &str) -> Sender {
+    Sender {
         via,
         at,
         cpu: Cpu(0),
         task: None,
         unsure: false,
-        callback: callback.map(function),
+        callback: None,
         callsite: Some(function(callsite)),
         stack: Vec::new(),
         inferred: false,
-    })
-}
-
-/// A task on CPU 0 that wakes another one here.
-fn waker(at: MonoNanos) -> Box<Sender> {
-    let mut waker = sender(at, Via::Reschedule, None, "ttwu_queue_wakelist+0x10e");
-    waker.inferred = true;
-    waker.task = Some(TaskId {
-        pid: Some(Pid(912)),
-        tid: Tid(915),
-        comm: Some(Arc::from("cat")),
-    });
-    waker
+    }
 }
 
 fn function(name: &str) -> Function {

@@ -97,6 +97,35 @@ fn a_tasks_own_causes_have_names() {
 }
 
 #[test]
+fn a_named_breach_has_its_remedy_and_another_has_none() {
+    let remedy = |cause, activities| {
+        let breach = filled(cause, activities);
+        breach.remedy.map(|rule| rule.to_string())
+    };
+    let timer = CauseDetail::Plain(Cause::LocalTimer);
+    let watchdog = item(Activity::Timer, 0, Some(WATCHDOG));
+    assert_eq!(
+        remedy(timer.clone(), vec![watchdog]).as_deref(),
+        Some("clocksource-watchdog")
+    );
+    let tick = item(Activity::Hrtimer, 0, Some(TICK));
+    let scheduler = item(Activity::Tick, 1 << 2, None);
+    assert_eq!(
+        remedy(timer.clone(), vec![tick, scheduler]).as_deref(),
+        Some("tick-sched")
+    );
+    let getpid = CauseDetail::Syscall {
+        number: Some(39),
+        args: None,
+    };
+    assert_eq!(
+        remedy(getpid, Vec::new()).as_deref(),
+        Some("syscall-identity")
+    );
+    assert_eq!(remedy(CauseDetail::Plain(Cause::Unknown), Vec::new()), None);
+}
+
+#[test]
 fn what_has_no_number_has_no_name() {
     let breach = filled(
         CauseDetail::Syscall {

@@ -18,7 +18,7 @@ fn header() {
 
 #[test]
 fn breach_with_everything_known() {
-    insta::assert_snapshot!(breach_lines([samples::breach()]));
+    insta::assert_snapshot!(breach_lines([samples::known_breach()]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use isol_trace::{
     event::{
-        ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+        ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
         model::{
             Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary,
             Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, Sender,
@@ -68,7 +68,15 @@ pub(crate) fn header() -> Header {
     }
 }
 
-/// A getpid of `spin` on CPU 1, with everything known.
+/// The same getpid with its remedy.
+pub(crate) fn known_breach() -> Breach {
+    Breach {
+        remedy: RuleId::new("syscall-identity"),
+        ..breach()
+    }
+}
+
+/// A getpid of `spin` on CPU 1, with everything known but its remedy.
 pub(crate) fn breach() -> Breach {
     Breach {
         seq: Seq(1),
@@ -98,6 +106,7 @@ pub(crate) fn breach() -> Breach {
         activities: Vec::new(),
         dropped_activities: 0,
         origins: vec![Origin::Task],
+        remedy: None,
     }
 }
 
@@ -125,7 +134,7 @@ pub(crate) fn bare_breach() -> Breach {
 pub(crate) fn causes() -> Vec<Breach> {
     let handler = Some(Address(0xffff_ffff_c020_1000));
     let mut breaches = vec![
-        breach(),
+        known_breach(),
         Breach {
             cause: CauseDetail::Syscall {
                 number: None,

@@ -15,8 +15,9 @@ use super::{
     scrolled,
 };
 use crate::{
+    attrib::rules::Rules,
     event::{
-        ids::{MonoNanos, Nanos},
+        ids::{MonoNanos, Nanos, RuleId},
         model::{Breach, CauseDetail},
     },
     tui::{App, app::Pane, model::Kept, rows::cause_words, text, theme::Theme},
@@ -120,6 +121,9 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     let place: Vec<&str> = places.into_iter().flatten().collect();
     facts.add("at", &place.join(", "), plain);
     origins(breach, &mut facts);
+    if let Some(id) = &breach.remedy {
+        facts.add("remedy", &remedy(id), plain);
+    }
     activities(breach, &mut facts);
     facts.lines
 }
@@ -132,6 +136,15 @@ fn origins(breach: &Breach, facts: &mut Facts) {
     for (number, origin) in breach.origins.iter().enumerate() {
         let label = if number == 0 { "origins" } else { "" };
         facts.add(label, &text::origin(origin), Style::default());
+    }
+}
+
+/// The rule's name and what it says.
+fn remedy(id: &RuleId) -> String {
+    let rule = Rules::embedded().ok().and_then(|rules| rules.get(id));
+    match rule {
+        Some(rule) => format!("{id}: {}", rule.remedy),
+        None => id.to_string(),
     }
 }
 

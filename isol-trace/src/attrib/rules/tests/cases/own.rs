@@ -1,0 +1,135 @@
+//! What the task itself does.
+
+use super::{
+    super::build::{calls, exception, fault, syscall},
+    Case, case,
+};
+use crate::event::model::{Activity, End};
+
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "stack-growth",
+            fault("write", false, 0x7ffd_1234_5000),
+            fault("write", false, 0x7ffb_ffff_f000),
+            Some("first-touch"),
+        ),
+        case(
+            "copy-on-write",
+            fault("write", true, 0x7f00_0000_1000),
+            fault("read", true, 0x7f00_0000_1000),
+            Some("first-touch"),
+        ),
+        case(
+            "code-fault",
+            fault("fetch", false, 0x40_1000),
+            fault("read", false, 0x40_1000),
+            Some("first-touch"),
+        ),
+        case(
+            "first-touch",
+            fault("write", false, 0x7f00_0000_1000),
+            fault("write", true, 0x7f00_0000_1000),
+            Some("copy-on-write"),
+        ),
+        case(
+            "debugger",
+            exception("breakpoint"),
+            exception("invalid_opcode"),
+            Some("exception"),
+        ),
+        case(
+            "alignment",
+            exception("alignment_check"),
+            exception("divide_error"),
+            Some("exception"),
+        ),
+        case(
+            "exception",
+            exception("general_protection"),
+            exception("debug"),
+            Some("debugger"),
+        ),
+        case(
+            "syscall-time",
+            syscall("clock_gettime"),
+            syscall("clock_nanosleep"),
+            Some("syscall-sleep"),
+        ),
+        case(
+            "syscall-sleep",
+            syscall("nanosleep"),
+            syscall("futex"),
+            Some("syscall-futex"),
+        ),
+        case(
+            "syscall-futex",
+            syscall("futex"),
+            syscall("poll"),
+            Some("syscall-sleep"),
+        ),
+        case(
+            "syscall-memory",
+            syscall("munmap"),
+            calls()
+                .did(Activity::Csd, "flush_tlb_func")
+                .asked("flush_tlb_func", &["__vm_munmap"]),
+            Some("tlb-munmap"),
+        ),
+        case(
+            "own-writeback",
+            syscall("fdatasync"),
+            syscall("write"),
+            Some("syscall-io"),
+        ),
+        case(
+            "own-writeback",
+            syscall("write").ended(End::Blocked),
+            syscall("read").ended(End::Blocked),
+            Some("syscall-io"),
+        ),
+        case(
+            "syscall-network",
+            syscall("sendto"),
+            syscall("sendfile"),
+            Some("syscall-io"),
+        ),
+        case(
+            "syscall-io",
+            syscall("pread64"),
+            syscall("recvmsg"),
+            Some("syscall-network"),
+        ),
+        case(
+            "syscall-process",
+            syscall("exit_group"),
+            syscall("prctl"),
+            Some("syscall"),
+        ),
+        case(
+            "syscall-identity",
+            syscall("getpid"),
+            syscall("setuid"),
+            Some("syscall"),
+        ),
+        case(
+            "syscall-timer",
+            syscall("timer_settime"),
+            syscall("clock_settime"),
+            Some("syscall"),
+        ),
+        case(
+            "syscall-signal",
+            syscall("tgkill"),
+            syscall("rt_sigreturn"),
+            Some("signal"),
+        ),
+        case(
+            "syscall",
+            syscall("prctl"),
+            syscall("mmap"),
+            Some("syscall-memory"),
+        ),
+    ]
+}

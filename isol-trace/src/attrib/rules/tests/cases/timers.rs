@@ -1,0 +1,108 @@
+//! The tick, timers and softirqs.
+
+use super::{
+    super::build::{device, resched, timer},
+    Case, case,
+};
+use crate::event::model::Activity;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "own-timer",
+            timer().did(Activity::Hrtimer, "posix_timer_fn"),
+            timer()
+                .did(Activity::Softirq, "TIMER")
+                .did(Activity::Timer, "process_timeout"),
+            Some("timer-migration"),
+        ),
+        case(
+            "tick-posix-timer",
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "POSIX_TIMER"),
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "PERF_EVENTS"),
+            Some("tick-perf"),
+        ),
+        case(
+            "tick-perf",
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "PERF_EVENTS"),
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "RCU"),
+            Some("tick-rcu"),
+        ),
+        case(
+            "tick-rcu",
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "RCU_EXP"),
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "CLOCK_UNSTABLE"),
+            Some("tick-clock-unstable"),
+        ),
+        case(
+            "tick-clock-unstable",
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "CLOCK_UNSTABLE"),
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "0x40"),
+            Some("residual-tick"),
+        ),
+        case(
+            "tick-sched",
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "SCHED"),
+            timer()
+                .did(Activity::Tick, "tick_nohz_handler")
+                .did(Activity::Tick, "POSIX_TIMER|SCHED"),
+            Some("tick-posix-timer"),
+        ),
+        case(
+            "timer-migration",
+            timer()
+                .did(Activity::Softirq, "TIMER")
+                .did(Activity::Timer, "neigh_timer_handler"),
+            resched().did(Activity::Timer, "neigh_timer_handler"),
+            Some("reschedule"),
+        ),
+        case(
+            "residual-tick",
+            timer().did(Activity::Tick, "tick_nohz_handler"),
+            timer(),
+            None,
+        ),
+        case(
+            "rcu-softirq",
+            timer().did(Activity::Softirq, "RCU"),
+            resched().did(Activity::Softirq, "RCU"),
+            Some("rcu-callbacks"),
+        ),
+        case(
+            "load-balance",
+            timer().did(Activity::Softirq, "SCHED"),
+            timer().did(Activity::Softirq, "TIMER"),
+            None,
+        ),
+        case(
+            "net-softirq",
+            timer().did(Activity::Softirq, "NET_TX"),
+            device("eth0", "e1000_intr").did(Activity::Softirq, "NET_RX"),
+            Some("device-irq"),
+        ),
+        case(
+            "softirq",
+            timer().did(Activity::Softirq, "TASKLET"),
+            timer().did(Activity::Softirq, "HRTIMER"),
+            None,
+        ),
+    ]
+}
