@@ -24,7 +24,7 @@ use value::{Comm, RingSize};
     arg_required_else_help = false,
     max_term_width = 100,
     after_help = "Example:\n  isol-trace top\n  isol-trace record -o log.jsonl --duration 60s\n\n\
-                  Exit status: 0 done; 2 the request or the host is wrong; with CMD, that of CMD."
+                  Exit status: 0 done; 1 doctor found a defect; 2 the request or the host is wrong; with CMD, that of CMD."
 )]
 pub struct Cli {
     /// What to do.
@@ -48,6 +48,16 @@ pub enum Command {
     )]
     Record(RecordArgs),
 
+    /// Say what this host isolates, what it leaves noisy and how to mend it.
+    ///
+    /// Reads settings alone: nothing is attached and no watched CPU is interrupted.
+    #[command(
+        after_help = "Examples:\n  isol-trace doctor\n  isol-trace doctor --cpus 2-3\n  \
+                      isol-trace doctor --json | jq '.findings[] | select(.severity == \"defect\")'\n\n\
+                      Exit status: 0 no defect; 1 a defect; 2 the request or the host is wrong."
+    )]
+    Doctor(DoctorArgs),
+
     /// Print the JSON Schema of the records.
     #[command(after_help = "Example:\n  isol-trace schema > isol-trace.schema.json")]
     Schema,
@@ -66,7 +76,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  isol-trace man record | man -l -")]
     Man {
         /// The command.
-        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "schema", "completions", "man"])]
+        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "doctor", "schema", "completions", "man"])]
         command: Option<String>,
     },
 }
@@ -93,6 +103,18 @@ pub struct TopArgs {
     /// What is watched.
     #[command(flatten)]
     pub watch: WatchArgs,
+}
+
+/// What was typed after `doctor`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// Look at exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
+    #[arg(long, value_name = "LIST", value_parser = value::cpus)]
+    pub cpus: Option<CpuSet>,
+
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What was typed after `record`.
@@ -259,7 +281,7 @@ mod tests {
             (
                 "isol-trace",
                 "'isol-trace' requires a subcommand but one was not provided \
-                 [subcommands: top, record, schema, completions, man] (see isol-trace --help)",
+                 [subcommands: top, record, doctor, schema, completions, man] (see isol-trace --help)",
             ),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected);

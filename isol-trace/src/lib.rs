@@ -6,6 +6,7 @@
 //! - [`bpf`]: every Aya type: object, loader, probes and their verdicts, rings, counters;
 //! - [`event`]: bytes → breaches;
 //! - [`attrib`]: names and places;
+//! - [`doctor`]: what is wrong with a host, and what mends it;
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`sink`]: the JSON log;
 //! - [`tui`]: the dashboard;
@@ -18,6 +19,7 @@ pub mod attrib;
 pub mod bpf;
 pub mod cli;
 pub mod cmd;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod host;

@@ -5,6 +5,7 @@
 //! and last, because it leaves a trace, whether the log can be written.
 
 pub mod command;
+pub mod doctor;
 pub mod output;
 
 use std::{ffi::OsStr, time::Duration};

@@ -101,6 +101,11 @@ fn malformed_requests_are_refused() {
              a thread's name; give the first 15: 'a-name-of-17-by' (see isol-trace record --help)",
         ),
         (
+            &["doctor", "--cpus", "1-x"],
+            "invalid value '1-x' for '--cpus <LIST>': 'x' is not a CPU number; a list looks like \
+             1-3,5 (see isol-trace doctor --help)",
+        ),
+        (
             &["record", "--from-prctl"],
             "--from-prctl starts the account when CMD says that it is isolated, and there is no \
              CMD: name it after --, as in `isol-trace record --from-prctl -- ./my-task`",
@@ -117,7 +122,7 @@ fn malformed_requests_are_refused() {
         (
             &[],
             "'isol-trace' requires a subcommand but one was not provided [subcommands: top, \
-             record, schema, completions, man] (see isol-trace --help)",
+             record, doctor, schema, completions, man] (see isol-trace --help)",
         ),
     ] {
         // A host that would be refused, too: what was typed comes first.
@@ -140,6 +145,12 @@ fn wrong_hosts_are_refused() {
         (
             "cgroup-v1",
             &["record"][..],
+            "no CPU of this host is isolated: boot it with nohz_full=LIST isolcpus=LIST, or name \
+             the CPUs to watch with --cpus LIST",
+        ),
+        (
+            "cgroup-v1",
+            &["doctor"],
             "no CPU of this host is isolated: boot it with nohz_full=LIST isolcpus=LIST, or name \
              the CPUs to watch with --cpus LIST",
         ),

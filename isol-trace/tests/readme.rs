@@ -14,7 +14,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use isol_trace::{cli::Cli, sink::SCHEMA};
+use isol_trace::{cli::Cli, doctor, sink::SCHEMA};
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
@@ -57,8 +57,11 @@ fn fenced(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_line_of_a_log_satisfies_the_schema() {
-    let schema = serde_json::from_str(SCHEMA).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let validator = |schema| {
+        let schema = serde_json::from_str(schema).unwrap();
+        jsonschema::validator_for(&schema).unwrap()
+    };
+    let (log, doctor) = (validator(SCHEMA), validator(doctor::json::SCHEMA));
     let mut kinds = Vec::new();
     for name in documents() {
         let text = read(&name);
@@ -68,6 +71,10 @@ fn every_line_of_a_log_satisfies_the_schema() {
             }
             let value: serde_json::Value = serde_json::from_str(line)
                 .unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+            let validator = match value["type"].as_str() {
+                Some("doctor") => &doctor,
+                _ => &log,
+            };
             let errors: Vec<_> = validator
                 .iter_errors(&value)
                 .map(|error| error.to_string())

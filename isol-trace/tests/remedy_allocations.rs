@@ -8,7 +8,7 @@ use std::{
 use isol_trace::{
     attrib::rules::Rules,
     event::{
-        ids::{Address, Cpu, MonoNanos, Nanos, Seq, Tid},
+        ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
         model::{Breach, Cause, CauseDetail, End, Origin, TaskId},
     },
 };
@@ -90,7 +90,7 @@ fn finding_a_remedy_allocates_nothing() {
         rule.map(|rule| rule.id.clone())
     });
     assert_eq!(ALLOCATIONS.get(), before);
-    let names = found.each_ref().map(|id| id.as_ref().map(|id| id.as_str()));
+    let names = found.each_ref().map(|id| id.as_ref().map(RuleId::as_str));
     assert_eq!(
         names,
         [

@@ -4,6 +4,7 @@
 //! - [`btf`]: where the running kernel keeps the fields that the programs read;
 //! - [`preempt`]: where it keeps what tells an interrupt's act from a task's;
 //! - [`probes`]: the table of probes, and their verdicts;
+//! - [`outlook`]: which of them this kernel has, without attaching any;
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
@@ -12,6 +13,7 @@
 mod attach;
 pub mod btf;
 pub mod object;
+pub mod outlook;
 pub mod preempt;
 pub mod probes;
 pub mod program_info;

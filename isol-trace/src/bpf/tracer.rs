@@ -155,7 +155,7 @@ impl Tracer {
 
     fn attach_all(&mut self, request: &Request, types: &KernelTypes) -> Result<(), TracerError> {
         let btf = Btf::from_sys_fs()?;
-        for probe in wanted(request) {
+        for probe in wanted(&request.watched) {
             let state = match exists(probe, types) {
                 Err(why) => ProbeState::Absent { why },
                 Ok(()) => match attach(&mut self.ebpf, probe, &btf) {
@@ -358,12 +358,9 @@ pub fn blind_spots(watched: &[(Cpu, Detection)]) -> Vec<&'static str> {
     }
 }
 
-fn wanted(request: &Request) -> impl Iterator<Item = &'static Probe> + use<> {
-    let detections: Vec<_> = request
-        .watched
-        .iter()
-        .map(|(_, detection)| *detection)
-        .collect();
+/// The probes that these CPUs want.
+pub(super) fn wanted(watched: &[(Cpu, Detection)]) -> impl Iterator<Item = &'static Probe> + use<> {
+    let detections: Vec<_> = watched.iter().map(|(_, detection)| *detection).collect();
     PROBES.iter().filter(move |probe| match probe.when {
         When::Always => true,
         When::Detection(detection) => detections.contains(&detection),
@@ -371,7 +368,7 @@ fn wanted(request: &Request) -> impl Iterator<Item = &'static Probe> + use<> {
 }
 
 /// Whether the kernel has the tracepoint; if not, why.
-fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
+pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     if types.has_tracepoint(probe.name) {
         Ok(())
     } else {

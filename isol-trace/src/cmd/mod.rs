@@ -1,6 +1,7 @@
 //! One module a command, and the way from a command line to one of them.
 
 pub mod artefact;
+pub mod doctor;
 pub mod progress;
 pub mod record;
 pub mod session;
@@ -19,7 +20,7 @@ use crate::{
     cli::{self, Cli, Command},
     error::Error,
     host::Host,
-    plan::{RecordPlan, TopPlan},
+    plan::{RecordPlan, TopPlan, doctor::DoctorPlan},
 };
 
 /// The request or the host is wrong.
@@ -55,6 +56,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
             let search_path = std::env::var_os("PATH");
             record::run(RecordPlan::new(args, &host, search_path.as_deref())?)
         }
+        Command::Doctor(args) => doctor::run(DoctorPlan::new(&args, &host)?, &host),
         Command::Schema => artefact::schema(),
         Command::Completions { shell } => artefact::completions(shell),
         Command::Man { command } => artefact::manual(command.as_deref()),

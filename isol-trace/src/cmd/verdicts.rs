@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
+    doctor::coverage::{blind_spot_lines, detection_lines, probe_lines},
     error::Error,
-    event::model::{Header, ProbeState},
+    event::model::Header,
 };
 
 /// Prints what a trace on this host would see.
@@ -29,8 +30,8 @@ fn text(header: &Header) -> String {
         "{} · Linux {} · {}",
         header.host, header.kernel, header.arch
     );
-    for (cpu, detection) in &header.cpus {
-        let _ = writeln!(text, "cpu {cpu}: detection by {}", detection.word());
+    for line in detection_lines(&header.cpus) {
+        let _ = writeln!(text, "{line}");
     }
     let housekeeping: Vec<_> = header
         .housekeeping
@@ -38,23 +39,9 @@ fn text(header: &Header) -> String {
         .map(ToString::to_string)
         .collect();
     let _ = writeln!(text, "housekeeping: {}", housekeeping.join(","));
-    for spot in &header.blind_spots {
-        let _ = writeln!(text, "not seen: {spot}");
-    }
-    let widest = header
-        .probes
-        .iter()
-        .map(|probe| probe.name.len())
-        .max()
-        .unwrap_or(0);
-    for probe in &header.probes {
-        let (word, why) = match &probe.state {
-            ProbeState::Attached => ("attached", ""),
-            ProbeState::Absent { why } => ("absent", why.as_str()),
-            ProbeState::Failed { why } => ("failed", why.as_str()),
-        };
-        let line = format!("{:widest$}  {word:8}  {why}", probe.name);
-        let _ = writeln!(text, "{}", line.trim_end());
+    let probes: Vec<_> = header.probes.iter().collect();
+    for line in blind_spot_lines(&header.blind_spots).chain(probe_lines(&probes)) {
+        let _ = writeln!(text, "{line}");
     }
     text
 }
@@ -64,7 +51,7 @@ mod tests {
     use super::*;
     use crate::event::{
         ids::{Cpu, MonoNanos},
-        model::{Detection, ProbeVerdict},
+        model::{Detection, ProbeState, ProbeVerdict},
     };
 
     #[test]

@@ -3,7 +3,8 @@
 //! Every reader goes through [`Host`], which knows where the file system begins:
 //! tests give it a recorded tree. Parsing is pure and apart from reading.
 //!
-//! - [`cpu_list`]: sets of CPUs and the kernel's list format;
+//! - [`cpu_list`] and [`cpu_mask`]: sets of CPUs, and the kernel's formats for them;
+//! - [`reading`]: files that not every host has;
 //! - [`sysfs`]: which CPUs there are and which the kernel was booted to isolate;
 //! - [`cpuset`]: which CPUs cgroup v2 isolates;
 //! - [`watched`]: the watched CPUs, the housekeeping CPUs and those of the tracer itself;
@@ -12,21 +13,42 @@
 //! - [`process`]: the processes and threads that `--pid` names;
 //! - [`identity`]: the names of host and kernel;
 //! - [`interrupts`]: the kernel's own interrupt counters;
-//! - [`affinity`]: keeping ourselves off the watched CPUs.
+//! - [`affinity`]: keeping ourselves off the watched CPUs;
+//! - [`boot`], [`kernel_config`] and [`release`]: what was booted, and how it was built;
+//! - [`device_irq`], [`workqueue`], [`memory`], [`scheduler`], [`topology`], [`clocksource`] and
+//!   [`rights`]: settings that `doctor` judges.
+//!
+//! No reader touches a file whose reading interrupts other CPUs: not `/proc/cpuinfo`, not
+//! `scaling_cur_freq`, no MSR, not `/proc/sys/vm/stat_refresh`.
 
 pub mod affinity;
+pub mod boot;
+pub mod clocksource;
 pub mod cpu_list;
+pub mod cpu_mask;
 pub mod cpuset;
 pub mod detection;
+pub mod device_irq;
 pub mod identity;
 pub mod interrupts;
 pub mod kernel;
+pub mod kernel_config;
+pub mod memory;
 pub mod privilege;
 pub mod process;
+pub mod reading;
+pub mod release;
+pub mod rights;
+pub mod scheduler;
 pub mod sysfs;
+pub mod topology;
 pub mod watched;
+pub mod workqueue;
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use cpu_list::CpuListError;
 
@@ -91,6 +113,12 @@ impl Host {
         }
     }
 
+    /// Whether this is the machine that the process runs on, and no recorded one.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// Where an absolute path of this host is found.
     #[must_use]
     pub fn path(&self, path: &str) -> PathBuf {
@@ -128,9 +156,12 @@ fn runs_with_more_rights_than_its_caller() -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::path::Path;
+#[path = "../../tests/tree/mod.rs"]
+mod tree;
 
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::tree::Tree;
     use super::*;
 
     /// A recorded host of `tests/host`.
@@ -140,6 +171,29 @@ pub(crate) mod tests {
             .join(kind);
         assert!(root.is_dir(), "no recorded host {kind}");
         Host::new(root)
+    }
+
+    /// What only the tests of the library do with a host that they make up.
+    impl Tree {
+        /// Writes a file of any bytes.
+        pub(crate) fn bytes(self, path: &str, bytes: &[u8]) -> Self {
+            let tree = self.file(path, "");
+            fs::write(tree.path(path), bytes).unwrap();
+            tree
+        }
+
+        /// Makes a folder. Where a file belongs, it is one that cannot be read.
+        pub(crate) fn folder(self, path: &str) -> Self {
+            let path = self.path(path);
+            let _ = fs::remove_file(&path);
+            fs::create_dir_all(path).unwrap();
+            self
+        }
+
+        /// The host.
+        pub(crate) fn host(&self) -> Host {
+            Host::new(self.root())
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ const SYS_ADMIN: u32 = 21;
 const PERFMON: u32 = 38;
 const BPF: u32 = 39;
 
-const STATUS: &str = "/proc/self/status";
+pub(super) const STATUS: &str = "/proc/self/status";
 
 /// Why this process may not load probes.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ impl Host {
 }
 
 /// The effective capabilities in a status file.
-fn effective_capabilities(status: &str) -> Option<u64> {
+pub(super) fn effective_capabilities(status: &str) -> Option<u64> {
     let digits = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))?;

@@ -1,0 +1,48 @@
+//! Which probes would attach, told by the kernel's types alone: nothing is loaded or attached,
+//! since that interrupts every CPU.
+
+use super::{
+    btf::KernelTypes,
+    tracer::{exists, wanted},
+};
+use crate::event::{
+    ids::Cpu,
+    model::{Detection, ProbeState, ProbeVerdict},
+};
+
+/// Every probe that these CPUs want: `Attached` where the kernel has its hook, else `Absent`.
+#[must_use]
+pub fn outlook(watched: &[(Cpu, Detection)], types: &KernelTypes) -> Vec<ProbeVerdict> {
+    wanted(watched)
+        .map(|probe| ProbeVerdict {
+            name: probe.name,
+            state: match exists(probe, types) {
+                Ok(()) => ProbeState::Attached,
+                Err(why) => ProbeState::Absent { why },
+            },
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_types_has_no_hook() {
+        let none = KernelTypes::none();
+        let names = |detection| -> Vec<_> {
+            let verdicts = outlook(&[(Cpu(1), detection)], &none);
+            assert!(
+                verdicts
+                    .iter()
+                    .all(|it| matches!(it.state, ProbeState::Absent { .. }))
+            );
+            verdicts.into_iter().map(|it| it.name).collect()
+        };
+        let tracking = names(Detection::ContextTracking);
+        let vectors = names(Detection::Vectors);
+        assert!(tracking.contains(&"user_exit") && !vectors.contains(&"user_exit"));
+        assert!(vectors.contains(&"sys_enter") && !tracking.contains(&"sys_enter"));
+    }
+}

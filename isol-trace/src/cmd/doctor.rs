@@ -1,0 +1,66 @@
+//! `doctor`: what this host isolates, what it leaves noisy, and how to mend it.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    bpf::{btf::KernelTypes, outlook::outlook, tracer::blind_spots},
+    doctor::{Facts, Report, Severity, coverage::Coverage, json, text},
+    error::Error,
+    event::{ids::Cpu, model::Detection},
+    host::{Host, affinity, cpu_list::CpuSet, detection::detection},
+    plan::doctor::DoctorPlan,
+};
+
+/// There is a defect.
+const DEFECT: u8 = 1;
+
+/// Runs a valid `doctor`.
+pub fn run(plan: DoctorPlan, host: &Host) -> Result<ExitCode, Error> {
+    // A recorded host has no CPUs to stay away from.
+    if host.is_live() {
+        affinity::confine(&plan.watched.tracer)?;
+        affinity::disable_huge_pages()?;
+    }
+    let coverage = coverage(host, &plan.watched.watched, &plan.watched.nohz_full);
+    let facts = Facts::read(host, plan.watched, plan.present, plan.identity);
+    let report = Report::new(facts, coverage);
+    let text = if plan.json {
+        json::line(&report).map_err(|error| Error::Stdout(error.into()))?
+    } else {
+        text::text(&report)
+    };
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(Error::Stdout)?;
+    Ok(match report.count(Severity::Defect) {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(DEFECT),
+    })
+}
+
+/// What a trace would see, as far as the kernel's types tell.
+fn coverage(host: &Host, watched: &CpuSet, nohz_full: &CpuSet) -> Coverage {
+    if let Err(error) = host.require_probes() {
+        return Coverage::unknown(error.to_string());
+    }
+    let types = match KernelTypes::read(&host.btf_path()) {
+        Ok(types) => types,
+        Err(error) => return Coverage::unknown(error.to_string()),
+    };
+    let has_user_exit = types.has_tracepoint("user_exit");
+    let found: Vec<(Cpu, Detection)> = watched
+        .iter()
+        .map(|cpu| (cpu, detection(cpu, nohz_full, has_user_exit)))
+        .collect();
+    Coverage {
+        blind_spots: blind_spots(&found),
+        probes: outlook(&found, &types),
+        detection: found,
+        unknown: None,
+    }
+}

@@ -1,0 +1,257 @@
+//! Devices' interrupts that reach the watched CPUs, or may.
+
+use super::{Check, named};
+use crate::{
+    doctor::{
+        Facts, Finding,
+        finding::{Area::Interrupts, Severity},
+        rule,
+    },
+    host::{cpu_list::CpuSet, cpu_mask, device_irq::DeviceIrq, reading::Reading},
+};
+
+/// The checks.
+pub(super) const CHECKS: &[Check] = &[
+    Check::Where(delivered),
+    Check::Where(allowed),
+    Check::Where(managed),
+    Check::Where(default_affinity),
+    Check::Where(irqbalance),
+];
+
+/// How many interrupts a summary names.
+const NAMED: usize = 4;
+
+/// Interrupts whose affinity can be set go to other CPUs.
+fn delivered(facts: &Facts) -> Option<Finding> {
+    let id = "device-interrupts";
+    let all: Vec<_> = facts.irqs.iter().filter(|irq| irq.is_settable).collect();
+    let here = reaching(facts, &all, DeviceIrq::targets);
+    if here.is_empty() {
+        return (!all.is_empty()).then(|| {
+            let summary = format!(
+                "Of {} interrupts that can be moved, none is delivered to {}.",
+                all.len(),
+                named(&facts.watched)
+            );
+            Finding::new(id, Interrupts, Severity::Fine, summary)
+        });
+    }
+    let summary = format!("Delivered to the watched CPUs: {}.", listed(&here));
+    Some(
+        moving(
+            Finding::new(id, Interrupts, Severity::Defect, summary),
+            facts,
+            &here,
+        )
+        .breach(
+            rule::DEVICE_IRQ,
+            "each of these devices enters the kernel there when it has something to say",
+        ),
+    )
+}
+
+/// Interrupts that go elsewhere now are not allowed here either.
+fn allowed(facts: &Facts) -> Option<Finding> {
+    let elsewhere: Vec<_> = facts
+        .irqs
+        .iter()
+        .filter(|irq| irq.is_settable)
+        .filter(|irq| !meets(irq.targets(), &facts.watched))
+        .collect();
+    let here = reaching(facts, &elsewhere, |irq| irq.allowed.known());
+    if here.is_empty() {
+        return None;
+    }
+    let summary = format!(
+        "Delivered elsewhere now, and allowed on the watched CPUs: {}. The kernel, irqbalance or a CPU that goes offline may move them there.",
+        listed(&here)
+    );
+    Some(
+        moving(
+            Finding::new(
+                "device-interrupts-allowed",
+                Interrupts,
+                Severity::Warning,
+                summary,
+            ),
+            facts,
+            &here,
+        )
+        .breach(
+            rule::DEVICE_IRQ,
+            "once moved, each of them enters the kernel on a watched CPU",
+        ),
+    )
+}
+
+/// Interrupts whose affinity cannot be set: managed ones are steered by `isolcpus=managed_irq`.
+fn managed(facts: &Facts) -> Option<Finding> {
+    let fixed: Vec<_> = facts.irqs.iter().filter(|irq| !irq.is_settable).collect();
+    let here = reaching(facts, &fixed, DeviceIrq::targets);
+    if here.is_empty() {
+        return None;
+    }
+    let steered = facts
+        .boot
+        .known()
+        .and_then(crate::host::boot::BootArguments::isolcpus)
+        .filter(|isolcpus| isolcpus.has("managed_irq"))
+        .and_then(|isolcpus| isolcpus.cpus)
+        .is_some_and(|cpus| (&facts.watched - &cpus).is_empty());
+    let (severity, summary) = if steered {
+        (
+            Severity::Note,
+            format!(
+                "Managed, and delivered to the watched CPUs: {}. With isolcpus=managed_irq these serve isolated CPUs alone, and come only for requests that were made there.",
+                listed(&here)
+            ),
+        )
+    } else {
+        (
+            Severity::Defect,
+            format!(
+                "Delivered to the watched CPUs, and user space cannot move them: {}. The kernel manages them for their driver.",
+                listed(&here)
+            ),
+        )
+    };
+    Some(
+        Finding::new("managed-interrupts", Interrupts, severity, summary)
+            .breach(
+                rule::MANAGED_IRQ,
+                "a queue of these devices interrupts a watched CPU, also for requests of others",
+            )
+            .boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+            .change("Or give the device fewer queues, by the option of its driver.")
+            .verify(show(&here)),
+    )
+}
+
+/// New interrupts go to other CPUs.
+fn default_affinity(facts: &Facts) -> Option<Finding> {
+    let id = "default-irq-affinity";
+    let affinity = match &facts.default_irq_affinity {
+        Reading::Unreadable(why) => return Some(Finding::unseen(id, Interrupts, why)),
+        affinity => affinity.known()?,
+    };
+    let here = affinity & &facts.watched;
+    if here.is_empty() {
+        let summary = format!("New interrupts go to {}.", named(affinity));
+        return Some(Finding::new(id, Interrupts, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Interrupts,
+            Severity::Warning,
+            format!(
+                "An interrupt that a driver asks for from now on may go to {}.",
+                named(&here)
+            ),
+        )
+        .breach(
+            rule::DEVICE_IRQ,
+            "a device that is plugged in or restarted interrupts a watched CPU",
+        )
+        .boot(format!("irqaffinity={}", facts.housekeeping))
+        .run(format!(
+            "echo {} > /proc/irq/default_smp_affinity",
+            cpu_mask::text(&facts.housekeeping)
+        ))
+        .verify("cat /proc/irq/default_smp_affinity"),
+    )
+}
+
+/// Nobody moves interrupts back.
+fn irqbalance(facts: &Facts) -> Option<Finding> {
+    if !facts.irqbalance {
+        return None;
+    }
+    let known = &facts.tickless() | facts.isolated.known().unwrap_or(&CpuSet::new());
+    let unknown = &facts.watched - &known;
+    let finding = |severity, summary: String| {
+        Finding::new("irqbalance", Interrupts, severity, summary)
+            .breach(
+                rule::DEVICE_IRQ,
+                "affinities that were set by hand last until its next turn, ten seconds later",
+            )
+            .run("systemctl disable --now irqbalance")
+            .change(format!(
+                "Or ban the CPUs with IRQBALANCE_BANNED_CPULIST={} in its environment file.",
+                facts.watched
+            ))
+            .verify("pgrep -a irqbalance")
+    };
+    Some(if unknown.is_empty() {
+        finding(
+            Severity::Note,
+            "irqbalance runs. It leaves CPUs of isolcpus= and nohz_full= alone unless its own list of banned CPUs says otherwise, and moves what was set by hand among the others.".to_owned(),
+        )
+    } else {
+        finding(
+            Severity::Warning,
+            format!(
+                "irqbalance runs, and spreads interrupts over {}, which neither isolcpus= nor nohz_full= tells it to leave alone.",
+                named(&unknown)
+            ),
+        )
+    })
+}
+
+/// The interrupts whose CPUs include a watched one.
+fn reaching<'a>(
+    facts: &Facts,
+    irqs: &[&'a DeviceIrq],
+    cpus: impl Fn(&DeviceIrq) -> Option<&CpuSet>,
+) -> Vec<&'a DeviceIrq> {
+    irqs.iter()
+        .copied()
+        .filter(|irq| meets(cpus(irq), &facts.watched))
+        .collect()
+}
+
+fn meets(cpus: Option<&CpuSet>, watched: &CpuSet) -> bool {
+    cpus.is_some_and(|cpus| !(cpus & watched).is_empty())
+}
+
+/// The interrupts with their drivers, the first few of many.
+fn listed(irqs: &[&DeviceIrq]) -> String {
+    let mut names: Vec<String> = irqs
+        .iter()
+        .take(NAMED)
+        .map(|irq| format!("{} ({})", irq.number, irq.drivers))
+        .collect();
+    if irqs.len() > NAMED {
+        names.push(format!("{} more", irqs.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+/// How to move interrupts off the watched CPUs.
+fn moving(finding: Finding, facts: &Facts, irqs: &[&DeviceIrq]) -> Finding {
+    finding
+        .run(format!(
+            "for irq in {}; do echo {} > /proc/irq/$irq/smp_affinity_list; done",
+            numbers(irqs),
+            facts.housekeeping
+        ))
+        .boot(format!("irqaffinity={}", facts.housekeeping))
+        .change(format!(
+            "Where that is refused (Input/output error), the kernel manages the interrupt: boot with isolcpus=domain,managed_irq,{}.",
+            facts.watched
+        ))
+        .verify(show(irqs))
+}
+
+fn show(irqs: &[&DeviceIrq]) -> String {
+    format!(
+        "for irq in {}; do grep . /proc/irq/$irq/effective_affinity_list; done",
+        numbers(irqs)
+    )
+}
+
+fn numbers(irqs: &[&DeviceIrq]) -> String {
+    let numbers: Vec<_> = irqs.iter().map(|irq| irq.number.to_string()).collect();
+    numbers.join(" ")
+}

@@ -1,0 +1,285 @@
+//! Which CPUs are isolated, and whether that is what was asked for.
+
+use super::{Check, named};
+use crate::{
+    doctor::{
+        Facts, Finding,
+        finding::{Area::Isolation, Severity},
+        rule,
+    },
+    host::{cpu_list::CpuSet, cpuset::Cpusets, reading::Reading},
+};
+
+/// The checks.
+pub(super) const CHECKS: &[Check] = &[
+    Check::Always(tickless),
+    Check::Where(dynamic_ticks),
+    Check::Always(domains),
+    Check::Where(isolcpus_in_force),
+    Check::Where(nohz_flag),
+    Check::Where(rcu_offload),
+    Check::Always(housekeeping),
+    Check::Where(offline),
+];
+
+const CPU_FOLDER: &str = "/sys/devices/system/cpu";
+
+/// The watched CPUs are in `nohz_full=`.
+fn tickless(facts: &Facts) -> Finding {
+    let id = "nohz-full";
+    let watched = &facts.watched;
+    let missing = watched - &facts.tickless();
+    if let Reading::Unreadable(why) = &facts.nohz_full {
+        return Finding::unseen(id, Isolation, why);
+    }
+    if missing.is_empty() {
+        let summary = format!("The tick stops while one task runs, on {}.", named(watched));
+        return Finding::new(id, Isolation, Severity::Fine, summary);
+    }
+    let asked = facts.boot.known().and_then(|boot| boot.cpus("nohz_full"));
+    let is_asked = asked.is_some_and(|asked| !(&asked & &missing).is_empty());
+    let finding = |summary: String| {
+        Finding::new(id, Isolation, Severity::Defect, summary).breach(rule::RESIDUAL_TICK,
+            "the tick interrupts up to HZ times a second, and entries can only be derived from their causes",
+        )
+    };
+    let finding = match facts.nohz_full {
+        Reading::Absent => finding(format!(
+            "This kernel is not built with CONFIG_NO_HZ_FULL: the tick never stops on {} while a task runs{}.",
+            named(&missing),
+            if is_asked { ", and the argument nohz_full= means nothing to it" } else { "" }
+        ))
+        .change("Boot a kernel built with CONFIG_NO_HZ_FULL=y, as distributions' kernels are."),
+        _ if is_asked => finding(format!(
+            "The argument nohz_full= asks for {}, and the kernel did not take it: it must leave one present CPU out, and agree with isolcpus= where that has the flag nohz.",
+            named(&missing)
+        )),
+        _ => finding(format!("Not in nohz_full=: {}.", named(&missing))),
+    };
+    let finding = match facts.nohz_full {
+        Reading::Absent => finding,
+        _ => finding.boot(format!("nohz_full={watched}")),
+    };
+    finding.verify(format!("cat {CPU_FOLDER}/nohz_full"))
+}
+
+/// The tick can stop at all (`tick_nohz_enabled`, kernel/time/tick-sched.c, 6.12).
+fn dynamic_ticks(facts: &Facts) -> Option<Finding> {
+    let boot = facts.boot.known()?;
+    ["off", "0"]
+        .iter()
+        .any(|value| boot.is("nohz", value))
+        .then(|| {
+            Finding::new(
+                "dynamic-ticks",
+                Isolation,
+                Severity::Defect,
+                "The argument nohz=off keeps the tick running on every CPU.",
+            )
+            .breach(
+                rule::RESIDUAL_TICK,
+                "the tick interrupts the watched CPUs HZ times a second",
+            )
+            .change("Boot without nohz=off.")
+            .verify("grep -w nohz=off /proc/cmdline")
+        })
+}
+
+/// The watched CPUs are outside of the scheduler's domains.
+fn domains(facts: &Facts) -> Finding {
+    let id = "scheduler-domains";
+    let watched = &facts.watched;
+    if let Reading::Unreadable(why) = &facts.isolated {
+        return Finding::unseen(id, Isolation, why);
+    }
+    let missing = watched - &facts.out_of_domains();
+    if missing.is_empty() {
+        let how = if (watched & &facts.partitions).is_empty() {
+            "by isolcpus="
+        } else {
+            "by isolated cpuset partitions"
+        };
+        let summary = format!(
+            "The scheduler balances no task onto {}, {how}.",
+            named(watched)
+        );
+        return Finding::new(id, Isolation, Severity::Fine, summary);
+    }
+    let finding = Finding::new(
+        id,
+        Isolation,
+        Severity::Defect,
+        format!("The scheduler may balance any task onto {}: neither isolcpus= nor an isolated cpuset partition says otherwise.", named(&missing)),
+    )
+    .breach(rule::SECOND_TASK,
+        "other tasks and unbound kernel threads run there; from Linux 7.2 on nohz_full= alone does not keep the work vmstat away either",
+    )
+    .boot(format!("isolcpus=domain,managed_irq,{watched}"))
+    .verify(format!("cat {CPU_FOLDER}/isolated"));
+    match facts.cpusets {
+        Cpusets::V2 => finding.run(format!(
+            "cd /sys/fs/cgroup && echo +cpuset > cgroup.subtree_control && mkdir -p isolated && echo {missing} > isolated/cpuset.cpus && echo isolated > isolated/cpuset.cpus.partition"
+        ))
+        .change("With a partition, a task has to be in its group to run there: echo $$ > /sys/fs/cgroup/isolated/cgroup.procs"),
+        Cpusets::V1 => finding.change(
+            "Partitions that isolate CPUs at run time need cgroup v2; here the cpusets are in cgroup v1.",
+        ),
+        Cpusets::None => finding,
+    }
+}
+
+/// What `isolcpus=` asks for is what the kernel does.
+fn isolcpus_in_force(facts: &Facts) -> Option<Finding> {
+    let id = "isolcpus-in-force";
+    let isolcpus = facts.boot.known()?.isolcpus()?;
+    let defect = |summary: String| {
+        Finding::new(id, Isolation, Severity::Defect, summary)
+            .breach(
+                rule::ISOLCPUS_DROPPED,
+                "the CPUs are scheduled as any other, whatever the argument says",
+            )
+            .boot(format!(
+                "nohz_full={cpus} isolcpus=domain,managed_irq,{cpus}",
+                cpus = facts.watched
+            ))
+            .verify(format!(
+                "cat {CPU_FOLDER}/isolated; dmesg | grep -iE 'isolcpus|housekeeping'"
+            ))
+    };
+    let Some(asked) = isolcpus.cpus.clone() else {
+        return Some(defect(
+            "The list of CPUs of isolcpus= cannot be read, and the kernel ignores the argument."
+                .to_owned(),
+        ));
+    };
+    if !isolcpus.is_domain() {
+        return None;
+    }
+    let missing = &(&asked & &facts.present) - facts.isolated.known()?;
+    if missing.is_empty() {
+        let summary = format!("The kernel took isolcpus= as asked, for {}.", named(&asked));
+        return Some(Finding::new(id, Isolation, Severity::Fine, summary));
+    }
+    Some(defect(format!(
+        "The argument isolcpus= asks for {}, and the kernel dropped it: its file `isolated` says otherwise.",
+        named(&missing)
+    )))
+}
+
+/// The flag `nohz` of `isolcpus=`, together with `nohz_full=`.
+///
+/// From 7.2 on the two are compared before the kernel can tell a housekeeping mask from all
+/// CPUs: they never agree, and the one that stands behind is dropped
+/// (`housekeeping_setup` and `housekeeping_cpumask`, kernel/sched/isolation.c, 7.2).
+fn nohz_flag(facts: &Facts) -> Option<Finding> {
+    let boot = facts.boot.known()?;
+    let isolcpus = boot.isolcpus()?;
+    if !isolcpus.has("nohz") || !boot.has("nohz_full") {
+        return None;
+    }
+    let is_dropped = facts.is_from(7, 2) == Some(true) && isolcpus.behind_nohz_full;
+    let (severity, summary) = if is_dropped {
+        (
+            Severity::Defect,
+            "This kernel drops an isolcpus= with the flag nohz that stands behind nohz_full=, with all its flags.",
+        )
+    } else {
+        (
+            Severity::Warning,
+            "isolcpus= has the flag nohz beside nohz_full=: from Linux 7.2 on the kernel drops whichever of the two stands behind.",
+        )
+    };
+    let list = isolcpus.cpus.unwrap_or_else(|| facts.watched.clone());
+    Some(
+        Finding::new("isolcpus-nohz-flag", Isolation, severity, summary)
+            .breach(
+                rule::ISOLCPUS_DROPPED,
+                "tasks, managed interrupts and unbound work come back to the CPUs without a word",
+            )
+            .boot(format!(
+                "nohz_full={list} isolcpus=domain,managed_irq,{list}"
+            ))
+            .verify("dmesg | grep 'nohz_full= must match isolcpus='"),
+    )
+}
+
+/// RCU callbacks run elsewhere. CPUs of `nohz_full=` are offloaded with or without `rcu_nocbs=`
+/// (`rcu_init_nohz`, `kernel/rcu/tree_nocb.h`, 6.12).
+fn rcu_offload(facts: &Facts) -> Option<Finding> {
+    let id = "rcu-offload";
+    let boot = match &facts.boot {
+        Reading::Unreadable(why) => return Some(Finding::unseen(id, Isolation, why)),
+        boot => boot.known()?,
+    };
+    let by_default = facts
+        .config
+        .known()
+        .is_some_and(|config| config.has("RCU_NOCB_CPU_DEFAULT_ALL"))
+        && !boot.has("rcu_nocbs")
+        && !boot.has("nohz_full");
+    let asked = boot.cpus("rcu_nocbs").unwrap_or_default();
+    let missing = &(&facts.watched - &facts.tickless()) - &asked;
+    if missing.is_empty() || by_default {
+        let summary = format!(
+            "RCU callbacks are left to threads, which may run elsewhere, on {}.",
+            named(&facts.watched)
+        );
+        return Some(Finding::new(id, Isolation, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Isolation,
+            Severity::Warning,
+            format!(
+                "RCU callbacks run where they were made: neither nohz_full= nor rcu_nocbs= has {}.",
+                named(&missing)
+            ),
+        )
+        .breach(
+            rule::RCU_CALLBACKS,
+            "the softirq RCU runs on the CPU after the task has freed memory in the kernel",
+        )
+        .boot(format!("rcu_nocbs={}", facts.watched))
+        .verify("dmesg | grep 'Offload RCU callbacks'"),
+    )
+}
+
+/// There is a CPU that nothing isolates.
+fn housekeeping(facts: &Facts) -> Finding {
+    let id = "housekeeping";
+    let isolated = &facts.tickless() | &facts.out_of_domains();
+    let free: CpuSet = &facts.housekeeping - &isolated;
+    if !free.is_empty() {
+        let summary = format!(
+            "Left for the work of the kernel and of isol-trace: {}.",
+            named(&free)
+        );
+        return Finding::new(id, Isolation, Severity::Fine, summary);
+    }
+    Finding::new(
+        id,
+        Isolation,
+        Severity::Defect,
+        "Every online CPU is isolated: the kernel has to do its own work on one of them.",
+    )
+    .breach(
+        rule::UNBOUND_WORKQUEUE,
+        "work, timers and interrupts that were kept off the watched CPUs have nowhere to go",
+    )
+    .change("Leave at least one CPU out of nohz_full=, isolcpus= and the partitions.")
+    .verify(format!(
+        "grep . {CPU_FOLDER}/online {CPU_FOLDER}/nohz_full {CPU_FOLDER}/isolated"
+    ))
+}
+
+/// Isolated CPUs that are offline are not looked at.
+fn offline(facts: &Facts) -> Option<Finding> {
+    (!facts.offline.is_empty()).then(|| {
+        let summary = format!(
+            "Isolated and offline, and so not watched: {}.",
+            named(&facts.offline)
+        );
+        Finding::new("offline", Isolation, Severity::Note, summary)
+    })
+}

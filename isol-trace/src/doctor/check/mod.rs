@@ -1,0 +1,57 @@
+//! The checks. Each looks at the facts of one thing and makes at most one finding of it; a fact
+//! that does not exist on this kernel makes none, one that cannot be read makes a note.
+
+mod clock;
+mod interrupts;
+mod isolation;
+mod kernel;
+mod memory;
+mod power;
+mod scheduler;
+mod tracer;
+mod work;
+
+use super::{Facts, Finding};
+use crate::host::cpu_list::CpuSet;
+
+/// A check.
+enum Check {
+    /// It says something of every host.
+    Always(fn(&Facts) -> Finding),
+    /// It says something where there is something to say.
+    Where(fn(&Facts) -> Option<Finding>),
+}
+
+/// `CPU 1`, or `CPUs 1-3`.
+fn named(cpus: &CpuSet) -> String {
+    let plural = if cpus.len() == 1 { "" } else { "s" };
+    format!("CPU{plural} {cpus}")
+}
+
+/// The CPUs with blanks between them, for the loop of a shell.
+fn spaced(cpus: &CpuSet) -> String {
+    let numbers: Vec<_> = cpus.iter().map(|cpu| cpu.to_string()).collect();
+    numbers.join(" ")
+}
+
+/// Makes every check.
+pub(super) fn all(facts: &Facts) -> Vec<Finding> {
+    [
+        isolation::CHECKS,
+        interrupts::CHECKS,
+        work::CHECKS,
+        clock::CHECKS,
+        memory::CHECKS,
+        scheduler::CHECKS,
+        power::CHECKS,
+        kernel::CHECKS,
+        tracer::CHECKS,
+    ]
+    .iter()
+    .flat_map(|checks| checks.iter())
+    .filter_map(|check| match check {
+        Check::Always(check) => Some(check(facts)),
+        Check::Where(check) => check(facts),
+    })
+    .collect()
+}

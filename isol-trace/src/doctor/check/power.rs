@@ -1,0 +1,155 @@
+//! Who shares the watched CPUs' cores, and what changes their frequency and depth of sleep.
+
+use super::{Check, named, spaced};
+use crate::{
+    doctor::{
+        Facts, Finding,
+        finding::{Area::Power, Severity},
+        rule,
+    },
+    event::ids::Cpu,
+    host::{cpu_list::CpuSet, topology::CpuSettings},
+};
+
+/// The checks.
+pub(super) const CHECKS: &[Check] = &[
+    Check::Where(siblings),
+    Check::Where(governor),
+    Check::Where(idle_states),
+];
+
+const CPU_FOLDER: &str = "/sys/devices/system/cpu";
+
+/// Governors that act on load that they measure, and so act on the CPU
+/// (Documentation/admin-guide/pm/cpufreq.rst, 6.12).
+const MEASURING: [&str; 3] = ["ondemand", "conservative", "schedutil"];
+
+/// Microseconds to leave an idle state from which it is worth a word.
+const LONG_US: i64 = 10;
+
+/// No housekeeping CPU shares a core with a watched one.
+fn siblings(facts: &Facts) -> Option<Finding> {
+    let id = "smt-siblings";
+    let mut shared = CpuSet::new();
+    let mut is_known = false;
+    for cpu in &facts.cpus {
+        if let Some(siblings) = cpu.siblings.known() {
+            is_known = true;
+            shared = &shared | &(siblings & &facts.housekeeping);
+        }
+    }
+    if !is_known {
+        return None;
+    }
+    if shared.is_empty() {
+        let summary = "No watched CPU shares its core with a housekeeping CPU.";
+        return Some(Finding::new(id, Power, Severity::Fine, summary));
+    }
+    let finding = Finding::new(
+        id,
+        Power,
+        Severity::Warning,
+        format!(
+            "Housekeeping shares a core with a watched CPU, on {}.",
+            named(&shared)
+        ),
+    )
+    .cost("no kernel entry, and time all the same: the other thread takes the core's units and caches");
+    // Somebody has to keep house, and CPU 0 cannot be taken offline on x86.
+    let can_do_without = !(&facts.housekeeping - &shared).is_empty() && !shared.contains(Cpu(0));
+    let finding = if can_do_without {
+        finding.run(format!(
+            "for cpu in {}; do echo 0 > {CPU_FOLDER}/cpu$cpu/online; done",
+            spaced(&shared)
+        ))
+    } else {
+        finding
+    };
+    Some(
+        finding
+            .change("Isolate whole cores, and leave one of the two CPUs of each idle.")
+            .verify(format!(
+                "grep . {CPU_FOLDER}/cpu*/topology/thread_siblings_list"
+            )),
+    )
+}
+
+/// Nothing measures the watched CPUs to set their frequency.
+fn governor(facts: &Facts) -> Option<Finding> {
+    let id = "cpufreq-governor";
+    let mut names: Vec<&str> = facts
+        .cpus
+        .iter()
+        .filter_map(|cpu| cpu.governor.known())
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return None;
+    }
+    let measuring: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| MEASURING.contains(name))
+        .collect();
+    if measuring.is_empty() {
+        let summary = format!(
+            "The frequency of the watched CPUs is set by {}.",
+            names.join(", ")
+        );
+        return Some(Finding::new(id, Power, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Power,
+            Severity::Warning,
+            format!(
+                "The frequency of the watched CPUs follows their load: {}.",
+                measuring.join(", ")
+            ),
+        )
+        .breach(rule::CPUFREQ,
+            "the governor's work runs on the CPU or interrupts it, and its speed changes under the task",
+        )
+        .run(format!(
+            "for cpu in {}; do echo performance > {CPU_FOLDER}/cpu$cpu/cpufreq/scaling_governor; done",
+            spaced(&facts.watched)
+        ))
+        .boot("cpufreq.default_governor=performance")
+        .verify(format!("grep . {CPU_FOLDER}/cpu*/cpufreq/scaling_governor")),
+    )
+}
+
+/// Idle states that take long to leave.
+fn idle_states(facts: &Facts) -> Option<Finding> {
+    let id = "idle-states";
+    let deepest = facts
+        .cpus
+        .iter()
+        .flat_map(|cpu: &CpuSettings| &cpu.idle)
+        .max_by_key(|state| state.latency_us)?;
+    if deepest.latency_us < LONG_US {
+        let summary = format!(
+            "The deepest idle state of the watched CPUs, {}, is left in {} µs.",
+            deepest.name, deepest.latency_us
+        );
+        return Some(Finding::new(id, Power, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Power,
+            Severity::Note,
+            format!(
+                "A watched CPU that idles takes up to {} µs to come back, from {}. A task that never blocks is not concerned.",
+                deepest.latency_us, deepest.name
+            ),
+        )
+        .cost("no kernel entry more, and each entry that wakes the task lasts longer")
+        .boot("cpuidle.off=1")
+        .change("Or let a program hold /dev/cpu_dma_latency open at 0.")
+        .verify(format!("grep . {CPU_FOLDER}/cpu{}/cpuidle/state*/latency", facts.watched.first().map_or(0, |cpu| cpu.0))),
+    )
+}

@@ -1,0 +1,94 @@
+//! What the scheduler takes from a task that has a CPU for itself.
+
+use super::{Check, named, spaced};
+use crate::{
+    doctor::{
+        Facts, Finding,
+        finding::{Area::Scheduler, Severity},
+        rule,
+    },
+    event::ids::Cpu,
+    host::{cpu_list::CpuSet, reading::Reading},
+};
+
+/// The checks.
+pub(super) const CHECKS: &[Check] = &[Check::Where(rt_throttling), Check::Where(fair_server)];
+
+/// Realtime tasks may keep their CPU. From 6.12 on the fair server has taken the throttle's
+/// place, and the number only limits what may be asked for.
+fn rt_throttling(facts: &Facts) -> Option<Finding> {
+    let id = "rt-throttling";
+    if facts.is_from(6, 12)? {
+        return None;
+    }
+    match &facts.scheduler.rt_runtime_us {
+        Reading::Unreadable(why) => Some(Finding::unseen(id, Scheduler, why)),
+        Reading::Absent => None,
+        Reading::Known(-1) => Some(Finding::new(
+            id,
+            Scheduler,
+            Severity::Fine,
+            "Realtime tasks are not throttled.",
+        )),
+        Reading::Known(runtime) => Some(
+            Finding::new(
+                id,
+                Scheduler,
+                Severity::Warning,
+                format!("Realtime tasks may run for {runtime} µs of each period, and then are throttled."),
+            )
+            .breach(rule::RT_THROTTLING,
+                "a realtime task that never sleeps loses its CPU for the rest of each second, and a timer runs there",
+            )
+            .run("sysctl -w kernel.sched_rt_runtime_us=-1")
+            .verify("sysctl kernel.sched_rt_runtime_us"),
+        ),
+    }
+}
+
+/// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
+/// kick a lone task once a second; 7.2 and 7.3 were quiet.
+fn fair_server(facts: &Facts) -> Option<Finding> {
+    let id = "fair-server";
+    if !facts.is_from(6, 12)? {
+        return None;
+    }
+    let servers = &facts.scheduler.fair_server;
+    if facts.is_from(7, 2)? {
+        let summary = "The fair server of this kernel leaves a CPU with one task alone.";
+        return Some(Finding::new(id, Scheduler, Severity::Fine, summary));
+    }
+    if servers.iter().any(|(_, runtime)| runtime.known().is_none()) {
+        let why = "the fair server's settings are in /sys/kernel/debug/sched, which is not mounted or not readable here";
+        let finding = Finding::unseen(id, Scheduler, why);
+        return Some(finding.verify("grep . /sys/kernel/debug/sched/fair_server/cpu*/runtime"));
+    }
+    let mut here = CpuSet::new();
+    for (Cpu(cpu), runtime) in servers {
+        if runtime.known().is_some_and(|&runtime| runtime > 0) {
+            // A CPU of a set fits a set.
+            let _ = here.insert(Cpu(*cpu));
+        }
+    }
+    if here.is_empty() {
+        let summary = "The fair server is off on the watched CPUs.";
+        return Some(Finding::new(id, Scheduler, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Scheduler,
+            Severity::Defect,
+            format!("The fair server has a share of {}, and looks after it while one task runs there.", named(&here)),
+        )
+        .breach(rule::FAIR_SERVER,
+            "once a second its timer on another CPU kicks the CPU, and a tick follows",
+        )
+        .run(format!(
+            "for cpu in {}; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; done",
+            spaced(&here)
+        ))
+        .change("Or run Linux 7.2 or later. Without the server, realtime tasks can starve all others on these CPUs.")
+        .verify("grep . /sys/kernel/debug/sched/fair_server/cpu*/runtime"),
+    )
+}

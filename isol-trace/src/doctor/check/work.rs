@@ -1,0 +1,219 @@
+//! Work and timers of the kernel that reach the watched CPUs.
+
+use super::{Check, named};
+use crate::{
+    doctor::{
+        Facts, Finding,
+        finding::{Area::Work, Severity},
+        rule,
+    },
+    host::{cpu_list::CpuSet, cpu_mask, reading::Reading},
+};
+
+/// The checks.
+pub(super) const CHECKS: &[Check] = &[
+    Check::Where(unbound_work),
+    Check::Where(lockup_watchdogs),
+    Check::Where(vmstat),
+    Check::Where(machine_checks),
+    Check::Where(timer_migration),
+];
+
+/// Seconds between two folds of the CPUs' counters from which it is rare.
+const RARELY: i64 = 60;
+
+/// Unbound work runs elsewhere. A workqueue's own mask only ever narrows the mask of all
+/// (`wqattrs_actualize_cpumask`, kernel/workqueue.c, 6.12).
+fn unbound_work(facts: &Facts) -> Option<Finding> {
+    let id = "unbound-workqueues";
+    let all = match &facts.workqueues.all {
+        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        all => all.known()?,
+    };
+    let here = all & &facts.watched;
+    if here.is_empty() {
+        let summary = format!("Work that belongs to no CPU runs on {}.", named(all));
+        return Some(Finding::new(id, Work, Severity::Fine, summary));
+    }
+    let spared: Vec<&str> = facts
+        .workqueues
+        .each
+        .iter()
+        .filter(|(_, own)| (own & &here).is_empty())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let spared = if spared.is_empty() {
+        String::new()
+    } else {
+        format!(", save that of {}", spared.join(", "))
+    };
+    let summary = format!(
+        "Work that belongs to no CPU may run on {}{spared}.",
+        named(&here)
+    );
+    Some(
+        Finding::new(id, Work, Severity::Defect, summary)
+            .breach(
+                rule::UNBOUND_WORKQUEUE,
+                "a kernel thread takes the CPU from the task for as long as the work lasts",
+            )
+            .run(format!(
+                "echo {} > /sys/devices/virtual/workqueue/cpumask",
+                cpu_mask::text(&facts.housekeeping)
+            ))
+            .boot(format!("workqueue.unbound_cpus={}", facts.housekeeping))
+            .verify("cat /sys/devices/virtual/workqueue/cpumask"),
+    )
+}
+
+/// No watchdog looks at the watched CPUs. The kernel leaves CPUs of `nohz_full=` out by default
+/// (`lockup_detector_init`, kernel/watchdog.c, 6.12).
+fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
+    let id = "lockup-watchdogs";
+    let dogs = &facts.lockup_watchdogs;
+    let is_on = |dog: &Reading<i64>| dog.known().is_some_and(|&value| value != 0);
+    let (nmi, soft) = (is_on(&dogs.nmi), is_on(&dogs.soft));
+    if let (true, Reading::Unreadable(why)) = (nmi || soft, &dogs.cpus) {
+        return Some(Finding::unseen(id, Work, why));
+    }
+    let here = dogs.cpus.known()? & &facts.watched;
+    if !(nmi || soft) || here.is_empty() {
+        let summary = "No lockup watchdog looks at the watched CPUs.";
+        return Some(Finding::new(id, Work, Severity::Fine, summary));
+    }
+    let (which, rule, what) = match (nmi, soft) {
+        (true, true) => (
+            "The NMI watchdog and the soft one look",
+            rule::NMI_PERF_COUNTER,
+            "NMIs of a performance counter; a timer every few seconds, and a thread that it wakes",
+        ),
+        (true, false) => (
+            "The NMI watchdog looks",
+            rule::NMI_PERF_COUNTER,
+            "NMIs of a performance counter, every few seconds while the task runs",
+        ),
+        _ => (
+            "The soft lockup watchdog looks",
+            rule::SOFT_LOCKUP_WATCHDOG,
+            "a timer every few seconds, and a thread that it wakes",
+        ),
+    };
+    Some(
+        Finding::new(
+            id,
+            Work,
+            Severity::Defect,
+            format!("{which} at {}.", named(&here)),
+        )
+        .breach(rule, what)
+        .run(format!(
+            "sysctl -w kernel.watchdog_cpumask={}",
+            facts.housekeeping
+        ))
+        .boot("nowatchdog")
+        .verify("sysctl kernel.watchdog_cpumask kernel.nmi_watchdog kernel.soft_watchdog"),
+    )
+}
+
+/// The counters of the watched CPUs are not folded by work there: `vmstat_shepherd` leaves isolated
+/// CPUs alone (mm/vmstat.c, from 6.5 on). Isolated were those of `nohz_full=` too until 7.2
+/// (`cpu_is_isolated`, include/linux/sched/isolation.h).
+fn vmstat(facts: &Facts) -> Option<Finding> {
+    let id = "vmstat";
+    let spared = match (facts.is_from(6, 5)?, facts.is_from(7, 2)?) {
+        (false, _) => CpuSet::new(),
+        (true, false) => &facts.tickless() | &facts.out_of_domains(),
+        (true, true) => facts.out_of_domains(),
+    };
+    let here = &facts.watched - &spared;
+    if here.is_empty() {
+        let summary = "The kernel does not look after the counters of the watched CPUs.";
+        return Some(Finding::new(id, Work, Severity::Fine, summary));
+    }
+    let seconds = match &facts.memory.stat_interval {
+        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        interval => *interval.known()?,
+    };
+    let severity = if seconds >= RARELY {
+        Severity::Note
+    } else {
+        Severity::Warning
+    };
+    Some(
+        Finding::new(
+            id,
+            Work,
+            severity,
+            format!(
+                "Every {seconds} s the kernel may queue work on {} to fold the counters there.",
+                named(&here)
+            ),
+        )
+        .breach(
+            rule::VMSTAT,
+            "a kernel thread takes the CPU after each second in which the task used memory",
+        )
+        .boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+        .run("sysctl -w vm.stat_interval=3600")
+        .verify("sysctl vm.stat_interval"),
+    )
+}
+
+/// Nobody polls for machine checks. Each CPU has a timer of its own for it
+/// (`mce_start_timer`, arch/x86/kernel/cpu/mce/core.c, 6.12).
+fn machine_checks(facts: &Facts) -> Option<Finding> {
+    let id = "machine-check-poll";
+    let seconds = match &facts.machine_check_interval {
+        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        interval => *interval.known()?,
+    };
+    if seconds == 0 {
+        let summary = "No CPU polls for machine checks.";
+        return Some(Finding::new(id, Work, Severity::Fine, summary));
+    }
+    Some(
+        Finding::new(
+            id,
+            Work,
+            Severity::Warning,
+            format!("Every CPU looks for silent machine checks every {seconds} s."),
+        )
+        .breach(
+            rule::MCE_POLLING,
+            "a timer of the CPU reads the machine-check banks, more often after each error",
+        )
+        .run("echo 0 > /sys/devices/system/machinecheck/machinecheck0/check_interval")
+        .boot("mce=ignore_ce")
+        .verify("cat /sys/devices/system/machinecheck/machinecheck0/check_interval"),
+    )
+}
+
+/// Timers may leave the CPU that armed them: else `get_nohz_timer_target` is not asked
+/// (kernel/time/timer.c and hrtimer.c, 6.12).
+fn timer_migration(facts: &Facts) -> Option<Finding> {
+    let id = "timer-migration";
+    match &facts.scheduler.timer_migration {
+        Reading::Unreadable(why) => Some(Finding::unseen(id, Work, why)),
+        Reading::Absent => None,
+        Reading::Known(0) => Some(
+            Finding::new(
+                id,
+                Work,
+                Severity::Warning,
+                "Timers stay on the CPU that armed them.",
+            )
+            .breach(
+                rule::TIMER_MIGRATION,
+                "what a task of a watched CPU arms in a system call expires on that CPU",
+            )
+            .run("sysctl -w kernel.timer_migration=1")
+            .verify("sysctl kernel.timer_migration"),
+        ),
+        Reading::Known(_) => Some(Finding::new(
+            id,
+            Work,
+            Severity::Fine,
+            "Timers may move to a housekeeping CPU.",
+        )),
+    }
+}

@@ -1,0 +1,185 @@
+//! What is known of a host. Reading it is here; all that follows is pure.
+
+use super::finding::Remedy;
+use crate::host::{
+    Host,
+    boot::BootArguments,
+    clocksource::Clock,
+    cpu_list::CpuSet,
+    cpuset::Cpusets,
+    device_irq::DeviceIrq,
+    identity::Identity,
+    kernel::KernelError,
+    kernel_config::KernelConfig,
+    memory::Memory,
+    privilege::PrivilegeError,
+    reading::Reading,
+    release::Release,
+    rights::Rights,
+    scheduler::{LockupWatchdogs, Scheduler},
+    topology::CpuSettings,
+    watched::Watched,
+    workqueue::Workqueues,
+};
+
+/// Why probes cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// The reason.
+    pub why: String,
+    /// What ends it.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Hindrance {
+    /// The sentence of an error says what to do behind its colon: that is for the remedies.
+    fn new(error: &impl ToString, remedies: Vec<Remedy>) -> Self {
+        let text = error.to_string();
+        let why = text.split_once(": ").map_or(text.as_str(), |(why, _)| why);
+        Self {
+            why: why.to_owned(),
+            remedies,
+        }
+    }
+}
+
+impl From<PrivilegeError> for Hindrance {
+    fn from(error: PrivilegeError) -> Self {
+        let remedies = match error {
+            PrivilegeError::Capabilities { .. } => vec![
+                Remedy::Change("Run isol-trace as root.".to_owned()),
+                Remedy::Run("setcap cap_bpf,cap_perfmon+ep $(command -v isol-trace)".to_owned()),
+            ],
+            PrivilegeError::UserNamespace => vec![Remedy::Change(
+                "Run isol-trace on the host itself.".to_owned(),
+            )],
+            PrivilegeError::Host(_) => vec![Remedy::Change("Mount /proc.".to_owned())],
+        };
+        Self::new(&error, remedies)
+    }
+}
+
+impl From<KernelError> for Hindrance {
+    fn from(error: KernelError) -> Self {
+        let remedy = match error {
+            KernelError::NoBtf => {
+                "Boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are."
+            }
+            KernelError::LockedDown => "Boot without lockdown=confidentiality.",
+            KernelError::Host(_) => "Mount /sys, and let isol-trace read it.",
+        };
+        Self::new(&error, vec![Remedy::Change(remedy.to_owned())])
+    }
+}
+
+/// The facts that findings are made of.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Names of host and kernel.
+    pub identity: Identity,
+    /// Its kernel's version; `None` where its release is no version.
+    pub release: Option<Release>,
+    /// CPUs under watch.
+    pub watched: CpuSet,
+    /// Every other online CPU.
+    pub housekeeping: CpuSet,
+    /// Isolated CPUs that are offline, and not watched for that.
+    pub offline: CpuSet,
+    /// CPUs that are there.
+    pub present: CpuSet,
+    /// CPUs whose tick may stop while they run a task; absent where the kernel cannot do that.
+    pub nohz_full: Reading<CpuSet>,
+    /// CPUs outside of the scheduler's domains: `isolcpus=`, on newer kernels partitions too.
+    pub isolated: Reading<CpuSet>,
+    /// CPUs of isolated cpuset partitions.
+    pub partitions: CpuSet,
+    /// Which version of cgroup has the cpusets.
+    pub cpusets: Cpusets,
+    /// The kernel's command line.
+    pub boot: Reading<BootArguments>,
+    /// How the kernel was built.
+    pub config: Reading<KernelConfig>,
+    /// Devices' interrupts.
+    pub irqs: Vec<DeviceIrq>,
+    /// CPUs that new interrupts go to.
+    pub default_irq_affinity: Reading<CpuSet>,
+    /// The program irqbalance runs.
+    pub irqbalance: bool,
+    /// Masks of unbound workqueues.
+    pub workqueues: Workqueues,
+    /// The lockup watchdogs.
+    pub lockup_watchdogs: LockupWatchdogs,
+    /// Seconds between two looks for silent machine checks; 0: never.
+    pub machine_check_interval: Reading<i64>,
+    /// Memory management.
+    pub memory: Memory,
+    /// Scheduler and timers.
+    pub scheduler: Scheduler,
+    /// The clock sources.
+    pub clock: Clock,
+    /// Settings of each watched CPU.
+    pub cpus: Vec<CpuSettings>,
+    /// Limits of this process.
+    pub rights: Rights,
+    /// Why probes cannot be loaded here.
+    pub hindrances: Vec<Hindrance>,
+}
+
+impl Facts {
+    /// Reads the facts of a host, without touching its watched CPUs.
+    #[must_use]
+    pub fn read(host: &Host, watched: Watched, present: CpuSet, identity: Identity) -> Self {
+        let folder = "/sys/devices/system/cpu";
+        let list = |name: &str| host.cpu_list(&format!("{folder}/{name}"));
+        let online = &watched.watched | &watched.housekeeping;
+        let privilege = host.require_privilege().err().map(Hindrance::from);
+        let kernel = host.require_probes().err().map(Hindrance::from);
+        Self {
+            release: Release::parse(&identity.kernel),
+            nohz_full: list("nohz_full"),
+            isolated: list("isolated"),
+            partitions: host.cpuset_isolated().unwrap_or_default(),
+            cpusets: host.cpusets(),
+            boot: host.boot_arguments(),
+            config: host.kernel_config(&identity.kernel),
+            irqs: host.device_irqs(),
+            default_irq_affinity: host.default_irq_affinity(),
+            irqbalance: host.runs("irqbalance"),
+            workqueues: host.workqueues(),
+            lockup_watchdogs: host.lockup_watchdogs(),
+            machine_check_interval: host.machine_check_interval(),
+            memory: host.memory(),
+            scheduler: host.scheduler(&watched.watched),
+            clock: host.clock(&online),
+            cpus: host.cpu_settings(&watched.watched),
+            rights: host.rights(),
+            hindrances: privilege.into_iter().chain(kernel).collect(),
+            watched: watched.watched,
+            housekeeping: watched.housekeeping,
+            offline: watched.offline,
+            present,
+            identity,
+        }
+    }
+
+    /// CPUs whose tick may stop.
+    pub(super) fn tickless(&self) -> CpuSet {
+        self.nohz_full.known().cloned().unwrap_or_default()
+    }
+
+    /// CPUs that no scheduler domain spans, by argument or by partition.
+    pub(super) fn out_of_domains(&self) -> CpuSet {
+        let isolated = self.isolated.known().cloned().unwrap_or_default();
+        &isolated | &self.partitions
+    }
+
+    /// Whether the kernel is of this version or a later one; `None` where it is not known.
+    pub(super) fn is_from(&self, major: u32, minor: u32) -> Option<bool> {
+        Some(self.release? >= Release(major, minor))
+    }
+
+    /// The machine is an x86.
+    pub(super) fn is_x86(&self) -> bool {
+        self.identity.arch == "x86_64"
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings of the scheduler, of timers and of the watchdogs.
+
+use super::{Host, cpu_list::CpuSet, reading::Reading};
+use crate::event::ids::Cpu;
+
+const KERNEL: &str = "/proc/sys/kernel";
+
+/// Settings of scheduler and timers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// Whether timers may leave the CPU that armed them.
+    pub timer_migration: Reading<i64>,
+    /// Microseconds of each period that realtime tasks may run; -1: all.
+    pub rt_runtime_us: Reading<i64>,
+    /// Nanoseconds of each period that are kept for fair tasks, of each watched CPU.
+    pub fair_server: Vec<(Cpu, Reading<i64>)>,
+}
+
+/// The watchdogs that look for lockups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockupWatchdogs {
+    /// The one that NMIs serve.
+    pub nmi: Reading<i64>,
+    /// The one that a timer of each CPU serves.
+    pub soft: Reading<i64>,
+    /// CPUs that they watch.
+    pub cpus: Reading<CpuSet>,
+}
+
+impl Host {
+    /// Reads the settings of scheduler and timers.
+    #[must_use]
+    pub fn scheduler(&self, watched: &CpuSet) -> Scheduler {
+        let fair_server = |cpu: Cpu| {
+            let path = format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime");
+            (cpu, self.number(&path))
+        };
+        Scheduler {
+            timer_migration: self.number(&format!("{KERNEL}/timer_migration")),
+            rt_runtime_us: self.number(&format!("{KERNEL}/sched_rt_runtime_us")),
+            fair_server: watched.iter().map(fair_server).collect(),
+        }
+    }
+
+    /// Reads the settings of the lockup watchdogs.
+    #[must_use]
+    pub fn lockup_watchdogs(&self) -> LockupWatchdogs {
+        LockupWatchdogs {
+            nmi: self.number(&format!("{KERNEL}/nmi_watchdog")),
+            soft: self.number(&format!("{KERNEL}/soft_watchdog")),
+            cpus: self.cpu_list(&format!("{KERNEL}/watchdog_cpumask")),
+        }
+    }
+
+    /// Seconds between two looks of each CPU for silent machine checks; 0: never. What one CPU
+    /// shows is the setting of all (`dev_attr_check_interval`, arch/x86/kernel/cpu/mce/core.c, 6.12).
+    #[must_use]
+    pub fn machine_check_interval(&self) -> Reading<i64> {
+        let folder = "/sys/devices/system/machinecheck";
+        let names = self.names(folder);
+        let Some(name) = names.iter().find(|name| name.starts_with("machinecheck")) else {
+            return Reading::Absent;
+        };
+        if self.number(&format!("{folder}/{name}/ignore_ce")).known() == Some(&1) {
+            return Reading::Known(0);
+        }
+        self.number(&format!("{folder}/{name}/check_interval"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests::Tree;
+
+    #[test]
+    fn settings_are_read() {
+        let tree = Tree::new()
+            .file("/proc/sys/kernel/timer_migration", "1")
+            .file("/proc/sys/kernel/sched_rt_runtime_us", "-1")
+            .file(
+                "/sys/kernel/debug/sched/fair_server/cpu2/runtime",
+                "50000000",
+            )
+            .file("/proc/sys/kernel/nmi_watchdog", "0")
+            .file("/proc/sys/kernel/watchdog_cpumask", "0,3");
+        let host = tree.host();
+        let found = host.scheduler(&"1-2".parse().unwrap());
+        assert_eq!(found.timer_migration, Reading::Known(1));
+        assert_eq!(found.rt_runtime_us, Reading::Known(-1));
+        assert_eq!(
+            found.fair_server,
+            [
+                (Cpu(1), Reading::Absent),
+                (Cpu(2), Reading::Known(50_000_000))
+            ]
+        );
+        let lockup = host.lockup_watchdogs();
+        assert_eq!(lockup.nmi, Reading::Known(0));
+        assert_eq!(lockup.soft, Reading::Absent);
+        assert_eq!(lockup.cpus.known().unwrap().to_string(), "0,3");
+    }
+
+    #[test]
+    fn machine_checks_may_be_ignored() {
+        let folder = "/sys/devices/system/machinecheck/machinecheck0";
+        let tree = Tree::new().file(&format!("{folder}/check_interval"), "300");
+        assert_eq!(tree.host().machine_check_interval(), Reading::Known(300));
+        let tree = tree.file(&format!("{folder}/ignore_ce"), "1");
+        assert_eq!(tree.host().machine_check_interval(), Reading::Known(0));
+        assert_eq!(Tree::new().host().machine_check_interval(), Reading::Absent);
+    }
+}
