@@ -76,6 +76,33 @@ words! {
     }
 }
 
+impl Cause {
+    /// A vector of the local APIC, other than a device's.
+    #[must_use]
+    pub const fn is_vector(self) -> bool {
+        match self {
+            Self::LocalTimer
+            | Self::Reschedule
+            | Self::CallFunction
+            | Self::CallFunctionSingle
+            | Self::IrqWork
+            | Self::PlatformIpi
+            | Self::Thermal
+            | Self::Threshold
+            | Self::DeferredError
+            | Self::ApicError
+            | Self::Spurious => true,
+            Self::Unknown
+            | Self::Syscall
+            | Self::PageFault
+            | Self::Exception
+            | Self::DeviceIrq
+            | Self::Nmi
+            | Self::MachineCheck => false,
+        }
+    }
+}
+
 /// Number of slots that a table indexed by cause needs, a power of two so that an index can be masked.
 pub const CAUSE_SLOTS: usize = 32;
 

@@ -142,7 +142,9 @@ impl Assembler {
             cause_handler: None,
             cause_net: own.and_then(net),
             cause_began: own.and_then(began),
-            user_since: is_vector(view.cause)
+            user_since: view
+                .cause
+                .is_vector()
                 .then_some(entry.subject)
                 .filter(|&since| since != 0)
                 .map(MonoNanos),
@@ -185,30 +187,6 @@ fn net(item: &ActivityRecord) -> Option<Nanos> {
 fn began(item: &ActivityRecord) -> Option<MonoNanos> {
     let [_, at] = item.subject;
     (item.kind == Activity::Vector as u8 && at != 0).then_some(MonoNanos(at))
-}
-
-/// Causes that are vectors of the local APIC.
-const fn is_vector(cause: Cause) -> bool {
-    match cause {
-        Cause::LocalTimer
-        | Cause::Reschedule
-        | Cause::CallFunction
-        | Cause::CallFunctionSingle
-        | Cause::IrqWork
-        | Cause::PlatformIpi
-        | Cause::Thermal
-        | Cause::Threshold
-        | Cause::DeferredError
-        | Cause::ApicError
-        | Cause::Spurious => true,
-        Cause::Unknown
-        | Cause::Syscall
-        | Cause::PageFault
-        | Cause::Exception
-        | Cause::DeviceIrq
-        | Cause::Nmi
-        | Cause::MachineCheck => false,
-    }
 }
 
 fn cause(view: &EntryView<'_>) -> CauseDetail {

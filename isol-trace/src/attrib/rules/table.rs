@@ -285,24 +285,5 @@ impl Reader<'_> {
 
 /// Whether a cause is something that others do to the task, by an interrupt that can be masked.
 const fn is_interrupt(cause: Cause) -> bool {
-    match cause {
-        Cause::DeviceIrq
-        | Cause::LocalTimer
-        | Cause::Reschedule
-        | Cause::CallFunction
-        | Cause::CallFunctionSingle
-        | Cause::IrqWork
-        | Cause::PlatformIpi
-        | Cause::Thermal
-        | Cause::Threshold
-        | Cause::DeferredError
-        | Cause::ApicError
-        | Cause::Spurious => true,
-        Cause::Unknown
-        | Cause::Syscall
-        | Cause::PageFault
-        | Cause::Exception
-        | Cause::Nmi
-        | Cause::MachineCheck => false,
-    }
+    cause.is_vector() || matches!(cause, Cause::DeviceIrq)
 }
