@@ -71,7 +71,7 @@ pub struct Send {
     pub reserved: u32,
     /// Its name.
     pub comm: [u8; 16],
-    /// The kernel stack.
+    /// The kernel stack; only the first [`Send::frames`] mean something. None is taken on a watched CPU.
     pub stack: [u64; STACK_FRAMES],
 }
 

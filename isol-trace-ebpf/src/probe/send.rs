@@ -187,9 +187,9 @@ fn write(arguments: Arguments, asked: &Asked) {
         Some(false) => 0,
         None => SENDER_UNSURE,
     };
-    // SAFETY: the ring's room is the record's size, and every field of it is written: the
-    // helpers fill their buffers whole, with zeros behind what there is
-    // (`kernel/bpf/helpers.c:bpf_get_current_comm`, `kernel/bpf/stackmap.c:__bpf_get_stack`, v6.12).
+    // SAFETY: the ring's room is the record's size, and every field of it is written, save frames
+    // of the stack beyond `frames`, which nobody reads. The name's helper pads it with zeros
+    // (`kernel/bpf/helpers.c:bpf_get_current_comm`, v6.12).
     unsafe {
         (&raw mut (*room).kind).write_volatile(Kind::Send as u8);
         (&raw mut (*room).via).write_volatile(asked.via as u8);
@@ -204,13 +204,17 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).pid).write_volatile((ids >> 32) as u32);
         (&raw mut (*room).reserved).write_volatile(0);
         bpf_get_current_comm((&raw mut (*room).comm).cast(), 16);
-        let bytes = (STACK_FRAMES * 8) as u32;
-        let taken = bpf_get_stack(
-            arguments.context(),
-            (&raw mut (*room).stack).cast(),
-            bytes,
-            0,
-        );
+        // Unwinding takes a microsecond or two: not on a watched CPU, where it would be the task's.
+        let taken = if watched {
+            0
+        } else {
+            bpf_get_stack(
+                arguments.context(),
+                (&raw mut (*room).stack).cast(),
+                (STACK_FRAMES * 8) as u32,
+                0,
+            )
+        };
         let frames = if taken > 0 { taken as u64 / 8 } else { 0 };
         (&raw mut (*room).frames).write_volatile(frames as u8);
     }
