@@ -299,7 +299,14 @@ fn while_spinning_on(cpu: u32, does: impl FnOnce()) {
             let mut there = rustix::thread::CpuSet::new();
             there.set(cpu as usize);
             rustix::thread::sched_setaffinity(None, &there).unwrap();
+            // Whoever else wants that CPU has to wait: only then is this thread its current task.
+            let first = libc::sched_param { sched_priority: 1 };
+            // SAFETY: the parameter outlives the call; 0 is this thread.
+            let is_first =
+                unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) };
+            // Before anything that can fail: the other side waits for this.
             started.wait();
+            assert_eq!(is_first, 0, "SCHED_FIFO");
             let begun = Instant::now();
             // Not forever: a failure on the other side must not hang the test.
             while spinning.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_secs(10) {
