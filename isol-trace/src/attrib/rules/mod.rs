@@ -1,7 +1,7 @@
 //! Rules: what would end a breach.
 //!
-//! The table is data, `rules.toml`, and this is what reads it ([`table`]) and finds the first
-//! rule whose conditions a breach meets ([`when`]). Names have been filled in by then; nothing is
+//! The table is data, `rules.toml`, and this is what reads it (`table`) and finds the first
+//! rule whose conditions a breach meets (`when`). Names have been filled in by then; nothing is
 //! looked up here, and finding a rule allocates nothing.
 
 mod pattern;
