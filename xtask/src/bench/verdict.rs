@@ -77,7 +77,7 @@ fn goals(measured: &Measured) -> Vec<Goal> {
             measured: shown(added, 2),
             wanted: "≤ 0.80",
             reached: added.map(|share| share <= 0.8),
-            limit: "as above; the clock is read twice and each entry is posted to the ledger",
+            limit: "two dispatches, two readings of the clock, and each entry posted to the ledger and written to a ring",
         },
         Goal {
             what: "housekeeping system call under context tracking, instructions added",
