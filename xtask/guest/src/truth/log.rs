@@ -201,6 +201,9 @@ pub struct TracerTotals {
     /// Runs that the kernel skipped.
     #[serde(default)]
     pub missed_runs: BTreeMap<String, u64>,
+    /// Senders whose records found no room.
+    #[serde(default)]
+    pub lost_senders: u64,
 }
 
 /// The last line.

@@ -75,20 +75,25 @@ fn run(bench: &mut Bench) -> Result<()> {
     let log = bench.finish(tracer)?;
     drop((first_load, second_load));
     let me = std::process::id();
+    let missed = missed_runs(&log)?;
     let outcome = burst.origins(&log, cpu).and_then(|origins| {
-        all_are(&origins, me, "remote_function", "ioctl")?;
-        calls_by_thread(&origins, &BTreeMap::from([(burst.threads[0], BURST)]))
+        let origins = all_are(origins, missed, me, "remote_function", "ioctl")?;
+        calls_by_thread(
+            &origins,
+            missed,
+            &BTreeMap::from([(burst.threads[0], BURST)]),
+        )
     });
     bench.outcome("origin_burst", outcome)?;
     let outcome = pair.origins(&log, cpu).and_then(|origins| {
-        all_are(&origins, me, "remote_function", "ioctl")?;
+        let origins = all_are(origins, missed, me, "remote_function", "ioctl")?;
         let expected = pair.threads.iter().map(|&tid| (tid, EACH)).collect();
-        calls_by_thread(&origins, &expected)
+        calls_by_thread(&origins, missed, &expected)
     });
     bench.outcome("origin_two_senders", outcome)?;
     let outcome = child.origins(&log, cpu).and_then(|origins| {
         ensure!(!origins.is_empty(), "the child called nobody");
-        all_are(&origins, child.threads[0], "", "")?;
+        let origins = all_are(origins, missed, child.threads[0], "", "")?;
         Ok(format!("{} calls", origins.len()))
     });
     bench.outcome("origin_exited", outcome)?;
@@ -99,9 +104,10 @@ fn run(bench: &mut Bench) -> Result<()> {
         .zip(&flips.calls)
         .map(|(&cpu, &calls)| {
             let origins = flips.origins(&log, cpu)?;
-            all_are(&origins, me, "do_sync_core", "write")?;
+            let origins = all_are(origins, missed, me, "do_sync_core", "write")?;
+            let seen = origins.len() as u64;
             ensure!(
-                origins.len() as u64 == calls && calls > 0,
+                (seen..=seen + missed).contains(&calls) && calls > 0,
                 "CPU {cpu}: {} origins, and /proc/interrupts has {calls} calls",
                 origins.len()
             );
@@ -154,8 +160,29 @@ impl Scene {
     }
 }
 
-/// Every origin is of this process, asked for this function, and came by this system call.
-fn all_are(origins: &[&Origin], pid: u32, callback: &str, through: &str) -> Result<()> {
+/// Runs of programs that the kernel skipped, and senders without room: as many origins may be unknown.
+fn missed_runs(log: &Log) -> Result<u64> {
+    let tracer = &log.summary()?.tracer;
+    let missed: u64 = tracer.missed_runs.values().sum();
+    Ok(missed + tracer.lost_senders)
+}
+
+/// Every origin is of this process, asked for this function, and came by this system call, save as
+/// many unknown ones as runs were missed. Gives those that are known.
+fn all_are<'a>(
+    origins: Vec<&'a Origin>,
+    missed: u64,
+    pid: u32,
+    callback: &str,
+    through: &str,
+) -> Result<Vec<&'a Origin>> {
+    let (unknown, origins): (Vec<_>, Vec<_>) =
+        origins.into_iter().partition(|one| one.kind == "unknown");
+    ensure!(
+        unknown.len() as u64 <= missed,
+        "{} origins are unknown, and {missed} runs were missed",
+        unknown.len()
+    );
     let is = |origin: &&&Origin| {
         origin.kind == "remote"
             && origin.pid == Some(pid)
@@ -171,20 +198,26 @@ fn all_are(origins: &[&Origin], pid: u32, callback: &str, through: &str) -> Resu
             origins.len()
         );
     }
-    Ok(())
+    Ok(origins)
 }
 
 /// So many calls of each thread.
-fn calls_by_thread(origins: &[&Origin], expected: &BTreeMap<u32, usize>) -> Result<String> {
+fn calls_by_thread(
+    origins: &[&Origin],
+    missed: u64,
+    expected: &BTreeMap<u32, usize>,
+) -> Result<String> {
     let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
     for origin in origins {
         *seen.entry(origin.tid.unwrap_or(0)).or_default() += 1;
     }
+    let too_many = |(tid, &seen): (&u32, &usize)| expected.get(tid).is_none_or(|&made| seen > made);
+    let made: usize = expected.values().sum();
     ensure!(
-        seen == *expected,
+        !seen.iter().any(too_many) && (origins.len() as u64 + missed) >= made as u64,
         "calls by thread: {seen:?}, made were {expected:?}"
     );
-    Ok(format!("{} calls", origins.len()))
+    Ok(format!("{} calls, {missed} runs missed", origins.len()))
 }
 
 /// An event of a CPU, each change of which calls that CPU once.
