@@ -4,7 +4,12 @@ mod golden;
 mod host;
 mod results;
 
-use std::{io, process::ExitCode, time::Duration, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -77,29 +82,57 @@ impl Selection {
 }
 
 /// One kernel line. Under emulation a provocation can meet the kernel's own housekeeping, and a
-/// run in which something failed is repeated once, in a fresh guest: what failed first is on
-/// stderr, and what fails again counts.
+/// run in which something failed is repeated once, in a fresh guest: a test that fails in both
+/// has failed, and what failed in one alone is said.
 fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    let first = boot(setup, host, line, selection)?;
-    if first.failed == 0 {
-        return Ok(first);
+    let mut verdicts = boot(setup, host, line, selection)?;
+    let failed = failed(&verdicts);
+    if failed > 0 {
+        say(format!(
+            "test: {line}: {failed} failed; once more, in a fresh guest"
+        ));
+        verdicts = either(verdicts, boot(setup, host, line, selection)?);
     }
-    say(format!(
-        "test: {line}: {} failed; once more, in a fresh guest",
-        first.failed
-    ));
-    boot(setup, host, line, selection)
+    let mut tally = Tally::default();
+    for (test, verdict) in &verdicts {
+        tally.add(&format!("{line} {test}"), verdict);
+    }
+    Ok(tally)
 }
 
-/// Boots one kernel line and counts its tests.
-fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    let mut tally = Tally::default();
+/// Each test of a kernel line with its verdict, in order.
+type Verdicts = Vec<(String, Verdict)>;
+
+fn failed(verdicts: &[(String, Verdict)]) -> usize {
+    let fails = |(_, verdict): &&(String, Verdict)| matches!(verdict, Verdict::Fail(_));
+    verdicts.iter().filter(fails).count()
+}
+
+/// What two runs of the same tests say together: the second, save where the first passed. A test
+/// that one of them did not come to has failed there.
+fn either(first: Verdicts, second: Verdicts) -> Verdicts {
+    let mut first: BTreeMap<_, _> = first.into_iter().collect();
+    let mut both = Vec::new();
+    for (test, verdict) in second {
+        let verdict = match (first.remove(&test), verdict) {
+            (Some(Verdict::Pass), Verdict::Fail(why))
+            | (Some(Verdict::Fail(why)), Verdict::Pass) => {
+                say(format!("test: {test} passed once of two runs: {why}"));
+                Verdict::Pass
+            }
+            (_, verdict) => verdict,
+        };
+        both.push((test, verdict));
+    }
+    both.extend(first);
+    both
+}
+
+/// Boots one kernel line and judges it.
+fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Verdicts> {
     let kernel = match setup.kernel(line) {
         Ok(kernel) => kernel,
-        Err(error) => {
-            tally.add(line, &Verdict::Fail(format!("{error:#}")));
-            return Ok(tally);
-        }
+        Err(error) => return Ok(vec![("run".into(), Verdict::Fail(format!("{error:#}")))]),
     };
     say(format!(
         "test: the ground truth on {line} ({})",
@@ -118,36 +151,32 @@ fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result
         result: &mut |result| say(format!("{line}: {result}")),
     };
     let outcome = host.run(&guest, &mut output)?;
-    count(&mut tally, line, &outcome, selection)?;
-    let name = line;
+    let verdicts = judge(line, &outcome, selection)?;
     say(format!(
-        "test: {name}: {tally} in {} s",
+        "test: {line}: {} tests, {} failed, in {} s",
+        verdicts.len(),
+        failed(&verdicts),
         started.elapsed().as_secs()
     ));
-    Ok(tally)
+    Ok(verdicts)
 }
 
-/// Counts what a guest said, and what it should have said.
-fn count(tally: &mut Tally, line: &str, outcome: &Outcome, selection: &Selection) -> Result<()> {
+/// What a guest said, and what it should have said.
+fn judge(line: &str, outcome: &Outcome, selection: &Selection) -> Result<Verdicts> {
     let results = Results::read(outcome.results.iter().map(String::as_str));
-    let mut failed = false;
-    for (test, verdict) in &results.tests {
-        failed |= matches!(verdict, Verdict::Fail(_));
-        tally.add(&format!("{line} {test}"), verdict);
-    }
-    let whole = whole(outcome, &results, failed);
-    tally.add(&format!("{line} run"), &whole);
+    let whole = whole(outcome, &results, failed(&results.tests) > 0);
     let probes = match &results.probes {
         Some(probes) => golden::check(line, probes, selection.bless)?,
         None => Verdict::Fail("the guest named no probes".into()),
     };
-    tally.add(&format!("{line} probes"), &probes);
     if outcome.repeated {
         say(format!(
             "test: {line} was run twice: the first time the emulator failed"
         ));
     }
-    Ok(())
+    let mut verdicts = results.tests;
+    verdicts.extend([("run".into(), whole), ("probes".into(), probes)]);
+    Ok(verdicts)
 }
 
 /// Whether the run itself was whole: no fault, every line there, a status that fits.
@@ -206,6 +235,38 @@ mod tests {
         fails(Ok(2), &ONE, false);
         fails(Ok(0), &ONE, true);
         fails(Err(Fault::Ended(String::new())), &ONE, false);
+    }
+
+    #[test]
+    fn a_test_fails_that_never_passed() {
+        let fail = || Verdict::Fail("x".into());
+        let verdicts = |of: &[(&str, Verdict)]| -> Verdicts {
+            of.iter()
+                .map(|(test, verdict)| ((*test).to_owned(), verdict.clone()))
+                .collect()
+        };
+        let first = verdicts(&[
+            ("twice", fail()),
+            ("first", fail()),
+            ("second", Verdict::Pass),
+            ("gone", fail()),
+            ("unseen", Verdict::Pass),
+        ]);
+        let second = verdicts(&[
+            ("twice", fail()),
+            ("first", Verdict::Pass),
+            ("second", fail()),
+            ("new", fail()),
+            ("none", Verdict::Skip("y".into())),
+        ]);
+        let both = either(first, second);
+        let failing: Vec<_> = both
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Fail(_)))
+            .map(|(test, _)| test.as_str())
+            .collect();
+        assert_eq!(failing, ["twice", "new", "gone"]);
+        assert_eq!(both.len(), 7);
     }
 
     #[test]
