@@ -110,21 +110,6 @@ impl Guest {
         self.housekeeping.last().copied().unwrap_or(0)
     }
 
-    /// The local APIC's number of a CPU.
-    pub fn apic_id(&self, cpu: u32) -> Result<u32> {
-        let text = read("/proc/cpuinfo")?;
-        let mut of = None;
-        for line in text.lines() {
-            let (key, value) = line.split_once(':').unwrap_or((line, ""));
-            match key.trim() {
-                "processor" => of = value.trim().parse().ok(),
-                "apicid" if of == Some(cpu) => return Ok(value.trim().parse()?),
-                _ => {}
-            }
-        }
-        bail!("/proc/cpuinfo has no APIC number of CPU {cpu}")
-    }
-
     /// Whether the kernel has the `csd_*` tracepoints (added in 6.5, `include/trace/events/csd.h`).
     #[must_use]
     pub fn names_calls(&self) -> bool {

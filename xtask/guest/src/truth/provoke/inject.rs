@@ -1,5 +1,8 @@
 //! Vectors that nothing in a guest raises: written into the local APIC's command register from user space.
 //!
+//! The actor sends them to its own CPU, which takes one store. To send one to another
+//! CPU takes two, and the kernel may send something of its own between them.
+//!
 //! Works where user space may map the APIC: `iomem=relaxed` on the kernel's
 //! command line, and an APIC that is not in x2APIC mode.
 
@@ -13,7 +16,7 @@ use anyhow::Result;
 
 use super::{
     super::{expect::one, guest::skip, interrupts::Interrupts, sys::Pages},
-    Partner, Provocation, Scene, realtime_threads,
+    Partner, Provocation, realtime_threads,
 };
 
 /// A row: name, cause, vector of x86 Linux (`arch/x86/include/asm/irq_vectors.h`, 6.1 to 7.2), and
@@ -24,13 +27,11 @@ macro_rules! vector {
             name: $name,
             about: concat!("vector ", stringify!($vector), ", sent by hand"),
             act: |actor| {
-                actor.perform_after(
-                    || (),
-                    std::time::Duration::from_millis(200),
-                    || actor.await_partner(),
-                )
+                let apic = Apic::map()?;
+                let settle = std::time::Duration::from_millis(200);
+                actor.perform_after(|| (), settle, || apic.raise_here($vector))
             },
-            partner: Some(|scene| Ok(Box::new(Apic::map(scene, $vector, $line)?))),
+            partner: Some(|_| possible($line)),
             expect: |scene| {
                 let vector = one($kind).end("return");
                 Ok([vec![vector], realtime_threads(scene)].concat())
@@ -57,24 +58,41 @@ pub const ALL: &[Provocation] = &[
 /// Where every x86 CPU finds its own APIC.
 const APIC: i64 = 0xfee0_0000;
 const VERSION: usize = 0x30;
-const COMMAND_LOW: usize = 0x300;
-const COMMAND_HIGH: usize = 0x310;
+const COMMAND: usize = 0x300;
 const ASSERT: u32 = 1 << 14;
+/// To the CPU that writes it (Intel SDM volume 3, "Interrupt Command Register").
+const SELF: u32 = 1 << 18;
+
+/// The director's part: whether this can be done here.
+fn possible(line: Option<&str>) -> Result<Box<dyn Partner>> {
+    if let Some(line) = line
+        && !Interrupts::read()?.has(line)
+    {
+        return skip(format!("this kernel is built without the vector of {line}"));
+    }
+    let version = Apic::map()?.register(VERSION).load(Ordering::Relaxed);
+    if version == 0 || version == u32::MAX {
+        return skip("the local APIC is in x2APIC mode");
+    }
+    Ok(Box::new(Nothing))
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Partner for Nothing {
+    fn act(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
 
 #[derive(Debug)]
 struct Apic {
     registers: Pages,
-    target: u32,
-    vector: u32,
 }
 
 impl Apic {
-    fn map(scene: &Scene<'_>, vector: u32, line: Option<&str>) -> Result<Self> {
-        if let Some(line) = line
-            && !Interrupts::read()?.has(line)
-        {
-            return skip(format!("this kernel is built without the vector of {line}"));
-        }
+    fn map() -> Result<Self> {
         let memory = fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -85,16 +103,12 @@ impl Apic {
         let Ok(registers) = Pages::device(memory.as_raw_fd(), APIC) else {
             return skip("the local APIC cannot be mapped (iomem=relaxed on the command line)");
         };
-        let apic = Self {
-            registers,
-            target: scene.guest.apic_id(scene.guest.cpu())?,
-            vector,
-        };
-        let version = apic.register(VERSION).load(Ordering::Relaxed);
-        if version == 0 || version == u32::MAX {
-            return skip("the local APIC is in x2APIC mode");
-        }
-        Ok(apic)
+        Ok(Self { registers })
+    }
+
+    fn raise_here(&self, vector: u32) {
+        self.register(COMMAND)
+            .store(vector | ASSERT | SELF, Ordering::Relaxed);
     }
 
     fn register(&self, offset: usize) -> &AtomicU32 {
@@ -102,15 +116,5 @@ impl Apic {
         let address = unsafe { self.registers.start().as_ptr().add(offset) };
         // SAFETY: a device register of four bytes, mapped as long as `self` lives.
         unsafe { AtomicU32::from_ptr(address.cast()) }
-    }
-}
-
-impl Partner for Apic {
-    fn act(&mut self) -> Result<()> {
-        self.register(COMMAND_HIGH)
-            .store(self.target << 24, Ordering::Relaxed);
-        self.register(COMMAND_LOW)
-            .store(self.vector | ASSERT, Ordering::Relaxed);
-        Ok(())
     }
 }
