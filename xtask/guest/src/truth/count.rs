@@ -7,12 +7,12 @@ use anyhow::{Result, bail, ensure};
 use super::{
     bench::{Bench, Group},
     independent::Ftrace,
-    interrupts::Interrupts,
     load::Load,
     log::{Breach, Log},
     provoke::load,
     sys::{self, PerfAttr},
     tracer::Tracer,
+    window::Window,
 };
 
 /// The group.
@@ -42,10 +42,9 @@ fn run(bench: &mut Bench) -> Result<()> {
     let mut spinner = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
     let tracer = Tracer::start::<&str>(&[])?;
     spinner.begin()?;
-    bench.guest.wait_quiet()?;
-    let calm = Window::around(bench, || disturb(bench, spinner.pid()))?;
+    let (calm, ()) = Window::around(&bench.guest, || disturb(bench, spinner.pid()))?;
     // Apart from the others: what the kernel prints for it brings more activities than a list holds.
-    let nmis = Window::around(bench, || {
+    let (nmis, ()) = Window::around(&bench.guest, || {
         fs::write("/proc/sysrq-trigger", "l")?;
         thread::sleep(Duration::from_millis(300));
         Ok(())
@@ -58,9 +57,8 @@ fn run(bench: &mut Bench) -> Result<()> {
     let log = bench.finish(tracer)?;
     let entries = same_entries(bench, &ftrace, &log);
     bench.outcome("count_ftrace", entries)?;
-    let interrupts = calm
-        .same(cpu, &log, MASKABLE)
-        .and_then(|calm| Ok([calm, nmis.same(cpu, &log, NMIS)?].join(", ")));
+    let interrupts = same(&calm, cpu, &log, MASKABLE)
+        .and_then(|calm| Ok([calm, same(&nmis, cpu, &log, NMIS)?].join(", ")));
     bench.outcome("count_interrupts", interrupts)
 }
 
@@ -132,56 +130,33 @@ const MASKABLE: Lines = &[
 ];
 const NMIS: Lines = &[("NMI", &["nmi"])];
 
-/// What `/proc/interrupts` counted in some time.
-struct Window {
-    from: u64,
-    until: u64,
-    before: Interrupts,
-    after: Interrupts,
-}
-
-impl Window {
-    /// From one quiet moment to the next.
-    fn around(bench: &Bench, happens: impl FnOnce() -> Result<()>) -> Result<Self> {
-        let (from, before) = (sys::now(), Interrupts::read()?);
-        happens()?;
-        bench.guest.wait_quiet()?;
-        Ok(Self {
-            from,
-            before,
-            until: sys::now(),
-            after: Interrupts::read()?,
-        })
-    }
-
-    /// Whether the log has as many of each.
-    fn same(&self, cpu: u32, log: &Log, lines: Lines) -> Result<String> {
-        let breaches = log.window(cpu, self.from, self.until);
-        let mut remarks = Vec::new();
-        let mut problems = Vec::new();
-        for (line, kinds) in lines {
-            let theirs = self.before.delta(&self.after, line, cpu);
-            let ours: u64 = breaches.iter().map(|breach| arrivals(breach, kinds)).sum();
-            if ours != theirs {
-                problems.push(format!(
-                    "{line}: /proc/interrupts has {theirs}, isol-trace {ours}"
-                ));
-            }
-            if theirs == 0 {
-                problems.push(format!("{line}: nothing arrived, nothing is compared"));
-            }
-            remarks.push(format!("{line} {theirs}"));
+/// Whether the log has as many of each as `/proc/interrupts`.
+fn same(window: &Window, cpu: u32, log: &Log, lines: Lines) -> Result<String> {
+    let breaches = window.breaches(log, cpu);
+    let mut remarks = Vec::new();
+    let mut problems = Vec::new();
+    for (line, kinds) in lines {
+        let theirs = window.count(line, cpu);
+        let ours: u64 = breaches.iter().map(|breach| arrivals(breach, kinds)).sum();
+        if ours != theirs {
+            problems.push(format!(
+                "{line}: /proc/interrupts has {theirs}, isol-trace {ours}"
+            ));
         }
-        if !problems.is_empty() {
-            // What a full list has no room for is counted, but not by kind.
-            let dropped: u64 = breaches.iter().map(|breach| breach.activity_dropped).sum();
-            bail!(
-                "{}; {dropped} activities are in no list",
-                problems.join("; ")
-            );
+        if theirs == 0 {
+            problems.push(format!("{line}: nothing arrived, nothing is compared"));
         }
-        Ok(remarks.join(", "))
+        remarks.push(format!("{line} {theirs}"));
     }
+    if !problems.is_empty() {
+        // What a full list has no room for is counted, but not by kind.
+        let dropped: u64 = breaches.iter().map(|breach| breach.activity_dropped).sum();
+        bail!(
+            "{}; {dropped} activities are in no list",
+            problems.join("; ")
+        );
+    }
+    Ok(remarks.join(", "))
 }
 
 /// How often one of these vectors arrived in an entry, its cause included.
@@ -203,7 +178,10 @@ fn arrivals(breach: &Breach, kinds: &[&str]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::log::Line, *};
+    use super::{
+        super::{interrupts::Interrupts, log::Line},
+        *,
+    };
 
     #[test]
     fn an_interrupt_counts_wherever_it_arrived() {
@@ -223,12 +201,10 @@ mod tests {
         let before = Interrupts::parse("  CPU1\nLOC: 3\nRES: 0\nCAL: 0\nIWI: 0\nNMI: 0\n");
         let after = Interrupts::parse("  CPU1\nLOC: 6\nRES: 1\nCAL: 0\nIWI: 0\nNMI: 1\n");
         let window = Window {
-            from: 0,
-            until: 9,
-            before,
-            after,
+            time: (0, 9),
+            interrupts: (before, after),
         };
-        let error = window.same(1, &log, MASKABLE).unwrap_err();
+        let error = same(&window, 1, &log, MASKABLE).unwrap_err();
         assert!(
             error
                 .to_string()

@@ -29,3 +29,4 @@ pub mod stage;
 pub mod storm;
 pub mod sys;
 pub mod tracer;
+pub mod window;

@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{
     bench::{Bench, Group},
     guest::skip,
-    interrupts::Interrupts,
     load::Load,
     log::{Breach, Log, Origin},
     provoke::load,
     sys::{self, PerfAttr},
     tracer::Tracer,
+    window::Window,
 };
 
 /// The group.
@@ -65,7 +65,6 @@ fn run(bench: &mut Bench) -> Result<()> {
     let tracer = Tracer::start::<&str>(&[])?;
     first_load.begin()?;
     second_load.begin()?;
-    bench.guest.wait_quiet()?;
 
     let burst = burst(bench, cpu)?;
     let pair = two_senders(bench, cpu)?;
@@ -101,8 +100,8 @@ fn run(bench: &mut Bench) -> Result<()> {
         .guest
         .watched
         .iter()
-        .zip(&flips.calls)
-        .map(|(&cpu, &calls)| {
+        .map(|&cpu| {
+            let calls = flips.window.count("CAL", cpu);
             let origins = flips.origins(&log, cpu)?;
             let origins = all_are(origins, missed, me, "do_sync_core", "write")?;
             let seen = origins.len() as u64;
@@ -119,35 +118,21 @@ fn run(bench: &mut Bench) -> Result<()> {
 
 /// What was done when, and by whom.
 struct Scene {
-    from: u64,
-    until: u64,
+    window: Window,
     /// Threads, or the process where it is another one.
     threads: Vec<u32>,
-    /// Calls that the kernel counted, per watched CPU.
-    calls: Vec<u64>,
 }
 
 impl Scene {
-    /// From one quiet moment to the next.
     fn around(bench: &Bench, does: impl FnOnce() -> Result<Vec<u32>>) -> Result<Self> {
-        bench.guest.wait_quiet()?;
-        let (from, before) = (sys::now(), Interrupts::read()?);
-        let threads = does()?;
-        bench.guest.wait_quiet()?;
-        let after = Interrupts::read()?;
-        let count = |&cpu: &u32| before.delta(&after, "CAL", cpu);
-        Ok(Self {
-            from,
-            until: sys::now(),
-            threads,
-            calls: bench.guest.watched.iter().map(count).collect(),
-        })
+        let (window, threads) = Window::around(&bench.guest, does)?;
+        Ok(Self { window, threads })
     }
 
     /// Origins of the calls that a CPU had in this time.
     fn origins<'a>(&self, log: &'a Log, cpu: u32) -> Result<Vec<&'a Origin>> {
         let calls = |breach: &&&Breach| breach.cause.kind.starts_with("call_function");
-        let breaches = log.window(cpu, self.from, self.until);
+        let breaches = self.window.breaches(log, cpu);
         ensure!(
             breaches.iter().all(|one| one.activity_dropped == 0),
             "activities found no room"
