@@ -1,6 +1,6 @@
 //! Task switches, migrations, deaths and new names.
 
-use isol_trace_common::span::{Phase, tasks::Switch};
+use isol_trace_common::span::{CpuState, Phase, tasks::Switch};
 
 use super::settle_derived;
 use crate::{
@@ -50,21 +50,23 @@ fn switch(arguments: Arguments) {
     }
 }
 
+/// The state of the CPU that a task is on, if that is watched and the switch is on, and the thread.
+#[inline(always)]
+fn watched_home(task: u64) -> Option<(&'static CpuState, u32)> {
+    armed()?;
+    let cpu = kfield::task_cpu(task)?;
+    if !is_watched(cpu) {
+        return None;
+    }
+    Some((state_of(cpu)?, kfield::task_tid(task)))
+}
+
 /// `sched:sched_migrate_task(struct task_struct *p, int dest_cpu)`, before the move.
 #[inline(always)]
 fn migrate(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
-    let task = arguments.word(0);
-    let Some(cpu) = kfield::task_cpu(task) else {
+    let Some((state, tid)) = watched_home(arguments.word(0)) else {
         return;
     };
-    if !is_watched(cpu) {
-        return;
-    }
-    let Some(state) = state_of(cpu) else { return };
-    let tid = kfield::task_tid(task);
     if state.entry.tid.get() == tid {
         state.migrated.set(1);
     }
@@ -77,19 +79,10 @@ fn migrate(arguments: Arguments) {
 /// `sched:sched_waking(struct task_struct *p)`: somebody wakes a task, on the waker's CPU.
 #[inline(always)]
 fn waking(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
-    let task = arguments.word(0);
     // Where it slept: the wake-up has not chosen a CPU yet (`try_to_wake_up`, kernel/sched/core.c, v6.12).
-    let Some(cpu) = kfield::task_cpu(task) else {
+    let Some((state, tid)) = watched_home(arguments.word(0)) else {
         return;
     };
-    if !is_watched(cpu) {
-        return;
-    }
-    let Some(state) = state_of(cpu) else { return };
-    let tid = kfield::task_tid(task);
     state.wake(tid);
     wake(tid, now());
 }

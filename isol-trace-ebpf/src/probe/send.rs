@@ -85,75 +85,55 @@ fn csd_queue_cpu(arguments: Arguments) {
 /// `workqueue:workqueue_queue_work(int req_cpu, struct pool_workqueue *pwq, struct work_struct *work)`.
 #[inline(always)]
 fn queue_work(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
-    let Some(target) = kfield::queue_cpu(arguments.word(1)) else {
-        return;
-    };
     let work = arguments.word(2);
-    if is_watched(target) {
-        write(
-            arguments,
-            &Asked {
-                via: Via::Work,
-                target,
-                key: work,
-                function: kfield::work_function(work),
-                callsite: 0,
-            },
-        );
+    if let Some(target) = watched_target(|| kfield::queue_cpu(arguments.word(1))) {
+        let function = kfield::work_function(work);
+        queued(arguments, Via::Work, target, work, function);
     }
 }
 
 /// `timer:timer_start(struct timer_list *timer, …)`.
 #[inline(always)]
 fn timer_start(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
     let timer = arguments.word(0);
-    let Some(target) = kfield::timer_cpu(timer) else {
-        return;
-    };
-    if is_watched(target) {
-        write(
-            arguments,
-            &Asked {
-                via: Via::Timer,
-                target,
-                key: timer,
-                function: kfield::timer_function(timer),
-                callsite: 0,
-            },
-        );
+    if let Some(target) = watched_target(|| kfield::timer_cpu(timer)) {
+        let function = kfield::timer_function(timer);
+        queued(arguments, Via::Timer, target, timer, function);
     }
 }
 
 /// `timer:hrtimer_start(struct hrtimer *hrtimer, …)`.
 #[inline(always)]
 fn hrtimer_start(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
     let timer = arguments.word(0);
-    let Some(target) = kfield::hrtimer_cpu(timer) else {
+    let Some(target) = watched_target(|| kfield::hrtimer_cpu(timer)) else {
         return;
     };
-    if !is_watched(target) {
-        return;
-    }
     // A timer that arms itself again on its own CPU, such as the tick, has no other origin.
     if target == this_cpu() && in_interrupt() == Some(true) {
         return;
     }
+    let function = kfield::hrtimer_function(timer);
+    queued(arguments, Via::Hrtimer, target, timer, function);
+}
+
+/// Where something is to run, if that is a watched CPU and the switch is on.
+#[inline(always)]
+fn watched_target(target: impl FnOnce() -> Option<u32>) -> Option<u32> {
+    armed()?;
+    target().filter(|&cpu| is_watched(cpu))
+}
+
+/// Leaves a record of something that is queued or armed on a watched CPU.
+#[inline(always)]
+fn queued(arguments: Arguments, via: Via, target: u32, key: u64, function: u64) {
     write(
         arguments,
         &Asked {
-            via: Via::Hrtimer,
+            via,
             target,
-            key: timer,
-            function: kfield::hrtimer_function(timer),
+            key,
+            function,
             callsite: 0,
         },
     );
