@@ -35,20 +35,27 @@ use super::{
 /// Senders that wait for their breach, on all CPUs together.
 const MAX_WAITING: usize = 16_384;
 
-/// What a sender is known by on both sides. Work items and timers may move to another CPU.
+/// Where a sender waits. Work items and timers may move to another CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Call(Cpu, u64),
-    Reschedule(Cpu),
-    Work(u64),
-    Timer(u64),
+enum List {
+    Calls(Cpu),
+    Reschedules(Cpu),
+    Work,
+    Timers,
 }
+
+/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules.
+type Key = (List, u64);
+
+/// Senders of one key, the earliest first.
+type Queue = VecDeque<Box<Sender>>;
 
 /// Senders without their breaches.
 #[derive(Debug)]
 pub struct Join {
     own: Pid,
-    waiting: HashMap<Key, VecDeque<Box<Sender>>>,
+    /// No queue in it is empty.
+    waiting: HashMap<List, HashMap<u64, Queue>>,
     /// Keys in the order in which senders came; more than `waiting` has, because what is
     /// answered stays here until it is the oldest.
     order: VecDeque<(Key, MonoNanos)>,
@@ -77,15 +84,21 @@ impl Join {
     pub fn sent(&mut self, via: Via, send: &Send) {
         let target = Cpu(send.target);
         let key = match via {
-            Via::CrossCall => Key::Call(target, send.key),
-            Via::Reschedule => Key::Reschedule(target),
-            Via::Work => Key::Work(send.key),
-            Via::Timer | Via::Hrtimer => Key::Timer(send.key),
+            Via::CrossCall => (List::Calls(target), send.key),
+            Via::Reschedule => (List::Reschedules(target), 0),
+            Via::Work => (List::Work, send.key),
+            Via::Timer | Via::Hrtimer => (List::Timers, send.key),
         };
+        let (list, address) = key;
         let sender = Box::new(sender(via, send));
         let at = sender.at;
-        let queue = self.waiting.entry(key).or_default();
-        if matches!(key, Key::Timer(_)) {
+        let queue = self
+            .waiting
+            .entry(list)
+            .or_default()
+            .entry(address)
+            .or_default();
+        if list == List::Timers {
             // Armed again before it expired, or expired unseen: only the last two can matter,
             // one that has expired and its own arming again since.
             while queue.len() > 1 {
@@ -105,16 +118,26 @@ impl Join {
         let Some((key, at)) = self.order.pop_front() else {
             return;
         };
-        let Some(queue) = self.waiting.get_mut(&key) else {
-            return;
-        };
-        if let Some(place) = queue.iter().position(|sender| sender.at == at) {
-            queue.remove(place);
-            self.evicted += 1;
-        }
+        let removed = self.with_queue(key, |queue| {
+            let place = queue.iter().position(|sender| sender.at == at)?;
+            queue.remove(place)
+        });
+        self.evicted += u64::from(removed.flatten().is_some());
+    }
+
+    /// Does something to the queue of a key, if there is one.
+    fn with_queue<R>(
+        &mut self,
+        (list, address): Key,
+        does: impl FnOnce(&mut Queue) -> R,
+    ) -> Option<R> {
+        let queues = self.waiting.get_mut(&list)?;
+        let queue = queues.get_mut(&address)?;
+        let result = does(queue);
         if queue.is_empty() {
-            self.waiting.remove(&key);
+            queues.remove(&address);
         }
+        Some(result)
     }
 
     /// Who provoked a breach, in the order in which they did: never empty.
@@ -159,7 +182,7 @@ impl Join {
             }
             let sender = item
                 .key
-                .and_then(|key| self.take(Key::Call(cpu, key.0), breach));
+                .and_then(|key| self.take((List::Calls(cpu), key.0), breach));
             let at = sender.as_ref().map_or(breach.at, |sender| sender.at);
             found.push((at, sender.map_or(Origin::Unknown, |it| self.origin(it))));
         }
@@ -172,14 +195,13 @@ impl Join {
             return found.into_iter().map(|(_, origin)| origin).collect();
         };
         let mut unseen = Vec::new();
-        self.waiting.retain(|key, queue| {
-            if !matches!(key, Key::Call(target, _) if *target == cpu) {
-                return true;
-            }
-            let answered = queue.partition_point(|sender| sender.at <= emptied);
-            unseen.extend(queue.drain(..answered));
-            !queue.is_empty()
-        });
+        if let Some(queues) = self.waiting.get_mut(&List::Calls(cpu)) {
+            queues.retain(|_, queue| {
+                let answered = queue.partition_point(|sender| sender.at <= emptied);
+                unseen.extend(queue.drain(..answered));
+                !queue.is_empty()
+            });
+        }
         if own {
             // What is older than user mode may have run before, unseen.
             unseen.retain(|sender| breach.user_since.is_some_and(|since| sender.at >= since));
@@ -197,19 +219,18 @@ impl Join {
         let Some(arrived) = last_vector(breach, &[Cause::Reschedule]) else {
             return Vec::new();
         };
-        let key = Key::Reschedule(breach.cpu);
-        let Some(queue) = self.waiting.get_mut(&key) else {
-            return Vec::new();
-        };
         // The cause is the first one; what later ones answer was no cause.
         let until = breach.cause_began.unwrap_or(arrived);
-        let caused = queue.partition_point(|sender| sender.at <= until);
-        let mut senders: Vec<_> = queue.drain(..caused).collect();
-        let answered = queue.partition_point(|sender| sender.at <= arrived);
-        queue.drain(..answered);
-        if queue.is_empty() {
-            self.waiting.remove(&key);
-        }
+        let key = (List::Reschedules(breach.cpu), 0);
+        let mut senders = self
+            .with_queue(key, |queue| {
+                let caused = queue.partition_point(|sender| sender.at <= until);
+                let senders: Vec<_> = queue.drain(..caused).collect();
+                let answered = queue.partition_point(|sender| sender.at <= arrived);
+                queue.drain(..answered);
+                senders
+            })
+            .unwrap_or_default();
         // One that was sent before user mode and arrived after is possible, and is taken
         // where nothing younger is there: an older one may have been answered unseen.
         if let Some(since) = breach.user_since
@@ -234,7 +255,7 @@ impl Join {
         for item in &breach.activities {
             match (item.kind, item.key) {
                 (Activity::Work, Some(Address(key))) => {
-                    let _queued = self.take(Key::Work(key), breach);
+                    let _queued = self.take((List::Work, key), breach);
                 }
                 (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => {
                     origins.push(Origin::Kernel(self.armed(key, breach)));
@@ -253,8 +274,8 @@ impl Join {
 
     /// Who armed a timer that expired: the last one before the entry, or else inside it. It
     /// stays: whoever armed a timer that repeats itself is the origin each time.
-    fn armed(&mut self, key: u64, breach: &Breach) -> Option<Box<Sender>> {
-        let queue = self.waiting.get(&Key::Timer(key))?;
+    fn armed(&self, timer: u64, breach: &Breach) -> Option<Box<Sender>> {
+        let queue = self.waiting.get(&List::Timers)?.get(&timer)?;
         let before = queue.iter().rfind(|sender| sender.at <= breach.at);
         let within = || queue.iter().rfind(|sender| sender.at <= end_of(breach));
         before.or_else(within).cloned()
@@ -262,27 +283,26 @@ impl Join {
 
     /// The sender of something that ran in the entry. `None` where it is not known which.
     fn take(&mut self, key: Key, breach: &Breach) -> Option<Box<Sender>> {
-        let queue = self.waiting.get_mut(&key)?;
-        let possible = queue.partition_point(|sender| sender.at <= end_of(breach));
-        let fresh = breach
-            .user_since
-            .map_or(0, |since| queue.partition_point(|sender| sender.at < since));
-        if (1..possible).contains(&fresh) {
-            queue.drain(..fresh);
-        }
-        let possible = queue.partition_point(|sender| sender.at <= end_of(breach));
-        let first = (possible > 0).then(|| queue.pop_front()).flatten();
-        let ambiguous = first.as_ref().is_some_and(|first| {
-            let others = queue.iter().take(possible.saturating_sub(1));
-            fresh == 0 && others.into_iter().any(|other| !same(first, other))
-        });
-        if ambiguous {
-            queue.drain(..possible - 1);
-        }
-        if queue.is_empty() {
-            self.waiting.remove(&key);
-        }
-        first.filter(|_| !ambiguous)
+        self.with_queue(key, |queue| {
+            let mut possible = queue.partition_point(|sender| sender.at <= end_of(breach));
+            let stale = breach
+                .user_since
+                .map_or(0, |since| queue.partition_point(|sender| sender.at < since));
+            if stale < possible {
+                queue.drain(..stale);
+                possible -= stale;
+            }
+            let others = possible.checked_sub(1)?;
+            let first = queue.pop_front()?;
+            let ambiguous =
+                stale == 0 && queue.iter().take(others).any(|other| !same(&first, other));
+            if ambiguous {
+                queue.drain(..others);
+                return None;
+            }
+            Some(first)
+        })
+        .flatten()
     }
 
     fn origin(&self, sender: Box<Sender>) -> Origin {
