@@ -152,18 +152,9 @@ impl Attributor {
                 users.forget(pid);
             }
         }
-        for sender in breach.origins.iter_mut().filter_map(Origin::sender_mut) {
-            let Sender {
-                callback,
-                callsite,
-                stack,
-                ..
-            } = sender;
-            for place in callback.iter_mut().chain(callsite).chain(stack) {
-                place.name = self.function(place.address);
-            }
+        for origin in &mut breach.origins {
+            self.fill_origin(origin);
         }
-        breach.origins.iter_mut().for_each(senders::complete);
         breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
     }
 
@@ -191,6 +182,23 @@ impl Attributor {
     /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.
     pub fn function(&mut self, address: Address) -> Option<Arc<str>> {
         self.named(Named::Function(address))
+    }
+
+    /// Names the places of a sender, and takes from its stack what the names tell.
+    fn fill_origin(&mut self, origin: &mut Origin) {
+        let Some(Sender {
+            callback,
+            callsite,
+            stack,
+            ..
+        }) = origin.sender_mut()
+        else {
+            return;
+        };
+        for place in callback.iter_mut().chain(callsite).chain(stack) {
+            place.name = self.function(place.address);
+        }
+        senders::complete(origin);
     }
 
     /// Names the cause.
