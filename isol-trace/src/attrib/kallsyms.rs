@@ -8,6 +8,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -156,9 +157,7 @@ impl KernelSymbols {
         self.read_at = Some(Instant::now());
         // The old table goes first: two of them would be twice the memory.
         self.table = Table::default();
-        match File::open(&self.path)
-            .and_then(|file| Table::read(BufReader::with_capacity(64 * 1024, file)))
-        {
+        match open(&self.path).and_then(Table::read) {
             Ok(table) => {
                 self.table = table;
                 self.error = None;
@@ -169,32 +168,23 @@ impl KernelSymbols {
 }
 
 impl Table {
-    /// Reads lines such as `ffffffff81000080 T entry_SYSCALL_64` and `ffffffffc0201000 t nvme_irq [nvme]`.
-    ///
-    /// Lines that are not of that form are skipped: one odd name must not cost all others.
-    fn read(mut input: impl BufRead) -> io::Result<Self> {
+    /// Reads the functions of the file.
+    fn read(input: impl BufRead) -> io::Result<Self> {
         let mut table = Self {
             modules: vec!["".into()],
             ..Self::default()
         };
         let mut lines = 0_u64;
         let mut zeros = 0_u64;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
-                break;
-            }
-            let Some(symbol) = std::str::from_utf8(&line).ok().and_then(Symbol::parse) else {
-                continue;
-            };
+        for_each(input, |symbol| {
             lines += 1;
             if symbol.address == 0 {
                 zeros += 1;
             } else if symbol.is_function() {
-                table.add(&symbol);
+                table.add(symbol);
             }
-        }
+            ControlFlow::Continue(())
+        })?;
         // Stable and by address alone: of several names of one address the file's first stays first.
         table.functions.sort_by_key(|function| function.start);
         table.functions.shrink_to_fit();
@@ -270,6 +260,58 @@ impl Table {
         let name = self.name(function);
         (name.starts_with("__"), name.starts_with('_'))
     }
+}
+
+/// Addresses of these symbols of the kernel itself, in their order; `None` for one that the file
+/// does not have. Where addresses are hidden, all are 0.
+pub fn addresses_of<const N: usize>(path: &Path, names: [&str; N]) -> io::Result<[Option<u64>; N]> {
+    addresses(open(path)?, names)
+}
+
+/// Opens the file with room to read much of it at once.
+fn open(path: &Path) -> io::Result<BufReader<File>> {
+    Ok(BufReader::with_capacity(64 * 1024, File::open(path)?))
+}
+
+fn addresses<const N: usize>(
+    input: impl BufRead,
+    names: [&str; N],
+) -> io::Result<[Option<u64>; N]> {
+    let mut found = [None; N];
+    for_each(input, |symbol| {
+        if symbol.module.is_none()
+            && let Some(place) = names.iter().position(|&name| name == symbol.name)
+        {
+            found[place] = Some(symbol.address);
+        }
+        if found.iter().all(Option::is_some) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(found)
+}
+
+/// Hands over the symbols of lines such as `ffffffff81000080 T entry_SYSCALL_64` and
+/// `ffffffffc0201000 t nvme_irq [nvme]`, until told to stop.
+///
+/// Lines that are not of that form are skipped: one odd name must not cost all others.
+fn for_each(
+    mut input: impl BufRead,
+    mut take: impl FnMut(&Symbol<'_>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let symbol = std::str::from_utf8(&line).ok().and_then(Symbol::parse);
+        if let Some(symbol) = symbol
+            && take(&symbol).is_break()
+        {
+            return Ok(());
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// A line of the file.

@@ -5,11 +5,6 @@
 //! of `pcpu_hot` (`arch/x86/include/asm/current.h`, v6.2 to v6.14). Its address is in
 //! `/proc/kallsyms`, for those who may see addresses.
 
-use std::{
-    io::{self, BufRead, BufReader},
-    path::Path,
-};
-
 use isol_trace_common::config::PreemptCount;
 
 use super::btf::KernelTypes;
@@ -23,70 +18,50 @@ const INTERRUPT_BITS_BESIDE_DISABLING: u32 = 0x1f00_0100;
 /// What that change brought with it.
 const DISABLING_IS_COUNTED: &str = "interrupt_disable_state";
 
-/// Finds the count; [`PreemptCount::UNKNOWN`] where this kernel does not show it.
-#[must_use]
-pub fn locate(kallsyms: &Path, types: &KernelTypes) -> PreemptCount {
-    std::fs::File::open(kallsyms)
-        .ok()
-        .and_then(|file| find(BufReader::with_capacity(64 * 1024, file), types).ok())
-        .flatten()
-        .unwrap_or(PreemptCount::UNKNOWN)
+/// Field of `pcpu_hot` that holds the count, where it is one.
+fn hot_offset(types: &KernelTypes) -> Option<u32> {
+    types.offset_of("pcpu_hot", "preempt_count")
 }
 
-fn find(input: impl BufRead, types: &KernelTypes) -> io::Result<Option<PreemptCount>> {
-    let hot = types.offset_of("pcpu_hot", "preempt_count");
-    let (mut bases, mut address) = (None, None);
-    for line in input.lines() {
-        let line = line?;
-        let Some((value, rest)) = line.split_once(' ') else {
-            continue;
-        };
-        // A kind, and a name without a module behind it.
-        let name = rest.get(2..).unwrap_or_default();
-        let found = match (name, hot) {
-            ("__per_cpu_offset", _) => &mut bases,
-            ("__preempt_count", None) | ("pcpu_hot", Some(_)) => &mut address,
-            _ => continue,
-        };
-        *found = u64::from_str_radix(value, 16).ok();
-        if bases.is_some() && address.is_some() {
-            break;
-        }
-    }
-    // The table itself is never at 0, save where addresses are hidden.
-    let (Some(bases @ 1..), Some(address)) = (bases, address) else {
-        return Ok(None);
+/// The symbols whose addresses [`locate`] needs.
+#[must_use]
+pub fn symbols(types: &KernelTypes) -> [&'static str; 2] {
+    let count = match hot_offset(types) {
+        Some(_) => "pcpu_hot",
+        None => "__preempt_count",
     };
-    Ok(Some(PreemptCount {
+    ["__per_cpu_offset", count]
+}
+
+/// The count, by the addresses of [`symbols`]; [`PreemptCount::UNKNOWN`] where this kernel does not
+/// show them.
+#[must_use]
+pub fn locate(addresses: [Option<u64>; 2], types: &KernelTypes) -> PreemptCount {
+    // The table itself is never at 0, save where addresses are hidden.
+    let [Some(bases @ 1..), Some(address)] = addresses else {
+        return PreemptCount::UNKNOWN;
+    };
+    PreemptCount {
         bases,
-        address: address.wrapping_add(u64::from(hot.unwrap_or(0))),
+        address: address.wrapping_add(u64::from(hot_offset(types).unwrap_or(0))),
         interrupt_bits: if types.has_structure(DISABLING_IS_COUNTED) {
             INTERRUPT_BITS_BESIDE_DISABLING
         } else {
             INTERRUPT_BITS
         },
         reserved: 0,
-    }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LINES: &str = "0000000000000000 A fixed_percpu_data
-0000000000034ed0 D __preempt_count
-ffffffff82a0c0e0 d __per_cpu_offset_of_another
-ffffffff82a0c0e0 D __per_cpu_offset
-ffffffffc0201000 t nvme_irq\t[nvme]
-";
-
-    fn located(lines: &str) -> Option<PreemptCount> {
-        find(lines.as_bytes(), &KernelTypes::none()).unwrap()
-    }
-
     #[test]
-    fn both_addresses_are_found() {
-        let found = located(LINES).unwrap();
+    fn both_addresses_are_used() {
+        let types = KernelTypes::none();
+        assert_eq!(symbols(&types), ["__per_cpu_offset", "__preempt_count"]);
+        let found = locate([Some(0xffff_ffff_82a0_c0e0), Some(0x34ed0)], &types);
         assert_eq!(found.bases, 0xffff_ffff_82a0_c0e0);
         assert_eq!(found.address, 0x34ed0);
         assert_eq!(found.interrupt_bits, INTERRUPT_BITS);
@@ -94,14 +69,14 @@ ffffffffc0201000 t nvme_irq\t[nvme]
 
     #[test]
     fn what_is_hidden_or_missing_is_unknown() {
-        let hidden: Vec<String> = LINES
-            .lines()
-            .map(|line| format!("{:016x}{}", 0, &line[16..]))
-            .collect();
-        assert_eq!(located(&hidden.join("\n")), None);
-        assert_eq!(located("ffffffff82a0c0e0 D __per_cpu_offset\n"), None);
-        assert_eq!(located(""), None);
-        let nowhere = locate(Path::new("/nowhere"), &KernelTypes::none());
-        assert_eq!(nowhere, PreemptCount::UNKNOWN);
+        let types = KernelTypes::none();
+        for addresses in [
+            [Some(0), Some(0)],
+            [Some(0xffff_ffff_82a0_c0e0), None],
+            [None, Some(0x34ed0)],
+            [None, None],
+        ] {
+            assert_eq!(locate(addresses, &types), PreemptCount::UNKNOWN);
+        }
     }
 }

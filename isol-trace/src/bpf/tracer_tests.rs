@@ -14,6 +14,7 @@ use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::P
 
 use super::*;
 use crate::{
+    attrib::kallsyms,
     bpf::{preempt, request::tests::watching},
     event::{
         assemble::Assembler,
@@ -41,7 +42,9 @@ impl Bench {
         rustix::thread::sched_setaffinity(None, &here).unwrap();
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let mut request = watching(CPU, Detection::ContextTracking);
-        request.preempt_count = preempt::locate(Path::new("/proc/kallsyms"), &types);
+        let path = Path::new("/proc/kallsyms");
+        let addresses = kallsyms::addresses_of(path, preempt::symbols(&types)).unwrap();
+        request.preempt_count = preempt::locate(addresses, &types);
         change(&mut request);
         Self {
             preempt_count: request.preempt_count,

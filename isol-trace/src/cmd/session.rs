@@ -6,10 +6,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use isol_trace_common::config::PreemptCount;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    attrib::{Attributor, Options},
+    attrib::{Attributor, Options, kallsyms},
     bpf::{
         btf::KernelTypes,
         preempt,
@@ -98,7 +99,7 @@ impl Session {
                     .collect(),
                 section_only,
                 ring_bytes: plan.ring_bytes,
-                preempt_count: preempt::locate(&host.path("/proc/kallsyms"), &types),
+                preempt_count: preempt_count(&host, &types),
                 statistics: plan.bpf_stats,
             };
             (
@@ -307,6 +308,12 @@ fn kernel_sent(host: &Host, plan: &TracePlan) -> Option<u64> {
 
 fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     Some(after?.saturating_sub(before?))
+}
+
+/// Where the kernel keeps its `preempt_count`, as far as it shows its addresses.
+fn preempt_count(host: &Host, types: &KernelTypes) -> PreemptCount {
+    let addresses = kallsyms::addresses_of(&host.path("/proc/kallsyms"), preempt::symbols(types));
+    preempt::locate(addresses.unwrap_or_default(), types)
 }
 
 /// Loading parses megabytes of type information; the allocator would keep them.

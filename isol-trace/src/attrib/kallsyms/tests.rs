@@ -170,3 +170,26 @@ fn a_large_kernel_fits_its_budget() {
     assert!(bytes < 12 << 20, "{bytes} bytes");
     assert_eq!(size_of::<Function>(), 16);
 }
+
+/// Variables of the kernel, for those who read them; names are compared whole, and modules' are not the kernel's.
+#[test]
+fn addresses_of_variables_are_found() {
+    let text = "\
+0000000000000000 A fixed_percpu_data
+0000000000034ed0 D __preempt_count
+ffffffff82a0c0e0 d __per_cpu_offset_of_another
+ffffffff82a0c0e0 D __per_cpu_offset
+ffffffffc0201000 d jiffies\t[nvme]
+ffffffff82a00000 D jiffies
+";
+    let found = |names| addresses(text.as_bytes(), names).expect("text is readable");
+    assert_eq!(
+        found(["__per_cpu_offset", "__preempt_count"]),
+        [Some(0xffff_ffff_82a0_c0e0), Some(0x34ed0)]
+    );
+    assert_eq!(
+        found(["pcpu_hot", "jiffies"]),
+        [None, Some(0xffff_ffff_82a0_0000)]
+    );
+    addresses_of(Path::new("/nowhere"), ["jiffies"]).expect_err("no such file");
+}
