@@ -376,11 +376,11 @@ pub struct Totals {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A breach to change.
-    pub(in crate::event) fn breach() -> Breach {
+    pub(crate) fn breach() -> Breach {
         Breach {
             seq: Seq(1),
             at: MonoNanos(0),

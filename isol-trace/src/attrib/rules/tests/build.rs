@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::event::{
-    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{
-        Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin, Sender, TaskId,
-        Via,
+        self, Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin, Sender,
+        TaskId, Via,
     },
 };
 
@@ -23,27 +23,14 @@ fn task(comm: &str) -> TaskId {
 
 fn breach(cause: CauseDetail, name: Option<&str>) -> Breach {
     Breach {
-        seq: Seq(1),
         at: MonoNanos(1_000),
         cpu: Cpu(1),
         duration: Some(Nanos(2_104)),
-        idle: Nanos(0),
-        end: End::Return,
-        section: None,
         task: task("spin"),
         cause,
         cause_name: name.map(Arc::from),
-        cause_handler: None,
-        cause_net: None,
-        cause_began: None,
-        user_since: None,
         ip: Address(0x40_16de),
-        location: None,
-        source: None,
-        activities: Vec::new(),
-        dropped_activities: 0,
-        origins: Vec::new(),
-        remedy: None,
+        ..model::tests::breach()
     }
 }
 
