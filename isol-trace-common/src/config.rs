@@ -1,7 +1,7 @@
 //! What user space tells the programs before they are armed.
 //!
 //! All of it sits in read-only globals, which the verifier knows at load time: a
-//! switch that is off costs nothing.
+//! switch that is off costs nothing. Only [`Watch`] may change later.
 
 use crate::MAX_CPUS;
 
@@ -29,6 +29,8 @@ pub struct Offsets {
     pub regs_r11: u32,
     /// `task_struct.pid`: the thread's number.
     pub task_pid: u32,
+    /// `task_struct.tgid`: the process's number.
+    pub task_tgid: u32,
     /// `task_struct.comm`.
     pub task_comm: u32,
     /// `task_struct.thread_info.cpu`.
@@ -72,6 +74,7 @@ impl Offsets {
         regs_cx: ABSENT,
         regs_r11: ABSENT,
         task_pid: ABSENT,
+        task_tgid: ABSENT,
         task_comm: ABSENT,
         task_cpu: ABSENT,
         task_flags: ABSENT,
@@ -133,19 +136,35 @@ pub const BARRIER_SLOT: u32 = MAX_CPUS + 1;
 /// Slots of the map of rings: one per CPU, and the two above.
 pub const RING_SLOTS: u32 = MAX_CPUS + 2;
 
-/// Words of the watched-CPU mask.
+/// Words of a mask of CPUs.
 pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;
+
+/// Which CPUs are watched: the only global that changes while the programs run. Each bit
+/// stands for itself, so that a reader in the middle of a change sees each CPU as it was or as it will be.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
+pub struct Watch {
+    /// Bit mask of the watched CPUs.
+    pub watched: [u64; MASK_WORDS],
+    /// Bit mask of those CPUs whose entries are derived from vectors, because the kernel has no
+    /// context tracking on them. Such a bit comes before that of `watched` and goes after it.
+    pub vectors: [u64; MASK_WORDS],
+}
+
+impl Watch {
+    /// Nobody.
+    pub const NONE: Self = Self {
+        watched: [0; MASK_WORDS],
+        vectors: [0; MASK_WORDS],
+    };
+}
 
 /// Read-only configuration of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Config {
-    /// Bit mask of the watched CPUs.
-    pub watched: [u64; MASK_WORDS],
-    /// Bit mask of those watched CPUs whose entries are derived from vectors,
-    /// because the kernel has no context tracking on them.
-    pub vectors: [u64; MASK_WORDS],
     /// `FILTER_…` bits.
     pub filters: u32,
     /// Number of the `prctl` system call on this architecture.
@@ -156,6 +175,8 @@ pub struct Config {
     pub queues_seen: u32,
     /// Where the kernel keeps what the programs read.
     pub offsets: Offsets,
+    /// Zero, for later.
+    pub reserved: u32,
     /// How to know an interrupt's context.
     pub preempt_count: PreemptCount,
 }
@@ -163,13 +184,12 @@ pub struct Config {
 impl Config {
     /// Watches nothing.
     pub const EMPTY: Self = Self {
-        watched: [0; MASK_WORDS],
-        vectors: [0; MASK_WORDS],
         filters: 0,
         prctl_number: ABSENT,
         own_pid: 0,
         queues_seen: 0,
         offsets: Offsets::UNKNOWN,
+        reserved: 0,
         preempt_count: PreemptCount::UNKNOWN,
     };
 }

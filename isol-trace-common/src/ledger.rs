@@ -66,6 +66,9 @@ pub struct Ledger<W = u64> {
     pub tainted: W,
     /// Entries of the tracer's own process.
     pub own_entries: W,
+    /// Of the entries, those that were under way when the CPU was watched no longer. Their
+    /// records were never written. Posted by user space alone.
+    pub open: W,
     /// By cause number.
     pub causes: [CauseTotals<W>; CAUSE_SLOTS],
 }
@@ -96,6 +99,7 @@ impl Ledger {
         dropped_activities: 0,
         tainted: 0,
         own_entries: 0,
+        open: 0,
         causes: [CauseTotals::EMPTY; CAUSE_SLOTS],
     };
 }

@@ -24,6 +24,8 @@ words! {
         Back = 6, "back";
         /// A [`crate::send::Send`]: something was asked of a watched CPU.
         Send = 7, "send";
+        /// A [`Moved`]: a task went to or from a watched CPU.
+        Moved = 9, "moved";
     }
 }
 
@@ -208,6 +210,39 @@ pub struct Back {
     pub back_ns: u64,
 }
 
+/// A task of user space goes to another CPU, from a watched one or to one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+pub struct Moved {
+    /// [`Kind::Moved`].
+    pub kind: u8,
+    /// Zero, for later.
+    pub reserved: [u8; 3],
+    /// The thread.
+    pub tid: u32,
+    /// Its process; 0 where this kernel does not show it.
+    pub pid: u32,
+    /// The CPU that it was on.
+    pub from: u32,
+    /// The CPU that it goes to.
+    pub to: u32,
+    /// Zero, for later.
+    pub reserved_tail: u32,
+    /// `CLOCK_MONOTONIC` before the move, nanoseconds.
+    pub at_ns: u64,
+    /// Its name.
+    pub comm: [u64; 2],
+}
+
 #[cfg(test)]
 mod tests {
     use core::mem::{align_of, offset_of, size_of};
@@ -236,6 +271,8 @@ mod tests {
         assert_eq!(size_of::<Task>(), 32);
         assert_eq!(size_of::<Back>(), 40);
         assert_eq!(offset_of!(Back, away_ns), 24);
+        assert_eq!(size_of::<Moved>(), 48);
+        assert_eq!(offset_of!(Moved, at_ns), 24);
         for align in [
             align_of::<FullEntry<MAX_ACTIVITIES>>(),
             align_of::<Back>(),

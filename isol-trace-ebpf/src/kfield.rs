@@ -165,6 +165,12 @@ pub(crate) fn task_tid(task: u64) -> u32 {
     read(task, config!(offsets.task_pid)).unwrap_or(0)
 }
 
+/// `task_struct.tgid`: the process; 0 where this kernel does not show it.
+#[inline(always)]
+pub(crate) fn task_pid(task: u64) -> u32 {
+    read(task, config!(offsets.task_tgid)).unwrap_or(0)
+}
+
 /// The CPU that a task is on.
 #[inline(always)]
 pub(crate) fn task_cpu(task: u64) -> Option<u32> {
@@ -238,9 +244,12 @@ pub(crate) fn current() -> u64 {
 /// Whether the current task has a user mode to be away from: neither idle nor a kernel thread.
 #[inline(always)]
 pub(crate) fn current_is_user(tid: u32) -> bool {
-    if tid == 0 {
-        return false;
-    }
-    let flags: u32 = read(current(), config!(offsets.task_flags)).unwrap_or(PF_KTHREAD);
+    tid != 0 && is_user(current())
+}
+
+/// Whether a task other than the idle one is no kernel thread.
+#[inline(always)]
+pub(crate) fn is_user(task: u64) -> bool {
+    let flags: u32 = read(task, config!(offsets.task_flags)).unwrap_or(PF_KTHREAD);
     flags & PF_KTHREAD == 0
 }

@@ -1,6 +1,6 @@
 //! Every map, and the read-only configuration.
 
-use core::ptr::addr_of;
+use core::{cell::Cell, ptr::addr_of};
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, RingBuf},
@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use isol_trace_common::{
-    config::{Config, Control, MASK_WORDS, RING_SLOTS},
+    config::{Config, Control, MASK_WORDS, RING_SLOTS, Watch},
     span::{CpuState, away::Away},
 };
 
@@ -17,6 +17,18 @@ use isol_trace_common::{
 // SAFETY: the loader finds globals by their symbol; the name is used once.
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
+
+/// [`Watch`] in a map of its own, which user space writes to.
+#[repr(transparent)]
+struct Watching(Cell<Watch>);
+
+// SAFETY: programs only read it, a whole word at a time.
+unsafe impl Sync for Watching {}
+
+/// Which CPUs are watched.
+// SAFETY: the loader makes a map of the section; nothing else is put there.
+#[unsafe(link_section = ".data.watch")]
+static WATCH: Watching = Watching(Cell::new(Watch::NONE));
 
 /// A [`CpuState`] in a map.
 #[repr(transparent)]
@@ -60,7 +72,7 @@ pub(crate) static COMMS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(256,
 #[map]
 pub(crate) static OWN_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// What was asked of watched CPUs and did not fit its ring.
+/// What was asked of watched CPUs, or moved between CPUs, and did not fit its ring.
 #[map]
 pub(crate) static LOST_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -102,14 +114,14 @@ fn in_mask(mask: *const [u64; MASK_WORDS], cpu: u32) -> bool {
 #[inline(always)]
 pub(crate) fn is_watched(cpu: u32) -> bool {
     // SAFETY: the pointer is of a static.
-    in_mask(unsafe { addr_of!((*config_ptr()).watched) }, cpu)
+    in_mask(unsafe { addr_of!((*WATCH.0.as_ptr()).watched) }, cpu)
 }
 
 /// Whether the entries of this CPU are derived from vectors.
 #[inline(always)]
 pub(crate) fn is_derived(cpu: u32) -> bool {
     // SAFETY: the pointer is of a static.
-    in_mask(unsafe { addr_of!((*config_ptr()).vectors) }, cpu)
+    in_mask(unsafe { addr_of!((*WATCH.0.as_ptr()).vectors) }, cpu)
 }
 
 /// The switch, if it is on.
@@ -136,4 +148,13 @@ pub(crate) fn watched_state() -> Option<&'static CpuState> {
 #[inline(always)]
 pub(crate) fn state_of(cpu: u32) -> Option<&'static CpuState> {
     STATES.get(cpu).map(|shared| &shared.0)
+}
+
+/// Adds one to a counter that each CPU keeps for itself.
+#[inline(always)]
+pub(crate) fn count(counter: &PerCpuArray<u64>) {
+    if let Some(count) = counter.get_ptr_mut(0) {
+        // SAFETY: the value is this CPU's own.
+        unsafe { *count += 1 };
+    }
 }

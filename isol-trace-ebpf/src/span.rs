@@ -314,10 +314,16 @@ fn copy_halves(from: *const u32, to: *mut u32) {
     }
 }
 
-/// Writes a short record.
+/// Writes a short record to this CPU's ring.
 #[inline(always)]
 pub(crate) fn write<T>(record: &T) -> bool {
-    let Some(room) = reserve(this_cpu(), size_of::<T>()) else {
+    write_to(this_cpu(), record)
+}
+
+/// Writes a short record to the ring of a slot.
+#[inline(always)]
+pub(crate) fn write_to<T>(slot: u32, record: &T) -> bool {
+    let Some(room) = reserve(slot, size_of::<T>()) else {
         return false;
     };
     let from = core::ptr::from_ref(record).cast::<u64>();

@@ -52,7 +52,10 @@ pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
     if pid == config!(own_pid) {
         flags |= TASK_OWN;
     }
-    if is_left_out(pid, tid, &comm, flags) {
+    // Names are padded with zeros by the kernel (`strscpy_pad`), so that whole words compare.
+    // SAFETY: sixteen bytes are two words; the helper's buffer is on the stack, read unaligned.
+    let name = unsafe { comm.as_ptr().cast::<[u64; 2]>().read_unaligned() };
+    if is_left_out(pid, tid, &name, flags) {
         flags |= TASK_FILTERED;
     }
     state.task.flags.set(flags);
@@ -76,8 +79,17 @@ pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
     }
 }
 
+/// Whether a filter leaves a task out that need not be the current one.
 #[inline(always)]
-fn is_left_out(pid: u32, tid: u32, comm: &[u8; 16], flags: u32) -> bool {
+pub(crate) fn is_other_left_out(pid: u32, tid: u32, comm: &[u64; 2]) -> bool {
+    // SAFETY: the value is never read.
+    let in_section = unsafe { SECTIONS.get(&tid) }.is_some();
+    let flags = if in_section { TASK_IN_SECTION } else { 0 };
+    is_left_out(pid, tid, comm, flags)
+}
+
+#[inline(always)]
+fn is_left_out(pid: u32, tid: u32, comm: &[u64; 2], flags: u32) -> bool {
     let filters = config!(filters);
     if filters & FILTER_SECTION != 0 && flags & TASK_IN_SECTION == 0 {
         return true;
@@ -90,11 +102,8 @@ fn is_left_out(pid: u32, tid: u32, comm: &[u8; 16], flags: u32) -> bool {
         }
     }
     if filters & FILTER_COMM != 0 {
-        // Names are padded with zeros by the kernel (`strscpy_pad`), so that whole words compare.
-        // SAFETY: sixteen bytes are two words; the helper's buffer is on the stack, read unaligned.
-        let key = unsafe { comm.as_ptr().cast::<[u64; 2]>().read_unaligned() };
         // SAFETY: the value is never read.
-        if unsafe { COMMS.get(&key) }.is_none() {
+        if unsafe { COMMS.get(comm) }.is_none() {
             return true;
         }
     }

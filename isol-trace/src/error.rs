@@ -5,7 +5,7 @@ use std::io;
 
 use crate::{
     bpf::tracer::TracerError,
-    host::affinity::AffinityError,
+    host::{HostError, affinity::AffinityError},
     plan::{PlanError, command::CommandError, output::OutputError},
 };
 
@@ -15,6 +15,9 @@ pub enum Error {
     /// The request or the host is wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A file of the host.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The tracer could not be kept off the watched CPUs.
     #[error(transparent)]
     Affinity(#[from] AffinityError),

@@ -45,6 +45,8 @@ pub struct TracePlan {
     pub offline: CpuSet,
     /// CPUs on which the kernel marks entries itself, if it is built to.
     pub nohz_full: CpuSet,
+    /// CPUs that were named; `None` for every isolated one, whichever that is at the time.
+    pub asked: Option<CpuSet>,
     /// One more than the highest number that a CPU of this host can have.
     pub possible_cpus: u32,
     /// Processes and threads that are watched; empty for all. Sorted, without repetition,
@@ -165,6 +167,7 @@ impl TracePlan {
             tracer: watched.tracer,
             offline: watched.offline,
             nohz_full: watched.nohz_full,
+            asked: args.cpus,
             possible_cpus: highest.map_or(0, |cpu| cpu.0 + 1),
             pids,
             comms,

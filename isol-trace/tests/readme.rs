@@ -18,7 +18,7 @@ use isol_trace::{cli::Cli, doctor, sink::SCHEMA};
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
-    record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task},
+    record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved, Task},
     send::Send,
 };
 
@@ -154,6 +154,7 @@ fn the_wire_is_as_described() {
             Kind::Task => size_of::<Task>(),
             Kind::Back => size_of::<Back>(),
             Kind::Send => size_of::<Send>(),
+            Kind::Moved => size_of::<Moved>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
         assert!(text.contains(&row), "{row}");

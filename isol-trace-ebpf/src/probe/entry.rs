@@ -36,7 +36,7 @@ fn user_enter(_arguments: Arguments) {
 #[inline(always)]
 fn sys_enter(_arguments: Arguments) {
     let cpu = this_cpu();
-    if is_derived(cpu) {
+    if is_watched(cpu) && is_derived(cpu) {
         departure(cpu);
     }
 }
@@ -45,7 +45,7 @@ fn sys_enter(_arguments: Arguments) {
 #[inline(always)]
 fn sys_exit(_arguments: Arguments) {
     let cpu = this_cpu();
-    if is_derived(cpu) {
+    if is_watched(cpu) && is_derived(cpu) {
         arrival(cpu);
     }
 }

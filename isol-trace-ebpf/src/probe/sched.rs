@@ -1,12 +1,18 @@
 //! Task switches, migrations, deaths and new names.
 
-use isol_trace_common::span::{CpuState, Phase, tasks::Switch};
+use isol_trace_common::{
+    config::SENDERS_SLOT,
+    record::{Kind, Moved},
+    span::{Phase, tasks::Switch},
+};
 
 use super::settle_derived;
 use crate::{
     Arguments, kfield,
-    maps::{AWAY, SECTIONS, armed, is_watched, state_of, watched_state},
-    span::{Kernel, current_tid, exit as close_at_exit, flush, now, wake},
+    maps::{
+        AWAY, LOST_SENDS, SECTIONS, armed, count, is_watched, state_of, this_cpu, watched_state,
+    },
+    span::{Kernel, current_tid, exit as close_at_exit, flush, now, wake, write_to},
     tasks,
 };
 
@@ -50,39 +56,77 @@ fn switch(arguments: Arguments) {
     }
 }
 
-/// The state of the CPU that a task is on, if that is watched and the switch is on, and the thread.
-#[inline(always)]
-fn watched_home(task: u64) -> Option<(&'static CpuState, u32)> {
-    armed()?;
-    let cpu = kfield::task_cpu(task)?;
-    if !is_watched(cpu) {
-        return None;
-    }
-    Some((state_of(cpu)?, kfield::task_tid(task)))
-}
-
 /// `sched:sched_migrate_task(struct task_struct *p, int dest_cpu)`, before the move.
 #[inline(always)]
 fn migrate(arguments: Arguments) {
-    let Some((state, tid)) = watched_home(arguments.word(0)) else {
+    if armed().is_none() {
+        return;
+    }
+    let (task, to) = (arguments.word(0), arguments.word(1) as u32);
+    let Some(from) = kfield::task_cpu(task) else {
         return;
     };
-    if state.entry.tid.get() == tid {
-        state.migrated.set(1);
+    let (leaves, reaches) = (is_watched(from), is_watched(to));
+    if !leaves && !reaches {
+        return;
     }
-    if !is_watched(arguments.word(1) as u32) {
-        // It will be back where nobody looks: how long it was away cannot be known.
-        let _none = AWAY.remove(&tid);
+    let tid = kfield::task_tid(task);
+    if leaves {
+        let Some(state) = state_of(from) else { return };
+        if state.entry.tid.get() == tid {
+            state.migrated.set(1);
+        }
+        if !reaches {
+            // It will be back where nobody looks: how long it was away cannot be known.
+            let _none = AWAY.remove(&tid);
+        }
+    }
+    if kfield::is_user(task) {
+        tell_moved(task, tid, from, to);
+    }
+}
+
+/// Leaves a record of a task that moves, unless a filter leaves it out.
+#[inline(always)]
+fn tell_moved(task: u64, tid: u32, from: u32, to: u32) {
+    let (pid, comm) = (kfield::task_pid(task), kfield::task_comm(task));
+    if tasks::is_other_left_out(pid, tid, &comm) {
+        return;
+    }
+    let record = Moved {
+        kind: Kind::Moved as u8,
+        reserved: [0; 3],
+        tid,
+        pid,
+        from,
+        to,
+        reserved_tail: 0,
+        at_ns: now(),
+        comm,
+    };
+    let cpu = this_cpu();
+    let slot = if is_watched(cpu) { cpu } else { SENDERS_SLOT };
+    if !write_to(slot, &record) {
+        count(&LOST_SENDS);
     }
 }
 
 /// `sched:sched_waking(struct task_struct *p)`: somebody wakes a task, on the waker's CPU.
 #[inline(always)]
 fn waking(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let task = arguments.word(0);
     // Where it slept: the wake-up has not chosen a CPU yet (`try_to_wake_up`, kernel/sched/core.c, v6.12).
-    let Some((state, tid)) = watched_home(arguments.word(0)) else {
+    let Some(cpu) = kfield::task_cpu(task) else {
         return;
     };
+    if !is_watched(cpu) {
+        return;
+    }
+    let Some(state) = state_of(cpu) else { return };
+    let tid = kfield::task_tid(task);
     state.wake(tid);
     wake(tid, now());
 }

@@ -13,7 +13,7 @@ use isol_trace_common::{
 use crate::{
     Arguments,
     kfield::{self, in_interrupt},
-    maps::{LOST_SENDS, OWN_SENDS, armed, config, is_watched, this_cpu, watched_state},
+    maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, this_cpu, watched_state},
     span::{now, reserve, submit},
 };
 
@@ -199,12 +199,4 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).frames).write_volatile(frames as u8);
     }
     submit(room.cast());
-}
-
-#[inline(always)]
-fn count(counter: &aya_ebpf::maps::PerCpuArray<u64>) {
-    if let Some(count) = counter.get_ptr_mut(0) {
-        // SAFETY: the value is this CPU's own.
-        unsafe { *count += 1 };
-    }
 }

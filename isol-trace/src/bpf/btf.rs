@@ -230,6 +230,7 @@ impl KernelTypes {
             regs_cx: regs("cx"),
             regs_r11: regs("r11"),
             task_pid: at("task_struct", "pid"),
+            task_tgid: at("task_struct", "tgid"),
             task_comm: at("task_struct", "comm"),
             task_cpu: at("task_struct", "thread_info.cpu"),
             task_flags: at("task_struct", "flags"),

@@ -8,6 +8,7 @@
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
+//! - `watch`: which CPUs the programs watch, also when that changes;
 //! - [`program_info`]: what the kernel counts per program.
 
 mod attach;
@@ -19,3 +20,4 @@ pub mod probes;
 pub mod program_info;
 pub mod request;
 pub mod tracer;
+mod watch;

@@ -1,4 +1,4 @@
-//! What is asked for, as the programs read it: masks, filters, offsets.
+//! What is asked for, as the programs read it: filters, offsets.
 
 use aya::{Ebpf, maps::HashMap as BpfHashMap};
 use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION, PreemptCount};
@@ -33,17 +33,6 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
         offsets: types.offsets(),
         ..Config::EMPTY
     };
-    for &(cpu, detection) in &request.watched {
-        let (word, bit) = ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64));
-        if let Some(mask) = config.watched.get_mut(word) {
-            *mask |= bit;
-        }
-        if detection == Detection::Vectors
-            && let Some(mask) = config.vectors.get_mut(word)
-        {
-            *mask |= bit;
-        }
-    }
     for (wanted, filter) in [
         (!request.pids.is_empty(), FILTER_PID),
         (!request.comms.is_empty(), FILTER_COMM),
@@ -96,13 +85,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn masks_and_filters_follow_the_request() {
+    fn filters_follow_the_request() {
         let types = KernelTypes::none();
         let mut request = watching(65, Detection::Vectors);
-        request.watched.push((Cpu(2), Detection::ContextTracking));
         let config = configure(&request, &types);
-        assert_eq!((config.watched[0], config.watched[1]), (1 << 2, 1 << 1));
-        assert_eq!((config.vectors[0], config.vectors[1]), (0, 1 << 1));
         assert_eq!(config.filters, 0);
         assert_eq!(config.own_pid, std::process::id());
         request.pids.push(1);

@@ -23,6 +23,7 @@ use super::{
     probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
+    watch::WatchedMask,
 };
 use crate::event::{
     ids::{Cpu, Nanos},
@@ -88,6 +89,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// Programs, maps and rings of a running trace.
 pub struct Tracer {
     ebpf: Ebpf,
+    /// Of every CPU that was ever watched.
     rings: Vec<(Cpu, RingBuf<MapData>)>,
     /// What CPUs that are not watched asked of watched ones.
     senders: RingBuf<MapData>,
@@ -96,6 +98,9 @@ pub struct Tracer {
     own_sends: PerCpuArray<MapData, u64>,
     lost_sends: PerCpuArray<MapData, u64>,
     outer: ArrayOfMaps<MapData, MapData>,
+    /// Which CPUs the programs watch.
+    watch: WatchedMask,
+    ring_bytes: u32,
     verdicts: Vec<ProbeVerdict>,
     attached: Vec<(&'static str, &'static str)>,
     generation: u32,
@@ -111,7 +116,7 @@ impl Tracer {
     /// Loads the programs and attaches them, inert.
     pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
         let mut tracer = Self::load(request, types)?;
-        tracer.attach_all(request, types)?;
+        tracer.attach_all(&request.watched, types)?;
         if request.statistics {
             tracer.statistics = Some(Statistics::enable().map_err(TracerError::Statistics)?);
         }
@@ -127,35 +132,87 @@ impl Tracer {
             .load(OBJECT)?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
-        let mut rings = Vec::with_capacity(request.watched.len());
-        for &(cpu, _) in &request.watched {
-            rings.push((cpu, make_ring(&mut outer, cpu.0, request.ring_bytes)?));
-        }
+        let watch = WatchedMask::take(&mut ebpf)?;
         let senders = make_ring(&mut outer, SENDERS_SLOT, SENDERS_RING_BYTES)?;
         let states = typed(&mut ebpf, "STATES")?;
         let control = typed(&mut ebpf, "CONTROL")?;
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
         let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
-        Ok(Self {
+        let mut tracer = Self {
             ebpf,
-            rings,
+            rings: Vec::new(),
             senders,
             states,
             control,
             own_sends,
             lost_sends,
             outer,
+            watch,
+            ring_bytes: request.ring_bytes,
             verdicts: Vec::new(),
             attached: Vec::new(),
             generation: 1,
             barrier: ring_map(MIN_RING_BYTES)?,
             statistics: None,
-        })
+        };
+        tracer.watch_more(&request.watched)?;
+        Ok(tracer)
     }
 
-    fn attach_all(&mut self, request: &Request, types: &KernelTypes) -> Result<(), TracerError> {
+    /// Makes the programs watch more CPUs.
+    fn watch_more(&mut self, cpus: &[(Cpu, Detection)]) -> Result<(), TracerError> {
+        for &(cpu, _) in cpus {
+            if self.rings.iter().all(|(known, _)| *known != cpu) {
+                let ring = make_ring(&mut self.outer, cpu.0, self.ring_bytes)?;
+                self.rings.push((cpu, ring));
+            }
+        }
+        self.rings.sort_unstable_by_key(|(cpu, _)| *cpu);
+        self.watch.add(cpus)
+    }
+
+    /// Watches more CPUs in a running trace. Probes that only their detection wants are attached
+    /// now, and their verdicts returned.
+    pub fn watch(
+        &mut self,
+        cpus: &[(Cpu, Detection)],
+        types: &KernelTypes,
+    ) -> Result<Vec<ProbeVerdict>, TracerError> {
+        let known = self.verdicts.len();
+        self.attach_all(cpus, types)?;
+        self.watch_more(cpus)?;
+        Ok(self.verdicts.get(known..).unwrap_or_default().to_vec())
+    }
+
+    /// Watches some CPUs no longer. Their totals stay, and what is under way there counts as open.
+    pub fn unwatch(&mut self, cpus: &[Cpu]) -> Result<(), TracerError> {
+        self.watch.remove(cpus)?;
+        self.wait_for_programs()?;
+        for &cpu in cpus {
+            let failed = |source| TracerError::Map {
+                name: "STATES",
+                source,
+            };
+            let state = self.states.get(&cpu.0, 0).map_err(failed)?;
+            let retired = state.retired().ok_or(TracerError::NoMap("STATES"))?;
+            self.states.set(cpu.0, retired, 0).map_err(failed)?;
+        }
+        self.watch.forget_victims(cpus)
+    }
+
+    fn attach_all(
+        &mut self,
+        cpus: &[(Cpu, Detection)],
+        types: &KernelTypes,
+    ) -> Result<(), TracerError> {
+        let new: Vec<_> = wanted(cpus)
+            .filter(|probe| self.verdicts.iter().all(|known| known.name != probe.name))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
         let btf = Btf::from_sys_fs()?;
-        for probe in wanted(&request.watched) {
+        for probe in new {
             let state = match exists(probe, types) {
                 Err(why) => ProbeState::Absent { why },
                 Ok(()) => match attach(&mut self.ebpf, probe, &btf) {
@@ -171,17 +228,16 @@ impl Tracer {
                 state,
             });
         }
-        self.check_essential(request)
+        self.check_essential(cpus)
     }
 
     /// Without the probes that open and close spans there is nothing to trace.
-    fn check_essential(&self, request: &Request) -> Result<(), TracerError> {
+    fn check_essential(&self, watched: &[(Cpu, Detection)]) -> Result<(), TracerError> {
         for (detection, names) in [
             (Detection::ContextTracking, ["user_exit", "user_enter"]),
             (Detection::Vectors, ["sys_enter", "sys_exit"]),
         ] {
-            let cpus: Vec<_> = request
-                .watched
+            let cpus: Vec<_> = watched
                 .iter()
                 .filter(|(_, found)| *found == detection)
                 .map(|(cpu, _)| cpu.to_string())
@@ -220,6 +276,11 @@ impl Tracer {
     /// Ends the account, and waits until no program that saw it on is still running.
     pub fn disarm(&mut self) -> Result<(), TracerError> {
         self.switch(0)?;
+        self.wait_for_programs()
+    }
+
+    /// Waits until no program that began before this is still running.
+    fn wait_for_programs(&mut self) -> Result<(), TracerError> {
         // Updating a map of maps ends with synchronize_rcu(), and programs run inside RCU
         // read sections (kernel/bpf/syscall.c:maybe_wait_bpf_programs, v6.12).
         self.outer
@@ -378,7 +439,7 @@ pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
 
 /// Takes a map out of the object, as the type that it should be. Whoever takes it keeps it:
 /// programs that are loaded later name it by its descriptor.
-fn typed<T: TryFrom<Map, Error = MapError>>(
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, TracerError> {

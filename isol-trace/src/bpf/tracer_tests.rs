@@ -340,3 +340,31 @@ fn a_cross_call_is_counted_where_it_is_queued() {
     bench.run("raw_ipi_send_cpu", &[u64::from(other), 0, 0]);
     assert_eq!(bench.sends(), Some(2));
 }
+
+/// A CPU that is watched no longer keeps its totals, with what was under way as open, and goes
+/// on from there when it is watched again.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn the_watched_set_may_change_under_way() {
+    let mut bench = Bench::new(|_| ());
+    bench.tracer.arm().unwrap();
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_user_enter", &[]);
+    bench.run("raw_user_exit", &[]);
+    bench.tracer.unwatch(&[Cpu(CPU)]).unwrap();
+    bench.run("raw_user_enter", &[]);
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_user_enter", &[]);
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.phase, Phase::Closed);
+    assert_eq!((snapshot.ledger.entries, snapshot.ledger.open), (2, 1));
+    assert_eq!(bench.breaches().len(), 1);
+    let again = [(Cpu(CPU), Detection::ContextTracking)];
+    bench.tracer.watch_more(&again).unwrap();
+    bench.run("raw_user_enter", &[]);
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_user_enter", &[]);
+    assert_eq!(bench.breaches().len(), 1);
+    let ledger = bench.snapshot().ledger;
+    assert_eq!((ledger.entries, ledger.open, ledger.tainted), (3, 1, 0));
+}

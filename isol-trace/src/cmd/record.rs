@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     progress::Progress,
-    session::{Pace, Session},
+    session::{FOLLOW, Pace, Session},
     verdicts,
 };
 use crate::{
@@ -162,6 +162,8 @@ async fn follow(
     let deadline = duration.map(|duration| Instant::now() + duration);
     let mut report = interval(EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = interval(FOLLOW);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pause = Duration::ZERO;
     loop {
         tokio::select! {
@@ -172,6 +174,11 @@ async fn follow(
             }
             () = until(deadline) => return Ok(End::Asked),
             status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
+            _ = look.tick() => {
+                if let Some(change) = session.follow()? {
+                    log.take(&change);
+                }
+            }
             _ = report.tick() => {
                 let (totals, lost) = session.totals()?;
                 for event in &lost {

@@ -4,6 +4,10 @@
 //! store arms them, records are drained on a timer, one store disarms, what remains is
 //! drained, and only then are the probes detached.
 
+mod follow;
+
+pub use follow::FOLLOW;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use isol_trace_common::config::PreemptCount;
@@ -24,7 +28,7 @@ use crate::{
         ids::{Cpu, MonoNanos, Pid},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
     },
-    host::{Host, affinity},
+    host::{Host, affinity, follow::Following},
     plan::TracePlan,
     stats::summary::cpu_summary,
 };
@@ -54,12 +58,17 @@ pub struct Session {
     attributor: Attributor,
     host: Host,
     plan: TracePlan,
+    /// Whether the kernel marks entries at all.
+    has_user_exit: bool,
+    following: Following,
     watched: Vec<(Cpu, Detection)>,
     armed_at: MonoNanos,
     attach_breaches: Option<u64>,
     lost: BTreeMap<Cpu, u64>,
     pace: Adaptive,
     malformed: Option<DecodeError>,
+    /// What a person should know and has not been told.
+    complaints: Vec<String>,
 }
 
 /// `CLOCK_MONOTONIC` as BPF reads it.
@@ -85,9 +94,12 @@ impl Session {
     /// Attaches everything, inert.
     pub fn attach(plan: &TracePlan, section_only: bool, host: Host) -> Result<Self, Error> {
         let before = kernel_sent(&host, plan);
-        let (tracer, watched) = {
+        let isolation = host.isolation()?;
+        let following = Following::new(&host, plan.asked.clone(), plan.watched.clone(), isolation)?;
+        let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
-            let watched = plan.detection(types.has_tracepoint("user_exit"));
+            let has_user_exit = types.has_tracepoint("user_exit");
+            let watched = plan.detection(has_user_exit);
             let request = Request {
                 watched: watched.clone(),
                 possible_cpus: plan.possible_cpus,
@@ -105,6 +117,7 @@ impl Session {
             (
                 Tracer::attach(&request, &types).map_err(Error::tracer)?,
                 watched,
+                has_user_exit,
             )
         };
         give_memory_back();
@@ -120,6 +133,9 @@ impl Session {
             plan: plan.clone(),
             lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),
             watched,
+            has_user_exit,
+            following,
+            complaints: Vec::new(),
             armed_at: MonoNanos(0),
             attach_breaches,
             pace: Adaptive::new(),
@@ -221,7 +237,8 @@ impl Session {
 
     /// What a person should know about names that are missing, each told once.
     pub fn complaints(&mut self) -> Vec<String> {
-        let mut all = self.attributor.complaints();
+        let mut all = std::mem::take(&mut self.complaints);
+        all.extend(self.attributor.complaints());
         all.extend(self.malformed.take().map(|error| {
             format!("a record could not be read and is missing from the log: {error}")
         }));

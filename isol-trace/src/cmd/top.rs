@@ -12,7 +12,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::session::{Pace, Session};
+use super::session::{FOLLOW, Pace, Session};
 use crate::{
     error::Error,
     event::model::Event,
@@ -90,12 +90,19 @@ async fn feed(
     feed.must(Update::Header(session.header())).await;
     let mut report = interval(EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = interval(FOLLOW);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pause = Duration::ZERO;
     let mut tracer = None;
     loop {
         tokio::select! {
             biased;
             _ = &mut left => break,
+            _ = look.tick() => {
+                if let Some(change) = session.follow()? {
+                    feed.must(Update::Event(change)).await;
+                }
+            }
             _ = report.tick() => {
                 let (totals, lost) = session.totals()?;
                 for event in lost {

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use isol_trace_common::record::{
     ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, FLAG_LATE_SYSCALL, FLAG_NO_DURATION,
-    FLAG_SECTION, Task,
+    FLAG_SECTION, Moved, Task,
 };
 
 use super::{
@@ -73,6 +73,7 @@ impl Assembler {
         Ok(match decode(bytes)? {
             Record::Entry(view) => Some(Event::Breach(Box::new(self.breach(cpu, &view)))),
             Record::Back(back) => Some(self.back(back)),
+            Record::Moved(moved) => Some(moved_task(moved)),
             Record::Send(via, send) => {
                 self.join.sent(via, send);
                 None
@@ -179,6 +180,19 @@ impl Assembler {
     }
 }
 
+fn moved_task(moved: &Moved) -> Event {
+    Event::Moved {
+        task: TaskId {
+            pid: (moved.pid != 0).then_some(Pid(moved.pid)),
+            tid: Tid(moved.tid),
+            comm: Some(comm(&name_bytes(moved.comm))),
+        },
+        from: Cpu(moved.from),
+        to: Cpu(moved.to),
+        at: MonoNanos(moved.at_ns),
+    }
+}
+
 fn net(item: &ActivityRecord) -> Option<Nanos> {
     (item.flags & ACTIVITY_TIMED != 0).then_some(Nanos(item.net_ns))
 }
@@ -227,9 +241,6 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
     let kind = Activity::from_wire(item.kind)?;
     let [first, second] = item.subject;
     let switch = kind == Activity::Switch;
-    let mut name = [0; 16];
-    name[..8].copy_from_slice(&first.to_le_bytes());
-    name[8..].copy_from_slice(&second.to_le_bytes());
     Some(ActivityItem {
         kind,
         number: item.number,
@@ -242,10 +253,19 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         .filter(|&key| key != 0)
         .map(Address),
         began: began(item),
-        comm: switch.then(|| comm(&name)),
+        comm: switch.then(|| comm(&name_bytes(item.subject))),
         net: net(item),
         name: None,
     })
+}
+
+/// A thread's name that came as two words.
+fn name_bytes(words: [u64; 2]) -> [u8; 16] {
+    let mut name = [0; 16];
+    for (bytes, word) in name.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    name
 }
 
 /// A thread's name up to its NUL; bytes that are no UTF-8 are replaced.
@@ -391,6 +411,32 @@ mod tests {
             tid: Tid(7),
         };
         assert_eq!(event, Some(expected));
+    }
+
+    #[test]
+    fn a_task_that_moves_is_an_event_with_its_name() {
+        let moved = Moved {
+            kind: Kind::Moved as u8,
+            tid: 7,
+            pid: 70,
+            from: 1,
+            to: 2,
+            at_ns: 5,
+            comm: [u64::from_le_bytes(*b"feed\0\0\0\0"), 0],
+            ..Moved::default()
+        };
+        let event = Assembler::new(Pid(1)).record(Cpu(9), words(&moved).as_bytes());
+        let expected = Event::Moved {
+            task: TaskId {
+                pid: Some(Pid(70)),
+                tid: Tid(7),
+                comm: Some("feed".into()),
+            },
+            from: Cpu(1),
+            to: Cpu(2),
+            at: MonoNanos(5),
+        };
+        assert_eq!(event, Ok(Some(expected)));
     }
 
     #[test]

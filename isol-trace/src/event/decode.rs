@@ -4,7 +4,8 @@ use isol_trace_common::{
     activity::Activity,
     cause::Cause,
     record::{
-        ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task,
+        ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved,
+        Task,
     },
     send::{Send, Via},
 };
@@ -48,6 +49,8 @@ pub enum Record<'a> {
     Back(&'a Back),
     /// Something was asked of a watched CPU.
     Send(Via, &'a Send),
+    /// A task goes to another CPU.
+    Moved(&'a Moved),
 }
 
 /// A kernel entry whose numbers are words.
@@ -110,6 +113,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
                 number: send.via,
             })?;
             Ok(Record::Send(via, send))
+        }
+        Kind::Moved => {
+            let (moved, _) = Moved::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            Ok(Record::Moved(moved))
         }
     }
 }

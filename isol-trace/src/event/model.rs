@@ -326,6 +326,49 @@ pub struct Summary {
     pub tracer: TracerSummary,
 }
 
+/// What happened to a CPU of the watched set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuChange {
+    /// The host isolates it now: it is watched.
+    Isolated,
+    /// The host isolates it no longer: neither is it watched.
+    Released,
+    /// It runs.
+    Online,
+    /// It does not run. It stays watched.
+    Offline,
+}
+
+impl CpuChange {
+    /// The word that the log shows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Released => "released",
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// The watched set has changed with the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedSet {
+    /// Since when the programs know.
+    pub at: MonoNanos,
+    /// What happened to which CPU.
+    pub changes: Vec<(Cpu, CpuChange)>,
+    /// Watched CPUs that run, and how their entries are found.
+    pub cpus: Vec<(Cpu, Detection)>,
+    /// What the detections in force cannot see, in words.
+    pub blind_spots: Vec<&'static str>,
+    /// Housekeeping CPUs.
+    pub housekeeping: Vec<Cpu>,
+    /// Probes that this change needed first, and their verdicts.
+    pub probes: Vec<ProbeVerdict>,
+}
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -351,6 +394,19 @@ pub enum Event {
         /// How many.
         records: u64,
         /// When it was noticed.
+        at: MonoNanos,
+    },
+    /// The watched set is another one from here on.
+    Watched(WatchedSet),
+    /// A task goes to another CPU, from a watched one or to one.
+    Moved {
+        /// Who.
+        task: TaskId,
+        /// The CPU that it was on.
+        from: Cpu,
+        /// The CPU that it goes to.
+        to: Cpu,
+        /// When.
         at: MonoNanos,
     },
     /// The last.

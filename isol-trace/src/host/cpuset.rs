@@ -38,17 +38,20 @@ impl Host {
     /// CPUs of isolated cgroup v2 partitions. None where cgroup v2 is not mounted, has no
     /// cpuset controller, predates the file (before 6.7), or shows only a container's part.
     pub fn cpuset_isolated(&self) -> Result<CpuSet, HostError> {
-        let Some(mounts) = self.read("/proc/self/mountinfo")? else {
-            return Ok(CpuSet::new());
-        };
         let mut isolated = CpuSet::new();
-        for folder in cgroup2_mounts(&mounts) {
-            let path = format!("{folder}/cpuset.cpus.isolated");
+        for path in self.cpuset_isolated_files()? {
             if let Some(text) = self.read(&path)? {
                 isolated = &isolated | &self.list(&path, &text)?;
             }
         }
         Ok(isolated)
+    }
+
+    /// The files that say which CPUs the isolated partitions have, whether they are there or not.
+    pub(super) fn cpuset_isolated_files(&self) -> Result<Vec<String>, HostError> {
+        let mounts = self.read("/proc/self/mountinfo")?.unwrap_or_default();
+        let files = cgroup2_mounts(&mounts).map(|folder| format!("{folder}/cpuset.cpus.isolated"));
+        Ok(files.collect())
     }
 }
 

@@ -29,6 +29,7 @@ pub mod cpu_mask;
 pub mod cpuset;
 pub mod detection;
 pub mod device_irq;
+pub mod follow;
 pub mod identity;
 pub mod interrupts;
 pub mod kernel;

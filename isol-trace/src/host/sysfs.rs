@@ -4,6 +4,11 @@ use super::{Host, HostError, cpu_list::CpuSet};
 
 const FOLDER: &str = "/sys/devices/system/cpu";
 
+/// CPUs that run now.
+pub(super) const ONLINE: &str = "/sys/devices/system/cpu/online";
+/// CPUs that the scheduler leaves alone.
+pub(super) const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
+
 impl Host {
     /// CPUs that run now.
     pub fn online(&self) -> Result<CpuSet, HostError> {

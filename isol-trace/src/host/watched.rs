@@ -66,15 +66,43 @@ fn first(cpus: &CpuSet) -> String {
         .map_or_else(|| "N".to_owned(), |cpu| cpu.to_string())
 }
 
+/// What a host isolates, and which of its CPUs run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// CPUs that anything isolates, as far as they are present.
+    pub isolated: CpuSet,
+    /// CPUs that run.
+    pub online: CpuSet,
+    /// CPUs that are there.
+    pub present: CpuSet,
+    /// CPUs of `nohz_full=`.
+    pub nohz_full: CpuSet,
+}
+
 impl Host {
-    /// Decides who is watched: what was asked for, or else every isolated CPU.
-    pub fn watched(&self, asked: Option<&CpuSet>) -> Result<Watched, WatchedError> {
+    /// What this host isolates now.
+    pub fn isolation(&self) -> Result<Isolation, HostError> {
         let online = self.online()?;
         let nohz_full = self.nohz_full()?;
         let present = self.present()?;
         // A boot argument may name CPUs that this machine does not have.
         let isolated = &(&nohz_full | &self.isolated()?) | &self.cpuset_isolated()?;
-        let isolated = &isolated & &present;
+        Ok(Isolation {
+            isolated: &isolated & &present,
+            online,
+            present,
+            nohz_full,
+        })
+    }
+
+    /// Decides who is watched: what was asked for, or else every isolated CPU.
+    pub fn watched(&self, asked: Option<&CpuSet>) -> Result<Watched, WatchedError> {
+        let Isolation {
+            isolated,
+            online,
+            present,
+            nohz_full,
+        } = self.isolation()?;
         let watched = match asked {
             Some(asked) => {
                 require_online(asked, &present, &online)?;

@@ -94,6 +94,10 @@ impl<W: Write> Sink for JsonLines<W> {
                 tid,
             } => record::back(out, *breach, *away, *at, *tid),
             Event::Lost { cpu, records, at } => record::lost(out, *cpu, *records, *at),
+            Event::Watched(set) => record::watched_set(out, calendar, set),
+            Event::Moved { task, from, to, at } => {
+                record::moved(out, calendar, task, *from, *to, *at);
+            }
             Event::Summary(summary) => record::summary(out, summary),
         }
         out.push(b'\n');

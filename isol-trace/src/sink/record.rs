@@ -12,6 +12,7 @@ use crate::event::{
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
         Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
+        WatchedSet,
     },
 };
 
@@ -241,6 +242,48 @@ pub(super) fn lost(out: &mut Vec<u8>, cpu: Cpu, records: u64, at: MonoNanos) {
     object.number(key!("cpu"), cpu.0);
     object.number(key!("records"), records);
     object.number(key!("mono_ns"), at.0);
+    object.end();
+}
+
+/// The watched set is another one.
+pub(super) fn watched_set(out: &mut Vec<u8>, calendar: &mut Calendar, set: &WatchedSet) {
+    let mut object = Object::begin(out);
+    object.word(key!("type"), "watched");
+    times(&mut object, calendar, set.at);
+    object.array(key!("changes"), &set.changes, |out, &(cpu, change)| {
+        let mut object = Object::begin(out);
+        object.number(key!("cpu"), cpu.0);
+        object.word(key!("change"), change.word());
+        object.end();
+    });
+    object.array(key!("cpus"), &set.cpus, |out, &(cpu, detection)| {
+        watched(out, cpu, detection);
+    });
+    object.array(key!("housekeeping"), &set.housekeeping, |out, cpu| {
+        number(out, cpu.0.into());
+    });
+    object.array(key!("probes"), &set.probes, probe);
+    object.array(key!("blind_spots"), &set.blind_spots, |out, what| {
+        text(out, what);
+    });
+    object.end();
+}
+
+/// A task goes to another CPU.
+pub(super) fn moved(
+    out: &mut Vec<u8>,
+    calendar: &mut Calendar,
+    who: &TaskId,
+    from: Cpu,
+    to: Cpu,
+    at: MonoNanos,
+) {
+    let mut object = Object::begin(out);
+    object.word(key!("type"), "moved");
+    times(&mut object, calendar, at);
+    task(object.member(key!("task")), who);
+    object.number(key!("from"), from.0);
+    object.number(key!("to"), to.0);
     object.end();
 }
 

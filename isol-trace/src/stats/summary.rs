@@ -35,7 +35,7 @@ pub fn cpu_summary(cpu: Cpu, snapshot: &Snapshot) -> CpuSummary {
         unattributed,
         filtered: ledger.filtered + open_filtered,
         lost: ledger.lost,
-        open,
+        open: open + ledger.open,
         kernel: Nanos(ledger.kernel_ns),
         idle: Nanos(ledger.idle_ns),
         away: Nanos(ledger.away_ns),

@@ -16,11 +16,18 @@ use super::{
 };
 use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Seq},
-    model::{Breach, CpuSummary, Event, Header, ProbeState, Summary, Totals, TracerSummary},
+    model::{
+        Breach, CpuChange, CpuSummary, Event, Header, ProbeState, Summary, Totals, TracerSummary,
+        WatchedSet,
+    },
 };
 
 /// Breaches that the list keeps.
 pub const KEPT: usize = 1_000;
+/// Changes that are remembered.
+const CHANGES: usize = 3;
+/// How long a change is shown.
+const RECENT: Nanos = Nanos(30_000_000_000);
 /// Totals older than this are said to be old.
 const STALE: Nanos = Nanos(5_000_000_000);
 
@@ -61,6 +68,8 @@ pub struct Model {
     pub skipped: u64,
     /// What the tracer itself costs; `None` until it was read.
     pub tracer: Option<TracerSummary>,
+    /// What happened to watched CPUs and tasks, the last first.
+    changes: VecDeque<(MonoNanos, String)>,
     /// When the tracer was disarmed.
     pub ended: Option<MonoNanos>,
     /// Records lost, as the log's own lines say.
@@ -78,6 +87,14 @@ impl Model {
             Update::Event(Event::Breach(breach)) => self.breach(*breach),
             Update::Event(Event::Back { breach, away, .. }) => return self.back(breach, away),
             Update::Event(Event::Lost { records, .. }) => self.lost_noted += records,
+            Update::Event(Event::Watched(set)) => self.watched(&set),
+            Update::Event(Event::Moved { task, from, to, at }) => {
+                let name = task.comm.as_deref().unwrap_or("a task");
+                self.changed(
+                    at,
+                    format!("{name} ({}) moved from CPU {from} to CPU {to}", task.tid),
+                );
+            }
             Update::Totals(totals) => return self.totals(totals),
             Update::Tracer(tracer) => {
                 let tracer = Some(tracer);
@@ -102,6 +119,43 @@ impl Model {
             header: Some(Arc::new(header)),
             ..Self::default()
         };
+    }
+
+    /// The watched set has changed. A CPU that is offline keeps its line.
+    fn watched(&mut self, set: &WatchedSet) {
+        for (cpu, change) in &set.changes {
+            self.changed(set.at, format!("CPU {cpu} {}", change.word()));
+        }
+        let Some(header) = &mut self.header else {
+            return;
+        };
+        let header = Arc::make_mut(header);
+        header
+            .cpus
+            .retain(|(cpu, _)| !set.changes.contains(&(*cpu, CpuChange::Released)));
+        for &(cpu, detection) in &set.cpus {
+            if header.cpus.iter().all(|(known, _)| *known != cpu) {
+                header.cpus.push((cpu, detection));
+            }
+        }
+        header.cpus.sort_unstable_by_key(|(cpu, _)| *cpu);
+        header.housekeeping.clone_from(&set.housekeeping);
+        header.blind_spots.clone_from(&set.blind_spots);
+        header.probes.extend(set.probes.iter().cloned());
+    }
+
+    /// Something happened that is worth a line for a while.
+    fn changed(&mut self, at: MonoNanos, what: String) {
+        self.changes.truncate(CHANGES - 1);
+        self.changes.push_front((at, what));
+    }
+
+    /// What happened lately to the watched CPUs and tasks, with its age, the last first.
+    pub fn recent_changes(&self) -> impl Iterator<Item = (Nanos, &str)> {
+        self.changes
+            .iter()
+            .map(|(at, what)| (since(*at, self.ended.unwrap_or(self.now)), what.as_str()))
+            .filter(|(age, _)| *age < RECENT)
     }
 
     fn breach(&mut self, breach: Breach) {

@@ -81,6 +81,9 @@ pub fn notices(model: &Model) -> Vec<Notice> {
             );
         }
     }
+    for (age, what) in model.recent_changes() {
+        say(Weight::Warning, format!("{what} {} ago", text::lasted(age)));
+    }
     if model.skipped > 0 {
         let breaches = text::counted(model.skipped, "breach", "breaches");
         say(

@@ -4,9 +4,9 @@ use isol_trace::{
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
         model::{
-            Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary,
-            Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, Sender,
-            Sink, Summary, TaskId, TracerSummary, Via,
+            Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange,
+            CpuSummary, Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict,
+            Sender, Sink, Summary, TaskId, TracerSummary, Via, WatchedSet,
         },
     },
     sink::{Anchor, JsonLines},
@@ -309,6 +309,32 @@ pub(crate) fn lost() -> Event {
     }
 }
 
+pub(crate) fn watched() -> Event {
+    Event::Watched(WatchedSet {
+        at: MonoNanos(BEGIN.0 + 3_250_000_000),
+        changes: vec![(Cpu(3), CpuChange::Isolated)],
+        cpus: vec![
+            (Cpu(1), Detection::ContextTracking),
+            (Cpu(3), Detection::Vectors),
+        ],
+        blind_spots: Vec::new(),
+        housekeeping: vec![Cpu(0), Cpu(2)],
+        probes: vec![ProbeVerdict {
+            name: "sys_enter",
+            state: ProbeState::Attached,
+        }],
+    })
+}
+
+pub(crate) fn moved() -> Event {
+    Event::Moved {
+        task: breach().task,
+        from: Cpu(1),
+        to: Cpu(2),
+        at: MonoNanos(BEGIN.0 + 3_500_000_000),
+    }
+}
+
 pub(crate) fn summary() -> Summary {
     Summary {
         at: MonoNanos(BEGIN.0 + 10_000_000_000),
@@ -396,6 +422,8 @@ pub(crate) fn every_event() -> Vec<Event> {
         tid: Tid(1),
     });
     events.push(lost());
+    events.push(watched());
+    events.push(moved());
     events.push(Event::Summary(summary()));
     events
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     activity::Activity,
     cause::{CAUSE_SLOTS, Cause},
-    config::{Config, Control, Offsets, PreemptCount},
+    config::{Config, Control, Offsets, PreemptCount, Watch},
     ledger::{BUCKETS, CauseTotals, Ledger},
     record::{ActivityRecord, Entry, FullEntry, MAX_ACTIVITIES},
 };
@@ -38,7 +38,8 @@ fn totals_are_pinned() {
     assert_eq!(offset_of!(Ledger, dropped_activities), 72);
     assert_eq!(offset_of!(Ledger, tainted), 80);
     assert_eq!(offset_of!(Ledger, own_entries), 88);
-    assert_eq!(offset_of!(Ledger, causes), 96);
+    assert_eq!(offset_of!(Ledger, open), 96);
+    assert_eq!(offset_of!(Ledger, causes), 104);
     assert_eq!(size_of::<Ledger>(), size_of::<Ledger<Cell<u64>>>());
 }
 
@@ -47,13 +48,13 @@ fn what_user_space_hands_over_is_pinned() {
     assert_eq!(size_of::<Control>(), 8);
     assert_eq!(offset_of!(Control, generation), 4);
     assert_eq!(size_of::<Away>(), 24);
-    assert_eq!(size_of::<Offsets>(), 28 * 4);
+    assert_eq!(size_of::<Offsets>(), 29 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 16);
-    assert_eq!(size_of::<Config>(), 2 * 512 + 16 + 28 * 4 + 24);
-    assert_eq!(offset_of!(Config, vectors), 512);
-    assert_eq!(offset_of!(Config, filters), 1024);
-    assert_eq!(offset_of!(Config, offsets), 1040);
-    assert_eq!(offset_of!(Config, preempt_count), 1040 + 112);
+    assert_eq!(size_of::<Config>(), 16 + 29 * 4 + 4 + 24);
+    assert_eq!(offset_of!(Config, offsets), 16);
+    assert_eq!(offset_of!(Config, preempt_count), 16 + 30 * 4);
+    assert_eq!(size_of::<Watch>(), 2 * 512);
+    assert_eq!(offset_of!(Watch, vectors), 512);
     assert_eq!(size_of::<PreemptCount>(), 24);
 }
 
