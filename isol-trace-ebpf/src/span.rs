@@ -172,10 +172,10 @@ pub(crate) fn flush(state: &CpuState) {
     state.release();
 }
 
-/// The owner of the open span is dying.
+/// The owner of the open span dies, or is taken to another CPU: what follows here is not its entry.
 #[inline(always)]
-pub(crate) fn exit(state: &CpuState, at_ns: u64) {
-    if let Some(kind) = state.close(&Kernel, at_ns, End::Exited) {
+pub(crate) fn leave(state: &CpuState, at_ns: u64, end: End) {
+    if let Some(kind) = state.close(&Kernel, at_ns, end) {
         write_entry(state, kind);
     }
     state.release();

@@ -2,7 +2,7 @@
 
 use isol_trace_common::{
     config::SENDERS_SLOT,
-    record::{Kind, Moved},
+    record::{End, Kind, Moved},
     span::{Phase, tasks::Switch},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     maps::{
         AWAY, LOST_SENDS, SECTIONS, armed, count, is_watched, state_of, this_cpu, watched_state,
     },
-    span::{Kernel, current_tid, exit as close_at_exit, flush, now, wake, write_to},
+    span::{Kernel, current_tid, flush, leave, now, wake, write_to},
     tasks,
 };
 
@@ -75,6 +75,11 @@ fn migrate(arguments: Arguments) {
         let Some(state) = state_of(from) else { return };
         if state.entry.tid.get() == tid {
             state.migrated.set(1);
+            // Mostly the CPU's own stopper moves it. Where another CPU does, because it wakes it
+            // elsewhere, the span stays open until a task is in user mode here again.
+            if from == this_cpu() && state.phase() == Phase::Open {
+                leave(state, now(), End::Switched);
+            }
         }
         if !reaches {
             // It will be back where nobody looks: how long it was away cannot be known.
@@ -158,7 +163,7 @@ fn exit(_arguments: Arguments) {
         return;
     }
     match state.phase() {
-        Phase::Open => close_at_exit(state, now()),
+        Phase::Open => leave(state, now(), End::Exited),
         Phase::Settling => flush(state),
         Phase::Closed | Phase::Busy => {}
     }

@@ -23,6 +23,7 @@ pub struct Invariants {
     causes: BTreeMap<(u32, String), u64>,
     summary: Vec<CpuTotals>,
     watched: Vec<u32>,
+    released: Vec<u32>,
 }
 
 impl Invariants {
@@ -81,7 +82,19 @@ impl Invariants {
                 self.last_type = "summary";
                 self.summary = summary.cpus;
             }
-            Line::Other(_) => {}
+            // A CPU that left may still have records in its ring.
+            Line::Watched(change) => {
+                self.watched.extend(change.cpus.iter().map(|cpu| cpu.cpu));
+                let changes = change.changes.iter();
+                let released = changes.filter(|one| one.change == "released");
+                self.released.extend(released.map(|one| one.cpu));
+                for cpu in &change.cpus {
+                    if change.housekeeping.contains(&cpu.cpu) {
+                        self.problem(format!("CPU {} is watched and housekeeping", cpu.cpu));
+                    }
+                }
+            }
+            Line::Moved(_) | Line::Other(_) => {}
         }
     }
 
@@ -172,7 +185,9 @@ impl Invariants {
                 totals.open
             ));
         }
-        if totals.open > 1 {
+        // One at the end, and one whenever the CPU was watched no longer.
+        let released = self.released.iter().filter(|&&one| one == cpu).count() as u64;
+        if totals.open > 1 + released {
             self.problem(format!("CPU {cpu}: {} open entries", totals.open));
         }
         let lost = self.lost.get(&cpu).copied().unwrap_or(0);

@@ -48,6 +48,14 @@ impl Load {
             .context("the load does not say how much it did")
     }
 
+    /// Tells it to stop, and waits until it has; answers how often it did what it does.
+    pub fn stop(&mut self) -> Result<u64> {
+        self.stage
+            .partner
+            .store(1, std::sync::atomic::Ordering::Release);
+        self.done()
+    }
+
     /// Begins and waits.
     pub fn perform(&mut self) -> Result<u64> {
         self.begin()?;

@@ -160,6 +160,41 @@ pub struct Header {
     pub mono_ns: u64,
 }
 
+/// What happened to a CPU of the watched set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Change {
+    /// The CPU.
+    pub cpu: u32,
+    /// `isolated`, `released`, `online` or `offline`.
+    pub change: String,
+}
+
+/// A changed watched set.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Watched {
+    /// Since when.
+    pub mono_ns: u64,
+    /// What happened.
+    pub changes: Vec<Change>,
+    /// Watched CPUs that run.
+    pub cpus: Vec<WatchedCpu>,
+    /// All others that run.
+    pub housekeeping: Vec<u32>,
+}
+
+/// A task that went to another CPU.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Moved {
+    /// When.
+    pub mono_ns: u64,
+    /// Who.
+    pub task: Task,
+    /// From which CPU.
+    pub from: u32,
+    /// To which.
+    pub to: u32,
+}
+
 /// Totals of a cause.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CauseTotals {
@@ -236,6 +271,10 @@ pub enum Line {
     Back(Back),
     /// Records that were lost: CPU and number.
     Lost(u32, u64),
+    /// The watched set has changed.
+    Watched(Watched),
+    /// A task went to another CPU.
+    Moved(Moved),
     /// The last.
     Summary(Summary),
     /// A type that this reader does not know.
@@ -271,6 +310,8 @@ impl Line {
                 let lost: Lost = serde_json::from_str(text)?;
                 Self::Lost(lost.cpu, lost.records)
             }
+            "watched" => Self::Watched(serde_json::from_str(text)?),
+            "moved" => Self::Moved(serde_json::from_str(text)?),
             "summary" => Self::Summary(serde_json::from_str(text)?),
             other => Self::Other(other.to_owned()),
         })
@@ -300,6 +341,10 @@ pub struct Log {
     pub breaches: Vec<Breach>,
     /// Returns of victims.
     pub backs: Vec<Back>,
+    /// Changes of the watched set.
+    pub changes: Vec<Watched>,
+    /// Tasks that went to another CPU.
+    pub moves: Vec<Moved>,
     /// The last line.
     pub summary: Option<Summary>,
 }
@@ -319,6 +364,8 @@ impl Log {
                 Line::Breach(breach) if leave_out(&breach) => {}
                 Line::Breach(breach) => log.breaches.push(*breach),
                 Line::Back(back) => log.backs.push(back),
+                Line::Watched(change) => log.changes.push(change),
+                Line::Moved(moved) => log.moves.push(moved),
                 Line::Summary(summary) => log.summary = Some(summary),
                 Line::Lost(..) | Line::Other(_) => {}
             }

@@ -10,6 +10,7 @@ pub mod detection;
 pub mod director;
 pub mod expect;
 pub mod filter;
+pub mod follow;
 pub mod forbidden;
 pub mod guest;
 pub mod hits;

@@ -8,7 +8,7 @@ use super::{
     derive::derive,
     detection,
     director::{judge, perform},
-    filter, forbidden,
+    filter, follow, forbidden,
     guest::Guest,
     hits,
     independent::Ftrace,
@@ -33,6 +33,9 @@ fn groups() -> Vec<Group> {
         filter::group(),
         command::group(),
         detection::group(),
+        follow::partition(),
+        follow::hotplug(),
+        follow::task(),
         leftover::group(),
         hits::group(),
     ]);

@@ -63,6 +63,15 @@ impl Actor {
         sys::spin_until(&self.stage.partner, 1);
     }
 
+    /// Whether the director has done its part.
+    #[must_use]
+    pub fn partner_has_acted(&self) -> bool {
+        self.stage
+            .partner
+            .load(std::sync::atomic::Ordering::Acquire)
+            == 1
+    }
+
     /// Starts a thread of this process on a housekeeping CPU that does `act` on [`Actor::cue`].
     pub fn sibling(&self, mut act: impl FnMut() + Send + 'static) -> Result<()> {
         let actor = self.clone();

@@ -18,8 +18,14 @@ pub const NAMED_CALLS: &str = "load_named_calls";
 /// That name.
 pub const NAME: &str = "walrus";
 
+/// Calls getppid five thousand times a second until it is told to stop.
+pub const PACED_CALLS: &str = "load_paced_calls";
+
 /// How long a load of calls lasts at most, nanoseconds.
 const LIMIT: u64 = 3_000_000_000;
+/// How long a paced load lasts at most, and its pace, nanoseconds.
+const PACED_LIMIT: u64 = 60_000_000_000;
+const PACE: u64 = 200_000;
 /// Calls between two looks at the clock.
 const CHUNK: u64 = 100;
 
@@ -43,6 +49,13 @@ pub const ALL: &[Provocation] = &[
         expect: |_| Ok(Vec::new()),
     },
     Provocation {
+        name: PACED_CALLS,
+        about: "getppid, five thousand times a second",
+        act: paced_calls,
+        partner: None,
+        expect: |_| Ok(Vec::new()),
+    },
+    Provocation {
         name: NAMED_CALLS,
         about: "a loop of getppid under another name",
         act: |actor| {
@@ -53,6 +66,23 @@ pub const ALL: &[Provocation] = &[
         expect: |_| Ok(Vec::new()),
     },
 ];
+
+fn paced_calls(actor: &Actor) -> Result<()> {
+    actor.perform(|| {
+        let end = sys::now() + PACED_LIMIT;
+        let mut count = 0;
+        while !actor.partner_has_acted() && sys::now() < end {
+            // SAFETY: takes nothing, changes nothing.
+            unsafe { libc::syscall(libc::SYS_getppid) };
+            count += 1;
+            let next = sys::now() + PACE;
+            while sys::now() < next {
+                std::hint::spin_loop();
+            }
+        }
+        actor.stage.set(Fact::Done, count);
+    })
+}
 
 fn calls(actor: &Actor) -> Result<()> {
     let wanted = actor.stage.get(Fact::Count).unwrap_or(0);

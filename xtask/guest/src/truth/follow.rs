@@ -1,0 +1,287 @@
+//! The host changes while the trace runs: nothing is missed, and nothing is booked elsewhere.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    bench::{Bench, Group},
+    guest::{Guest, Setting, read, skip},
+    load::Load,
+    log::{Breach, Line, Log, for_each},
+    provoke::load,
+    sys,
+    tracer::Tracer,
+};
+
+/// Calls on the CPU that changes.
+const FEW: u64 = 2_000;
+/// How long a change may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Partitions that come and go.
+#[must_use]
+pub fn partition() -> Group {
+    Group {
+        tests: vec![(
+            "follow_partition",
+            "an isolated partition comes, goes and comes again, under load",
+        )],
+        run: partitions,
+    }
+}
+
+/// CPUs that go and come.
+#[must_use]
+pub fn hotplug() -> Group {
+    Group {
+        tests: vec![(
+            "follow_hotplug",
+            "a watched CPU goes offline and comes back, under load",
+        )],
+        run: hotplugs,
+    }
+}
+
+/// Tasks that go and come.
+#[must_use]
+pub fn task() -> Group {
+    Group {
+        tests: vec![(
+            "follow_task",
+            "a busy task is moved between watched CPUs and back",
+        )],
+        run: moves,
+    }
+}
+
+/// A partition of the last housekeeping CPU.
+struct Partition {
+    folder: PathBuf,
+    parent: PathBuf,
+}
+
+impl Partition {
+    fn create(cpu: u32) -> Result<Self> {
+        let parent = PathBuf::from("/sys/fs/cgroup");
+        let control = parent.join("cgroup.subtree_control");
+        if !control.exists() {
+            return skip("no cgroup v2 at /sys/fs/cgroup");
+        }
+        if !parent.join("cpuset.cpus.isolated").exists() {
+            return skip("before 6.7 a kernel does not say which CPUs its partitions isolate");
+        }
+        fs::write(&control, "+cpuset").context("cpuset in cgroup.subtree_control")?;
+        let folder = parent.join("follow");
+        fs::create_dir_all(&folder)?;
+        let partition = Self { folder, parent };
+        partition.set("cpuset.cpus", &cpu.to_string())?;
+        Ok(partition)
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        fs::write(&path, value).with_context(|| format!("{} = {value}", path.display()))
+    }
+
+    fn isolate(&self) -> Result<()> {
+        self.set("cpuset.cpus.partition", "isolated")?;
+        let state = read(self.folder.join("cpuset.cpus.partition"))?;
+        ensure!(state == "isolated", "the partition is {state}");
+        Ok(())
+    }
+
+    fn release(&self) -> Result<()> {
+        self.set("cpuset.cpus.partition", "member")
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        let _ = self.release();
+        if let Ok(members) = fs::read_to_string(self.folder.join("cgroup.procs")) {
+            for member in members.lines() {
+                let _ = fs::write(self.parent.join("cgroup.procs"), member);
+            }
+        }
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+fn partitions(bench: &mut Bench) -> Result<()> {
+    let cpu = bench.guest.helper();
+    ensure!(bench.guest.housekeeping.len() > 1, "one CPU has to stay");
+    let partition = Partition::create(cpu)?;
+    let mut busy = busy(&bench.guest)?;
+    let tracer = Tracer::start::<&str>(&[])?;
+    busy.begin()?;
+    let mut done = Vec::new();
+    for round in 1..=2 {
+        // Pinned before there is a partition, whose tasks it then is one of.
+        let mut load = Load::start(&bench.guest, load::CALLS, cpu, FEW)?;
+        partition.set("cgroup.procs", &load.pid().to_string())?;
+        partition.isolate()?;
+        await_change(tracer.log(), cpu, "isolated", round)?;
+        done.push((load.pid(), load.perform()?));
+        partition.release()?;
+        await_change(tracer.log(), cpu, "released", round)?;
+    }
+    let elsewhere = busy.stop()?;
+    let log = bench.finish(tracer)?;
+    let outcome = judge(&log, &busy, elsewhere, &done, cpu).and_then(|told| {
+        let detections = log.changes.iter().flat_map(|change| &change.cpus);
+        let of_it: Vec<_> = detections.filter(|one| one.cpu == cpu).collect();
+        ensure!(
+            of_it.len() == 2 && of_it.iter().all(|one| one.detection == "vectors"),
+            "CPU {cpu} is watched as {of_it:?}"
+        );
+        Ok(told)
+    });
+    bench.outcome("follow_partition", outcome)
+}
+
+fn hotplugs(bench: &mut Bench) -> Result<()> {
+    let Some(cpu) = bench.guest.second() else {
+        return skip("one watched CPU: none is left when it is offline");
+    };
+    let online = format!("/sys/devices/system/cpu/cpu{cpu}/online");
+    let mut busy = busy(&bench.guest)?;
+    let tracer = Tracer::start::<&str>(&[])?;
+    busy.begin()?;
+    let switch = Setting::change(&online, "0")?;
+    await_change(tracer.log(), cpu, "offline", 1)?;
+    switch.set("1")?;
+    await_change(tracer.log(), cpu, "online", 1)?;
+    let mut load = Load::start(&bench.guest, load::CALLS, cpu, FEW)?;
+    let done = (load.pid(), load.perform()?);
+    let elsewhere = busy.stop()?;
+    let log = bench.finish(tracer)?;
+    let outcome = judge(&log, &busy, elsewhere, &[done], cpu);
+    bench.outcome("follow_hotplug", outcome)
+}
+
+fn moves(bench: &mut Bench) -> Result<()> {
+    let Some(second) = bench.guest.second() else {
+        return skip("one watched CPU: there is nowhere to move to");
+    };
+    let first = bench.guest.cpu();
+    let mut busy = busy(&bench.guest)?;
+    let tid = busy.pid();
+    let tracer = Tracer::start::<&str>(&[])?;
+    busy.begin()?;
+    for cpu in [second, first] {
+        thread::sleep(Duration::from_millis(300));
+        sys::pin(tid, &[cpu])?;
+    }
+    thread::sleep(Duration::from_millis(300));
+    let done = busy.stop()?;
+    let log = bench.finish(tracer)?;
+    let outcome = moved(&log, tid, done, (first, second));
+    bench.outcome("follow_task", outcome)
+}
+
+/// A load on the first watched CPU that goes on until it is told to stop.
+fn busy(guest: &Guest) -> Result<Load> {
+    Load::start(guest, load::PACED_CALLS, guest.cpu(), 0)
+}
+
+/// Waits until the log tells of a change of a CPU for the so manieth time.
+fn await_change(log: &Path, cpu: u32, what: &str, times: usize) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let mut seen = 0;
+        for_each(log, |_, text| {
+            if text.ends_with('}')
+                && text.contains("\"watched\"")
+                && let Line::Watched(watched) = Line::parse(text)?
+            {
+                let hits = watched.changes.iter();
+                seen += hits
+                    .filter(|one| one.cpu == cpu && one.change == what)
+                    .count();
+            }
+            Ok(())
+        })?;
+        if seen >= times {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    bail!("the log does not say that CPU {cpu} is {what}")
+}
+
+/// How many calls of a thread a CPU had, by the log.
+fn calls(log: &Log, cpu: u32, tid: u32) -> u64 {
+    let of_it = |breach: &&Breach| {
+        breach.cpu == cpu
+            && breach.task.tid == tid
+            && breach.cause.name.as_deref() == Some("getppid")
+    };
+    log.breaches.iter().filter(of_it).count() as u64
+}
+
+/// Whether every call of every load is there, where it was made.
+fn judge(log: &Log, busy: &Load, elsewhere: u64, loads: &[(u32, u64)], cpu: u32) -> Result<String> {
+    complete(log)?;
+    let first = log.header()?.cpus.first().context("a watched CPU")?.cpu;
+    let seen = calls(log, first, busy.pid());
+    ensure!(
+        seen == elsewhere,
+        "CPU {first}: {seen} calls seen, {elsewhere} made while CPU {cpu} changed"
+    );
+    for &(tid, made) in loads {
+        let seen = calls(log, cpu, tid);
+        ensure!(
+            seen == made && made == FEW,
+            "CPU {cpu}: {seen} calls of {tid} seen, {made} made"
+        );
+    }
+    Ok(format!("{elsewhere} calls beside it, {FEW} on it"))
+}
+
+/// Nothing was lost: every count is of records.
+fn complete(log: &Log) -> Result<()> {
+    let lost: u64 = log.summary()?.cpus.iter().map(|cpu| cpu.lost).sum();
+    ensure!(
+        lost == 0,
+        "{lost} records were lost, nothing can be counted"
+    );
+    Ok(())
+}
+
+/// Whether every call of a task that was moved away and back is there, where it was made.
+fn moved(log: &Log, tid: u32, done: u64, (first, second): (u32, u32)) -> Result<String> {
+    complete(log)?;
+    let hops: Vec<_> = log
+        .moves
+        .iter()
+        .filter(|moved| moved.task.tid == tid)
+        .collect();
+    let ways: Vec<_> = hops.iter().map(|moved| (moved.from, moved.to)).collect();
+    let [there, back] = hops.as_slice() else {
+        bail!("it was moved {ways:?}");
+    };
+    ensure!(
+        ways == [(first, second), (second, first)],
+        "it was moved {ways:?}"
+    );
+    let (here, away) = (calls(log, first, tid), calls(log, second, tid));
+    ensure!(here + away == done, "{here} and {away} calls of {done}");
+    ensure!(here > 0 && away > 0, "{here} and {away} calls: too late");
+    for breach in log.breaches.iter().filter(|one| one.task.tid == tid) {
+        let abroad = (there.mono_ns..back.mono_ns).contains(&breach.mono_ns);
+        let expected = if abroad { second } else { first };
+        ensure!(
+            breach.cpu == expected,
+            "breach {} is booked on CPU {}",
+            breach.seq,
+            breach.cpu
+        );
+    }
+    Ok(format!("{here} calls on CPU {first}, {away} on {second}"))
+}
