@@ -19,6 +19,8 @@ words! {
         Timer = 4, "timer";
         /// A high-resolution timer was armed there.
         Hrtimer = 5, "hrtimer";
+        /// A task that had last run there was woken; its thread is the key.
+        Wake = 6, "wake";
     }
 }
 
@@ -55,7 +57,8 @@ pub struct Send {
     pub target: u32,
     /// `CLOCK_MONOTONIC` when it was asked for, nanoseconds.
     pub at_ns: u64,
-    /// The address that the receiver will see too: of the csd, the work item or the timer. 0 for reschedules.
+    /// The address that the receiver will see too: of the csd, the work item or the timer; of a
+    /// task that is woken the thread's number. 0 for reschedules.
     pub key: u64,
     /// The function that will run there; 0 where there is none.
     pub function: u64,

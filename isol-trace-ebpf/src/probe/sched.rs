@@ -3,10 +3,11 @@
 use isol_trace_common::{
     config::SENDERS_SLOT,
     record::{End, Kind, Moved},
+    send::Via,
     span::{Phase, tasks::Switch},
 };
 
-use super::settle_derived;
+use super::{send::queued, settle_derived};
 use crate::{
     Arguments, kfield,
     maps::{
@@ -134,6 +135,7 @@ fn waking(arguments: Arguments) {
     let tid = kfield::task_tid(task);
     state.wake(tid);
     wake(tid, now());
+    queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
 }
 
 /// `sched:sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`:

@@ -124,9 +124,9 @@ fn watched_target(target: impl FnOnce() -> Option<u32>) -> Option<u32> {
     target().filter(|&cpu| is_watched(cpu))
 }
 
-/// Leaves a record of something that is queued or armed on a watched CPU.
+/// Leaves a record of something that is queued, armed or woken on a watched CPU.
 #[inline(always)]
-fn queued(arguments: Arguments, via: Via, target: u32, key: u64, function: u64) {
+pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, function: u64) {
     write(
         arguments,
         &Asked {

@@ -142,6 +142,9 @@ impl Attributor {
         self.fill_cause(breach);
         for item in &mut breach.activities {
             self.fill_activity(item);
+            if let Some(origin) = &mut item.origin {
+                self.fill_origin(origin);
+            }
         }
         if let (Some(users), Some(pid)) = (&mut self.users, breach.task.pid) {
             let place = users.place(pid, breach.ip);

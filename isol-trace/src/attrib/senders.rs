@@ -1,6 +1,6 @@
 //! What the names on a sender's stack tell of it.
 
-use crate::event::model::{Function, Origin, Sender};
+use crate::event::model::{Function, Origin, Sender, Via};
 
 /// The tracer's own frames, on top of every stack: the program, and what calls it.
 const OWN_FRAMES: &[&str] = &["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
@@ -24,7 +24,10 @@ pub(super) fn complete(origin: &mut Origin) {
     if sender.task.is_none()
         && let Origin::Tracer(sender) = origin
     {
-        *origin = Origin::Remote(sender.clone());
+        *origin = match sender.via {
+            Via::Work | Via::Timer | Via::Hrtimer => Origin::Kernel(Some(sender.clone())),
+            Via::CrossCall | Via::Reschedule | Via::Wake => Origin::Remote(sender.clone()),
+        };
     }
 }
 

@@ -59,7 +59,7 @@ impl Assembler {
 
     /// Fills in who provoked a breach, once every sender's record of its time has been taken.
     pub fn join(&mut self, breach: &mut Breach) {
-        breach.origins = self.join.origins(breach);
+        self.join.join(breach);
     }
 
     /// Senders that were forgotten for want of room, before their breach came.
@@ -256,6 +256,7 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         comm: switch.then(|| comm(&name_bytes(item.subject))),
         net: net(item),
         name: None,
+        origin: None,
     })
 }
 

@@ -13,53 +13,47 @@
 //!
 //! - what was sent since the CPU last went to user mode cannot have run before this entry,
 //!   and is preferred to what is older;
-//! - a call-function interrupt empties the CPU's whole queue: what was queued before it and did not
-//!   show in it is forgotten;
+//! - a call-function interrupt empties the CPU's whole queue: what was asked for before it and did
+//!   not show in it is forgotten, at the second time where its function is one that shows: the
+//!   sender speaks before it queues, and an interrupt for another one may come between;
 //! - where two different senders remain, it is neither.
+//!
+//! A task that is switched to was woken by whoever woke it last, if that was one and the same
+//! in this entry.
 //!
 //! # By order
 //!
 //! A reschedule carries no pointer, and neither does a call of an `irq_work` or of a batch of
 //! wake-ups, whose functions pass no tracepoint. Those are all that was sent before the interrupt
-//! arrived and has not been answered since, and are marked as inferred.
+//! arrived and has not been answered since, and are marked as inferred. What was sent before user
+//! mode is among them only if the entry before this one is known, and was the last.
 
-use std::collections::{HashMap, VecDeque};
+mod waiting;
+mod wakes;
+
+use std::collections::{HashMap, HashSet};
 
 use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, Send};
 
+use self::{
+    waiting::{List, Senders},
+    wakes::Wakes,
+};
 use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{Activity, Breach, Cause, Function, Origin, Sender, TaskId, Via},
 };
 
-/// Senders that wait for their breach, on all CPUs together.
-const MAX_WAITING: usize = 16_384;
-
-/// Where a sender waits. Work items and timers may move to another CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum List {
-    Calls(Cpu),
-    Reschedules(Cpu),
-    Work,
-    Timers,
-}
-
-/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules.
-type Key = (List, u64);
-
-/// Senders of one key, the earliest first.
-type Queue = VecDeque<Box<Sender>>;
-
 /// Senders without their breaches.
 #[derive(Debug)]
 pub struct Join {
     own: Pid,
-    /// No queue in it is empty.
-    waiting: HashMap<List, HashMap<u64, Queue>>,
-    /// Keys in the order in which senders came; more than `waiting` has, because what is
-    /// answered stays here until it is the oldest.
-    order: VecDeque<(Key, MonoNanos)>,
-    evicted: u64,
+    waiting: Senders,
+    wakes: Wakes,
+    /// Functions of cross-calls that have shown when they ran.
+    shown: HashSet<Address>,
+    /// When the last entry of each CPU ended.
+    ended: HashMap<Cpu, MonoNanos>,
 }
 
 impl Join {
@@ -68,16 +62,17 @@ impl Join {
     pub fn new(own: Pid) -> Self {
         Self {
             own,
-            waiting: HashMap::new(),
-            order: VecDeque::new(),
-            evicted: 0,
+            waiting: Senders::default(),
+            wakes: Wakes::default(),
+            shown: HashSet::new(),
+            ended: HashMap::new(),
         }
     }
 
     /// Senders that were forgotten for want of room, before their breach came.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
-        self.evicted
+        self.waiting.evicted()
     }
 
     /// Takes in what was asked of a watched CPU.
@@ -88,70 +83,74 @@ impl Join {
             Via::Reschedule => (List::Reschedules(target), 0),
             Via::Work => (List::Work, send.key),
             Via::Timer | Via::Hrtimer => (List::Timers, send.key),
+            Via::Wake => return self.wakes.put(send.key, Box::new(sender(via, send))),
         };
-        let (list, address) = key;
-        let sender = Box::new(sender(via, send));
-        let at = sender.at;
-        let queue = self
-            .waiting
-            .entry(list)
-            .or_default()
-            .entry(address)
-            .or_default();
-        if list == List::Timers {
-            // Armed again before it expired, or expired unseen: only the last two can matter,
-            // one that has expired and its own arming again since.
-            while queue.len() > 1 {
-                queue.pop_front();
-            }
-        }
-        // Senders on different CPUs come from different rings.
-        let place = queue.partition_point(|earlier| earlier.at <= at);
-        queue.insert(place, sender);
-        self.order.push_back((key, at));
-        while self.order.len() > MAX_WAITING {
-            self.evict_oldest();
-        }
+        self.waiting.put(key, Box::new(sender(via, send)));
     }
 
-    fn evict_oldest(&mut self) {
-        let Some((key, at)) = self.order.pop_front() else {
-            return;
+    /// Fills in who provoked a breach, in the order in which they did, and who asked for what
+    /// else ran in it. There is always an origin.
+    pub fn join(&mut self, breach: &mut Breach) {
+        let mut asked = self.asked(breach);
+        breach.origins = self.origins(breach, &mut asked);
+        match breach.duration {
+            Some(_) => self.ended.insert(breach.cpu, end_of(breach)),
+            None => self.ended.remove(&breach.cpu),
         };
-        let removed = self.with_queue(key, |queue| {
-            let place = queue.iter().position(|sender| sender.at == at)?;
-            queue.remove(place)
-        });
-        self.evicted += u64::from(removed.flatten().is_some());
-    }
-
-    /// Does something to the queue of a key, if there is one.
-    fn with_queue<R>(
-        &mut self,
-        (list, address): Key,
-        does: impl FnOnce(&mut Queue) -> R,
-    ) -> Option<R> {
-        let queues = self.waiting.get_mut(&list)?;
-        let queue = queues.get_mut(&address)?;
-        let result = does(queue);
-        if queue.is_empty() {
-            queues.remove(&address);
+        for (item, origin) in breach.activities.iter_mut().zip(asked) {
+            // Who woke a task has mostly sent the interrupt too.
+            let told = |origin: &Origin| {
+                let told = breach.origins.iter().filter_map(Origin::sender);
+                origin
+                    .sender()
+                    .is_some_and(|sender| told.into_iter().any(|one| same_task(one, sender)))
+            };
+            item.origin = origin.filter(|origin| item.kind != Activity::Switch || !told(origin));
         }
-        Some(result)
     }
 
-    /// Who provoked a breach, in the order in which they did: never empty.
-    #[must_use]
-    pub fn origins(&mut self, breach: &Breach) -> Vec<Origin> {
-        let called = self.calls(breach);
+    /// Who asked for each activity, where that is known.
+    fn asked(&mut self, breach: &Breach) -> Vec<Option<Origin>> {
+        let mut asked = Vec::with_capacity(breach.activities.len());
+        for item in &breach.activities {
+            asked.push(match (item.kind, item.key) {
+                (Activity::Csd, Some(Address(key))) => {
+                    self.shown.extend(item.address);
+                    self.waiting
+                        .take((List::Calls(breach.cpu), key), breach)
+                        .map(|sender| self.remote(sender))
+                }
+                (Activity::Work, Some(Address(key))) => self
+                    .waiting
+                    .take((List::Work, key), breach)
+                    .map(|sender| self.kernel(sender)),
+                (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => self
+                    .waiting
+                    .armed(key, breach)
+                    .map(|sender| self.kernel(sender)),
+                (Activity::Switch, _) => self.wakes.waker(item.number, breach).map(|sender| {
+                    if sender.cpu == breach.cpu {
+                        self.kernel(sender)
+                    } else {
+                        self.remote(sender)
+                    }
+                }),
+                _ => None,
+            });
+        }
+        asked
+    }
+
+    /// Who provoked a breach. What `asked` has of that is taken out.
+    fn origins(&mut self, breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
+        let called = self.calls(breach, asked);
         let rescheduled = self.reschedules(breach);
-        let queued = self.queued(breach);
         let origins = match breach.cause.cause() {
             Cause::Syscall | Cause::PageFault | Cause::Exception => vec![Origin::Task],
             Cause::DeviceIrq => vec![Origin::Device],
             Cause::CallFunction | Cause::CallFunctionSingle => called,
             Cause::Reschedule => rescheduled,
-            Cause::LocalTimer => queued,
+            Cause::LocalTimer => expired(breach, asked),
             // Raised by this CPU on itself (arch/x86/kernel/irq_work.c `arch_irq_work_raise`);
             // irq_work for another CPU arrives there as a call-function interrupt.
             Cause::IrqWork => vec![Origin::Kernel(None)],
@@ -173,45 +172,39 @@ impl Join {
 
     /// Cross-calls that ran in the entry, and those that its last call-function interrupt must
     /// have run unseen.
-    fn calls(&mut self, breach: &Breach) -> Vec<Origin> {
+    fn calls(&mut self, breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
         let cpu = breach.cpu;
-        let mut found: Vec<(MonoNanos, Origin)> = Vec::new();
-        for item in &breach.activities {
-            if item.kind != Activity::Csd {
-                continue;
-            }
-            let sender = item
-                .key
-                .and_then(|key| self.take((List::Calls(cpu), key.0), breach));
-            let at = sender.as_ref().map_or(breach.at, |sender| sender.at);
-            found.push((at, sender.map_or(Origin::Unknown, |it| self.origin(it))));
-        }
         let own = matches!(
             breach.cause.cause(),
             Cause::CallFunction | Cause::CallFunctionSingle
         );
         let Some(emptied) = last_vector(breach, &[Cause::CallFunction, Cause::CallFunctionSingle])
         else {
-            return found.into_iter().map(|(_, origin)| origin).collect();
+            return Vec::new();
         };
-        let mut unseen = Vec::new();
-        if let Some(queues) = self.waiting.get_mut(&List::Calls(cpu)) {
-            queues.retain(|_, queue| {
-                let answered = queue.partition_point(|sender| sender.at <= emptied);
-                unseen.extend(queue.drain(..answered));
-                !queue.is_empty()
-            });
+        let mut unseen = self.waiting.emptied(cpu, emptied, &self.shown);
+        if !own {
+            return Vec::new();
         }
-        if own {
-            // What is older than user mode may have run before, unseen.
-            unseen.retain(|sender| breach.user_since.is_some_and(|since| sender.at >= since));
-            for mut sender in unseen {
-                sender.inferred = true;
-                found.push((sender.at, self.origin(sender)));
-            }
-            found.sort_by_key(|(at, _)| *at);
+        let mut found: Vec<_> = breach
+            .activities
+            .iter()
+            .zip(asked)
+            .filter(|(item, _)| item.kind == Activity::Csd)
+            .map(|(_, origin)| origin.take().unwrap_or(Origin::Unknown))
+            .collect();
+        // What is older than user mode may have run before, unseen, unless all before is known.
+        let gapless = breach
+            .user_since
+            .is_some_and(|since| self.ended.get(&cpu).is_some_and(|&ended| ended >= since));
+        unseen
+            .retain(|sender| gapless || breach.user_since.is_some_and(|since| sender.at >= since));
+        for mut sender in unseen {
+            sender.inferred = true;
+            found.push(self.remote(Box::new(sender)));
         }
-        found.into_iter().map(|(_, origin)| origin).collect()
+        found.sort_by_key(|origin| origin.sender().map_or(breach.at, |sender| sender.at));
+        found
     }
 
     /// Every reschedule that was sent until the interrupt arrived.
@@ -223,9 +216,11 @@ impl Join {
         let until = breach.cause_began.unwrap_or(arrived);
         let key = (List::Reschedules(breach.cpu), 0);
         let mut senders = self
+            .waiting
             .with_queue(key, |queue| {
                 let caused = queue.partition_point(|sender| sender.at <= until);
-                let senders: Vec<_> = queue.drain(..caused).collect();
+                let caused = queue.drain(..caused);
+                let senders: Vec<_> = caused.map(|waiting| waiting.sender).collect();
                 let answered = queue.partition_point(|sender| sender.at <= arrived);
                 queue.drain(..answered);
                 senders
@@ -244,75 +239,51 @@ impl Join {
             .into_iter()
             .map(|mut sender| {
                 sender.inferred = true;
-                self.origin(sender)
+                self.remote(sender)
             })
             .collect()
     }
 
-    /// Timers that expired in the entry, with who armed them. Work items are taken off the list.
-    fn queued(&mut self, breach: &Breach) -> Vec<Origin> {
-        let mut origins = Vec::new();
-        for item in &breach.activities {
-            match (item.kind, item.key) {
-                (Activity::Work, Some(Address(key))) => {
-                    let _queued = self.take((List::Work, key), breach);
-                }
-                (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => {
-                    origins.push(Origin::Kernel(self.armed(key, breach)));
-                }
-                (Activity::Timer | Activity::Hrtimer | Activity::Tick, _) => {
-                    origins.push(Origin::Kernel(None));
-                }
-                _ => {}
-            }
-        }
-        origins.dedup_by(|later, earlier| {
-            matches!(later, Origin::Kernel(None)) && matches!(earlier, Origin::Kernel(_))
-        });
-        origins
-    }
-
-    /// Who armed a timer that expired: the last one before the entry, or else inside it. It
-    /// stays: whoever armed a timer that repeats itself is the origin each time.
-    fn armed(&self, timer: u64, breach: &Breach) -> Option<Box<Sender>> {
-        let queue = self.waiting.get(&List::Timers)?.get(&timer)?;
-        let before = queue.iter().rfind(|sender| sender.at <= breach.at);
-        let within = || queue.iter().rfind(|sender| sender.at <= end_of(breach));
-        before.or_else(within).cloned()
-    }
-
-    /// The sender of something that ran in the entry. `None` where it is not known which.
-    fn take(&mut self, key: Key, breach: &Breach) -> Option<Box<Sender>> {
-        self.with_queue(key, |queue| {
-            let mut possible = queue.partition_point(|sender| sender.at <= end_of(breach));
-            let stale = breach
-                .user_since
-                .map_or(0, |since| queue.partition_point(|sender| sender.at < since));
-            if stale < possible {
-                queue.drain(..stale);
-                possible -= stale;
-            }
-            let others = possible.checked_sub(1)?;
-            let first = queue.pop_front()?;
-            let ambiguous =
-                stale == 0 && queue.iter().take(others).any(|other| !same(&first, other));
-            if ambiguous {
-                queue.drain(..others);
-                return None;
-            }
-            Some(first)
-        })
-        .flatten()
-    }
-
-    fn origin(&self, sender: Box<Sender>) -> Origin {
-        let pid = sender.task.as_ref().and_then(|task| task.pid);
-        if pid == Some(self.own) {
+    /// Another CPU's act, or ours.
+    fn remote(&self, sender: Box<Sender>) -> Origin {
+        if self.is_own(&sender) {
             Origin::Tracer(sender)
         } else {
             Origin::Remote(sender)
         }
     }
+
+    /// A timer's or a work item's, with who armed or queued it, or ours.
+    fn kernel(&self, sender: Box<Sender>) -> Origin {
+        if self.is_own(&sender) {
+            Origin::Tracer(sender)
+        } else {
+            Origin::Kernel(Some(sender))
+        }
+    }
+
+    fn is_own(&self, sender: &Sender) -> bool {
+        let pid = sender.task.as_ref().and_then(|task| task.pid);
+        pid == Some(self.own)
+    }
+}
+
+/// Timers that expired in the entry, with who armed them. What `asked` has of that is taken out.
+fn expired(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
+    let mut origins = Vec::new();
+    for (item, origin) in breach.activities.iter().zip(asked) {
+        match item.kind {
+            Activity::Timer | Activity::Hrtimer => {
+                origins.push(origin.take().unwrap_or(Origin::Kernel(None)));
+            }
+            Activity::Tick => origins.push(Origin::Kernel(None)),
+            _ => {}
+        }
+    }
+    origins.dedup_by(|later, earlier| {
+        matches!(later, Origin::Kernel(None)) && matches!(earlier, Origin::Kernel(_))
+    });
+    origins
 }
 
 /// When the entry's record ended; much later where that is not known.
@@ -338,8 +309,13 @@ fn last_vector(breach: &Breach, causes: &[Cause]) -> Option<MonoNanos> {
 
 /// Whether it makes no difference which of the two it was.
 fn same(one: &Sender, other: &Sender) -> bool {
+    same_task(one, other) && one.callback == other.callback
+}
+
+/// Whether it was the same task, or no task, on the same CPU.
+fn same_task(one: &Sender, other: &Sender) -> bool {
     let who = |sender: &Sender| sender.task.as_ref().map(|task| task.tid);
-    who(one) == who(other) && one.cpu == other.cpu && one.callback == other.callback
+    who(one) == who(other) && one.cpu == other.cpu
 }
 
 fn sender(via: Via, send: &Send) -> Sender {

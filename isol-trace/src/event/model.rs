@@ -107,6 +107,8 @@ pub struct ActivityItem {
     pub net: Option<Nanos>,
     /// A name for people: function, handler or word. Filled by [`crate::attrib`].
     pub name: Option<Arc<str>>,
+    /// Who asked for it, where that was seen and is not one of the breach's own origins.
+    pub origin: Option<Origin>,
 }
 
 /// One kernel entry of a watched task: one breach, one record, one cause.

@@ -89,7 +89,9 @@ pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach
     object.address(key!("ip"), breach.ip);
     object.known_text(key!("at"), breach.location.as_deref());
     object.known_text(key!("source"), breach.source.as_deref());
-    object.array(key!("activity"), &breach.activities, activity);
+    object.array(key!("activity"), &breach.activities, |out, item| {
+        activity(out, item, breach.cause.cause());
+    });
     object.number(key!("activity_dropped"), breach.dropped_activities);
     object.array(key!("origins"), &breach.origins, |out, one| {
         origin(out, one, breach.cause.cause());
@@ -161,7 +163,7 @@ fn cause(out: &mut Vec<u8>, breach: &Breach) {
 }
 
 /// What the kernel then did.
-fn activity(out: &mut Vec<u8>, item: &ActivityItem) {
+fn activity(out: &mut Vec<u8>, item: &ActivityItem, cause: Cause) {
     let mut object = Object::begin(out);
     object.word(key!("kind"), item.kind.word());
     object.known_text(key!("name"), item.name.as_deref());
@@ -181,6 +183,9 @@ fn activity(out: &mut Vec<u8>, item: &ActivityItem) {
     {
         object.address(key!("address"), subject);
     }
+    if let Some(asked) = &item.origin {
+        origin(object.member(key!("origin")), asked, cause);
+    }
     object.end();
 }
 
@@ -195,9 +200,13 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
             object.number(key!("tid"), task.tid.0);
             object.known_text(key!("comm"), task.comm.as_deref());
         }
-        // A cross-call reached this CPU by one of two interrupts: the cause says which.
+        // A cross-call reached this CPU by one of two interrupts: the cause says which, where it is one.
         let via = match sender.via {
-            Via::CrossCall => cause.word(),
+            Via::CrossCall
+                if cause == Cause::CallFunction || cause == Cause::CallFunctionSingle =>
+            {
+                cause.word()
+            }
             other => other.word(),
         };
         object.word(key!("via"), via);

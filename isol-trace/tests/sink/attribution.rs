@@ -72,6 +72,7 @@ fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
         comm: None,
         net: None,
         name: None,
+        origin: None,
     }
 }
 

@@ -206,6 +206,7 @@ pub(crate) fn activity(kind: Activity, number: u32, name: &str) -> ActivityItem 
         comm: None,
         net: Some(Nanos(812)),
         name: Some(name.into()),
+        origin: None,
     }
 }
 
@@ -231,6 +232,12 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
             Activity::Tick => activity(kind, 4, "SCHED"),
             Activity::Switch => ActivityItem {
                 comm: Some("kworker/1:1".into()),
+                origin: Some(Origin::Remote(Box::new(Sender {
+                    callback: None,
+                    callsite: None,
+                    stack: Vec::new(),
+                    ..*sender(Via::Wake)
+                }))),
                 ..activity(kind, 88, "kworker/1:1")
             },
             Activity::Signal => activity(kind, 9, "SIGKILL"),
@@ -246,6 +253,7 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
         comm: None,
         net: None,
         name: None,
+        origin: None,
     });
     items
 }

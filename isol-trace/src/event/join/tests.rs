@@ -1,4 +1,4 @@
-use super::*;
+use super::{waiting::MAX_WAITING, *};
 use crate::event::model::{ActivityItem, CauseDetail};
 
 const CPU: Cpu = Cpu(1);
@@ -45,6 +45,7 @@ fn ran(kind: Activity, key: u64) -> ActivityItem {
         comm: None,
         net: None,
         name: None,
+        origin: None,
     }
 }
 
@@ -81,9 +82,27 @@ fn call(activities: Vec<ActivityItem>) -> Breach {
     breach(Cause::CallFunctionSingle, activities)
 }
 
+/// Who provoked an entry.
+fn provokers(join: &mut Join, entry: &Breach) -> Vec<Origin> {
+    let mut entry = entry.clone();
+    join.join(&mut entry);
+    entry.origins
+}
+
+/// Who asked for the activities of an entry: thread and kind.
+fn askers(join: &mut Join, entry: &Breach) -> Vec<Option<(u32, &'static str)>> {
+    let mut entry = entry.clone();
+    join.join(&mut entry);
+    let asker = |item: &ActivityItem| {
+        let origin = item.origin.as_ref()?;
+        Some((origin.sender()?.task.as_ref()?.tid.0, origin.word()))
+    };
+    entry.activities.iter().map(asker).collect()
+}
+
 /// Keys that somebody waits under.
 fn waiting(join: &Join) -> usize {
-    join.waiting.values().map(HashMap::len).sum()
+    join.waiting.len().0
 }
 
 #[test]
@@ -93,7 +112,7 @@ fn a_call_is_known_by_its_csd() {
         (Via::CrossCall, send(901, CSD + 64, 8)),
     ]);
     let entry = call(vec![ran(Activity::Csd, CSD + 64), ran(Activity::Csd, CSD)]);
-    let origins = join.origins(&entry);
+    let origins = provokers(&mut join, &entry);
     assert_eq!(
         who(&origins),
         [Some((7, false)), Some((8, false))],
@@ -108,7 +127,7 @@ fn a_call_is_known_by_its_csd() {
         Some(Address(FLUSH))
     );
     assert_eq!(
-        join.origins(&entry),
+        provokers(&mut join, &entry),
         [const { Origin::Unknown }; 2],
         "each is answered once"
     );
@@ -122,12 +141,12 @@ fn a_call_to_another_cpu_is_not_this_ones() {
     };
     let mut join = join(&[(Via::CrossCall, elsewhere)]);
     let here = call(vec![ran(Activity::Csd, CSD)]);
-    assert_eq!(join.origins(&here), [Origin::Unknown]);
+    assert_eq!(provokers(&mut join, &here), [Origin::Unknown]);
     let there = Breach {
         cpu: Cpu(2),
         ..here
     };
-    assert_eq!(who(&join.origins(&there)), [Some((7, false))]);
+    assert_eq!(who(&provokers(&mut join, &there)), [Some((7, false))]);
 }
 
 #[test]
@@ -138,19 +157,19 @@ fn a_csd_that_is_queued_again_at_once_keeps_its_order() {
     ]);
     let entry = call(vec![ran(Activity::Csd, CSD)]);
     // Two that were both queued before the entry ended: the first one ran, or neither is named.
-    assert_eq!(who(&join.origins(&entry)), [None]);
+    assert_eq!(who(&provokers(&mut join, &entry)), [None]);
     let mut one = self::join(&[
         (Via::CrossCall, send(900, CSD, 7)),
         (Via::CrossCall, send(2500, CSD, 8)),
     ]);
-    assert_eq!(who(&one.origins(&entry)), [Some((7, false))]);
+    assert_eq!(who(&provokers(&mut one, &entry)), [Some((7, false))]);
     let later = Breach {
         at: MonoNanos(2600),
         cause_began: Some(MonoNanos(2610)),
         user_since: Some(MonoNanos(2000)),
         ..entry
     };
-    assert_eq!(who(&one.origins(&later)), [Some((8, false))]);
+    assert_eq!(who(&provokers(&mut one, &later)), [Some((8, false))]);
 }
 
 #[test]
@@ -161,8 +180,8 @@ fn what_ran_unseen_is_not_taken_for_what_runs_now() {
         (Via::CrossCall, send(900, CSD, 8)),
     ]);
     let entry = call(vec![ran(Activity::Csd, CSD)]);
-    assert_eq!(who(&join.origins(&entry)), [Some((8, false))]);
-    assert_eq!(join.origins(&entry), [Origin::Unknown]);
+    assert_eq!(who(&provokers(&mut join, &entry)), [Some((8, false))]);
+    assert_eq!(provokers(&mut join, &entry), [Origin::Unknown]);
 }
 
 #[test]
@@ -174,14 +193,17 @@ fn calls_whose_functions_do_not_show_are_inferred() {
     ]);
     // Nothing shows: irq_work. What is older than user mode may have run unseen, and what
     // came after the interrupt is the next one's.
-    assert_eq!(who(&join.origins(&call(Vec::new()))), [Some((7, true))]);
+    assert_eq!(
+        who(&provokers(&mut join, &call(Vec::new()))),
+        [Some((7, true))]
+    );
     let next = Breach {
         at: MonoNanos(1600),
         cause_began: Some(MonoNanos(1610)),
         user_since: Some(MonoNanos(1400)),
         ..call(Vec::new())
     };
-    assert_eq!(who(&join.origins(&next)), [Some((9, true))]);
+    assert_eq!(who(&provokers(&mut join, &next)), [Some((9, true))]);
 }
 
 #[test]
@@ -197,10 +219,10 @@ fn an_interrupt_inside_another_entry_answers_its_calls() {
             vector(Cause::Reschedule, 1200),
         ],
     );
-    assert_eq!(join.origins(&syscall), [Origin::Task]);
-    assert_eq!(join.origins(&call(Vec::new())), [Origin::Unknown]);
+    assert_eq!(provokers(&mut join, &syscall), [Origin::Task]);
+    assert_eq!(provokers(&mut join, &call(Vec::new())), [Origin::Unknown]);
     assert_eq!(
-        join.origins(&breach(Cause::Reschedule, Vec::new())),
+        provokers(&mut join, &breach(Cause::Reschedule, Vec::new())),
         [Origin::Unknown]
     );
 }
@@ -215,7 +237,7 @@ fn every_reschedule_until_the_interrupt_is_its_origin() {
     ]);
     let first = breach(Cause::Reschedule, Vec::new());
     assert_eq!(
-        who(&join.origins(&first)),
+        who(&provokers(&mut join, &first)),
         [Some((7, true)), Some((8, true))]
     );
     let second = Breach {
@@ -225,7 +247,7 @@ fn every_reschedule_until_the_interrupt_is_its_origin() {
         ..first
     };
     // Sent in the kernel, delivered as soon as interrupts were on again.
-    assert_eq!(who(&join.origins(&second)), [Some((9, true))]);
+    assert_eq!(who(&provokers(&mut join, &second)), [Some((9, true))]);
 }
 
 #[test]
@@ -235,7 +257,7 @@ fn a_timer_keeps_who_armed_it() {
         (Via::Timer, send(1500, TIMER, 8)),
     ]);
     let fired = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
-    let origins = join.origins(&fired);
+    let origins = provokers(&mut join, &fired);
     assert!(matches!(origins.as_slice(), [Origin::Kernel(Some(_))]));
     assert_eq!(
         who(&origins),
@@ -246,15 +268,15 @@ fn a_timer_keeps_who_armed_it() {
         at: MonoNanos(3000),
         ..fired
     };
-    assert_eq!(who(&join.origins(&again)), [Some((8, false))]);
+    assert_eq!(who(&provokers(&mut join, &again)), [Some((8, false))]);
     let stranger = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER + 64)]);
     assert_eq!(
-        join.origins(&stranger),
+        provokers(&mut join, &stranger),
         [Origin::Kernel(None)],
         "armed before the account"
     );
     assert_eq!(
-        join.origins(&breach(Cause::LocalTimer, Vec::new())),
+        provokers(&mut join, &breach(Cause::LocalTimer, Vec::new())),
         [Origin::Unknown]
     );
 }
@@ -269,10 +291,10 @@ fn an_interrupt_handler_is_no_task_and_our_own_calls_are_marked() {
         (Via::CrossCall, by_interrupt),
         (Via::CrossCall, send(901, CSD + 64, 4242)),
     ]);
-    let origins = join.origins(&call(vec![
-        ran(Activity::Csd, CSD),
-        ran(Activity::Csd, CSD + 64),
-    ]));
+    let origins = provokers(
+        &mut join,
+        &call(vec![ran(Activity::Csd, CSD), ran(Activity::Csd, CSD + 64)]),
+    );
     let [Origin::Remote(handler), Origin::Tracer(own)] = origins.as_slice() else {
         panic!("{origins:?}")
     };
@@ -288,17 +310,21 @@ fn what_has_no_room_is_forgotten_and_counted() {
         join.sent(Via::CrossCall, &send(n, CSD + 64 * n, 7));
     }
     assert_eq!(join.evicted(), 10);
-    assert!(join.order.len() <= MAX_WAITING && waiting(&join) <= MAX_WAITING);
+    let (keys, order) = join.waiting.len();
+    assert!(order <= MAX_WAITING && keys <= MAX_WAITING);
     // What was answered costs no room that counts.
     let mut join = Join::new(Pid(1));
     for n in 0..many {
         join.sent(Via::CrossCall, &send(n + 900, CSD, 7));
-        let _origins = join.origins(&Breach {
-            at: MonoNanos(n + 1000),
-            cause_began: Some(MonoNanos(n + 1010)),
-            user_since: Some(MonoNanos(n + 500)),
-            ..call(vec![ran(Activity::Csd, CSD)])
-        });
+        let _origins = provokers(
+            &mut join,
+            &Breach {
+                at: MonoNanos(n + 1000),
+                cause_began: Some(MonoNanos(n + 1010)),
+                user_since: Some(MonoNanos(n + 500)),
+                ..call(vec![ran(Activity::Csd, CSD)])
+            },
+        );
         assert_eq!(waiting(&join), 0, "{n}");
     }
     assert_eq!(join.evicted(), 0);
@@ -311,7 +337,7 @@ fn frames_and_places_come_along() {
     sent.frames = 2;
     sent.stack[..3].copy_from_slice(&[1, 2, 3]);
     let mut join = join(&[(Via::CrossCall, sent)]);
-    let origins = join.origins(&call(vec![ran(Activity::Csd, CSD)]));
+    let origins = provokers(&mut join, &call(vec![ran(Activity::Csd, CSD)]));
     let sender = origins[0].sender().unwrap();
     assert_eq!(
         sender.callsite.as_ref().map(|it| it.address.0),
@@ -319,4 +345,158 @@ fn frames_and_places_come_along() {
     );
     let stack: Vec<u64> = sender.stack.iter().map(|it| it.address.0).collect();
     assert_eq!(stack, [1, 2]);
+}
+
+fn switch(thread: u32) -> ActivityItem {
+    ActivityItem {
+        number: thread,
+        address: None,
+        key: None,
+        ..ran(Activity::Switch, 0)
+    }
+}
+
+#[test]
+fn what_ran_besides_the_cause_has_its_own_origin() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::Work, &send(900, 0x10, 7));
+    join.sent(Via::Timer, &send(910, 0x20, 8));
+    join.sent(Via::CrossCall, &send(920, CSD, 9));
+    let entry = breach(
+        Cause::Syscall,
+        vec![
+            ran(Activity::Work, 0x10),
+            ran(Activity::Timer, 0x20),
+            ran(Activity::Csd, CSD),
+            ran(Activity::Softirq, 0),
+        ],
+    );
+    let expected = [
+        Some((7, "kernel")),
+        Some((8, "kernel")),
+        Some((9, "remote")),
+        None,
+    ];
+    assert_eq!(askers(&mut join, &entry), expected);
+}
+
+#[test]
+fn what_is_an_origin_of_the_breach_is_not_told_twice() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::CrossCall, &send(600, CSD, 9));
+    let entry = call(vec![ran(Activity::Csd, CSD)]);
+    assert_eq!(askers(&mut join, &entry), [None]);
+    join.sent(Via::Timer, &send(700, TIMER, 8));
+    let entry = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER)]);
+    assert_eq!(askers(&mut join, &entry), [None]);
+}
+
+#[test]
+fn a_task_that_ran_was_woken_by_whoever_did_it_last() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::Wake, &send(300, 42, 7));
+    join.sent(Via::Wake, &send(800, 42, 8));
+    join.sent(Via::Wake, &send(5000, 42, 9));
+    let entry = breach(Cause::Reschedule, vec![switch(42), switch(43)]);
+    assert_eq!(askers(&mut join, &entry), [Some((8, "remote")), None]);
+    // It goes on in a later entry without another wake-up.
+    assert_eq!(askers(&mut join, &entry), [Some((8, "remote")), None]);
+    // Woken here, by an interrupt or a task of this CPU.
+    let here = Send {
+        cpu: CPU.0,
+        ..send(1100, 42, 6)
+    };
+    join.sent(Via::Wake, &here);
+    assert_eq!(
+        askers(&mut join, &breach(Cause::LocalTimer, vec![switch(42)])),
+        [Some((6, "kernel"))]
+    );
+    // Twice in this entry, by two: either may be meant.
+    join.sent(Via::Wake, &send(1200, 42, 5));
+    assert_eq!(
+        askers(&mut join, &breach(Cause::LocalTimer, vec![switch(42)])),
+        [None]
+    );
+}
+
+#[test]
+fn who_sent_the_interrupt_is_not_told_again_as_the_waker() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::Wake, &send(790, 42, 8));
+    join.sent(Via::Reschedule, &send(800, 0, 8));
+    let entry = breach(Cause::Reschedule, vec![switch(42)]);
+    assert_eq!(askers(&mut join, &entry), [None]);
+}
+
+#[test]
+fn wake_ups_cost_other_senders_no_room() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::Timer, &send(100, TIMER, 7));
+    for n in 0..40_000 {
+        join.sent(Via::Wake, &send(200 + n, n, 8));
+    }
+    assert_eq!(join.evicted(), 0);
+    assert!(join.wakes.len() <= wakes::MAX_WOKEN);
+    let entry = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    assert_eq!(who(&provokers(&mut join, &entry)), [Some((7, false))]);
+}
+
+#[test]
+fn what_the_tracer_queued_is_the_tracers() {
+    let mut join = Join::new(Pid(7));
+    join.sent(Via::Work, &send(900, 0x10, 7));
+    let entry = breach(Cause::Syscall, vec![ran(Activity::Work, 0x10)]);
+    assert_eq!(askers(&mut join, &entry), [Some((7, "tracer"))]);
+}
+
+/// The sender speaks, and before it queues, an interrupt for somebody else comes and goes.
+#[test]
+fn a_sender_that_is_overtaken_keeps_its_breach() {
+    let mut join = Join::new(Pid(1));
+    // That this function shows is learnt from its first run.
+    join.sent(Via::CrossCall, &send(600, CSD, 5));
+    let first = call(vec![ran(Activity::Csd, CSD)]);
+    assert_eq!(who(&provokers(&mut join, &first)), [Some((5, false))]);
+    join.sent(Via::CrossCall, &send(2900, CSD, 7));
+    join.sent(Via::CrossCall, &send(2950, CSD + 64, 8));
+    let later = |at: u64, csd| Breach {
+        at: MonoNanos(at),
+        cause_began: Some(MonoNanos(at + 10)),
+        user_since: Some(MonoNanos(at - 500)),
+        ..call(vec![ran(Activity::Csd, csd)])
+    };
+    let other = provokers(&mut join, &later(3000, CSD + 64));
+    assert_eq!(who(&other), [Some((8, false))], "and not 7 as well");
+    let own = provokers(&mut join, &later(5000, CSD));
+    assert_eq!(who(&own), [Some((7, false))]);
+    // One that never shows is forgotten at the second time.
+    join.sent(Via::CrossCall, &send(6000, CSD, 9));
+    for at in [7000, 9000] {
+        assert_eq!(waiting(&join), 1);
+        let _other = provokers(&mut join, &later(at, CSD + 64));
+    }
+    assert_eq!(waiting(&join), 0);
+}
+
+/// A wake-up is sent while the CPU is about to return, and arrives after.
+#[test]
+fn what_is_older_than_user_mode_counts_where_nothing_was_missed() {
+    let entry = |at: u64| Breach {
+        at: MonoNanos(at),
+        duration: Some(Nanos(100)),
+        cause_began: Some(MonoNanos(at + 10)),
+        user_since: Some(MonoNanos(at - 500)),
+        ..call(Vec::new())
+    };
+    let mut join = Join::new(Pid(1));
+    let _first = provokers(&mut join, &entry(1000));
+    join.sent(Via::CrossCall, &send(1050, CSD, 7));
+    let next = Breach {
+        user_since: Some(MonoNanos(1100)),
+        ..entry(2000)
+    };
+    assert_eq!(who(&provokers(&mut join, &next)), [Some((7, true))]);
+    // An entry is missing between.
+    join.sent(Via::CrossCall, &send(2050, CSD, 8));
+    assert_eq!(provokers(&mut join, &entry(9000)), [Origin::Unknown]);
 }

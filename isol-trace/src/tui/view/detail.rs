@@ -266,6 +266,11 @@ fn activities(breach: &Breach, facts: &mut Facts) {
             &format!("{name:<34} {address}"),
             facts,
         );
+        if let Some(origin) = &item.origin {
+            let by = format!("{:NAMES$}  {:<9} {}", "", "", text::origin(origin));
+            let by = text::fit(&by, facts.width);
+            facts.lines.push(Line::styled(by, facts.theme.faint()));
+        }
     }
     let any = count > 0 || breach.cause_net.is_some();
     if any && breach.dropped_activities == 0 && rest.is_some() {

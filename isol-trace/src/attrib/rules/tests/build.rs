@@ -147,6 +147,7 @@ impl Breach {
             comm: (kind == Activity::Switch).then(|| name.into()),
             net: Some(Nanos(812)),
             name: Some(name.into()),
+            origin: None,
         });
         self
     }

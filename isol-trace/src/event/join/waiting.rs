@@ -1,0 +1,194 @@
+//! Senders that wait for what they asked for.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    ops::Deref,
+};
+
+use super::{end_of, same};
+use crate::event::{
+    ids::{Address, Cpu, MonoNanos},
+    model::{Breach, Sender},
+};
+
+/// Senders that wait for their breach, on all CPUs together.
+pub(super) const MAX_WAITING: usize = 16_384;
+
+/// Where a sender waits. Work items and timers may move to another CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum List {
+    Calls(Cpu),
+    Reschedules(Cpu),
+    Work,
+    Timers,
+}
+
+/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules.
+pub(super) type Key = (List, u64);
+
+/// A sender without its breach.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) sender: Box<Sender>,
+    /// The CPU's queue was emptied without it once.
+    passed: bool,
+}
+
+impl Deref for Waiting {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+/// Senders of one key, the earliest first.
+pub(super) type Queue = VecDeque<Waiting>;
+
+/// Everybody who waits.
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    /// No queue in it is empty.
+    lists: HashMap<List, HashMap<u64, Queue>>,
+    /// Keys in the order in which senders came; more than `lists` has, because what is
+    /// answered stays here until it is the oldest.
+    order: VecDeque<(Key, MonoNanos)>,
+    evicted: u64,
+}
+
+impl Senders {
+    /// Senders that were forgotten for want of room.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Keys that somebody waits under, and how much the order of all holds.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> (usize, usize) {
+        let keys = self.lists.values().map(HashMap::len).sum();
+        (keys, self.order.len())
+    }
+
+    /// Lets a sender wait.
+    pub(super) fn put(&mut self, key: Key, sender: Box<Sender>) {
+        let (list, address) = key;
+        let at = sender.at;
+        let queue = self
+            .lists
+            .entry(list)
+            .or_default()
+            .entry(address)
+            .or_default();
+        if list == List::Timers {
+            // Armed again before it expired, or expired unseen: only the last two can matter,
+            // one that has expired and its own arming again since.
+            while queue.len() > 1 {
+                queue.pop_front();
+            }
+        }
+        // Senders on different CPUs come from different rings.
+        let place = queue.partition_point(|earlier| earlier.at <= at);
+        queue.insert(
+            place,
+            Waiting {
+                sender,
+                passed: false,
+            },
+        );
+        self.order.push_back((key, at));
+        while self.order.len() > MAX_WAITING {
+            self.evict_oldest();
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let Some((key, at)) = self.order.pop_front() else {
+            return;
+        };
+        let removed = self.with_queue(key, |queue| {
+            let place = queue.iter().position(|sender| sender.at == at)?;
+            queue.remove(place)
+        });
+        self.evicted += u64::from(removed.flatten().is_some());
+    }
+
+    /// Does something to the queue of a key, if there is one.
+    pub(super) fn with_queue<R>(
+        &mut self,
+        (list, address): Key,
+        does: impl FnOnce(&mut Queue) -> R,
+    ) -> Option<R> {
+        let queues = self.lists.get_mut(&list)?;
+        let queue = queues.get_mut(&address)?;
+        let result = does(queue);
+        if queue.is_empty() {
+            queues.remove(&address);
+        }
+        Some(result)
+    }
+
+    /// Who armed a timer that expired: the last one before the entry, or else inside it. It
+    /// stays: whoever armed a timer that repeats itself is the origin each time.
+    pub(super) fn armed(&self, timer: u64, breach: &Breach) -> Option<Box<Sender>> {
+        let queue = self.lists.get(&List::Timers)?.get(&timer)?;
+        let before = queue.iter().rfind(|sender| sender.at <= breach.at);
+        let within = || queue.iter().rfind(|sender| sender.at <= end_of(breach));
+        before.or_else(within).map(|waiting| waiting.sender.clone())
+    }
+
+    /// The sender of something that ran in the entry. `None` where it is not known which.
+    pub(super) fn take(&mut self, key: Key, breach: &Breach) -> Option<Box<Sender>> {
+        self.with_queue(key, |queue| {
+            let mut possible = queue.partition_point(|sender| sender.at <= end_of(breach));
+            let stale = breach
+                .user_since
+                .map_or(0, |since| queue.partition_point(|sender| sender.at < since));
+            if stale < possible {
+                queue.drain(..stale);
+                possible -= stale;
+            }
+            let others = possible.checked_sub(1)?;
+            let first = queue.pop_front()?;
+            let ambiguous =
+                stale == 0 && queue.iter().take(others).any(|other| !same(&first, other));
+            if ambiguous {
+                queue.drain(..others);
+                return None;
+            }
+            Some(first.sender)
+        })
+        .flatten()
+    }
+
+    /// The queue of a CPU's cross-calls was emptied. What was asked for until then and does not
+    /// show when it runs is handed out; the rest may have been late, once.
+    pub(super) fn emptied(
+        &mut self,
+        cpu: Cpu,
+        at: MonoNanos,
+        shown: &HashSet<Address>,
+    ) -> Vec<Sender> {
+        let mut unseen = Vec::new();
+        let Some(queues) = self.lists.get_mut(&List::Calls(cpu)) else {
+            return unseen;
+        };
+        queues.retain(|_, queue| {
+            let answered = queue.partition_point(|sender| sender.at <= at);
+            let mut late = Vec::new();
+            for mut sender in queue.drain(..answered) {
+                let callback = sender.callback.as_ref();
+                if !callback.is_some_and(|function| shown.contains(&function.address)) {
+                    unseen.push(*sender.sender);
+                } else if !sender.passed {
+                    sender.passed = true;
+                    late.push(sender);
+                }
+            }
+            for sender in late.into_iter().rev() {
+                queue.push_front(sender);
+            }
+            !queue.is_empty()
+        });
+        unseen
+    }
+}
