@@ -167,7 +167,7 @@ impl Tracer {
                 },
             };
             self.verdicts.push(ProbeVerdict {
-                name: probe.name,
+                name: probe.name.into(),
                 state,
             });
         }

@@ -142,7 +142,10 @@ impl Session {
             kernel: self.plan.identity.kernel.clone(),
             arch: self.plan.identity.arch.clone(),
             cpus: self.watched.clone(),
-            blind_spots: blind_spots(&self.watched),
+            blind_spots: blind_spots(&self.watched)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             housekeeping: self.plan.housekeeping.iter().collect(),
             probes: self.tracer.verdicts().to_vec(),
             at: self.armed_at,

@@ -3,6 +3,8 @@
 //!
 //! The lines are those of `record --dry-run`, which attaches all the same, and so knows better.
 
+use std::fmt::Display;
+
 use crate::event::{
     ids::Cpu,
     model::{Detection, ProbeState, ProbeVerdict},
@@ -57,7 +59,7 @@ pub fn detection_lines(cpus: &[(Cpu, Detection)]) -> impl Iterator<Item = String
 }
 
 /// What is not seen, a line for each.
-pub fn blind_spot_lines(spots: &[&'static str]) -> impl Iterator<Item = String> {
+pub fn blind_spot_lines<T: Display>(spots: &[T]) -> impl Iterator<Item = String> {
     spots.iter().map(|spot| format!("not seen: {spot}"))
 }
 

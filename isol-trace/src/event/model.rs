@@ -4,7 +4,7 @@
 //! dashboard and the tests. [`crate::event::decode`] makes the kernel's part of it,
 //! [`crate::attrib`] adds names and origins.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
 
@@ -93,7 +93,8 @@ impl CauseDetail {
 pub struct ActivityItem {
     /// What kind of work.
     pub kind: Activity,
-    /// The kind's number: vector (as a cause), interrupt, softirq, thread, signal, flush reason, tick dependency.
+    /// The kind's number: vector (as a cause), interrupt, softirq, thread, signal,
+    /// flush reason, tick dependency; 0 for kinds that have none.
     pub number: u32,
     /// The function, handler or fault address.
     pub address: Option<Address>,
@@ -266,6 +267,14 @@ impl Detection {
             Self::Vectors => "vectors",
         }
     }
+
+    /// The detection of a word; `None` where no detection has it.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::ContextTracking, Self::Vectors]
+            .into_iter()
+            .find(|detection| detection.word() == word)
+    }
 }
 
 /// What became of a probe.
@@ -289,7 +298,7 @@ pub enum ProbeState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeVerdict {
     /// The hook's name in the kernel.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What became of it.
     pub state: ProbeState,
 }
@@ -306,7 +315,7 @@ pub struct Header {
     /// Watched CPUs and how their entries are found.
     pub cpus: Vec<(Cpu, Detection)>,
     /// What the detection in force cannot see, in words; empty with context tracking alone.
-    pub blind_spots: Vec<&'static str>,
+    pub blind_spots: Vec<Cow<'static, str>>,
     /// Housekeeping CPUs.
     pub housekeeping: Vec<Cpu>,
     /// Every probe and its verdict.

@@ -8,7 +8,7 @@ use super::{
     time::Calendar,
 };
 use crate::event::{
-    ids::{Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
+    ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
         Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
@@ -55,7 +55,7 @@ fn watched(out: &mut Vec<u8>, cpu: Cpu, detection: Detection) {
 /// A probe of the header.
 fn probe(out: &mut Vec<u8>, verdict: &ProbeVerdict) {
     let mut object = Object::begin(out);
-    object.text(key!("name"), verdict.name);
+    object.text(key!("name"), &verdict.name);
     match &verdict.state {
         ProbeState::Attached => object.word(key!("state"), "attached"),
         ProbeState::Absent { why } => {
@@ -219,7 +219,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
 fn function(out: &mut Vec<u8>, function: &Function) {
     match &function.name {
         Some(name) => text(out, name),
-        None => address(out, function.address.0),
+        None => address(out, function.address.map_or(0, |Address(value)| value)),
     }
 }
 

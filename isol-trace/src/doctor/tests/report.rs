@@ -151,7 +151,10 @@ fn what_a_trace_would_see_is_told_in_the_words_of_the_dry_run() {
         ids::Cpu,
         model::{Detection, ProbeState, ProbeVerdict},
     };
-    let verdict = |name, state| ProbeVerdict { name, state };
+    let verdict = |name: &'static str, state| ProbeVerdict {
+        name: name.into(),
+        state,
+    };
     let coverage = Coverage {
         detection: vec![
             (Cpu(2), Detection::ContextTracking),
