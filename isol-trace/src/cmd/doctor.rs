@@ -39,10 +39,14 @@ pub fn run(plan: DoctorPlan, host: &Host) -> Result<ExitCode, Error> {
         text::text(&report, page())
     };
     let mut stdout = io::stdout().lock();
-    stdout
+    let written = stdout
         .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(Error::Stdout)?;
+        .and_then(|()| stdout.flush());
+    // Whoever reads no further, as `head`, has the verdict all the same.
+    match written.map_err(Error::Stdout) {
+        Err(error) if !error.is_closed_stdout() => return Err(error),
+        _ => {}
+    }
     Ok(match report.count(Severity::Defect) {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(DEFECT),

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     Finding, Report, Severity,
-    coverage::{blind_spot_lines, detection_lines, probe_lines},
+    coverage::{blind_spot_lines, detection_lines, probe_rows},
     finding::Remedy,
 };
 
@@ -247,8 +247,9 @@ fn coverage(text: &mut Lines, report: &Report) {
             ", once what keeps them out is mended"
         }
     ));
-    for line in probe_lines(&coverage.absent()) {
-        text.line(&format!("  {line}"));
+    for (columns, why) in probe_rows(&coverage.absent()) {
+        let first = format!("  {columns}");
+        text.wrapped(why, &first, &" ".repeat(first.len()));
     }
     text.wrapped(
         "This is what the kernel's types say. `isol-trace record --dry-run` proves it: it attaches every probe once, which interrupts every CPU.",

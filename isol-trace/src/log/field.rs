@@ -59,7 +59,7 @@ spelled! {
     /// An address, `0x…`.
     Hex(Address): "an address", address;
     /// A place in the kernel: its name, or its address where it has none.
-    Place(Function): "a place", place;
+    Place(Function): "a place", |text| Some(place(text));
     /// Why the kernel was entered.
     CauseWord(Cause): "a cause", Cause::from_word;
     /// What it then did.
@@ -81,17 +81,12 @@ fn address(text: &str) -> Option<Address> {
         .flatten()
 }
 
-fn place(text: &str) -> Option<Function> {
-    Some(match address(text) {
-        Some(address) => Function {
-            address: Some(address),
-            name: None,
-        },
-        None => Function {
-            address: None,
-            name: Some(text.into()),
-        },
-    })
+fn place(text: &str) -> Function {
+    let address = address(text);
+    Function {
+        name: address.is_none().then(|| text.into()),
+        address,
+    }
 }
 
 /// The members of an object, in their order.
