@@ -215,8 +215,10 @@ impl Session {
             breaches: own + self.tracer.own_sends().map_err(Error::tracer)?,
             attach_breaches: self.attach_breaches,
             detach_breaches: None,
-            lost_senders: self.tracer.lost_senders().map_err(Error::tracer)?
-                + self.assembler.forgotten_senders(),
+            lost_senders: Some(
+                self.tracer.lost_senders().map_err(Error::tracer)?
+                    + self.assembler.forgotten_senders(),
+            ),
             missed_runs: self.tracer.missed_runs(),
             programs: self.tracer.program_runs(),
         })

@@ -8,7 +8,10 @@ use std::{borrow::Cow, sync::Arc};
 
 pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
 
-pub use super::origin::{Function, Origin, Sender};
+pub use super::{
+    origin::{Function, Origin, Sender},
+    probe::{Detection, ProbeState, ProbeVerdict},
+};
 
 use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid};
 
@@ -230,8 +233,9 @@ pub struct TracerSummary {
     pub attach_breaches: Option<u64>,
     /// The same while they were detached.
     pub detach_breaches: Option<u64>,
-    /// Senders whose records found no room: what they led to has an unknown origin.
-    pub lost_senders: u64,
+    /// Senders whose records found no room: what they led to has an unknown origin; `None` in logs
+    /// of versions that did not count them.
+    pub lost_senders: Option<u64>,
     /// Runs that the kernel skipped, per program, only those above 0.
     pub missed_runs: Vec<(String, u64)>,
     /// How long the programs ran, only those that did; `None` where that was not asked for.
@@ -247,60 +251,6 @@ pub struct ProgramRuns {
     pub runs: u64,
     /// How long in all, with the measuring itself.
     pub run: Nanos,
-}
-
-/// How the entries of a CPU are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detection {
-    /// The kernel's own marks: complete.
-    ContextTracking,
-    /// Derived from the tracepoints of the causes.
-    Vectors,
-}
-
-impl Detection {
-    /// The word that the log shows.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ContextTracking => "context-tracking",
-            Self::Vectors => "vectors",
-        }
-    }
-
-    /// The detection of a word; `None` where no detection has it.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::ContextTracking, Self::Vectors]
-            .into_iter()
-            .find(|detection| detection.word() == word)
-    }
-}
-
-/// What became of a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeState {
-    /// In force (or, in a dry run, would be).
-    Attached,
-    /// This kernel has no such hook.
-    Absent {
-        /// Why, in words.
-        why: String,
-    },
-    /// The hook is there and attaching failed.
-    Failed {
-        /// Why, in words.
-        why: String,
-    },
-}
-
-/// A probe and its verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeVerdict {
-    /// The hook's name in the kernel.
-    pub name: Cow<'static, str>,
-    /// What became of it.
-    pub state: ProbeState,
 }
 
 /// The first line of a log.

@@ -46,8 +46,7 @@ struct RawTracer {
     breaches: u64,
     attach_breaches: Option<u64>,
     detach_breaches: Option<u64>,
-    #[serde(default)]
-    lost_senders: u64,
+    lost_senders: Option<u64>,
     #[serde(default)]
     missed_runs: Members<String, u64>,
     programs: Option<Vec<RawProgram>>,

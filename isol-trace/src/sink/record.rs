@@ -293,7 +293,7 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
     object.number(key!("breaches"), tracer.breaches);
     object.known_number(key!("attach_breaches"), tracer.attach_breaches);
     object.known_number(key!("detach_breaches"), tracer.detach_breaches);
-    object.number(key!("lost_senders"), tracer.lost_senders);
+    object.known_number(key!("lost_senders"), tracer.lost_senders);
     let mut missed = Object::begin(object.member(key!("missed_runs")));
     for (program, runs) in &tracer.missed_runs {
         number(missed.member_named(program), *runs);

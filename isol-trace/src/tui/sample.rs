@@ -369,7 +369,7 @@ impl Story {
                 breaches: 0,
                 attach_breaches: Some(38),
                 detach_breaches: Some(38),
-                lost_senders: 0,
+                lost_senders: Some(0),
                 missed_runs: Vec::new(),
                 programs: None,
             },

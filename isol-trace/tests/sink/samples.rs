@@ -347,7 +347,7 @@ pub(crate) fn summary() -> Summary {
             breaches: 0,
             attach_breaches: Some(38),
             detach_breaches: None,
-            lost_senders: 3,
+            lost_senders: Some(3),
             missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
             programs: None,
         },

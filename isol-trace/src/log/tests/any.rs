@@ -283,18 +283,24 @@ fn summary() -> impl Strategy<Value = Summary> {
     let program =
         (text(), number(), nanos()).prop_map(|(name, runs, run)| ProgramRuns { name, runs, run });
     let tracer = (
-        vec(number(), 2),
+        (number(), option::of(number())),
         option::of(number()),
         option::of(number()),
         vec((text(), number()), 0..3),
         option::of(vec(program, 0..3)),
     )
         .prop_map(
-            |(numbers, attach_breaches, detach_breaches, missed_runs, programs)| TracerSummary {
-                breaches: numbers[0],
+            |(
+                (breaches, lost_senders),
                 attach_breaches,
                 detach_breaches,
-                lost_senders: numbers[1],
+                missed_runs,
+                programs,
+            )| TracerSummary {
+                breaches,
+                attach_breaches,
+                detach_breaches,
+                lost_senders,
                 missed_runs,
                 programs,
             },

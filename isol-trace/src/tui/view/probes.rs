@@ -110,10 +110,10 @@ fn tracer(tracer: Option<&TracerSummary>, theme: Theme, width: usize) -> Vec<Lin
         measured(tracer.detach_breaches),
     );
     let mut lines = paragraph("own noise", 18, &own, style, width);
-    if tracer.lost_senders > 0 {
+    if let Some(senders) = tracer.lost_senders.filter(|&senders| senders > 0) {
         let lost = format!(
             "{} found no room: what they led to has an unknown origin",
-            text::counted(tracer.lost_senders, "sender", "senders")
+            text::counted(senders, "sender", "senders")
         );
         lines.extend(paragraph("senders", 18, &lost, style, width));
     }
