@@ -40,7 +40,7 @@ async fn play(scene: &str, updates: mpsc::Sender<Update>) -> Option<()> {
     };
     if scene == "degraded" {
         header.cpus[2].1 = Detection::Vectors;
-        header.blind_spots = vec!["exceptions that the kernel fixes up silently"];
+        header.blind_spots = vec!["exceptions that the kernel fixes up silently".into()];
         header.probes[2].state = ProbeState::Failed {
             why: "the verifier refused the program".to_owned(),
         };

@@ -7,7 +7,7 @@ pub mod value;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, CommandFactory as _, Parser, Subcommand,
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -58,9 +58,19 @@ pub enum Command {
     )]
     Doctor(DoctorArgs),
 
-    /// Print the JSON Schema of the records.
-    #[command(after_help = "Example:\n  isol-trace schema > isol-trace.schema.json")]
-    Schema,
+    /// Print a JSON Schema: that of the records, or that of doctor's report.
+    #[command(
+        after_help = "Examples:\n  isol-trace schema > isol-trace.schema.json\n  isol-trace schema doctor"
+    )]
+    Schema {
+        /// Of what: log or doctor.
+        #[arg(
+            value_name = "FORMAT",
+            default_value = "log",
+            hide_possible_values = true
+        )]
+        format: Format,
+    },
 
     /// Print a completion script for a shell.
     #[command(
@@ -79,6 +89,15 @@ pub enum Command {
         #[arg(value_name = "COMMAND", value_parser = ["top", "record", "doctor", "schema", "completions", "man"])]
         command: Option<String>,
     },
+}
+
+/// What isol-trace writes for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The records of a log.
+    Log,
+    /// The report of `doctor --json`.
+    Doctor,
 }
 
 /// What is watched.

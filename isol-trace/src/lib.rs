@@ -8,7 +8,7 @@
 //! - [`attrib`]: names and places;
 //! - [`doctor`]: what is wrong with a host, and what mends it;
 //! - [`stats`]: the ledger and its arithmetic;
-//! - [`sink`]: the JSON log;
+//! - [`sink`]: the JSON log, and [`log`]: the same read back;
 //! - [`tui`]: the dashboard;
 //! - [`cli`]: what was typed;
 //! - [`plan`]: what is to be done, valid;
@@ -23,6 +23,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod host;
+pub mod log;
 pub mod plan;
 pub mod sink;
 pub mod stats;

@@ -10,13 +10,17 @@ use isol_trace::doctor::json::SCHEMA;
 use serde_json::Value;
 use tree::Tree;
 
-fn doctor(tree: &Tree, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_isol-trace"))
+fn command(tree: &Tree, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
+    command
         .arg("doctor")
         .args(words)
-        .env("ISOL_TRACE_ROOT", tree.root())
-        .output()
-        .unwrap()
+        .env("ISOL_TRACE_ROOT", tree.root());
+    command
+}
+
+fn doctor(tree: &Tree, words: &[&str]) -> Output {
+    command(tree, words).output().unwrap()
 }
 
 /// What a doctor that finds something prints, with the root of the host left out.
@@ -116,6 +120,31 @@ fn a_host_that_nobody_isolated_is_refused() {
     );
     // Named, they can be looked at all the same.
     stdout(&tree, &["--cpus", "2-3"], 1);
+}
+
+#[test]
+fn a_closed_stdout_leaves_the_verdict() {
+    for (host, status) in [("good", 0), ("half", 1)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let tree = Tree::of(host);
+        let output = command(&tree, &[]).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{host}");
+        assert!(output.stderr.is_empty(), "{host}");
+    }
+}
+
+#[test]
+fn the_schema_of_the_report_is_printed_and_that_of_the_log_by_default() {
+    let printed = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
+        let output = command.arg("schema").args(words).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(printed(&["doctor"]), SCHEMA);
+    assert_eq!(printed(&[]), isol_trace::sink::SCHEMA);
+    assert_eq!(printed(&["log"]), isol_trace::sink::SCHEMA);
 }
 
 /// Files whose reading interrupts other CPUs, or may.

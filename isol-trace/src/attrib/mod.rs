@@ -199,7 +199,7 @@ impl Attributor {
             return;
         };
         for place in callback.iter_mut().chain(callsite).chain(stack) {
-            place.name = self.function(place.address);
+            place.name = place.address.and_then(|address| self.function(address));
         }
         senders::complete(origin);
     }

@@ -73,7 +73,7 @@ mod tests {
             stack: stack
                 .iter()
                 .map(|&name| Function {
-                    address: Address(1),
+                    address: Some(Address(1)),
                     name: Some(name.into()),
                 })
                 .collect(),

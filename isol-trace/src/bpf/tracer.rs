@@ -224,7 +224,7 @@ impl Tracer {
                 },
             };
             self.verdicts.push(ProbeVerdict {
-                name: probe.name,
+                name: probe.name.into(),
                 state,
             });
         }

@@ -8,7 +8,12 @@ use std::{
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli, error::Error, sink};
+use crate::{
+    cli::{self, Format},
+    doctor,
+    error::Error,
+    sink,
+};
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> Result<ExitCode, Error> {
@@ -30,9 +35,13 @@ pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
     print(&text)
 }
 
-/// Prints the JSON Schema of the records.
-pub fn schema() -> Result<ExitCode, Error> {
-    print(sink::SCHEMA.as_bytes())
+/// Prints the JSON Schema of what isol-trace writes.
+pub fn schema(format: Format) -> Result<ExitCode, Error> {
+    let schema = match format {
+        Format::Log => sink::SCHEMA,
+        Format::Doctor => doctor::json::SCHEMA,
+    };
+    print(schema.as_bytes())
 }
 
 /// Writes a whole text to stdout.

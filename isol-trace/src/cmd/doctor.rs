@@ -1,17 +1,23 @@
 //! `doctor`: what this host isolates, what it leaves noisy, and how to mend it.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
 use crate::{
     bpf::{btf::KernelTypes, outlook::outlook, tracer::blind_spots},
-    doctor::{Facts, Report, Severity, coverage::Coverage, json, text},
+    doctor::{
+        Facts, Report, Severity,
+        coverage::Coverage,
+        json,
+        text::{self, Page},
+    },
     error::Error,
     event::{ids::Cpu, model::Detection},
     host::{Host, affinity, cpu_list::CpuSet, detection::detection},
     plan::doctor::DoctorPlan,
+    tui::theme::Theme,
 };
 
 /// There is a defect.
@@ -30,17 +36,32 @@ pub fn run(plan: DoctorPlan, host: &Host) -> Result<ExitCode, Error> {
     let text = if plan.json {
         json::line(&report).map_err(|error| Error::Stdout(error.into()))?
     } else {
-        text::text(&report)
+        text::text(&report, page())
     };
     let mut stdout = io::stdout().lock();
-    stdout
+    let written = stdout
         .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(Error::Stdout)?;
+        .and_then(|()| stdout.flush());
+    // Whoever reads no further, as `head`, has the verdict all the same.
+    match written.map_err(Error::Stdout) {
+        Err(error) if !error.is_closed_stdout() => return Err(error),
+        _ => {}
+    }
     Ok(match report.count(Severity::Defect) {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(DEFECT),
     })
+}
+
+/// What the text is written on: as wide as the terminal, with the colours that it and the
+/// environment allow.
+fn page() -> Page {
+    if !io::stdout().is_terminal() {
+        return Page::PLAIN;
+    }
+    let size = crossterm::terminal::window_size().ok();
+    let theme = Theme::from_environment(|name| std::env::var(name).ok());
+    Page::terminal(size.map(|size| size.columns), theme.color)
 }
 
 /// What a trace would see, as far as the kernel's types tell.

@@ -57,7 +57,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
             record::run(RecordPlan::new(args, &host, search_path.as_deref())?)
         }
         Command::Doctor(args) => doctor::run(DoctorPlan::new(&args, &host)?, &host),
-        Command::Schema => artefact::schema(),
+        Command::Schema { format } => artefact::schema(format),
         Command::Completions { shell } => artefact::completions(shell),
         Command::Man { command } => artefact::manual(command.as_deref()),
     }

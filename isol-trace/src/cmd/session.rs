@@ -158,7 +158,10 @@ impl Session {
             kernel: self.plan.identity.kernel.clone(),
             arch: self.plan.identity.arch.clone(),
             cpus: self.watched.clone(),
-            blind_spots: blind_spots(&self.watched),
+            blind_spots: blind_spots(&self.watched)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             housekeeping: self.plan.housekeeping.iter().collect(),
             probes: self.tracer.verdicts().to_vec(),
             at: self.armed_at,
@@ -228,8 +231,10 @@ impl Session {
             breaches: own + self.tracer.own_sends().map_err(Error::tracer)?,
             attach_breaches: self.attach_breaches,
             detach_breaches: None,
-            lost_senders: self.tracer.lost_senders().map_err(Error::tracer)?
-                + self.assembler.forgotten_senders(),
+            lost_senders: Some(
+                self.tracer.lost_senders().map_err(Error::tracer)?
+                    + self.assembler.forgotten_senders(),
+            ),
             missed_runs: self.tracer.missed_runs(),
             programs: self.tracer.program_runs(),
         })

@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn every_probe_has_its_verdict_and_why() {
-        let verdict = |name, state| ProbeVerdict { name, state };
+        let verdict = |name: &'static str, state| ProbeVerdict {
+            name: name.into(),
+            state,
+        };
         let header = Header {
             host: "lab".into(),
             kernel: "6.1.0".into(),
@@ -65,7 +68,7 @@ mod tests {
                 (Cpu(1), Detection::ContextTracking),
                 (Cpu(3), Detection::Vectors),
             ],
-            blind_spots: vec!["the end of page faults"],
+            blind_spots: vec!["the end of page faults".into()],
             housekeeping: vec![Cpu(0), Cpu(2)],
             probes: vec![
                 verdict("user_exit", ProbeState::Attached),

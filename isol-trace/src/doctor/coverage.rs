@@ -3,6 +3,8 @@
 //!
 //! The lines are those of `record --dry-run`, which attaches all the same, and so knows better.
 
+use std::fmt::Display;
+
 use crate::event::{
     ids::Cpu,
     model::{Detection, ProbeState, ProbeVerdict},
@@ -57,13 +59,22 @@ pub fn detection_lines(cpus: &[(Cpu, Detection)]) -> impl Iterator<Item = String
 }
 
 /// What is not seen, a line for each.
-pub fn blind_spot_lines(spots: &[&'static str]) -> impl Iterator<Item = String> {
+pub fn blind_spot_lines<T: Display>(spots: &[T]) -> impl Iterator<Item = String> {
     spots.iter().map(|spot| format!("not seen: {spot}"))
 }
 
 /// What became of probes, a line for each, aligned.
 #[must_use]
 pub fn probe_lines(probes: &[&ProbeVerdict]) -> Vec<String> {
+    probe_rows(probes)
+        .into_iter()
+        .map(|(columns, why)| format!("{columns}{why}").trim_end().to_owned())
+        .collect()
+}
+
+/// The same in two parts: the columns of name and state, aligned, and why.
+#[must_use]
+pub fn probe_rows<'a>(probes: &[&'a ProbeVerdict]) -> Vec<(String, &'a str)> {
     let widest = probes
         .iter()
         .map(|probe| probe.name.len())
@@ -77,8 +88,7 @@ pub fn probe_lines(probes: &[&ProbeVerdict]) -> Vec<String> {
                 ProbeState::Absent { why } => ("absent", why.as_str()),
                 ProbeState::Failed { why } => ("failed", why.as_str()),
             };
-            let line = format!("{:widest$}  {word:8}  {why}", probe.name);
-            line.trim_end().to_owned()
+            (format!("{:widest$}  {word:8}  ", probe.name), why)
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use crate::host::{
     boot::BootArguments,
     clocksource::Clock,
     cpu_list::CpuSet,
-    cpuset::Cpusets,
+    cpuset::{Cpusets, Partition},
     device_irq::DeviceIrq,
     identity::Identity,
     kernel::KernelError,
@@ -89,10 +89,12 @@ pub struct Facts {
     pub present: CpuSet,
     /// CPUs whose tick may stop while they run a task; absent where the kernel cannot do that.
     pub nohz_full: Reading<CpuSet>,
-    /// CPUs outside of the scheduler's domains: `isolcpus=`, on newer kernels partitions too.
+    /// CPUs that `isolcpus=` takes out of the scheduler's domains.
     pub isolated: Reading<CpuSet>,
     /// CPUs of isolated cpuset partitions.
     pub partitions: CpuSet,
+    /// Every cpuset partition, in force or not.
+    pub groups: Vec<Partition>,
     /// Which version of cgroup has the cpusets.
     pub cpusets: Cpusets,
     /// The kernel's command line.
@@ -139,10 +141,11 @@ impl Facts {
             nohz_full: list("nohz_full"),
             isolated: list("isolated"),
             partitions: host.cpuset_isolated().unwrap_or_default(),
+            groups: host.partitions(),
             cpusets: host.cpusets(),
             boot: host.boot_arguments(),
             config: host.kernel_config(&identity.kernel),
-            irqs: host.device_irqs(),
+            irqs: host.device_irqs(Release::parse(&identity.kernel)),
             default_irq_affinity: host.default_irq_affinity(),
             irqbalance: host.runs("irqbalance"),
             workqueues: host.workqueues(),

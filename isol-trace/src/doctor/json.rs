@@ -73,7 +73,7 @@ struct CpuLine {
 
 #[derive(Serialize)]
 struct ProbeLine<'a> {
-    name: &'static str,
+    name: &'a str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
@@ -118,7 +118,7 @@ pub fn line(report: &Report) -> serde_json::Result<String> {
                         ProbeState::Failed { why } => ("failed", Some(why.as_str())),
                     };
                     ProbeLine {
-                        name: probe.name,
+                        name: &probe.name,
                         state,
                         why,
                     }

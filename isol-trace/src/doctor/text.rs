@@ -1,16 +1,58 @@
-//! The report for people: the worst first, 80 columns, commands on lines of their own.
+//! The report for people: the worst first, commands on lines of their own.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
+use clap::builder::styling::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     Finding, Report, Severity,
-    coverage::{blind_spot_lines, detection_lines, probe_lines},
+    coverage::{blind_spot_lines, detection_lines, probe_rows},
+    finding::Remedy,
 };
 
-/// Columns of a line, save one with a command: that stays whole, to be copied.
-const WIDTH: usize = 80;
+/// What the report is written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Columns of a line, save one with a command: that stays whole, to be copied.
+    width: usize,
+    /// Severities may have colours.
+    color: bool,
+}
+
+impl Page {
+    /// A file, a pipe, or whatever else is no terminal.
+    pub const PLAIN: Self = Self {
+        width: 80,
+        color: false,
+    };
+
+    /// A terminal. A line of more than 100 columns is hard to read, and one of less than 40 has no
+    /// room for what stands before a sentence.
+    #[must_use]
+    pub fn terminal(columns: Option<u16>, color: bool) -> Self {
+        let width = columns.filter(|&columns| columns > 0);
+        Self {
+            width: width.map_or(Self::PLAIN.width, |it| usize::from(it).clamp(40, 100)),
+            color,
+        }
+    }
+
+    /// A word in the colour of its severity; there are the words without it too.
+    fn colored(self, severity: Severity, word: &str) -> String {
+        let style = match severity {
+            Severity::Defect => AnsiColor::Red.on_default().bold(),
+            Severity::Warning => AnsiColor::Magenta.on_default(),
+            Severity::Note => Style::new(),
+            Severity::Fine => AnsiColor::Green.on_default(),
+        };
+        if self.color && style != Style::new() {
+            format!("{style}{word}{style:#}")
+        } else {
+            word.to_owned()
+        }
+    }
+}
 
 /// Columns before what belongs to a finding.
 const INDENT: &str = "    ";
@@ -20,8 +62,11 @@ const LABEL: usize = 8;
 
 /// The whole report.
 #[must_use]
-pub fn text(report: &Report) -> String {
-    let mut text = String::new();
+pub fn text(report: &Report, page: Page) -> String {
+    let mut text = Lines {
+        text: String::new(),
+        page,
+    };
     head(&mut text, report);
     for &severity in Severity::ALL {
         let findings: Vec<_> = report
@@ -32,9 +77,10 @@ pub fn text(report: &Report) -> String {
         if findings.is_empty() {
             continue;
         }
-        let _ = writeln!(text, "\n{}", title(severity));
+        text.line("");
+        text.line(&page.colored(severity, title(severity)));
         if severity == Severity::Fine {
-            let _ = writeln!(text);
+            text.line("");
             table(&mut text, &findings);
         } else {
             for finding in findings {
@@ -43,19 +89,79 @@ pub fn text(report: &Report) -> String {
         }
     }
     coverage(&mut text, report);
-    text
+    text.text
 }
 
-fn head(text: &mut String, report: &Report) {
+/// Lines that are being written.
+struct Lines {
+    text: String,
+    page: Page,
+}
+
+impl Lines {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// Writes a sentence in lines, `first` before the first of them and `rest` before the others.
+    fn wrapped(&mut self, sentence: &str, first: &str, rest: &str) {
+        let mut line = first.to_owned();
+        let mut is_empty = true;
+        for word in printable(sentence).split_whitespace() {
+            if !is_empty && line.width() + 1 + word.width() > self.page.width {
+                self.line(&line);
+                rest.clone_into(&mut line);
+                is_empty = true;
+            }
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_empty = false;
+        }
+        self.line(&line);
+    }
+
+    /// A word and a sentence behind it, in columns.
+    fn labelled(&mut self, label: &str, sentence: &str) {
+        let first = format!("{INDENT}{label:LABEL$}");
+        let rest = " ".repeat(first.len());
+        self.wrapped(sentence, &first, &rest);
+    }
+
+    /// A word and a command behind it, on one line.
+    fn whole(&mut self, label: &str, command: &str) {
+        let line = format!("{INDENT}{label:LABEL$}{}", printable(command));
+        self.line(&line);
+    }
+}
+
+/// Text without anything that would steer a terminal: folders and drivers may have any name.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain.into()
+}
+
+fn head(text: &mut Lines, report: &Report) {
     let facts = &report.facts;
     let identity = &facts.identity;
-    let _ = writeln!(
-        text,
+    text.line(&format!(
         "{} · Linux {} · {}",
         identity.host, identity.kernel, identity.arch
-    );
-    let _ = writeln!(text, "watched: {}", facts.watched);
-    let _ = writeln!(text, "housekeeping: {}", facts.housekeeping);
+    ));
+    text.line(&format!("watched: {}", facts.watched));
+    text.line(&format!("housekeeping: {}", facts.housekeeping));
     let counts: Vec<String> = Severity::ALL
         .iter()
         .map(|&severity| {
@@ -65,10 +171,16 @@ fn head(text: &mut String, report: &Report) {
             } else {
                 "s"
             };
-            format!("{count} {}{plural}", severity.word())
+            let words = format!("{count} {}{plural}", severity.word());
+            // What there is none of needs no colour.
+            if count == 0 {
+                words
+            } else {
+                text.page.colored(severity, &words)
+            }
         })
         .collect();
-    let _ = writeln!(text, "{}", counts.join(", "));
+    text.line(&counts.join(", "));
 }
 
 const fn title(severity: Severity) -> &'static str {
@@ -81,61 +193,51 @@ const fn title(severity: Severity) -> &'static str {
 }
 
 /// A finding with all that it says.
-fn in_full(text: &mut String, finding: &Finding) {
-    let _ = writeln!(text, "\n  {} ({})", finding.id, finding.area.word());
-    wrapped(text, &finding.summary, INDENT, INDENT);
+fn in_full(text: &mut Lines, finding: &Finding) {
+    text.line("");
+    text.line(&format!("  {} ({})", finding.id, finding.area.word()));
+    text.wrapped(&finding.summary, INDENT, INDENT);
     if let Some(cost) = finding.cost {
         let what = match cost.rule {
             Some(rule) => format!("{rule}: {}", cost.what),
             None => cost.what.to_owned(),
         };
-        labelled(text, "costs", &what);
+        text.labelled("costs", &what);
     }
     for remedy in &finding.remedies {
         match remedy {
-            super::finding::Remedy::Change(sentence) => labelled(text, remedy.word(), sentence),
-            _ => whole(text, remedy.word(), remedy.text()),
+            Remedy::Change(sentence) => text.labelled(remedy.word(), sentence),
+            Remedy::Boot(_) | Remedy::Run(_) => text.whole(remedy.word(), remedy.text()),
         }
     }
     if let Some(command) = &finding.verify {
-        whole(text, "verify", command);
+        text.whole("verify", command);
     }
-}
-
-/// A word and a sentence behind it, in columns.
-fn labelled(text: &mut String, label: &str, sentence: &str) {
-    let first = format!("{INDENT}{label:LABEL$}");
-    let rest = " ".repeat(first.len());
-    wrapped(text, sentence, &first, &rest);
-}
-
-/// A word and a command behind it, on one line.
-fn whole(text: &mut String, label: &str, command: &str) {
-    let _ = writeln!(text, "{INDENT}{label:LABEL$}{command}");
 }
 
 /// Findings in two columns.
-fn table(text: &mut String, findings: &[&Finding]) {
+fn table(text: &mut Lines, findings: &[&Finding]) {
     let widest = findings.iter().map(|it| it.id.len()).max().unwrap_or(0);
     for finding in findings {
         let first = format!("  {:widest$}  ", finding.id);
-        wrapped(text, &finding.summary, &first, &" ".repeat(first.len()));
+        text.wrapped(&finding.summary, &first, &" ".repeat(first.len()));
     }
 }
 
-fn coverage(text: &mut String, report: &Report) {
+fn coverage(text: &mut Lines, report: &Report) {
     let coverage = &report.coverage;
-    let _ = writeln!(text, "\nWhat a trace would see\n");
+    text.line("");
+    text.line("What a trace would see");
+    text.line("");
     if let Some(why) = &coverage.unknown {
-        wrapped(text, &format!("Not known: {why}."), "  ", "  ");
+        text.wrapped(&format!("Not known: {why}."), "  ", "  ");
         return;
     }
     let lines = detection_lines(&coverage.detection).chain(blind_spot_lines(&coverage.blind_spots));
     for line in lines {
-        wrapped(text, &line, "  ", "    ");
+        text.wrapped(&line, "  ", "    ");
     }
-    let _ = writeln!(
-        text,
+    text.line(&format!(
         "  {} of {} probes would attach{}",
         coverage.attachable(),
         coverage.probes.len(),
@@ -144,56 +246,71 @@ fn coverage(text: &mut String, report: &Report) {
         } else {
             ", once what keeps them out is mended"
         }
-    );
-    for line in probe_lines(&coverage.absent()) {
-        let _ = writeln!(text, "  {line}");
+    ));
+    for (columns, why) in probe_rows(&coverage.absent()) {
+        let first = format!("  {columns}");
+        text.wrapped(why, &first, &" ".repeat(first.len()));
     }
-    wrapped(
-        text,
+    text.wrapped(
         "This is what the kernel's types say. `isol-trace record --dry-run` proves it: it attaches every probe once, which interrupts every CPU.",
         "  ",
         "  ",
     );
 }
 
-/// Writes a sentence in lines, `first` before the first of them and `rest` before the others.
-fn wrapped(text: &mut String, sentence: &str, first: &str, rest: &str) {
-    let mut line = first.to_owned();
-    let mut is_empty = true;
-    for word in sentence.split_whitespace() {
-        if !is_empty && line.width() + 1 + word.width() > WIDTH {
-            let _ = writeln!(text, "{}", line.trim_end());
-            rest.clone_into(&mut line);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    let _ = writeln!(text, "{}", line.trim_end());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lines(page: Page, write: impl FnOnce(&mut Lines)) -> String {
+        let mut lines = Lines {
+            text: String::new(),
+            page,
+        };
+        write(&mut lines);
+        lines.text
+    }
+
     #[test]
     fn sentences_are_wrapped_and_aligned() {
-        let mut text = String::new();
-        labelled(&mut text, "costs", &"word ".repeat(20));
-        let lines: Vec<_> = text.lines().collect();
-        assert!(lines.len() > 1);
-        assert!(lines.iter().all(|line| line.width() <= WIDTH));
-        assert!(lines[0].starts_with("    costs   word"));
-        assert!(lines[1].starts_with("            word"));
+        for (columns, width) in [(Some(120), 100), (Some(60), 60), (Some(3), 40), (None, 80)] {
+            let page = Page::terminal(columns, false);
+            let text = lines(page, |text| text.labelled("costs", &"word ".repeat(40)));
+            let lines: Vec<_> = text.lines().collect();
+            assert!(lines.len() > 1);
+            assert!(lines.iter().all(|line| line.width() <= width));
+            let widest = lines.iter().map(|line| line.width()).max();
+            assert!(widest > Some(width - 5), "{widest:?} of {width}");
+            assert!(lines[0].starts_with("    costs   word"));
+            assert!(lines[1].starts_with("            word"));
+        }
+        assert_eq!(Page::terminal(Some(0), false), Page::PLAIN);
     }
 
     #[test]
     fn a_word_that_is_too_long_stays_whole() {
-        let mut text = String::new();
-        wrapped(&mut text, &format!("a {}", "b".repeat(90)), "", "  ");
+        let sentence = format!("a {}", "b".repeat(90));
+        let text = lines(Page::PLAIN, |text| text.wrapped(&sentence, "", "  "));
         assert_eq!(text, format!("a\n  {}\n", "b".repeat(90)));
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let text = lines(Page::PLAIN, |text| {
+            text.wrapped("a \u{1b}[2Jb", "", "");
+            text.whole("run", "echo \u{7}\n");
+        });
+        assert_eq!(text, "a \\u{1b}[2Jb\n    run     echo \\u{7}\\n\n");
+    }
+
+    #[test]
+    fn severities_have_colours_where_they_may() {
+        let color = Page::terminal(None, true);
+        assert_eq!(
+            color.colored(Severity::Defect, "defect"),
+            "\u{1b}[1m\u{1b}[31mdefect\u{1b}[0m"
+        );
+        assert_eq!(color.colored(Severity::Note, "note"), "note");
+        assert_eq!(Page::PLAIN.colored(Severity::Defect, "defect"), "defect");
     }
 }

@@ -4,11 +4,14 @@
 //! dashboard and the tests. [`crate::event::decode`] makes the kernel's part of it,
 //! [`crate::attrib`] adds names and origins.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
 
-pub use super::origin::{Function, Origin, Sender};
+pub use super::{
+    origin::{Function, Origin, Sender},
+    probe::{Detection, ProbeState, ProbeVerdict},
+};
 
 use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid};
 
@@ -93,7 +96,8 @@ impl CauseDetail {
 pub struct ActivityItem {
     /// What kind of work.
     pub kind: Activity,
-    /// The kind's number: vector (as a cause), interrupt, softirq, thread, signal, flush reason, tick dependency.
+    /// The kind's number: vector (as a cause), interrupt, softirq, thread, signal,
+    /// flush reason, tick dependency; 0 for kinds that have none.
     pub number: u32,
     /// The function, handler or fault address.
     pub address: Option<Address>,
@@ -231,8 +235,9 @@ pub struct TracerSummary {
     pub attach_breaches: Option<u64>,
     /// The same while they were detached.
     pub detach_breaches: Option<u64>,
-    /// Senders whose records found no room: what they led to has an unknown origin.
-    pub lost_senders: u64,
+    /// Senders whose records found no room: what they led to has an unknown origin; `None` in logs
+    /// of versions that did not count them.
+    pub lost_senders: Option<u64>,
     /// Runs that the kernel skipped, per program, only those above 0.
     pub missed_runs: Vec<(String, u64)>,
     /// How long the programs ran, only those that did; `None` where that was not asked for.
@@ -250,52 +255,6 @@ pub struct ProgramRuns {
     pub run: Nanos,
 }
 
-/// How the entries of a CPU are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detection {
-    /// The kernel's own marks: complete.
-    ContextTracking,
-    /// Derived from the tracepoints of the causes.
-    Vectors,
-}
-
-impl Detection {
-    /// The word that the log shows.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ContextTracking => "context-tracking",
-            Self::Vectors => "vectors",
-        }
-    }
-}
-
-/// What became of a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeState {
-    /// In force (or, in a dry run, would be).
-    Attached,
-    /// This kernel has no such hook.
-    Absent {
-        /// Why, in words.
-        why: String,
-    },
-    /// The hook is there and attaching failed.
-    Failed {
-        /// Why, in words.
-        why: String,
-    },
-}
-
-/// A probe and its verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeVerdict {
-    /// The hook's name in the kernel.
-    pub name: &'static str,
-    /// What became of it.
-    pub state: ProbeState,
-}
-
 /// The first line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -308,7 +267,7 @@ pub struct Header {
     /// Watched CPUs and how their entries are found.
     pub cpus: Vec<(Cpu, Detection)>,
     /// What the detection in force cannot see, in words; empty with context tracking alone.
-    pub blind_spots: Vec<&'static str>,
+    pub blind_spots: Vec<Cow<'static, str>>,
     /// Housekeeping CPUs.
     pub housekeeping: Vec<Cpu>,
     /// Every probe and its verdict.

@@ -10,8 +10,8 @@ use super::{
 /// A place in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Its address.
-    pub address: Address,
+    /// Its address; `None` where a log gives its name alone.
+    pub address: Option<Address>,
     /// `name`, `name+0x1f` or `name [module]`. Filled by [`crate::attrib`].
     pub name: Option<Arc<str>>,
 }
@@ -24,7 +24,7 @@ impl Function {
             return None;
         }
         Some(Self {
-            address: Address(address),
+            address: Some(Address(address)),
             name: None,
         })
     }

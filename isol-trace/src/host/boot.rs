@@ -86,6 +86,21 @@ impl BootArguments {
         self.values(name).any(|it| it == value)
     }
 
+    /// What an argument switches on or off, by its last value, as `kstrtobool` reads it
+    /// (lib/kstrtox.c, 6.12); `None` where it is missing or says neither.
+    #[must_use]
+    pub fn switch(&self, name: &str) -> Option<bool> {
+        let values = self.values(name).filter_map(|value| {
+            let mut letters = value.bytes().map(|letter| letter.to_ascii_lowercase());
+            match (letters.next()?, letters.next()) {
+                (b'y' | b't' | b'1', _) | (b'o', Some(b'n')) => Some(true),
+                (b'n' | b'f' | b'0', _) | (b'o', Some(b'f')) => Some(false),
+                _ => None,
+            }
+        });
+        values.last()
+    }
+
     /// The CPUs of an argument that is a list of CPUs; `None` where it is missing or unreadable.
     #[must_use]
     pub fn cpus(&self, name: &str) -> Option<CpuSet> {
@@ -166,6 +181,31 @@ mod tests {
         assert_eq!(list(boot.cpus("irqaffinity")), None);
         assert!(boot.is("dyndbg", "file a.c +p"));
         assert!(boot.is("tsc", "reliable") && !boot.is("tsc", "nowatchdog"));
+    }
+
+    #[test]
+    fn switches_are_read_as_the_kernel_reads_them() {
+        let switch = |line: &str| BootArguments::parse(line, 3).switch("nohz");
+        for off in [
+            "nohz=off",
+            "nohz=OFF",
+            "nohz=0",
+            "nohz=n",
+            "nohz=on nohz=false",
+        ] {
+            assert_eq!(switch(off), Some(false), "{off}");
+        }
+        for on in [
+            "nohz=on",
+            "nohz=1",
+            "nohz=off nohz=yes",
+            "nohz=on nohz=maybe",
+        ] {
+            assert_eq!(switch(on), Some(true), "{on}");
+        }
+        for neither in ["nohz", "nohz=", "nohz=o", "nohz=x", "nohz_full=0"] {
+            assert_eq!(switch(neither), None, "{neither}");
+        }
     }
 
     #[test]

@@ -14,6 +14,20 @@ pub enum Cpusets {
     None,
 }
 
+/// Folders that are looked at for partitions; hosts of containers have some thousands.
+const MOST_FOLDERS: usize = 20_000;
+
+/// What a cgroup asked to be (`cpuset.cpus.partition`, Documentation/admin-guide/cgroup-v2.rst, 6.12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The folder of the group.
+    pub folder: String,
+    /// It asked for its CPUs to leave the scheduler's domains; else for a domain of its own.
+    pub isolated: bool,
+    /// Why it is not what it asked for, in the kernel's words, which may be none; `None` where it is.
+    pub invalid: Option<String>,
+}
+
 impl Host {
     /// Which version of cgroup has the cpusets.
     #[must_use]
@@ -33,6 +47,40 @@ impl Host {
             }
         }
         Cpusets::None
+    }
+
+    /// The partitions of cgroup v2, in force or not, below the groups that this process sees. The
+    /// root itself, which always is one, is left out.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Partition> {
+        let Ok(Some(mounts)) = self.read("/proc/self/mountinfo") else {
+            return Vec::new();
+        };
+        let mut folders: Vec<String> = cgroup2_mounts(&mounts).collect();
+        let mut partitions = Vec::new();
+        let mut looked_at = 0;
+        while let Some(folder) = folders.pop() {
+            looked_at += 1;
+            if looked_at > MOST_FOLDERS {
+                break;
+            }
+            let path = format!("{folder}/cpuset.cpus.partition");
+            let state = self.reading(&path, |text| partition(&folder, text));
+            partitions.extend(state.known().cloned());
+            for name in self.names(&folder) {
+                let path = format!("{folder}/{name}");
+                // No link: a tree that was recorded may have one to anywhere.
+                let is_folder = self
+                    .path(&path)
+                    .symlink_metadata()
+                    .is_ok_and(|it| it.is_dir());
+                if is_folder {
+                    folders.push(path);
+                }
+            }
+        }
+        partitions.sort_unstable_by(|one, other| one.folder.cmp(&other.folder));
+        partitions
     }
 
     /// CPUs of isolated cgroup v2 partitions. None where cgroup v2 is not mounted, has no
@@ -64,6 +112,26 @@ fn cgroup2_mounts(mountinfo: &str) -> impl Iterator<Item = String> + '_ {
         let kind = filesystem.split(' ').next()?;
         let folder = mount.split(' ').nth(4)?;
         (kind == "cgroup2").then(|| unescape(folder))
+    })
+}
+
+/// What the file of a group says: `isolated`, `root`, either with `invalid (why)`, or `member`.
+fn partition(folder: &str, text: &str) -> Option<Partition> {
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let isolated = match kind {
+        "isolated" => true,
+        "root" => false,
+        _ => return None,
+    };
+    let invalid = rest.strip_prefix("invalid").map(|why| {
+        let why = why.trim_ascii();
+        let inner = why.strip_prefix('(').and_then(|why| why.strip_suffix(')'));
+        inner.unwrap_or(why).to_owned()
+    });
+    Some(Partition {
+        folder: folder.to_owned(),
+        isolated,
+        invalid,
     })
 }
 
@@ -134,6 +202,56 @@ mod tests {
         let other = "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct";
         assert_eq!(mounts(other).host().cpusets(), Cpusets::None);
         assert_eq!(Tree::new().host().cpusets(), Cpusets::None);
+    }
+
+    #[test]
+    fn partitions_say_whether_they_are_in_force() {
+        let found = |text: &str| partition("/g", text);
+        let known = |isolated, invalid: Option<&str>| {
+            Some(Partition {
+                folder: "/g".to_owned(),
+                isolated,
+                invalid: invalid.map(str::to_owned),
+            })
+        };
+        assert_eq!(found("isolated"), known(true, None));
+        assert_eq!(found("root"), known(false, None));
+        let why = "Cpu list in cpuset.cpus not exclusive";
+        assert_eq!(
+            found(&format!("isolated invalid ({why})")),
+            known(true, Some(why))
+        );
+        assert_eq!(found("root invalid"), known(false, Some("")));
+        assert_eq!(found("member"), None);
+        assert_eq!(found(""), None);
+    }
+
+    #[test]
+    fn partitions_are_found_at_any_depth() {
+        let group = "/sys/fs/cgroup/machine.slice/rt";
+        let tree = Tree::new()
+            .file(
+                "/proc/self/mountinfo",
+                "25 30 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+            )
+            .file(
+                "/sys/fs/cgroup/system.slice/cpuset.cpus.partition",
+                "member",
+            )
+            .file(&format!("{group}/cpuset.cpus.partition"), "isolated")
+            .file(&format!("{group}/a/cpuset.cpus.partition"), "root invalid");
+        std::os::unix::fs::symlink("..", tree.path(&format!("{group}/loop"))).unwrap();
+        let found = tree.host().partitions();
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.folder.as_str(), it.isolated, it.invalid.as_deref()))
+            .collect();
+        let inner = format!("{group}/a");
+        assert_eq!(
+            found,
+            [(group, true, None), (inner.as_str(), false, Some(""))]
+        );
+        assert_eq!(Tree::new().host().partitions(), []);
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl Host {
         self.optional("nohz_full")
     }
 
-    /// CPUs of the boot argument `isolcpus=`, and on newer kernels of isolated cpusets.
+    /// CPUs of the boot argument `isolcpus=`. Cpuset partitions do not show here
+    /// (`print_cpus_isolated`, drivers/base/cpu.c, 6.1 to 7.3).
     pub fn isolated(&self) -> Result<CpuSet, HostError> {
         self.optional("isolated")
     }

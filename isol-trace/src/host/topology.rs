@@ -1,7 +1,8 @@
 //! Who shares a core with a CPU, how it changes its frequency, and how it idles.
 //!
 //! Only settings are read. The current frequency (`scaling_cur_freq`, `/proc/cpuinfo`) is not:
-//! the kernel may interrupt the CPU to learn it (`aperfmperf`, arch/x86/kernel/cpu, 6.1).
+//! the kernel may interrupt the CPU to learn it (`drv_read`, drivers/cpufreq/acpi-cpufreq.c, 6.12;
+//! before 6.1 also `aperfmperf_snapshot_khz`, arch/x86/kernel/cpu/aperfmperf.c).
 
 use std::collections::BTreeSet;
 

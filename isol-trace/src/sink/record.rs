@@ -8,7 +8,7 @@ use super::{
     time::Calendar,
 };
 use crate::event::{
-    ids::{Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
+    ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
         Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
@@ -56,7 +56,7 @@ fn watched(out: &mut Vec<u8>, cpu: Cpu, detection: Detection) {
 /// A probe of the header.
 fn probe(out: &mut Vec<u8>, verdict: &ProbeVerdict) {
     let mut object = Object::begin(out);
-    object.text(key!("name"), verdict.name);
+    object.text(key!("name"), &verdict.name);
     match &verdict.state {
         ProbeState::Attached => object.word(key!("state"), "attached"),
         ProbeState::Absent { why } => {
@@ -229,7 +229,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
 fn function(out: &mut Vec<u8>, function: &Function) {
     match &function.name {
         Some(name) => text(out, name),
-        None => address(out, function.address.0),
+        None => address(out, function.address.map_or(0, |Address(value)| value)),
     }
 }
 
@@ -345,7 +345,7 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
     object.number(key!("breaches"), tracer.breaches);
     object.known_number(key!("attach_breaches"), tracer.attach_breaches);
     object.known_number(key!("detach_breaches"), tracer.detach_breaches);
-    object.number(key!("lost_senders"), tracer.lost_senders);
+    object.known_number(key!("lost_senders"), tracer.lost_senders);
     let mut missed = Object::begin(object.member(key!("missed_runs")));
     for (program, runs) in &tracer.missed_runs {
         number(missed.member_named(program), *runs);

@@ -29,6 +29,13 @@ impl Anchor {
         }
     }
 
+    /// Places `mono` at a time as the log spells it, `2026-01-31T23:59:59.000000000Z`; `None`
+    /// where the text is no such time.
+    #[must_use]
+    pub fn of_text(mono: MonoNanos, text: &str) -> Option<Self> {
+        read(text).map(|wall| Self::new(mono, wall))
+    }
+
     /// Reads both clocks, the calendar's between two readings of the monotonic
     /// one, and keeps the closest of a few tries: an interruption in between would shift the log.
     #[must_use]
@@ -134,6 +141,43 @@ fn spell(second: i64) -> [u8; 19] {
     text
 }
 
+/// Nanoseconds since 1970 began of a time as [`Calendar::write`] spells it; `None` for any other text.
+fn read(text: &str) -> Option<i64> {
+    let fraction = text.get(19..)?.strip_prefix('.')?.strip_suffix('Z')?;
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |range: std::ops::Range<usize>| {
+        let part = text.get(range).filter(|part| all_digits(part))?;
+        part.parse::<i64>().ok()
+    };
+    if fraction.len() != 9 || !all_digits(fraction) {
+        return None;
+    }
+    let second = second(
+        [number(0..4)?, number(5..7)?, number(8..10)?],
+        [number(11..13)?, number(14..16)?, number(17..19)?],
+    );
+    // A date that is none, and any other sign between the numbers, is not spelled again.
+    if spell(second) != *text.as_bytes().first_chunk()? {
+        return None;
+    }
+    second
+        .checked_mul(SECOND)?
+        .checked_add(fraction.parse().ok()?)
+}
+
+/// The second since 1970 began of a date and time in UTC: the inverse of [`spell`], after
+/// `days_from_civil` of the same source.
+fn second([year, month, day]: [i64; 3], [hour, minute, second]: [i64; 3]) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    days * 86_400 + hour * 3_600 + minute * 60 + second
+}
+
 /// Writes the last digits of a number that is not negative, as many as there is room for.
 fn digits(room: &mut [u8], value: i64) {
     let mut rest = value.unsigned_abs();
@@ -228,7 +272,42 @@ mod tests {
         assert!(apart < SECOND, "{apart} ns apart");
     }
 
+    #[test]
+    fn what_is_no_time_is_not_read() {
+        let at = |text: &str| Anchor::of_text(MonoNanos(0), text);
+        let anchor = Anchor::new(MonoNanos(7), 1_769_860_799_000_000_000);
+        let text = "2026-01-31T11:59:59.000000000Z";
+        assert_eq!(Anchor::of_text(MonoNanos(7), text), Some(anchor));
+        for text in [
+            "",
+            "2026-01-31T11:59:59Z",
+            "2026-01-31T11:59:59.000000000",
+            "2026-01-31T11:59:59.00000000Z",
+            "2026-02-30T11:59:59.000000000Z",
+            "2026-01-31T24:00:00.000000000Z",
+            "2026-01-31 11:59:59.000000000Z",
+            "2026-01-31T11:59:59.+00000000Z",
+            "+026-01-31T11:59:59.000000000Z",
+            "\u{e9}026-01-31T11:59:59.00000000Z",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_time_reads_back(wall in -2_000_000_000_000_000_000_i64..i64::MAX / 2) {
+            let anchor = Anchor::new(MonoNanos(0), wall);
+            let text = written(&mut Calendar::new(anchor), 0);
+            let text = text.trim_matches('"');
+            prop_assert_eq!(Anchor::of_text(MonoNanos(0), text), Some(anchor));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[0-9T:.Z+\u{e9}-]{0,32}") {
+            let _ = Anchor::of_text(MonoNanos(0), &text);
+        }
+
         /// The kept second never leaks into another: in any order, a shared calendar writes what a fresh one writes.
         #[test]
         fn the_kept_second_does_not_matter(

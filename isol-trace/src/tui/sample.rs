@@ -31,8 +31,8 @@ pub const fn after_ms(milliseconds: u64) -> MonoNanos {
 /// A header of some watched CPUs under context tracking.
 #[must_use]
 pub fn header(cpus: impl IntoIterator<Item = u32>) -> Header {
-    let attached = |name| ProbeVerdict {
-        name,
+    let attached = |name: &'static str| ProbeVerdict {
+        name: name.into(),
         state: ProbeState::Attached,
     };
     Header {
@@ -52,7 +52,7 @@ pub fn header(cpus: impl IntoIterator<Item = u32>) -> Header {
             attached("irq_handler_entry"),
             attached("nmi_handler"),
             ProbeVerdict {
-                name: "csd_function_entry",
+                name: "csd_function_entry".into(),
                 state: ProbeState::Absent {
                     why: "this kernel has no such tracepoint (it came with 6.5)".to_owned(),
                 },
@@ -246,7 +246,7 @@ fn sender(via: Via, at: MonoNanos, callsite: &str) -> Sender {
 
 fn function(name: &str) -> Function {
     Function {
-        address: Address(0xffff_ffff_8114_2200),
+        address: Some(Address(0xffff_ffff_8114_2200)),
         name: Some(Arc::from(name)),
     }
 }
@@ -370,7 +370,7 @@ impl Story {
                 breaches: 0,
                 attach_breaches: Some(38),
                 detach_breaches: Some(38),
-                lost_senders: 0,
+                lost_senders: Some(0),
                 missed_runs: Vec::new(),
                 programs: None,
             },

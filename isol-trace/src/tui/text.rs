@@ -256,7 +256,7 @@ pub fn origin(origin: &Origin) -> String {
     );
     let place = |place: &Function| match &place.name {
         Some(name) => name.to_string(),
-        None => place.address.to_string(),
+        None => place.address.map_or_else(String::new, |it| it.to_string()),
     };
     if let Some(callback) = &sender.callback {
         line = format!("{line} {}", place(callback));

@@ -166,7 +166,7 @@ fn an_nmi_is_named_by_its_handler() {
 #[test]
 fn a_sender_has_its_places_named() {
     let function = |address| Function {
-        address,
+        address: Some(address),
         name: None,
     };
     let root = tree();

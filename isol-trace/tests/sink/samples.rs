@@ -44,21 +44,21 @@ pub(crate) fn header() -> Header {
             (Cpu(1), Detection::ContextTracking),
             (Cpu(2), Detection::Vectors),
         ],
-        blind_spots: vec!["exceptions that end without a signal"],
+        blind_spots: vec!["exceptions that end without a signal".into()],
         housekeeping: vec![Cpu(0), Cpu(3)],
         probes: vec![
             ProbeVerdict {
-                name: "user_exit",
+                name: "user_exit".into(),
                 state: ProbeState::Attached,
             },
             ProbeVerdict {
-                name: "csd_queue_cpu",
+                name: "csd_queue_cpu".into(),
                 state: ProbeState::Absent {
                     why: "this kernel has no such tracepoint (it came with 6.5)".to_owned(),
                 },
             },
             ProbeVerdict {
-                name: "mce_record",
+                name: "mce_record".into(),
                 state: ProbeState::Failed {
                     why: "the kernel refused it: \"Invalid argument\"".to_owned(),
                 },
@@ -261,7 +261,7 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
 /// A sender of which everything is known.
 fn sender(via: Via) -> Box<Sender> {
     let function = |name: &str| Function {
-        address: Address(0xffff_ffff_8114_2200),
+        address: Some(Address(0xffff_ffff_8114_2200)),
         name: Some(name.into()),
     };
     Box::new(Sender {
@@ -279,7 +279,7 @@ fn sender(via: Via) -> Box<Sender> {
         stack: vec![
             function("smp_call_function_many_cond+0x1f"),
             Function {
-                address: Address(0xffff_ffff_c020_1000),
+                address: Some(Address(0xffff_ffff_c020_1000)),
                 name: None,
             },
         ],
@@ -381,7 +381,7 @@ pub(crate) fn summary() -> Summary {
             breaches: 0,
             attach_breaches: Some(38),
             detach_breaches: None,
-            lost_senders: 3,
+            lost_senders: Some(3),
             missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
             programs: None,
         },

@@ -52,7 +52,8 @@ fn source(facts: &Facts) -> Option<Finding> {
 
 /// Nobody checks the clock on the watched CPUs. On 6.12 a timer wanders over all online CPUs once
 /// every half second to do it (`clocksource_watchdog`, kernel/time/clocksource.c); seen to enter
-/// isolated CPUs on 6.1 and 6.12, and as a call from another CPU on 7.3.
+/// isolated CPUs on 6.1 and 6.12. From 7.2 on the boot CPU's timer calls the others
+/// (`watchdog_check_skew_remote`, seen on 7.3).
 fn watchdog(facts: &Facts) -> Option<Finding> {
     let id = "clocksource-watchdog";
     if !facts.is_x86() {
@@ -94,7 +95,7 @@ fn watchdog(facts: &Facts) -> Option<Finding> {
             Some(
                 Finding::new(id, Clock, severity, summary)
                     .breach(rule::CLOCKSOURCE_WATCHDOG,
-                        "a timer, or from Linux 7.3 on a call from another CPU, about once a second",
+                        "a timer, or from Linux 7.2 on a call from another CPU, about once a second",
                     )
                     .boot("tsc=nowatchdog")
                     .verify("dmesg | grep -i clocksource; grep -o 'tsc=[a-z]*' /proc/cmdline"),

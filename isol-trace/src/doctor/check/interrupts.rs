@@ -7,7 +7,12 @@ use crate::{
         finding::{Area::Interrupts, Severity},
         rule,
     },
-    host::{cpu_list::CpuSet, cpu_mask, device_irq::DeviceIrq, reading::Reading},
+    host::{
+        cpu_list::CpuSet,
+        cpu_mask,
+        device_irq::{DeviceIrq, Steering},
+        reading::Reading,
+    },
 };
 
 /// The checks.
@@ -15,9 +20,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check::Where(delivered),
     Check::Where(allowed),
     Check::Where(managed),
+    Check::Where(fixed),
     Check::Where(default_affinity),
     Check::Where(irqbalance),
 ];
+
+/// What the kernel writes of a managed interrupt, and where.
+const FLAG: &str = "IRQD_AFFINITY_MANAGED";
+const FLAGS: &str = "/sys/kernel/debug/irq/irqs/*";
 
 /// How many interrupts a summary names.
 const NAMED: usize = 4;
@@ -25,7 +35,7 @@ const NAMED: usize = 4;
 /// Interrupts whose affinity can be set go to other CPUs.
 fn delivered(facts: &Facts) -> Option<Finding> {
     let id = "device-interrupts";
-    let all: Vec<_> = facts.irqs.iter().filter(|irq| irq.is_settable).collect();
+    let all: Vec<_> = facts.irqs.iter().filter(|irq| irq.is_settable()).collect();
     let here = reaching(facts, &all, DeviceIrq::targets);
     if here.is_empty() {
         return (!all.is_empty()).then(|| {
@@ -56,7 +66,7 @@ fn allowed(facts: &Facts) -> Option<Finding> {
     let elsewhere: Vec<_> = facts
         .irqs
         .iter()
-        .filter(|irq| irq.is_settable)
+        .filter(|irq| irq.is_settable())
         .filter(|irq| !meets(irq.targets(), &facts.watched))
         .collect();
     let here = reaching(facts, &elsewhere, |irq| irq.allowed.known());
@@ -85,45 +95,86 @@ fn allowed(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// Interrupts whose affinity cannot be set: managed ones are steered by `isolcpus=managed_irq`.
+/// Interrupts that the kernel manages for their drivers, or may: `isolcpus=managed_irq` steers them
+/// (Documentation/admin-guide/kernel-parameters.txt, 6.12).
 fn managed(facts: &Facts) -> Option<Finding> {
-    let fixed: Vec<_> = facts.irqs.iter().filter(|irq| !irq.is_settable).collect();
-    let here = reaching(facts, &fixed, DeviceIrq::targets);
+    let id = "managed-interrupts";
+    let held = steered_by(facts, &[Steering::Managed, Steering::NotUser]);
+    let here = reaching(facts, &held, DeviceIrq::targets);
     if here.is_empty() {
-        return None;
+        let is_hidden = facts
+            .irqs
+            .iter()
+            .any(|irq| irq.steering == Steering::Unknown);
+        let why = "before Linux 6.12 only /sys/kernel/debug/irq/irqs shows which interrupts the kernel manages, and it is not there or not readable";
+        return is_hidden.then(|| {
+            Finding::unseen(id, Interrupts, why).verify(format!("grep -l {FLAG} {FLAGS}"))
+        });
     }
-    let steered = facts
+    let is_sure = here.iter().all(|irq| irq.steering == Steering::Managed);
+    let is_steered = facts
         .boot
         .known()
         .and_then(crate::host::boot::BootArguments::isolcpus)
         .filter(|isolcpus| isolcpus.has("managed_irq"))
         .and_then(|isolcpus| isolcpus.cpus)
         .is_some_and(|cpus| (&facts.watched - &cpus).is_empty());
-    let (severity, summary) = if steered {
+    let who = if is_sure {
+        "The kernel manages them for their driver."
+    } else {
+        "The kernel manages them for their driver, or cannot move them: it shows which only in /sys/kernel/debug/irq/irqs."
+    };
+    let (severity, what) = if is_steered {
         (
             Severity::Note,
-            format!(
-                "Managed, and delivered to the watched CPUs: {}. With isolcpus=managed_irq these serve isolated CPUs alone, and come only for requests that were made there.",
-                listed(&here)
-            ),
+            " With isolcpus=managed_irq a managed one serves isolated CPUs alone, and comes only for requests that were made there.",
         )
     } else {
-        (
-            Severity::Defect,
-            format!(
-                "Delivered to the watched CPUs, and user space cannot move them: {}. The kernel manages them for their driver.",
-                listed(&here)
-            ),
-        )
+        (Severity::Defect, "")
+    };
+    let finding = Finding::new(
+        id,
+        Interrupts,
+        severity,
+        format!(
+            "Delivered to the watched CPUs, and user space cannot move them: {}. {who}{what}",
+            listed(&here)
+        ),
+    )
+    .breach(
+        rule::MANAGED_IRQ,
+        "a queue of these devices interrupts a watched CPU, also for requests of others",
+    );
+    let finding = if is_steered {
+        finding.change("Make no requests to these devices from the watched CPUs.")
+    } else {
+        finding.boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
     };
     Some(
-        Finding::new("managed-interrupts", Interrupts, severity, summary)
-            .breach(
-                rule::MANAGED_IRQ,
-                "a queue of these devices interrupts a watched CPU, also for requests of others",
-            )
-            .boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+        finding
             .change("Or give the device fewer queues, by the option of its driver.")
+            .verify(format!("{}; grep -l {FLAG} {FLAGS}", show(&here))),
+    )
+}
+
+/// Interrupts that nobody can move.
+fn fixed(facts: &Facts) -> Option<Finding> {
+    let held = steered_by(facts, &[Steering::Fixed]);
+    let here = reaching(facts, &held, DeviceIrq::targets);
+    if here.is_empty() {
+        return None;
+    }
+    let summary = format!(
+        "Delivered to the watched CPUs, and nobody can move them: {}. Their chip cannot, or their driver forbids it.",
+        listed(&here)
+    );
+    Some(
+        Finding::new("fixed-interrupts", Interrupts, Severity::Defect, summary)
+            .breach(
+                rule::DEVICE_IRQ,
+                "each of these devices enters the kernel there when it has something to say",
+            )
+            .change("Isolate other CPUs than these interrupts go to, or take their drivers off the devices.")
             .verify(show(&here)),
     )
 }
@@ -163,13 +214,17 @@ fn default_affinity(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// Nobody moves interrupts back.
+/// Nobody moves interrupts back. Unless it is given a list of its own, irqbalance leaves out the CPUs
+/// of the files `isolated` and `nohz_full`; a list takes their place (`setup_banned_cpus`,
+/// cputree.c, 1.1.0 to 1.9.5). Neither file shows cpuset partitions (`print_cpus_isolated`,
+/// drivers/base/cpu.c, 6.12 and 7.3).
 fn irqbalance(facts: &Facts) -> Option<Finding> {
     if !facts.irqbalance {
         return None;
     }
     let known = &facts.tickless() | facts.isolated.known().unwrap_or(&CpuSet::new());
     let unknown = &facts.watched - &known;
+    let banned = &known | &facts.watched;
     let finding = |severity, summary: String| {
         Finding::new("irqbalance", Interrupts, severity, summary)
             .breach(
@@ -178,15 +233,15 @@ fn irqbalance(facts: &Facts) -> Option<Finding> {
             )
             .run("systemctl disable --now irqbalance")
             .change(format!(
-                "Or ban the CPUs with IRQBALANCE_BANNED_CPULIST={} in its environment file.",
-                facts.watched
+                "Or ban the CPUs with IRQBALANCE_BANNED_CPULIST={banned} in its environment file (before 1.8.0: IRQBALANCE_BANNED_CPUS={}); the list takes the place of what it leaves out by itself.",
+                cpu_mask::text(&banned)
             ))
             .verify("pgrep -a irqbalance")
     };
     Some(if unknown.is_empty() {
         finding(
             Severity::Note,
-            "irqbalance runs. It leaves CPUs of isolcpus= and nohz_full= alone unless its own list of banned CPUs says otherwise, and moves what was set by hand among the others.".to_owned(),
+            "irqbalance runs. It leaves CPUs of isolcpus= and nohz_full= alone unless it was given a list of banned CPUs, and moves what was set by hand among the others.".to_owned(),
         )
     } else {
         finding(
@@ -228,20 +283,31 @@ fn listed(irqs: &[&DeviceIrq]) -> String {
     names.join(", ")
 }
 
+/// The interrupts that are steered in one of these ways.
+fn steered_by<'a>(facts: &'a Facts, ways: &[Steering]) -> Vec<&'a DeviceIrq> {
+    let irqs = facts.irqs.iter();
+    irqs.filter(|irq| ways.contains(&irq.steering)).collect()
+}
+
 /// How to move interrupts off the watched CPUs.
 fn moving(finding: Finding, facts: &Facts, irqs: &[&DeviceIrq]) -> Finding {
-    finding
+    let finding = finding
         .run(format!(
             "for irq in {}; do echo {} > /proc/irq/$irq/smp_affinity_list; done",
             numbers(irqs),
             facts.housekeeping
         ))
-        .boot(format!("irqaffinity={}", facts.housekeeping))
-        .change(format!(
-            "Where that is refused (Input/output error), the kernel manages the interrupt: boot with isolcpus=domain,managed_irq,{}.",
+        .boot(format!("irqaffinity={}", facts.housekeeping));
+    let is_hidden = irqs.iter().any(|irq| irq.steering == Steering::Unknown);
+    let finding = if is_hidden {
+        finding.change(format!(
+            "Where that is refused (Input/output error), the kernel manages the interrupt, which it does not show here: boot with isolcpus=domain,managed_irq,{}, or give the device fewer queues.",
             facts.watched
         ))
-        .verify(show(irqs))
+    } else {
+        finding
+    };
+    finding.verify(show(irqs))
 }
 
 fn show(irqs: &[&DeviceIrq]) -> String {

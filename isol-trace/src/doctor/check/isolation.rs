@@ -1,6 +1,6 @@
 //! Which CPUs are isolated, and whether that is what was asked for.
 
-use super::{Check, named};
+use super::{Check, named, quoted};
 use crate::{
     doctor::{
         Facts, Finding,
@@ -15,6 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::Always(tickless),
     Check::Where(dynamic_ticks),
     Check::Always(domains),
+    Check::Where(partitions),
     Check::Where(isolcpus_in_force),
     Check::Where(nohz_flag),
     Check::Where(rcu_offload),
@@ -63,26 +64,24 @@ fn tickless(facts: &Facts) -> Finding {
     finding.verify(format!("cat {CPU_FOLDER}/nohz_full"))
 }
 
-/// The tick can stop at all (`tick_nohz_enabled`, kernel/time/tick-sched.c, 6.12).
+/// The tick can stop at all: without `tick_nohz_enabled` no CPU gets the flag `TS_FLAG_NOHZ`, which
+/// `tick_nohz_full_update_tick` asks for (kernel/time/tick-sched.c, 6.12).
 fn dynamic_ticks(facts: &Facts) -> Option<Finding> {
     let boot = facts.boot.known()?;
-    ["off", "0"]
-        .iter()
-        .any(|value| boot.is("nohz", value))
-        .then(|| {
-            Finding::new(
-                "dynamic-ticks",
-                Isolation,
-                Severity::Defect,
-                "The argument nohz=off keeps the tick running on every CPU.",
-            )
-            .breach(
-                rule::RESIDUAL_TICK,
-                "the tick interrupts the watched CPUs HZ times a second",
-            )
-            .change("Boot without nohz=off.")
-            .verify("grep -w nohz=off /proc/cmdline")
-        })
+    (boot.switch("nohz") == Some(false)).then(|| {
+        Finding::new(
+            "dynamic-ticks",
+            Isolation,
+            Severity::Defect,
+            "The argument nohz=off keeps the tick running on every CPU.",
+        )
+        .breach(
+            rule::RESIDUAL_TICK,
+            "the tick interrupts the watched CPUs HZ times a second",
+        )
+        .change("Boot without nohz=off.")
+        .verify("grep -o 'nohz=[^ ]*' /proc/cmdline")
+    })
 }
 
 /// The watched CPUs are outside of the scheduler's domains.
@@ -128,6 +127,61 @@ fn domains(facts: &Facts) -> Finding {
     }
 }
 
+/// Every cpuset partition is what it asked to be. The kernel gives one up without an error when CPUs
+/// go offline or another group takes them (Documentation/admin-guide/cgroup-v2.rst, 6.12).
+fn partitions(facts: &Facts) -> Option<Finding> {
+    let id = "cpuset-partitions";
+    let broken: Vec<_> = facts
+        .groups
+        .iter()
+        .filter_map(|group| Some((group, group.invalid.as_deref()?)))
+        .collect();
+    let Some((first, _)) = broken.first() else {
+        return (!facts.groups.is_empty()).then(|| {
+            let count = facts.groups.len();
+            let plural = if count == 1 { "" } else { "s" };
+            let summary = format!("Each of {count} cpuset partition{plural} is in force.");
+            Finding::new(id, Isolation, Severity::Fine, summary)
+        });
+    };
+    let severity = if broken.iter().any(|(group, _)| group.isolated) {
+        Severity::Defect
+    } else {
+        Severity::Warning
+    };
+    let named: Vec<_> = broken
+        .iter()
+        .map(|(group, why)| {
+            let why = if why.is_empty() {
+                "it does not say why"
+            } else {
+                why
+            };
+            format!("{} ({why})", group.folder)
+        })
+        .collect();
+    let file = quoted(&format!("{}/cpuset.cpus.partition", first.folder));
+    let kind = if first.isolated { "isolated" } else { "root" };
+    Some(
+        Finding::new(
+            id,
+            Isolation,
+            severity,
+            format!(
+                "Partitions that the kernel does not keep as they were asked for, and why: {}.",
+                named.join("; ")
+            ),
+        )
+        .breach(
+            rule::SECOND_TASK,
+            "their CPUs are scheduled as any other",
+        )
+        .run(format!("echo {kind} > {file} && cat {file}"))
+        .change("Mend what the kernel names first: CPUs that another group has too, that are offline, or that the parent has none to spare of.")
+        .verify(format!("cat {file}")),
+    )
+}
+
 /// What `isolcpus=` asks for is what the kernel does.
 fn isolcpus_in_force(facts: &Facts) -> Option<Finding> {
     let id = "isolcpus-in-force";
@@ -168,9 +222,11 @@ fn isolcpus_in_force(facts: &Facts) -> Option<Finding> {
 
 /// The flag `nohz` of `isolcpus=`, together with `nohz_full=`.
 ///
-/// From 7.2 on the two are compared before the kernel can tell a housekeeping mask from all
-/// CPUs: they never agree, and the one that stands behind is dropped
-/// (`housekeeping_setup` and `housekeeping_cpumask`, kernel/sched/isolation.c, 7.2).
+/// The flag is what `nohz_full=` sets too: in 7.2 all of it, in 6.12 the tick alone. Where both stand,
+/// the kernel compares their lists and drops the one that stands behind if they differ. Until 6.12 it
+/// compares with what it has set; in 7.2 with `housekeeping_cpumask()`, which answers with all CPUs
+/// until the static key is switched on later in boot: they never agree
+/// (`housekeeping_setup`, kernel/sched/isolation.c, 6.1, 6.12 and 7.2; seen on 7.2 and 7.3).
 fn nohz_flag(facts: &Facts) -> Option<Finding> {
     let boot = facts.boot.known()?;
     let isolcpus = boot.isolcpus()?;

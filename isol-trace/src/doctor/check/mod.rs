@@ -34,6 +34,18 @@ fn spaced(cpus: &CpuSet) -> String {
     numbers.join(" ")
 }
 
+/// A path for a shell.
+fn quoted(path: &str) -> String {
+    let is_plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-:@".contains(&byte));
+    if is_plain {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
 /// Makes every check.
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     [

@@ -47,7 +47,8 @@ fn rt_throttling(facts: &Facts) -> Option<Finding> {
 }
 
 /// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
-/// kick a lone task once a second; 7.2 and 7.3 were quiet.
+/// kick a lone task once a second; 7.2 and 7.3 were quiet: there the running task settles its time
+/// before the timer looks at it (`dl_server_timer`, kernel/sched/deadline.c, 6.12 and 7.2).
 fn fair_server(facts: &Facts) -> Option<Finding> {
     let id = "fair-server";
     if !facts.is_from(6, 12)? {

@@ -51,19 +51,23 @@ fn unbound_work(facts: &Facts) -> Option<Finding> {
         "Work that belongs to no CPU may run on {}{spared}.",
         named(&here)
     );
-    Some(
-        Finding::new(id, Work, Severity::Defect, summary)
-            .breach(
-                rule::UNBOUND_WORKQUEUE,
-                "a kernel thread takes the CPU from the task for as long as the work lasts",
-            )
-            .run(format!(
-                "echo {} > /sys/devices/virtual/workqueue/cpumask",
-                cpu_mask::text(&facts.housekeeping)
-            ))
-            .boot(format!("workqueue.unbound_cpus={}", facts.housekeeping))
-            .verify("cat /sys/devices/virtual/workqueue/cpumask"),
-    )
+    let finding = Finding::new(id, Work, Severity::Defect, summary)
+        .breach(
+            rule::UNBOUND_WORKQUEUE,
+            "a kernel thread takes the CPU from the task for as long as the work lasts",
+        )
+        .run(format!(
+            "echo {} > /sys/devices/virtual/workqueue/cpumask",
+            cpu_mask::text(&facts.housekeeping)
+        ));
+    // 6.1 does not have the argument, 6.12 does. The other one works on both
+    // (`workqueue_init_early`, kernel/workqueue.c).
+    let finding = if facts.is_from(6, 12) == Some(true) {
+        finding.boot(format!("workqueue.unbound_cpus={}", facts.housekeeping))
+    } else {
+        finding.boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+    };
+    Some(finding.verify("cat /sys/devices/virtual/workqueue/cpumask"))
 }
 
 /// No watchdog looks at the watched CPUs. The kernel leaves CPUs of `nohz_full=` out by default

@@ -38,7 +38,8 @@ fn a_kernel_that_cannot_isolate_is_reported_for_the_cpus_that_it_was_told() {
 #[test]
 fn the_tick_must_be_able_to_stop() {
     assert_eq!(severity(&booted("nohz=off"), "dynamic-ticks"), DEFECT);
-    assert_eq!(severity(&booted("nohz=on"), "dynamic-ticks"), None);
+    assert_eq!(severity(&booted("nohz=0"), "dynamic-ticks"), DEFECT);
+    assert_eq!(severity(&booted("nohz=off nohz=on"), "dynamic-ticks"), None);
 }
 
 #[test]
@@ -105,23 +106,74 @@ fn offline_cpus_are_mentioned() {
 }
 
 #[test]
-fn interrupts_that_cannot_be_moved_are_managed() {
-    use std::os::unix::fs::PermissionsExt as _;
+fn interrupts_that_cannot_be_moved_are_managed_or_fixed() {
     let id = "managed-interrupts";
-    let fixed = |tree: Tree| {
-        let tree = tree
-            .file("/proc/irq/30/smp_affinity_list", "2")
-            .file("/proc/irq/30/effective_affinity_list", "2")
-            .file("/sys/kernel/irq/30/actions", "nvme0q3");
-        let path = tree.host().path("/proc/irq/30/smp_affinity_list");
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444)).unwrap();
-        tree
-    };
-    assert_eq!(severity(&fixed(good()), id), NOTE);
-    assert_eq!(severity(&fixed(good()), "device-interrupts"), FINE);
-    let unsteered = good().file("/proc/cmdline", "nohz_full=2-3 isolcpus=domain,2-3");
-    assert_eq!(severity(&fixed(unsteered), id), DEFECT);
+    assert_eq!(severity(&held(good()), id), NOTE);
+    assert_eq!(severity(&held(good()), "device-interrupts"), FINE);
+    let unsteered = || good().file("/proc/cmdline", "nohz_full=2-3 isolcpus=domain,2-3");
+    assert_eq!(severity(&held(unsteered()), id), DEFECT);
     assert_eq!(severity(&good(), id), None);
+    // Without the flags it is one or the other; with them it is known which.
+    let summary = |tree: &Tree| finding(tree, id).summary;
+    assert!(summary(&held(unsteered())).contains("or cannot move them"));
+    let managed = flags(held(unsteered()), "IRQD_AFFINITY_MANAGED");
+    assert!(!summary(&managed).contains("or cannot move them"));
+    assert_eq!(severity(&managed, "fixed-interrupts"), None);
+    let fixed = flags(held(unsteered()), "IRQD_NO_BALANCING");
+    assert_eq!(severity(&fixed, "fixed-interrupts"), DEFECT);
+    assert_eq!(severity(&fixed, id), None);
+}
+
+#[test]
+fn an_older_kernel_does_not_show_what_it_manages() {
+    let refused = |tree: &Tree, id| {
+        let remedies = finding(tree, id).remedies;
+        remedies
+            .iter()
+            .any(|it| it.text().contains("Input/output error"))
+    };
+    let delivered = |release| kernel(release).file("/proc/irq/24/effective_affinity_list", "3");
+    let (old, new) = (delivered("6.1.192"), delivered("6.12.117"));
+    assert!(refused(&old, "device-interrupts"));
+    assert!(!refused(&new, "device-interrupts"));
+    assert_eq!(severity(&old, "managed-interrupts"), NOTE);
+    assert!(
+        finding(&old, "managed-interrupts")
+            .summary
+            .starts_with("Not known")
+    );
+    assert_eq!(severity(&new, "managed-interrupts"), None);
+    // The flags say it on any kernel.
+    let told = flags(flags_of(old, 24, "IRQD_ACTIVATED"), "IRQD_ACTIVATED");
+    let told = flags_of(told, 25, "IRQD_ACTIVATED");
+    assert!(!refused(&told, "device-interrupts"));
+    assert_eq!(severity(&told, "managed-interrupts"), None);
+    let managed = flags_of(told, 24, "IRQD_AFFINITY_MANAGED");
+    assert_eq!(severity(&managed, "device-interrupts"), FINE);
+    assert_eq!(severity(&managed, "managed-interrupts"), NOTE);
+}
+
+#[test]
+fn a_partition_that_is_not_in_force_is_told_with_its_reason() {
+    let id = "cpuset-partitions";
+    let group = |state| good().file("/sys/fs/cgroup/rt.slice/a b/cpuset.cpus.partition", state);
+    let broken = group("isolated invalid (Parent is not a partition root)");
+    let found = finding(&broken, id);
+    assert_eq!(found.severity, Severity::Defect);
+    assert!(
+        found
+            .summary
+            .contains("/sys/fs/cgroup/rt.slice/a b (Parent is not a partition root)"),
+        "{}",
+        found.summary
+    );
+    assert_eq!(
+        found.verify.as_deref(),
+        Some("cat '/sys/fs/cgroup/rt.slice/a b/cpuset.cpus.partition'")
+    );
+    assert_eq!(severity(&group("root invalid"), id), WARNING);
+    assert_eq!(severity(&group("isolated"), id), FINE);
+    assert_eq!(severity(&group("member"), id), None);
 }
 
 #[test]
@@ -146,6 +198,29 @@ fn irqbalance_knows_some_cpus_and_not_others() {
     let found = findings(&running(), Some("1"));
     let irqbalance = found.iter().find(|it| it.id == "irqbalance").unwrap();
     assert_eq!(irqbalance.severity, Severity::Warning);
+    // A list takes the place of what irqbalance leaves out by itself: it has to have it all.
+    let list = irqbalance.remedies[1].text();
+    assert!(list.contains("IRQBALANCE_BANNED_CPULIST=1-3 "), "{list}");
+}
+
+#[test]
+fn the_argument_for_workqueues_is_one_that_the_kernel_has() {
+    let boot = |release| {
+        let tree = kernel(release).file("/sys/devices/virtual/workqueue/cpumask", "f");
+        let remedies = finding(&tree, "unbound-workqueues").remedies;
+        remedies.into_iter().find_map(|it| match it {
+            Remedy::Boot(text) => Some(text),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        boot("6.12.117").as_deref(),
+        Some("workqueue.unbound_cpus=0-1")
+    );
+    assert_eq!(
+        boot("6.1.192").as_deref(),
+        Some("isolcpus=domain,managed_irq,2-3")
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     plan::doctor::DoctorPlan,
 };
 
+mod each;
 mod isolation;
 mod report;
 mod settings;
@@ -30,6 +31,28 @@ fn booted(more: &str) -> Tree {
 /// The well-isolated host with another kernel.
 fn kernel(release: &str) -> Tree {
     good().file("/proc/sys/kernel/osrelease", release)
+}
+
+/// The host with an interrupt on CPU 2 whose file cannot be written to.
+fn held(tree: Tree) -> Tree {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tree = tree
+        .file("/proc/irq/30/smp_affinity_list", "2")
+        .file("/proc/irq/30/effective_affinity_list", "2")
+        .file("/sys/kernel/irq/30/actions", "nvme0q3");
+    let path = tree.host().path("/proc/irq/30/smp_affinity_list");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444)).unwrap();
+    tree
+}
+
+/// What debugfs says of an interrupt.
+fn flags_of(tree: Tree, number: u32, flag: &str) -> Tree {
+    let path = format!("/sys/kernel/debug/irq/irqs/{number}");
+    tree.file(&path, &format!("dstate:   0x1\n            {flag}"))
+}
+
+fn flags(tree: Tree, flag: &str) -> Tree {
+    flags_of(tree, 30, flag)
 }
 
 fn findings(tree: &Tree, cpus: Option<&str>) -> Vec<Finding> {

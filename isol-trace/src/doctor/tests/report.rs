@@ -138,7 +138,7 @@ fn the_text_is_for_a_terminal_of_80_columns() {
     let plan = DoctorPlan::new(&DoctorArgs::default(), &host).unwrap();
     let facts = Facts::read(&host, plan.watched, plan.present, plan.identity);
     let report = Report::new(facts, Coverage::unknown("there is no privilege".to_owned()));
-    for line in text::text(&report).lines() {
+    for line in text::text(&report, text::Page::PLAIN).lines() {
         let word = line.split_whitespace().next().unwrap_or_default();
         let is_command = ["boot", "run", "verify"].contains(&word);
         assert!(is_command || line.width() <= 80, "{line}");
@@ -151,7 +151,10 @@ fn what_a_trace_would_see_is_told_in_the_words_of_the_dry_run() {
         ids::Cpu,
         model::{Detection, ProbeState, ProbeVerdict},
     };
-    let verdict = |name, state| ProbeVerdict { name, state };
+    let verdict = |name: &'static str, state| ProbeVerdict {
+        name: name.into(),
+        state,
+    };
     let coverage = Coverage {
         detection: vec![
             (Cpu(2), Detection::ContextTracking),
@@ -173,7 +176,7 @@ fn what_a_trace_would_see_is_told_in_the_words_of_the_dry_run() {
     let host = tree.host();
     let plan = DoctorPlan::new(&DoctorArgs::default(), &host).unwrap();
     let facts = Facts::read(&host, plan.watched, plan.present, plan.identity);
-    let text = text::text(&Report::new(facts, coverage));
+    let text = text::text(&Report::new(facts, coverage), text::Page::PLAIN);
     let (_, end) = text.split_once("What a trace would see\n\n").unwrap();
     insta::assert_snapshot!(end, @r"
       cpu 2: detection by context-tracking

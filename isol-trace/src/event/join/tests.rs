@@ -123,7 +123,7 @@ fn a_call_is_known_by_its_csd() {
     };
     assert_eq!(sender.cpu, Cpu(0));
     assert_eq!(
-        sender.callback.as_ref().map(|it| it.address),
+        sender.callback.as_ref().and_then(|it| it.address),
         Some(Address(FLUSH))
     );
     assert_eq!(
@@ -340,11 +340,11 @@ fn frames_and_places_come_along() {
     let origins = provokers(&mut join, &call(vec![ran(Activity::Csd, CSD)]));
     let sender = origins[0].sender().unwrap();
     assert_eq!(
-        sender.callsite.as_ref().map(|it| it.address.0),
-        Some(0xffff_ffff_8100_1234)
+        sender.callsite.as_ref().and_then(|it| it.address),
+        Some(Address(0xffff_ffff_8100_1234))
     );
-    let stack: Vec<u64> = sender.stack.iter().map(|it| it.address.0).collect();
-    assert_eq!(stack, [1, 2]);
+    let stack: Vec<_> = sender.stack.iter().map(|it| it.address).collect();
+    assert_eq!(stack, [Some(Address(1)), Some(Address(2))]);
 }
 
 fn switch(thread: u32) -> ActivityItem {

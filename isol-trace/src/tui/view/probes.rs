@@ -110,10 +110,10 @@ fn tracer(tracer: Option<&TracerSummary>, theme: Theme, width: usize) -> Vec<Lin
         measured(tracer.detach_breaches),
     );
     let mut lines = paragraph("own noise", 18, &own, style, width);
-    if tracer.lost_senders > 0 {
+    if let Some(senders) = tracer.lost_senders.filter(|&senders| senders > 0) {
         let lost = format!(
             "{} found no room: what they led to has an unknown origin",
-            text::counted(tracer.lost_senders, "sender", "senders")
+            text::counted(senders, "sender", "senders")
         );
         lines.extend(paragraph("senders", 18, &lost, style, width));
     }
@@ -134,8 +134,8 @@ fn verdicts(probes: &[ProbeVerdict], theme: Theme, width: usize) -> Vec<Line<'st
         ProbeState::Attached => 2,
     };
     let mut probes: Vec<&ProbeVerdict> = probes.iter().collect();
-    probes.sort_by_key(|probe| (rank(probe), probe.name));
-    let names = probes.iter().map(|probe| text::width(probe.name)).max();
+    probes.sort_by_key(|probe| (rank(probe), &*probe.name));
+    let names = probes.iter().map(|probe| text::width(&probe.name)).max();
     let names = names.unwrap_or(0).min(width / 2);
     let line = |probe: &&ProbeVerdict| {
         let (word, why, style) = match &probe.state {
@@ -143,7 +143,7 @@ fn verdicts(probes: &[ProbeVerdict], theme: Theme, width: usize) -> Vec<Line<'st
             ProbeState::Absent { why } => ("- absent", why.as_str(), theme.warning()),
             ProbeState::Attached => ("  attached", "", Style::new()),
         };
-        let name = text::fit(probe.name, names);
+        let name = text::fit(&probe.name, names);
         let pad = " ".repeat(names.saturating_sub(text::width(&name)));
         let mut lines = paragraph(word, 13 + names + 2, why, style, width);
         if let Some(pad_span) = lines.first_mut().and_then(|line| line.spans.get_mut(1)) {

@@ -180,7 +180,7 @@ fn degraded() -> App {
     let mut header = header([1, 2, 3]);
     header.cpus[2].1 = Detection::Vectors;
     header.blind_spots = vec![
-        "exceptions that the kernel fixes up silently, and what a handler does after its tracepoint",
+        "exceptions that the kernel fixes up silently, and what a handler does after its tracepoint".into(),
     ];
     header.probes[2].state = ProbeState::Failed {
         why: "the verifier refused the program: R1 type=scalar expected=fp".to_owned(),

@@ -114,7 +114,7 @@ pub(super) fn nmi(handler: &str) -> Breach {
 /// The function at an address.
 pub(super) fn function(name: &str) -> Function {
     Function {
-        address: ANYWHERE,
+        address: Some(ANYWHERE),
         name: Some(name.into()),
     }
 }

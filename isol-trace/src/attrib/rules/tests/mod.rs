@@ -4,6 +4,7 @@ mod build;
 mod cases;
 mod document;
 mod reach;
+mod recorded;
 
 use super::*;
 

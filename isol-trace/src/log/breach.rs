@@ -1,0 +1,189 @@
+//! A breach, as the log has it.
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{
+    field::{ActivityWord, CauseWord, EndWord, Hex, Rule, Text},
+    numbers,
+    origin::{RawTask, ReadOrigin},
+};
+use crate::event::{
+    ids::{Cpu, MonoNanos, Nanos, Seq},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+};
+
+/// A breach.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawBreach {
+    seq: u64,
+    mono_ns: u64,
+    cpu: u32,
+    duration_ns: Option<u64>,
+    #[serde(default)]
+    idle_ns: u64,
+    end: EndWord,
+    section: Option<bool>,
+    task: RawTask,
+    cause: ReadCause,
+    ip: Hex,
+    at: Option<Text>,
+    source: Option<Text>,
+    #[serde(default)]
+    activity: Vec<ReadActivity>,
+    #[serde(default)]
+    activity_dropped: u8,
+    origins: Vec<ReadOrigin>,
+    remedy: Option<Rule>,
+}
+
+impl From<RawBreach> for Breach {
+    fn from(raw: RawBreach) -> Self {
+        let Hex(ip) = raw.ip;
+        let EndWord(end) = raw.end;
+        let text = |text: Option<Text>| text.map(|Text(text)| text);
+        Self {
+            seq: Seq(raw.seq),
+            at: MonoNanos(raw.mono_ns),
+            cpu: Cpu(raw.cpu),
+            duration: raw.duration_ns.map(Nanos),
+            idle: Nanos(raw.idle_ns),
+            end,
+            section: raw.section,
+            task: raw.task.into(),
+            cause: raw.cause.detail,
+            cause_name: text(raw.cause.name),
+            cause_handler: text(raw.cause.handler),
+            cause_net: raw.cause.net.map(Nanos),
+            cause_began: None,
+            user_since: None,
+            ip,
+            location: text(raw.at),
+            source: text(raw.source),
+            activities: raw.activity.into_iter().map(|item| item.0).collect(),
+            dropped_activities: raw.activity_dropped,
+            origins: raw.origins.into_iter().map(|origin| origin.0).collect(),
+            remedy: raw.remedy.map(|Rule(id)| id),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct RawCause {
+    kind: CauseWord,
+    nr: Option<u32>,
+    name: Option<Text>,
+    args: Option<[Hex; 6]>,
+    #[serde(default)]
+    compat: bool,
+    address: Option<Hex>,
+    write: Option<bool>,
+    user: Option<bool>,
+    #[serde(default)]
+    fetch: bool,
+    #[serde(default)]
+    protection: bool,
+    trap: Option<u32>,
+    irq: Option<u32>,
+    handler: Option<Text>,
+    net_ns: Option<u64>,
+}
+
+/// A cause with all that belongs to it.
+#[derive(Debug)]
+struct ReadCause {
+    detail: CauseDetail,
+    name: Option<Text>,
+    handler: Option<Text>,
+    net: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for ReadCause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawCause::deserialize(deserializer)?;
+        Ok(Self {
+            detail: detail(&raw).map_err(D::Error::custom)?,
+            name: raw.name,
+            handler: raw.handler,
+            net: raw.net_ns,
+        })
+    }
+}
+
+fn detail(raw: &RawCause) -> Result<CauseDetail, String> {
+    let CauseWord(cause) = raw.kind;
+    let missing = |field: &str| format!("a {} has no '{field}'", cause.word());
+    Ok(match cause {
+        Cause::Syscall if raw.compat => CauseDetail::CompatSyscall {
+            number: raw.nr.ok_or_else(|| missing("nr"))?,
+        },
+        Cause::Syscall => CauseDetail::Syscall {
+            number: raw.nr,
+            args: raw
+                .args
+                .as_ref()
+                .map(|args| args.each_ref().map(|Hex(register)| register.0)),
+        },
+        Cause::PageFault => CauseDetail::PageFault {
+            address: raw
+                .address
+                .as_ref()
+                .map(|Hex(address)| *address)
+                .ok_or_else(|| missing("address"))?,
+            write: raw.write.ok_or_else(|| missing("write"))?,
+            user: raw.user.ok_or_else(|| missing("user"))?,
+            fetch: raw.fetch,
+            protection: raw.protection,
+        },
+        Cause::Exception => CauseDetail::Exception { trap: raw.trap },
+        Cause::DeviceIrq => CauseDetail::DeviceIrq {
+            irq: raw.irq.ok_or_else(|| missing("irq"))?,
+            handler: None,
+        },
+        Cause::Nmi => CauseDetail::Nmi { handler: None },
+        other => CauseDetail::Plain(other),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct RawActivity {
+    kind: ActivityWord,
+    name: Option<Text>,
+    net_ns: Option<u64>,
+    irq: Option<u32>,
+    tid: Option<u32>,
+    comm: Option<Text>,
+    signal: Option<u32>,
+    address: Option<Hex>,
+}
+
+/// One activity.
+#[derive(Debug)]
+struct ReadActivity(ActivityItem);
+
+impl<'de> Deserialize<'de> for ReadActivity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawActivity::deserialize(deserializer)?;
+        activity(raw).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
+    let ActivityWord(kind) = raw.kind;
+    let name = raw.name.map(|Text(name)| name);
+    let missing = |field: &str| format!("the activity '{}' has no '{field}'", kind.word());
+    Ok(ActivityItem {
+        kind,
+        number: match kind {
+            Activity::Irq => raw.irq.ok_or_else(|| missing("irq"))?,
+            Activity::Switch => raw.tid.ok_or_else(|| missing("tid"))?,
+            Activity::Signal => raw.signal.ok_or_else(|| missing("signal"))?,
+            _ => numbers::of(kind, name.as_deref()),
+        },
+        address: raw.address.map(|Hex(address)| address),
+        key: None,
+        began: None,
+        comm: raw.comm.map(|Text(comm)| comm),
+        net: raw.net_ns.map(Nanos),
+        name,
+    })
+}

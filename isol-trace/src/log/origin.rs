@@ -1,0 +1,99 @@
+//! Who provoked a breach, as the log has it.
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::field::{Place, Text};
+use crate::event::{
+    ids::{Cpu, MonoNanos, Pid, Tid},
+    model::{Cause, Origin, Sender, TaskId, Via},
+};
+
+/// A thread.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawTask {
+    pid: Option<u32>,
+    tid: u32,
+    comm: Option<Text>,
+}
+
+impl From<RawTask> for TaskId {
+    fn from(raw: RawTask) -> Self {
+        Self {
+            pid: raw.pid.map(Pid),
+            tid: Tid(raw.tid),
+            comm: raw.comm.map(|Text(comm)| comm),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct RawOrigin {
+    kind: Text,
+    cpu: Option<u32>,
+    pid: Option<u32>,
+    tid: Option<u32>,
+    comm: Option<Text>,
+    via: Option<Text>,
+    mono_ns: Option<u64>,
+    callback: Option<Place>,
+    callsite: Option<Place>,
+    #[serde(default)]
+    stack: Vec<Place>,
+    #[serde(default)]
+    inferred: bool,
+}
+
+/// One origin.
+#[derive(Debug)]
+pub(super) struct ReadOrigin(pub(super) Origin);
+
+impl<'de> Deserialize<'de> for ReadOrigin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawOrigin::deserialize(deserializer)?;
+        origin(raw).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn origin(raw: RawOrigin) -> Result<Origin, String> {
+    let Text(kind) = raw.kind.clone();
+    Ok(match &*kind {
+        "task" => Origin::Task,
+        "device" => Origin::Device,
+        "unknown" => Origin::Unknown,
+        "kernel" if raw.cpu.is_none() => Origin::Kernel(None),
+        "kernel" => Origin::Kernel(Some(Box::new(sender(raw)?))),
+        "remote" => Origin::Remote(Box::new(sender(raw)?)),
+        "tracer" => Origin::Tracer(Box::new(sender(raw)?)),
+        other => {
+            return Err(format!(
+                "'{other}' is not an origin that this version of isol-trace knows"
+            ));
+        }
+    })
+}
+
+fn sender(raw: RawOrigin) -> Result<Sender, String> {
+    let missing = |field: &str| format!("an origin of another CPU has no '{field}'");
+    let Text(word) = raw.via.ok_or_else(|| missing("via"))?;
+    Ok(Sender {
+        via: via(&word).ok_or_else(|| format!("'{word}' is no way to reach a CPU"))?,
+        at: MonoNanos(raw.mono_ns.ok_or_else(|| missing("mono_ns"))?),
+        cpu: Cpu(raw.cpu.ok_or_else(|| missing("cpu"))?),
+        task: raw.tid.map(|tid| TaskId {
+            pid: raw.pid.map(Pid),
+            tid: Tid(tid),
+            comm: raw.comm.map(|Text(comm)| comm),
+        }),
+        // The log has one word for both.
+        unsure: false,
+        callback: raw.callback.map(|Place(place)| place),
+        callsite: raw.callsite.map(|Place(place)| place),
+        stack: raw.stack.into_iter().map(|Place(place)| place).collect(),
+        inferred: raw.inferred,
+    })
+}
+
+/// A cross-call is spelled as the interrupt that it arrived by.
+fn via(word: &str) -> Option<Via> {
+    Via::from_word(word).or_else(|| Cause::from_word(word).map(|_| Via::CrossCall))
+}

@@ -1,0 +1,244 @@
+//! One event after the other, from the first line of a log to its last whole one.
+
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+
+use super::{
+    breach::RawBreach,
+    header::{Format, Preface, RawHeader},
+    summary::RawSummary,
+};
+use crate::{
+    event::{
+        ids::{Cpu, MonoNanos, Nanos, Seq, Tid},
+        model::Event,
+    },
+    sink::SCHEMA_NAME,
+};
+
+/// What is wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It cannot be read on.
+    #[error("line {line} cannot be read: {source}")]
+    Read {
+        /// The line, from 1.
+        line: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no record.
+    #[error("line {line}, column {column}: {what}")]
+    Record {
+        /// The line, from 1.
+        line: u64,
+        /// The byte in the line, from 1; 0 where it is no single one.
+        column: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It does not begin as a log of isol-trace does.
+    #[error(
+        "this is no log of isol-trace: its first line is no header with the schema {SCHEMA_NAME}"
+    )]
+    NoHeader,
+    /// A later version wrote it, in a form that this one cannot read.
+    #[error(
+        "the log has the schema '{schema}', and this version of isol-trace reads {SCHEMA_NAME}: use the version that wrote it, or a later one"
+    )]
+    Newer {
+        /// Its schema.
+        schema: String,
+    },
+}
+
+/// Reads a log, event by event. After an error it has ended.
+///
+/// A last line without an end, as a killed recording leaves it, is left out;
+/// [`LogReader::is_complete`] tells.
+#[derive(Debug)]
+pub struct LogReader<R> {
+    input: R,
+    /// The line under way, kept for its room.
+    buffer: Vec<u8>,
+    /// How many lines have been read.
+    line: u64,
+    preface: Option<Preface>,
+    /// The last event was a summary.
+    is_complete: bool,
+    has_ended: bool,
+}
+
+/// The type of a record.
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow)]
+    r#type: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct RawBack {
+    breach: Option<u64>,
+    away_ns: u64,
+    mono_ns: u64,
+    tid: u32,
+}
+
+#[derive(Deserialize)]
+struct RawLost {
+    cpu: u32,
+    records: u64,
+    mono_ns: u64,
+}
+
+impl<R: BufRead> LogReader<R> {
+    /// Reads from here.
+    pub const fn new(input: R) -> Self {
+        Self {
+            input,
+            buffer: Vec::new(),
+            line: 0,
+            preface: None,
+            is_complete: false,
+            has_ended: false,
+        }
+    }
+
+    /// What the first line said of the log itself; `None` before it has been read.
+    pub const fn preface(&self) -> Option<&Preface> {
+        self.preface.as_ref()
+    }
+
+    /// The number of the line that was read last, from 1.
+    pub const fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Whether the last event was the summary, with which a whole log ends.
+    pub const fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// The next line that holds a record of a type that is known.
+    fn read(&mut self) -> Result<Option<Event>, LogError> {
+        loop {
+            self.buffer.clear();
+            let length = self.input.read_until(b'\n', &mut self.buffer);
+            let length = length.map_err(|source| LogError::Read {
+                line: self.line + 1,
+                source,
+            })?;
+            if length == 0 {
+                return match self.preface {
+                    Some(_) => Ok(None),
+                    None => Err(LogError::NoHeader),
+                };
+            }
+            self.line += 1;
+            let is_whole = self.buffer.last() == Some(&b'\n');
+            let text = std::mem::take(&mut self.buffer);
+            let event = self.record(text.trim_ascii());
+            self.buffer = text;
+            match event {
+                Ok(Some(event)) => {
+                    self.is_complete = matches!(event, Event::Summary(_));
+                    return Ok(Some(event));
+                }
+                Ok(None) => {}
+                // Cut short: the log ends at the line before.
+                Err(LogError::Record { .. }) if !is_whole && self.preface.is_some() => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The event of a line; `None` for an empty one and for types that this version does not know.
+    fn record(&mut self, text: &[u8]) -> Result<Option<Event>, LogError> {
+        if self.preface.is_none() {
+            return self.header(text).map(Some);
+        }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let tag: Tag<'_> = self.parse(text)?;
+        Ok(Some(match &*tag.r#type {
+            "header" => self.header(text)?,
+            "breach" => Event::Breach(Box::new(self.parse::<RawBreach>(text)?.into())),
+            "back" => {
+                let raw: RawBack = self.parse(text)?;
+                Event::Back {
+                    breach: raw.breach.map(Seq),
+                    away: Nanos(raw.away_ns),
+                    at: MonoNanos(raw.mono_ns),
+                    tid: Tid(raw.tid),
+                }
+            }
+            "lost" => {
+                let raw: RawLost = self.parse(text)?;
+                Event::Lost {
+                    cpu: Cpu(raw.cpu),
+                    records: raw.records,
+                    at: MonoNanos(raw.mono_ns),
+                }
+            }
+            "summary" => Event::Summary(self.parse::<RawSummary>(text)?.into()),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn header(&mut self, text: &[u8]) -> Result<Event, LogError> {
+        let is_header =
+            serde_json::from_slice(text).is_ok_and(|tag: Tag<'_>| tag.r#type == "header");
+        let format: Format = serde_json::from_slice(text).unwrap_or(Format { schema: None });
+        match format.schema {
+            Some(schema) if is_header && schema == SCHEMA_NAME => {}
+            Some(schema) if is_header && is_later(&schema) => {
+                return Err(LogError::Newer { schema });
+            }
+            _ => return Err(LogError::NoHeader),
+        }
+        let raw: RawHeader = self.parse(text)?;
+        let (preface, header) = raw.parts().ok_or_else(|| LogError::Record {
+            line: self.line,
+            column: 0,
+            what: "its 'time' is no time in UTC with nanoseconds".to_owned(),
+        })?;
+        self.preface = Some(preface);
+        Ok(Event::Header(header))
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(&self, text: &'a [u8]) -> Result<T, LogError> {
+        serde_json::from_slice(text).map_err(|error| {
+            let what = error.to_string();
+            // The parser counts lines as well, and has seen one.
+            let end = what.rfind(" at line ").unwrap_or(what.len());
+            LogError::Record {
+                line: self.line,
+                column: error.column(),
+                what: what.get(..end).unwrap_or_default().to_owned(),
+            }
+        })
+    }
+}
+
+/// Whether a schema is a later one of the log's.
+fn is_later(schema: &str) -> bool {
+    let number = |schema: &str| schema.strip_prefix("isol-trace/")?.parse::<u32>().ok();
+    number(schema) > number(SCHEMA_NAME)
+}
+
+impl<R: BufRead> Iterator for LogReader<R> {
+    type Item = Result<Event, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let event = self.read();
+        self.has_ended = !matches!(event, Ok(Some(_)));
+        event.transpose()
+    }
+}

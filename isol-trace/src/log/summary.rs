@@ -1,0 +1,117 @@
+//! The last line of a log.
+
+use serde::Deserialize;
+
+use super::field::{CauseWord, Members};
+use crate::event::{
+    ids::{Cpu, MonoNanos, Nanos},
+    model::{CauseSummary, CpuSummary, ProgramRuns, Summary, TracerSummary},
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawSummary {
+    mono_ns: u64,
+    cpus: Vec<RawCpu>,
+    tracer: RawTracer,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawCpu {
+    cpu: u32,
+    entries: u64,
+    attributed: u64,
+    unattributed: u64,
+    filtered: u64,
+    lost: u64,
+    open: u64,
+    kernel_ns: u64,
+    idle_ns: u64,
+    max_ns: u64,
+    #[serde(default)]
+    away_ns: u64,
+    causes: Members<CauseWord, RawCause>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawCause {
+    count: u64,
+    total_ns: u64,
+    max_ns: u64,
+    p50_ns: Option<u64>,
+    p99_ns: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawTracer {
+    breaches: u64,
+    attach_breaches: Option<u64>,
+    detach_breaches: Option<u64>,
+    lost_senders: Option<u64>,
+    #[serde(default)]
+    missed_runs: Members<String, u64>,
+    programs: Option<Vec<RawProgram>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawProgram {
+    name: String,
+    runs: u64,
+    run_ns: u64,
+}
+
+impl From<RawSummary> for Summary {
+    fn from(raw: RawSummary) -> Self {
+        Self {
+            at: MonoNanos(raw.mono_ns),
+            cpus: raw.cpus.into_iter().map(Into::into).collect(),
+            tracer: raw.tracer.into(),
+        }
+    }
+}
+
+impl From<RawCpu> for CpuSummary {
+    fn from(raw: RawCpu) -> Self {
+        let cause = |(CauseWord(cause), raw): (_, RawCause)| CauseSummary {
+            cause,
+            count: raw.count,
+            total: Nanos(raw.total_ns),
+            max: Nanos(raw.max_ns),
+            p50: raw.p50_ns.map(Nanos),
+            p99: raw.p99_ns.map(Nanos),
+        };
+        Self {
+            cpu: Cpu(raw.cpu),
+            entries: raw.entries,
+            attributed: raw.attributed,
+            unattributed: raw.unattributed,
+            filtered: raw.filtered,
+            lost: raw.lost,
+            open: raw.open,
+            kernel: Nanos(raw.kernel_ns),
+            idle: Nanos(raw.idle_ns),
+            away: Nanos(raw.away_ns),
+            max: Nanos(raw.max_ns),
+            causes: raw.causes.0.into_iter().map(cause).collect(),
+        }
+    }
+}
+
+impl From<RawTracer> for TracerSummary {
+    fn from(raw: RawTracer) -> Self {
+        let program = |raw: RawProgram| ProgramRuns {
+            name: raw.name,
+            runs: raw.runs,
+            run: Nanos(raw.run_ns),
+        };
+        Self {
+            breaches: raw.breaches,
+            attach_breaches: raw.attach_breaches,
+            detach_breaches: raw.detach_breaches,
+            lost_senders: raw.lost_senders,
+            missed_runs: raw.missed_runs.0,
+            programs: raw
+                .programs
+                .map(|all| all.into_iter().map(program).collect()),
+        }
+    }
+}
