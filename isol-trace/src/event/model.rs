@@ -301,6 +301,9 @@ pub enum CpuChange {
 }
 
 impl CpuChange {
+    /// Every change.
+    pub const ALL: [Self; 4] = [Self::Isolated, Self::Released, Self::Online, Self::Offline];
+
     /// The word that the log shows.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -310,6 +313,12 @@ impl CpuChange {
             Self::Online => "online",
             Self::Offline => "offline",
         }
+    }
+
+    /// The change that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|change| change.word() == word)
     }
 }
 
@@ -323,7 +332,7 @@ pub struct WatchedSet {
     /// Watched CPUs that run, and how their entries are found.
     pub cpus: Vec<(Cpu, Detection)>,
     /// What the detections in force cannot see, in words.
-    pub blind_spots: Vec<&'static str>,
+    pub blind_spots: Vec<Cow<'static, str>>,
     /// Housekeeping CPUs.
     pub housekeeping: Vec<Cpu>,
     /// Probes that this change needed first, and their verdicts.

@@ -154,6 +154,7 @@ struct RawActivity {
     comm: Option<Text>,
     signal: Option<u32>,
     address: Option<Hex>,
+    origin: Option<ReadOrigin>,
 }
 
 /// One activity.
@@ -185,5 +186,6 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
         comm: raw.comm.map(|Text(comm)| comm),
         net: raw.net_ns.map(Nanos),
         name,
+        origin: raw.origin.map(|origin| origin.0),
     })
 }

@@ -9,7 +9,7 @@ use serde::{
 
 use crate::event::{
     ids::{Address, RuleId},
-    model::{Activity, Cause, Detection, End, Function},
+    model::{Activity, Cause, CpuChange, Detection, End, Function},
 };
 
 /// Reads text into a value.
@@ -68,6 +68,8 @@ spelled! {
     EndWord(End): "an end", End::from_word;
     /// How the entries of a CPU are found.
     DetectionWord(Detection): "a detection", Detection::from_word;
+    /// What happened to a CPU.
+    ChangeWord(CpuChange): "a change of a CPU", CpuChange::from_word;
     /// The name of a rule.
     Rule(RuleId): "a rule's name", RuleId::new;
 }

@@ -6,7 +6,7 @@ use super::field::{DetectionWord, Text};
 use crate::{
     event::{
         ids::{Cpu, MonoNanos},
-        model::{Header, ProbeState, ProbeVerdict},
+        model::{Detection, Header, ProbeState, ProbeVerdict},
     },
     sink::Anchor,
 };
@@ -42,9 +42,16 @@ pub(super) struct RawHeader {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawCpu {
+pub(super) struct RawCpu {
     cpu: u32,
     detection: DetectionWord,
+}
+
+impl RawCpu {
+    /// The CPU and how its entries are found.
+    pub(super) fn pair(self) -> (Cpu, Detection) {
+        (Cpu(self.cpu), self.detection.0)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,7 +64,7 @@ struct RawProbe {
 
 /// A probe and what became of it.
 #[derive(Debug)]
-struct ReadProbe(ProbeVerdict);
+pub(super) struct ReadProbe(pub(super) ProbeVerdict);
 
 impl<'de> Deserialize<'de> for ReadProbe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -90,11 +97,7 @@ impl RawHeader {
             host: self.host,
             kernel: self.kernel,
             arch: self.arch,
-            cpus: self
-                .cpus
-                .into_iter()
-                .map(|RawCpu { cpu, detection }| (Cpu(cpu), detection.0))
-                .collect(),
+            cpus: self.cpus.into_iter().map(RawCpu::pair).collect(),
             blind_spots: self.blind_spots.into_iter().map(Into::into).collect(),
             housekeeping: self.housekeeping.into_iter().map(Cpu).collect(),
             probes: self.probes.into_iter().map(|probe| probe.0).collect(),

@@ -2,7 +2,7 @@
 //!
 //! - [`reader`]: one event after the other, and what is wrong with a line;
 //! - `field`: values that the log spells as text: addresses, closed lists of words;
-//! - `breach`, `origin`, `header`, `summary`: the records;
+//! - `breach`, `origin`, `header`, `change`, `summary`: the records;
 //! - `numbers`: numbers that the log gives by their names alone.
 //!
 //! What the log does not hold is `None` in what comes back: addresses of functions that have
@@ -11,6 +11,7 @@
 //! would mean something else without it.
 
 mod breach;
+mod change;
 mod field;
 mod header;
 mod numbers;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     breach::RawBreach,
+    change::{RawMoved, RawWatched},
     header::{Format, Preface, RawHeader},
     summary::RawSummary,
 };
@@ -184,6 +185,8 @@ impl<R: BufRead> LogReader<R> {
                     at: MonoNanos(raw.mono_ns),
                 }
             }
+            "watched" => self.parse::<RawWatched>(text)?.into(),
+            "moved" => self.parse::<RawMoved>(text)?.into(),
             "summary" => Event::Summary(self.parse::<RawSummary>(text)?.into()),
             _ => return Ok(None),
         }))

@@ -328,7 +328,7 @@ pub(crate) fn watched() -> Event {
         blind_spots: Vec::new(),
         housekeeping: vec![Cpu(0), Cpu(2)],
         probes: vec![ProbeVerdict {
-            name: "sys_enter",
+            name: "sys_enter".into(),
             state: ProbeState::Attached,
         }],
     })

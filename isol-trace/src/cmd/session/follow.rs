@@ -46,7 +46,7 @@ impl Session {
         Ok(Some(Event::Watched(WatchedSet {
             at: monotonic(),
             changes: change.cpus,
-            blind_spots: blind_spots(&cpus),
+            blind_spots: blind_spots(&cpus).into_iter().map(Into::into).collect(),
             cpus,
             housekeeping: self.plan.housekeeping.iter().collect(),
             probes,

@@ -177,7 +177,8 @@ impl Senders {
             let mut late = Vec::new();
             for mut sender in queue.drain(..answered) {
                 let callback = sender.callback.as_ref();
-                if !callback.is_some_and(|function| shown.contains(&function.address)) {
+                let address = callback.and_then(|function| function.address);
+                if !address.is_some_and(|address| shown.contains(&address)) {
                     unseen.push(*sender.sender);
                 } else if !sender.passed {
                     sender.passed = true;

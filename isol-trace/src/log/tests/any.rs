@@ -7,9 +7,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
     model::{
-        Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
-        End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, ProgramRuns, Sender,
-        Summary, TaskId, TracerSummary, Via,
+        Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange, CpuSummary,
+        Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, ProgramRuns,
+        Sender, Summary, TaskId, TracerSummary, Via, WatchedSet,
     },
 };
 
@@ -87,7 +87,7 @@ fn cause() -> impl Strategy<Value = CauseDetail> {
     ]
 }
 
-fn activity() -> impl Strategy<Value = ActivityItem> {
+fn activity() -> BoxedStrategy<ActivityItem> {
     (
         select(Activity::ALL),
         any::<u32>(),
@@ -95,17 +95,22 @@ fn activity() -> impl Strategy<Value = ActivityItem> {
         option::of(shared()),
         option::of(nanos()),
         option::of(shared()),
+        option::of(origin()),
     )
-        .prop_map(|(kind, number, address, comm, net, name)| ActivityItem {
-            kind,
-            number,
-            address,
-            key: Some(Address(9)),
-            began: Some(MonoNanos(9)),
-            comm,
-            net,
-            name,
-        })
+        .prop_map(
+            |(kind, number, address, comm, net, name, origin)| ActivityItem {
+                kind,
+                number,
+                address,
+                key: Some(Address(9)),
+                began: Some(MonoNanos(9)),
+                comm,
+                net,
+                name,
+                origin,
+            },
+        )
+        .boxed()
 }
 
 fn place() -> impl Strategy<Value = Function> {
@@ -149,7 +154,8 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
         )
 }
 
-fn origin() -> impl Strategy<Value = Origin> {
+fn origin() -> BoxedStrategy<Origin> {
+    // Boxed, as others: strategies of strategies of strategies overflow a test's stack.
     prop_oneof![
         Just(Origin::Task),
         Just(Origin::Device),
@@ -158,9 +164,10 @@ fn origin() -> impl Strategy<Value = Origin> {
         sender().prop_map(Origin::Tracer),
         option::of(sender()).prop_map(Origin::Kernel),
     ]
+    .boxed()
 }
 
-fn breach() -> impl Strategy<Value = Breach> {
+fn breach() -> BoxedStrategy<Breach> {
     let when = (number(), any::<u32>(), option::of(nanos()), nanos());
     let how = (select(End::ALL), option::of(any::<bool>()), address());
     let why = (
@@ -172,39 +179,41 @@ fn breach() -> impl Strategy<Value = Breach> {
     let place = (option::of(shared()), option::of(shared()));
     let then = (vec(activity(), 0..4), any::<u8>(), vec(origin(), 1..4));
     let remedy = option::of("[a-z]{1,6}(-[a-z0-9]{1,6})?");
-    (1..EXACT, when, how, task(), (why, place), then, remedy).prop_map(
-        |(
-            seq,
-            (at, cpu, duration, idle),
-            (end, section, ip),
-            task,
-            ((cause, cause_name, cause_handler, cause_net), (location, source)),
-            (activities, dropped_activities, origins),
-            remedy,
-        )| Breach {
-            seq: Seq(seq),
-            at: MonoNanos(at),
-            cpu: Cpu(cpu),
-            duration,
-            idle,
-            end,
-            section,
-            task,
-            cause,
-            cause_name,
-            cause_handler,
-            cause_net,
-            cause_began: Some(MonoNanos(1)),
-            user_since: Some(MonoNanos(1)),
-            ip,
-            location,
-            source,
-            activities,
-            dropped_activities,
-            origins,
-            remedy: remedy.as_deref().and_then(RuleId::new),
-        },
-    )
+    (1..EXACT, when, how, task(), (why, place), then, remedy)
+        .prop_map(
+            |(
+                seq,
+                (at, cpu, duration, idle),
+                (end, section, ip),
+                task,
+                ((cause, cause_name, cause_handler, cause_net), (location, source)),
+                (activities, dropped_activities, origins),
+                remedy,
+            )| Breach {
+                seq: Seq(seq),
+                at: MonoNanos(at),
+                cpu: Cpu(cpu),
+                duration,
+                idle,
+                end,
+                section,
+                task,
+                cause,
+                cause_name,
+                cause_handler,
+                cause_net,
+                cause_began: Some(MonoNanos(1)),
+                user_since: Some(MonoNanos(1)),
+                ip,
+                location,
+                source,
+                activities,
+                dropped_activities,
+                origins,
+                remedy: remedy.as_deref().and_then(RuleId::new),
+            },
+        )
+        .boxed()
 }
 
 fn detection() -> impl Strategy<Value = Detection> {
@@ -246,6 +255,27 @@ pub(super) fn header() -> impl Strategy<Value = Header> {
         )
 }
 
+fn watched_set() -> impl Strategy<Value = WatchedSet> {
+    (
+        vec((any::<u32>().prop_map(Cpu), select(&CpuChange::ALL)), 1..3),
+        vec((any::<u32>().prop_map(Cpu), detection()), 0..3),
+        vec(text(), 0..2),
+        vec(any::<u32>().prop_map(Cpu), 0..3),
+        vec(verdict(), 0..2),
+        number(),
+    )
+        .prop_map(
+            |(changes, cpus, spots, housekeeping, probes, at)| WatchedSet {
+                at: MonoNanos(at),
+                changes,
+                cpus,
+                blind_spots: spots.into_iter().map(Into::into).collect(),
+                housekeeping,
+                probes,
+            },
+        )
+}
+
 fn cpu_summary() -> impl Strategy<Value = CpuSummary> {
     let cause = (
         select(Cause::ALL),
@@ -279,7 +309,7 @@ fn cpu_summary() -> impl Strategy<Value = CpuSummary> {
     })
 }
 
-fn summary() -> impl Strategy<Value = Summary> {
+fn summary() -> BoxedStrategy<Summary> {
     let program =
         (text(), number(), nanos()).prop_map(|(name, runs, run)| ProgramRuns { name, runs, run });
     let tracer = (
@@ -305,11 +335,13 @@ fn summary() -> impl Strategy<Value = Summary> {
                 programs,
             },
         );
-    (number(), vec(cpu_summary(), 0..3), tracer).prop_map(|(at, cpus, tracer)| Summary {
-        at: MonoNanos(at),
-        cpus,
-        tracer,
-    })
+    (number(), vec(cpu_summary(), 0..3), tracer)
+        .prop_map(|(at, cpus, tracer)| Summary {
+            at: MonoNanos(at),
+            cpus,
+            tracer,
+        })
+        .boxed()
 }
 
 /// Any event but a header.
@@ -327,6 +359,13 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => (any::<u32>(), number(), number()).prop_map(|(cpu, records, at)| Event::Lost {
             cpu: Cpu(cpu),
             records,
+            at: MonoNanos(at),
+        }),
+        1 => watched_set().prop_map(Event::Watched),
+        1 => (task(), any::<[u32; 2]>(), number()).prop_map(|(task, [from, to], at)| Event::Moved {
+            task,
+            from: Cpu(from),
+            to: Cpu(to),
             at: MonoNanos(at),
         }),
         1 => summary().prop_map(Event::Summary),
@@ -359,6 +398,7 @@ pub(super) fn plain_breach() -> Breach {
             comm: None,
             net: Some(Nanos(812)),
             name: Some("SCHED".into()),
+            origin: None,
         }],
         origins: vec![Origin::Kernel(None)],
         ..crate::event::model::tests::breach()
