@@ -340,3 +340,51 @@ fn a_cross_call_is_counted_where_it_is_queued() {
     bench.run("raw_ipi_send_cpu", &[u64::from(other), 0, 0]);
     assert_eq!(bench.sends(), Some(2));
 }
+
+/// A sender's user stack comes with its record: registers, and bytes that this thread finds again.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn a_sender_leaves_its_user_stack_on_request() {
+    let other = CPU + 1;
+    let sent = |user_stacks: bool, watched: u32| {
+        let mut bench = Bench::new(|request| {
+            request.watched = vec![(Cpu(watched), Detection::ContextTracking)];
+            request.possible_cpus = other + 1;
+            request.user_stacks = user_stacks;
+        });
+        bench.tracer.arm().unwrap();
+        // It lies on this stack, a few calls above the system call.
+        let marker = std::hint::black_box([0x1501_7ace_u64; 4]);
+        bench.run(
+            "raw_csd_queue_cpu",
+            &[u64::from(watched), 0, 0x1234, 0x5678],
+        );
+        assert_eq!(bench.breaches(), []);
+        assert_eq!(bench.sends(), Some(1));
+        (
+            bench.assembler.take_stacks(),
+            std::hint::black_box(&marker).as_ptr() as u64,
+        )
+    };
+    assert_eq!(sent(false, other).0, [], "nobody asked for it");
+    assert_eq!(sent(true, CPU).0, [], "not on a watched CPU");
+    let (stacks, marker) = sent(true, other);
+    let [stack] = stacks.as_slice() else {
+        panic!("{stacks:?}")
+    };
+    assert_eq!(stack.pid.0, std::process::id());
+    assert_eq!(
+        stack.key.tid.0,
+        rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .cast_unsigned()
+    );
+    assert_eq!(stack.key.cpu, Cpu(CPU));
+    assert!(stack.sp.0 < marker, "{stack:?}");
+    assert!(stack.word(stack.sp.0).is_some(), "its top was copied");
+    // An unoptimised test uses more than what is copied.
+    if stack.word(marker).is_some() {
+        assert_eq!(stack.word(marker), Some(0x1501_7ace));
+    }
+}

@@ -101,6 +101,7 @@ impl Session {
                 ring_bytes: plan.ring_bytes,
                 preempt_count: preempt_count(&host, &types),
                 statistics: plan.bpf_stats,
+                user_stacks: plan.user_stacks,
             };
             (
                 Tracer::attach(&request, &types).map_err(Error::tracer)?,

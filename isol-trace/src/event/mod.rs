@@ -6,3 +6,4 @@ pub mod ids;
 pub mod join;
 pub mod model;
 pub mod origin;
+pub mod user_stack;
