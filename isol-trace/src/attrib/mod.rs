@@ -93,8 +93,6 @@ pub struct Attributor {
     irqs: IrqNames,
     /// Places in user space.
     users: Option<Places>,
-    /// There is time to wait for a name.
-    patient: bool,
     /// What would end a breach.
     rules: &'static Rules,
     /// Complaints that have been told.
@@ -115,7 +113,6 @@ impl Attributor {
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
             users,
-            patient: false,
             rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
         })
@@ -126,7 +123,6 @@ impl Attributor {
     /// Zero, as it is at first, suits a storm: what is not known yet stays absent.
     /// A part of what a ring holds suits a drain that found few records.
     pub const fn set_patience(&mut self, patience: Duration) {
-        self.patient = !patience.is_zero();
         if let Some(users) = &mut self.users {
             users.set_patience(patience);
         }
@@ -270,9 +266,6 @@ impl Attributor {
             Named::Signal(number) => (&*signal_names::signal_name(number)?).into(),
             Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
             Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
-            Named::Function(address) if self.patient => {
-                self.kernel.place_patiently(address)?.to_string().into()
-            }
             Named::Function(address) => self.kernel.place(address)?.to_string().into(),
         };
         self.names.insert(what, name.clone());
