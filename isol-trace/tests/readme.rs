@@ -20,6 +20,7 @@ use isol_trace_common::{
     cause::Cause,
     record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Task},
     send::Send,
+    user_stack::UserStack,
 };
 
 fn root() -> PathBuf {
@@ -154,6 +155,7 @@ fn the_wire_is_as_described() {
             Kind::Task => size_of::<Task>(),
             Kind::Back => size_of::<Back>(),
             Kind::Send => size_of::<Send>(),
+            Kind::UserStack => size_of::<UserStack>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
         assert!(text.contains(&row), "{row}");

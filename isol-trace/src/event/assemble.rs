@@ -163,6 +163,7 @@ impl Assembler {
             ip: Address(entry.ip),
             location: None,
             source: None,
+            inlined: Arc::default(),
             activities: view
                 .activities
                 .iter()

@@ -23,7 +23,10 @@
 //! wake-ups, whose functions pass no tracepoint. Those are all that was sent before the interrupt
 //! arrived and has not been answered since, and are marked as inferred.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, Send};
 
@@ -361,6 +364,7 @@ fn sender(via: Via, send: &Send) -> Sender {
         stack: frames
             .filter_map(|&address| Function::at(address))
             .collect(),
+        user_stack: Arc::default(),
         inferred: false,
     }
 }

@@ -82,6 +82,14 @@ pub(crate) mod tests {
         }
     }
 
+    /// The same with other bytes.
+    pub(crate) fn copied(stack: &CopiedStack, bytes: &[u8]) -> CopiedStack {
+        CopiedStack {
+            bytes: bytes.into(),
+            ..stack.clone()
+        }
+    }
+
     #[test]
     fn words_are_where_they_were_and_nowhere_else() {
         let stack = UserStack {
