@@ -8,12 +8,17 @@
 //! those after the answer with it.
 //!
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
-//! together: the maps of a sender that does not live long are read then or never.
+//! together: the maps of a sender that does not live long are read then or never. They are only
+//! unwound then; names, which take longer, are looked up for those that a breach asks for.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -31,11 +36,11 @@ use crate::event::{
 const OPEN: usize = 1024;
 
 /// Stacks that may wait to be unwound, of 4 KiB each; more are dropped and counted.
-const OPEN_STACKS: usize = 512;
+const OPEN_STACKS: usize = 1024;
 
-/// Stacks that are remembered in words, in each of two generations: until the breach that they led to
+/// Stacks that are remembered, in each of two generations: until the breach that they led to
 /// comes, or, for who armed a timer, for as long as it is asked for.
-const STACKS: usize = 4096;
+pub(super) const STACKS: usize = 4096;
 
 /// An instruction pointer of a process.
 type Key = (Pid, Address);
@@ -44,8 +49,10 @@ type Key = (Pid, Address);
 enum Question {
     /// Where does this lie?
     Place(Key),
+    /// Find the callers of this sender, and keep them.
+    Unwind(Box<CopiedStack>),
     /// How did this sender get there?
-    Stack(Box<CopiedStack>),
+    Stack(StackKey),
     /// This process executes another program now.
     Executed(Pid),
 }
@@ -69,7 +76,11 @@ pub struct Places {
     open: HashSet<Key>,
     /// Stacks in words.
     stacks: Cache<StackKey, Words>,
-    /// Stacks that are not in words yet.
+    /// Stacks that the symbols' thread was given.
+    given: Cache<StackKey, ()>,
+    /// How many of these it has not taken yet.
+    waiting: Arc<AtomicUsize>,
+    /// Stacks whose words were asked for and are not there yet.
     open_stacks: HashSet<StackKey>,
     /// Stacks that were dropped.
     dropped_stacks: u64,
@@ -88,14 +99,18 @@ impl Places {
     /// `budget` bytes for parsed symbols. Starts the symbols' thread, which runs on the CPUs of its caller.
     pub fn start(root: &Path, remembered: usize, budget: u64) -> std::io::Result<Self> {
         let root = root.to_owned();
-        Self::start_with(remembered, move |questions, answers| {
-            answer(&mut UserSymbols::new(&root, budget), questions, answers);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = waiting.clone();
+        Self::start_with(remembered, waiting, move |questions, answers| {
+            let mut symbols = UserSymbols::new(&root, budget);
+            answer(&mut symbols, &taken, questions, answers);
         })
     }
 
     /// As [`Self::start`], with what runs on the thread.
     fn start_with(
         remembered: usize,
+        waiting: Arc<AtomicUsize>,
         work: impl FnOnce(&Receiver<Question>, &Sender<Answer>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (questions, asked) = channel();
@@ -107,6 +122,8 @@ impl Places {
             known: Cache::new(remembered),
             open: HashSet::new(),
             stacks: Cache::new(STACKS),
+            given: Cache::new(STACKS),
+            waiting,
             open_stacks: HashSet::new(),
             dropped_stacks: 0,
             questions,
@@ -139,29 +156,41 @@ impl Places {
         self.known.get(&key).unwrap_or_default()
     }
 
-    /// Has a sender's stack put in words.
+    /// Has the callers of a sender found.
     pub fn unwind(&mut self, stack: CopiedStack) {
         let key = stack.key;
-        if self.open_stacks.len() >= OPEN_STACKS {
-            self.collect();
-        }
-        if self.open_stacks.len() >= OPEN_STACKS
-            || self
-                .questions
-                .send(Question::Stack(Box::new(stack)))
-                .is_err()
-        {
+        // Only this thread adds to it; one that is taken meanwhile makes it smaller.
+        if self.waiting.load(Ordering::Relaxed) >= OPEN_STACKS {
             self.dropped_stacks += 1;
             return;
         }
-        self.open_stacks.insert(key);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self
+            .questions
+            .send(Question::Unwind(Box::new(stack)))
+            .is_ok()
+        {
+            self.given.insert(key, ());
+        }
     }
 
     /// The stack of a sender in words; empty where it left none, or is not known (yet).
     pub fn stack(&mut self, key: StackKey) -> Words {
-        if self.open_stacks.contains(&key) {
-            self.wait_while(|places| places.open_stacks.contains(&key));
+        if let Some(words) = self.stacks.get(&key) {
+            return words;
         }
+        if self.given.get(&key).is_none() {
+            return Words::default();
+        }
+        if !self.open_stacks.contains(&key) {
+            if self.open_stacks.len() >= OPEN || self.questions.send(Question::Stack(key)).is_err()
+            {
+                self.collect();
+                return self.stacks.get(&key).unwrap_or_default();
+            }
+            self.open_stacks.insert(key);
+        }
+        self.wait_while(|places| places.open_stacks.contains(&key));
         self.stacks.get(&key).unwrap_or_default()
     }
 
@@ -223,17 +252,45 @@ impl Places {
     }
 }
 
-/// The symbols' thread: answers until nobody asks any more.
-fn answer(symbols: &mut UserSymbols, questions: &Receiver<Question>, answers: &Sender<Answer>) {
+/// The symbols' thread: answers until nobody asks any more. Stacks have precedence: unwinding one
+/// takes microseconds, and what it needs goes with its process; names can wait.
+fn answer(
+    symbols: &mut UserSymbols,
+    waiting: &AtomicUsize,
+    questions: &Receiver<Question>,
+    answers: &Sender<Answer>,
+) {
     let mut told = 0;
-    for question in questions {
+    let mut later = VecDeque::new();
+    loop {
+        let next = if later.is_empty() {
+            let Ok(question) = questions.recv() else {
+                return;
+            };
+            Some(question)
+        } else {
+            questions.try_recv().ok()
+        };
+        let question = match next {
+            Some(Question::Unwind(stack)) => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                symbols.unwind(&stack);
+                continue;
+            }
+            Some(question) => {
+                later.push_back(question);
+                continue;
+            }
+            None => later.pop_front(),
+        };
         let answer = match question {
-            Question::Place((pid, ip)) => Answer::Place((pid, ip), symbols.place(pid, ip)),
-            Question::Stack(stack) => Answer::Stack(stack.key, symbols.stack(&stack)),
-            Question::Executed(pid) => {
+            Some(Question::Place((pid, ip))) => Answer::Place((pid, ip), symbols.place(pid, ip)),
+            Some(Question::Stack(key)) => Answer::Stack(key, symbols.stack(key)),
+            Some(Question::Executed(pid)) => {
                 symbols.executed(pid);
                 continue;
             }
+            Some(Question::Unwind(_)) | None => continue,
         };
         for path in symbols.heavy().iter().skip(told) {
             let _ = answers.send(Answer::Heavy(path.clone()));

@@ -5,6 +5,7 @@
 //! its own root directory is then held open, and outlives the process with its maps.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
@@ -33,6 +34,9 @@ const BURST: u32 = 32;
 
 /// See [`BURST`]: at most 100 processes a second are asked for their maps, each of which takes a lock of theirs.
 const REFILL: Duration = Duration::from_millis(10);
+
+/// Shorter build-ids name no file.
+const SHORTEST_BUILD_ID: usize = 8;
 
 /// What is known of a process.
 #[derive(Debug)]
@@ -68,6 +72,24 @@ pub(super) struct MappedFile {
     pub(super) path: PathBuf,
     /// Below this its debug information is looked for.
     pub(super) root: PathBuf,
+}
+
+impl MappedFile {
+    /// Where the debug information of a file with this build-id is installed, if it is.
+    pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<PathBuf> {
+        if build_id.len() < SHORTEST_BUILD_ID {
+            return None;
+        }
+        let (first, rest) = build_id.split_first()?;
+        let mut name = format!("usr/lib/debug/.build-id/{first:02x}/");
+        for byte in rest {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name.push_str(".debug");
+        let path = self.root.join(name);
+        path.is_file().then_some(path)
+    }
 }
 
 /// The processes under a root path.

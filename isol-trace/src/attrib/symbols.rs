@@ -1,13 +1,14 @@
 //! Where a task was in user mode: function and source line of an instruction pointer, and of
 //! each frame of a stack.
 //!
-//! The naming is blazesym's, the unwinding framehop's ([`super::unwind`]). What is kept here is what a
+//! The naming is blazesym's, the unwinding framehop's (`attrib::unwind`). What is kept here is what a
 //! tracer needs around them: processes (also those that have died since), the files of their own
 //! root directories, and a bound on memory. It takes its time, milliseconds to a second for the first
 //! address of a large file: [`super::places`] keeps that off the thread that reads the rings.
 
+mod memory;
+
 use std::{
-    fmt::Write as _,
     fs,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -19,8 +20,11 @@ use blazesym::symbolize::{
     source::{Elf, Process as LiveProcess, Source},
 };
 
+use memory::{anonymous_memory, give_memory_back};
+
 use super::{
     cache::Cache,
+    places::STACKS,
     processes::{MappedFile, Process, Processes},
     tables::{Table, Tables},
     unwind::{Code, Frame, unwind},
@@ -28,7 +32,7 @@ use super::{
 };
 use crate::event::{
     ids::{Address, Pid},
-    user_stack::CopiedStack,
+    user_stack::{CopiedStack, StackKey},
 };
 
 /// Files are too heavy for source lines that alone take more than this share of the budget.
@@ -36,9 +40,6 @@ const SHARE: u64 = 4;
 
 /// Frames whose words are remembered, in each of two generations.
 const FRAMES: usize = 2048;
-
-/// Shorter build-ids name no file.
-const SHORTEST_BUILD_ID: usize = 8;
 
 /// Words for places, innermost first.
 pub type Words = Arc<[Arc<str>]>;
@@ -55,12 +56,24 @@ pub struct UserPlace {
     pub inlined: Words,
 }
 
+/// The callers of a sender.
+#[derive(Debug)]
+pub(super) struct Unwound {
+    /// Its process, by number and as it was.
+    pid: Pid,
+    process: Arc<Process>,
+    /// Innermost first.
+    pub(super) frames: Vec<Frame>,
+}
+
 /// Names instruction pointers of user space. Everything is read when first asked for.
 pub struct UserSymbols {
     processes: Processes,
     tables: Tables,
     /// Frames as they are shown.
     frames: Cache<(Pid, Frame), Words>,
+    /// Stacks that were unwound.
+    stacks: Cache<StackKey, Arc<Unwound>>,
     /// The symbolizer with the files that it has parsed.
     symbolizer: Option<Symbolizer>,
     /// Anonymous memory of this process when the symbolizer was made, in bytes.
@@ -90,6 +103,7 @@ impl UserSymbols {
             processes: Processes::new(root),
             tables: Tables::default(),
             frames: Cache::new(FRAMES),
+            stacks: Cache::new(STACKS),
             symbolizer: None,
             memory_before: None,
             budget,
@@ -106,21 +120,29 @@ impl UserSymbols {
         self.resolve(pid, &process, ip, 0).unwrap_or_default()
     }
 
+    /// Finds the callers of a sender, and keeps them for [`Self::stack`].
+    pub fn unwind(&mut self, stack: &CopiedStack) {
+        if let Some(unwound) = self.unwound(stack) {
+            self.stacks.insert(stack.key, Arc::new(unwound));
+        }
+    }
+
     /// The frames of a sender's stack as words, innermost first: `work+0x1f (spin.c:7)`, and
-    /// `leaf (spin.h:7) [inlined]` before the function that it was inlined into.
-    pub fn stack(&mut self, stack: &CopiedStack) -> Words {
-        let Some((process, frames)) = self.unwound(stack) else {
+    /// `leaf (spin.h:7) [inlined]` before the function that it was inlined into. Empty where it was
+    /// not unwound, or is forgotten.
+    pub fn stack(&mut self, key: StackKey) -> Words {
+        let Some(unwound) = self.stacks.get(&key) else {
             return Words::default();
         };
-        let mut words = Vec::with_capacity(frames.len());
-        for frame in frames {
-            words.extend_from_slice(&self.frame(stack.pid, &process, frame));
+        let mut words = Vec::with_capacity(unwound.frames.len());
+        for &frame in &unwound.frames {
+            words.extend_from_slice(&self.frame(unwound.pid, &unwound.process, frame));
         }
         words.into()
     }
 
-    /// The frames of a stack, innermost first, and the process that they are of.
-    pub(super) fn unwound(&mut self, stack: &CopiedStack) -> Option<(Arc<Process>, Vec<Frame>)> {
+    /// The callers of a sender.
+    pub(super) fn unwound(&mut self, stack: &CopiedStack) -> Option<Unwound> {
         let pid = stack.pid;
         let mut process = self.processes.sender(pid, stack.ip)?;
         let frames = unwind(stack, |address| {
@@ -129,7 +151,11 @@ impl UserSymbols {
             }
             self.code(pid, &process, address)
         });
-        Some((process, frames))
+        Some(Unwound {
+            pid,
+            process,
+            frames,
+        })
     }
 
     /// A process executes another program now: what was known of it is forgotten, and its code is
@@ -222,7 +248,7 @@ impl UserSymbols {
     fn resolve_file(&mut self, file: &MappedFile, offset: u64, beyond: u64) -> Option<UserPlace> {
         let table = self.tables.of_file(&file.path);
         let debug = table.and_then(|table| {
-            let path = debug_file(&file.root, table.build_id.as_deref()?)?;
+            let path = file.debug_file(table.build_id.as_deref()?)?;
             Some((path, table.linked_address(offset)?))
         });
         if let Some((path, address)) = debug
@@ -325,22 +351,6 @@ impl UserSymbols {
     }
 }
 
-/// Where the debug information of a file with this build-id is installed, if it is.
-fn debug_file(root: &Path, build_id: &[u8]) -> Option<PathBuf> {
-    if build_id.len() < SHORTEST_BUILD_ID {
-        return None;
-    }
-    let (first, rest) = build_id.split_first()?;
-    let mut name = format!("usr/lib/debug/.build-id/{first:02x}/");
-    for byte in rest {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name.push_str(".debug");
-    let path = root.join(name);
-    path.is_file().then_some(path)
-}
-
 impl UserPlace {
     /// Words for a symbol: the function that was compiled, and the line in it,
     /// which is a call's where an inlined function was running.
@@ -373,25 +383,6 @@ fn source_line(code: &CodeInfo<'_>) -> Option<String> {
         Some(line) => format!("{file}:{line}"),
         None => file.into_owned(),
     })
-}
-
-/// Anonymous memory of this process in bytes.
-fn anonymous_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/status").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
-/// Hands freed memory back to the kernel: glibc keeps it, and the next measurement would count it as in use.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it takes no pointer and may be called from any thread (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]

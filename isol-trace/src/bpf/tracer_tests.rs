@@ -395,7 +395,9 @@ fn a_sender_leaves_its_user_stack_on_request() {
     assert_eq!(stack.key.tid.0, tid.cast_unsigned());
     assert_eq!(stack.key.cpu, Cpu(CPU));
     assert!(stack.word(stack.sp.0).is_some(), "its top was copied");
-    let words = UserSymbols::new(Path::new("/"), 1 << 30).stack(stack);
+    let mut symbols = UserSymbols::new(Path::new("/"), 1 << 30);
+    symbols.unwind(stack);
+    let words = symbols.stack(stack.key);
     let expected = [
         "syscall",
         "run_from_here",

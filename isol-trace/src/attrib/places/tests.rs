@@ -5,7 +5,7 @@ const LONG: Duration = Duration::from_mins(1);
 
 /// Answers every address with its number, `first` waiting for a word before.
 fn numbering(go: Receiver<()>) -> Places {
-    Places::start_with(16, move |questions, answers| {
+    Places::start_with(16, Arc::default(), move |questions, answers| {
         for question in questions {
             if let Question::Place(key) = question {
                 if go.recv().is_err() {
@@ -102,6 +102,20 @@ fn a_process_that_executes_is_asked_for_again() {
     assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
 }
 
+/// The real thing: what a sender left is unwound at once, and named when it is asked for.
+#[test]
+fn this_process_has_stacks() {
+    let mut places = Places::start(Path::new("/"), 16, 256 << 20).expect("a thread");
+    let here = this_process_has_stacks as *const () as u64;
+    let stack = own_stack(here, 0x7000_0000, 0, &[]);
+    let key = stack.key;
+    places.unwind(stack);
+    places.set_patience(LONG);
+    let words = places.stack(key);
+    assert!(words[0].contains("this_process_has_stacks"), "{words:?}");
+    assert_eq!(places.waiting.load(Ordering::Relaxed), 0, "it was taken");
+}
+
 /// The real thing, on this process.
 #[test]
 fn this_process_has_places() {
@@ -117,14 +131,14 @@ fn this_process_has_places() {
 
 /// Puts stacks in words that tell whose they are, each waiting for a word before.
 fn telling(go: Receiver<()>) -> Places {
-    Places::start_with(16, move |questions, answers| {
+    Places::start_with(16, Arc::default(), move |questions, answers| {
         for question in questions {
-            if let Question::Stack(stack) = question {
+            if let Question::Stack(key) = question {
                 if go.recv().is_err() {
                     return;
                 }
-                let words = [format!("of {}", stack.key.tid).into()].into();
-                let _ = answers.send(Answer::Stack(stack.key, words));
+                let words = [format!("of {}", key.tid).into()].into();
+                let _ = answers.send(Answer::Stack(key, words));
             }
         }
     })
@@ -145,6 +159,10 @@ fn a_stack_is_there_when_its_breach_comes_later() {
     places.unwind(first.clone());
     places.unwind(second.clone());
     assert!(places.stack(first.key).is_empty(), "nobody waits for it");
+    assert!(
+        places.stack(first.key).is_empty(),
+        "and it is asked for once"
+    );
     go.send(()).expect("a listener");
     go.send(()).expect("a listener");
     places.set_patience(LONG);
@@ -171,9 +189,30 @@ fn a_sender_without_a_stack_is_not_waited_for() {
 fn stacks_that_wait_are_bounded_and_others_counted() {
     let (_go, wait) = channel();
     let mut places = telling(wait);
-    for tid in 0..600 {
+    for tid in 0..1100 {
         places.unwind(stack_of(tid));
     }
-    assert_eq!(places.open_stacks.len(), OPEN_STACKS);
-    assert_eq!(places.dropped_stacks(), 600 - OPEN_STACKS as u64);
+    assert_eq!(places.waiting.load(Ordering::Relaxed), OPEN_STACKS);
+    assert_eq!(places.dropped_stacks(), 1100 - OPEN_STACKS as u64);
+}
+
+/// Names that take long do not hold up a stack that was left meanwhile.
+#[test]
+fn stacks_come_before_names() {
+    let (asked, questions) = channel();
+    let (answers, answered) = channel();
+    let stack = own_stack(stacks_come_before_names as *const () as u64, 0, 0, &[]);
+    let key = stack.key;
+    // The name is asked for before there is anything to name.
+    asked.send(Question::Stack(key)).expect("a listener");
+    asked
+        .send(Question::Unwind(Box::new(stack)))
+        .expect("a listener");
+    drop(asked);
+    let mut symbols = UserSymbols::new(Path::new("/"), 256 << 20);
+    answer(&mut symbols, &AtomicUsize::new(1), &questions, &answers);
+    let Ok(Answer::Stack(_, words)) = answered.try_recv() else {
+        panic!("no answer")
+    };
+    assert_eq!(words.len(), 1);
 }

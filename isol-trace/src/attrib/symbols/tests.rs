@@ -3,6 +3,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// A function whose name and line are asked for below: an address in it, and a line just behind that address's.

@@ -42,13 +42,15 @@ fn outermost_of_the_test(bytes: u64) -> CopiedStack {
 }
 
 fn words(stack: &CopiedStack) -> Vec<String> {
-    let words = UserSymbols::new(Path::new("/"), 1 << 30).stack(stack);
+    let mut symbols = UserSymbols::new(Path::new("/"), 1 << 30);
+    symbols.unwind(stack);
+    let words = symbols.stack(stack.key);
     words.iter().map(ToString::to_string).collect()
 }
 
 fn frames(stack: &CopiedStack) -> Vec<Frame> {
     let found = UserSymbols::new(Path::new("/"), 0).unwound(stack);
-    found.map_or_else(Vec::new, |(_, frames)| frames)
+    found.map_or_else(Vec::new, |found| found.frames)
 }
 
 #[test]
