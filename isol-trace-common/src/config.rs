@@ -17,6 +17,8 @@ pub struct Offsets {
     pub regs_ip: u32,
     /// `pt_regs.sp`.
     pub regs_sp: u32,
+    /// `pt_regs.bp` (x86): the frame pointer, in programs that have one.
+    pub regs_bp: u32,
     /// `pt_regs.flags` (x86).
     pub regs_flags: u32,
     /// `pt_regs.orig_ax` (x86): the system-call number or -1.
@@ -68,6 +70,7 @@ impl Offsets {
     pub const UNKNOWN: Self = Self {
         regs_ip: ABSENT,
         regs_sp: ABSENT,
+        regs_bp: ABSENT,
         regs_flags: ABSENT,
         regs_number: ABSENT,
         regs_args: [ABSENT; 6],
@@ -173,6 +176,8 @@ pub struct Config {
     pub own_pid: u32,
     /// Not 0: this kernel has the tracepoint `csd_queue_cpu`, which sees every cross-call.
     pub queues_seen: u32,
+    /// Not 0: senders leave a copy of their user stack.
+    pub user_stacks: u32,
     /// Where the kernel keeps what the programs read.
     pub offsets: Offsets,
     /// Zero, for later.
@@ -188,6 +193,7 @@ impl Config {
         prctl_number: ABSENT,
         own_pid: 0,
         queues_seen: 0,
+        user_stacks: 0,
         offsets: Offsets::UNKNOWN,
         reserved: 0,
         preempt_count: PreemptCount::UNKNOWN,

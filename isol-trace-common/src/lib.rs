@@ -6,6 +6,7 @@
 //! - [`cause`] and [`activity`]: the closed lists of words, with their wire numbers;
 //! - [`record`]: what a ring carries, padding-free, layout pinned by tests;
 //! - [`send`]: what senders leave of what they asked of a watched CPU;
+//! - [`user_stack`]: where a sender was in user mode, on request;
 //! - [`span`]: the machine that turns tracepoint hits into one record per kernel entry;
 //! - [`ledger`]: the exact totals that are kept in the kernel;
 //! - [`config`]: what user space tells the programs before they are armed.
@@ -29,6 +30,7 @@ pub mod ledger;
 pub mod record;
 pub mod send;
 pub mod span;
+pub mod user_stack;
 
 /// Number of CPUs that can be named: the size of the watched-CPU mask.
 pub const MAX_CPUS: u32 = 4096;

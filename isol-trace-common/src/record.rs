@@ -24,6 +24,8 @@ words! {
         Back = 6, "back";
         /// A [`crate::send::Send`]: something was asked of a watched CPU.
         Send = 7, "send";
+        /// A [`crate::user_stack::UserStack`]: where that sender was in user mode.
+        UserStack = 8, "user_stack";
         /// A [`Moved`]: a task went to or from a watched CPU.
         Moved = 9, "moved";
     }

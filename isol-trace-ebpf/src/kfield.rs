@@ -81,6 +81,12 @@ impl Registers {
         register!(self, regs_sp)
     }
 
+    /// The register that holds the frame pointer, in programs that have one.
+    #[inline(always)]
+    pub(crate) fn bp(self) -> u64 {
+        register!(self, regs_bp)
+    }
+
     /// The system call's number; `None` where the departure was none, or hides it.
     #[inline(always)]
     pub(crate) fn syscall(self) -> Option<u32> {

@@ -76,6 +76,10 @@ pub(crate) static OWN_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1,
 #[map]
 pub(crate) static LOST_SENDS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
+/// User stacks of senders that were left out, their ring being half full.
+#[map]
+pub(crate) static LOST_STACKS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Reads one field of the configuration. Each read is of a constant offset into a frozen
 /// map, which the verifier resolves to a constant.
 macro_rules! config {

@@ -88,6 +88,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             ring_bytes: RING_BYTES,
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
+            user_stacks: false,
         },
         &types,
     )?;

@@ -100,7 +100,7 @@ pub enum Format {
     Doctor,
 }
 
-/// What is watched.
+/// What is watched, and what is kept of it.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
     /// Watch exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
@@ -114,12 +114,17 @@ pub struct WatchArgs {
     /// Count only entries of threads with this name; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = value::comm)]
     pub comm: Vec<Comm>,
+
+    /// Keep the user stack of whoever interrupts a watched CPU: 4 KiB are copied each time, on
+    /// its own CPU.
+    #[arg(long)]
+    pub user_stacks: bool,
 }
 
 /// What was typed after `top`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TopArgs {
-    /// What is watched.
+    /// What is watched, and what is kept of it.
     #[command(flatten)]
     pub watch: WatchArgs,
 }
@@ -149,7 +154,7 @@ pub struct RecordArgs {
     )]
     pub output: PathBuf,
 
-    /// What is watched.
+    /// What is watched, and what is kept of it.
     #[command(flatten)]
     pub watch: WatchArgs,
 
@@ -262,7 +267,7 @@ mod tests {
     #[test]
     fn the_synopsis_of_the_contract_parses() {
         let args = record(
-            "isol-trace record -o log --cpus 1-3,5 --pid 7 --pid 8 --comm spin \
+            "isol-trace record -o log --cpus 1-3,5 --pid 7 --pid 8 --comm spin --user-stacks \
              --duration 500ms --from-prctl --dry-run --bpf-stats --ring-size 64K \
              -- cmd --cpus 9 -o x",
         );
@@ -270,6 +275,7 @@ mod tests {
         assert_eq!(args.watch.cpus, Some("1-3,5".parse().unwrap()));
         assert_eq!(args.watch.pid, [Pid(7), Pid(8)]);
         assert_eq!(args.watch.comm[0].as_str(), "spin");
+        assert!(args.watch.user_stacks);
         assert_eq!(args.duration, Some(Duration::from_millis(500)));
         assert!(args.from_prctl && args.dry_run && args.bpf_stats);
         assert_eq!(args.ring_size.bytes(), 64 << 10);
@@ -282,6 +288,7 @@ mod tests {
         assert_eq!(args.output, PathBuf::from("-"));
         assert_eq!(args.ring_size.bytes(), 1 << 20);
         assert!(args.command.is_empty() && args.watch.cpus.is_none());
+        assert!(!args.watch.user_stacks);
     }
 
     #[test]

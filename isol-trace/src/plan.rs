@@ -59,6 +59,8 @@ pub struct TracePlan {
     pub ring_bytes: u32,
     /// Measure the run time of the programs.
     pub bpf_stats: bool,
+    /// Keep the user stacks of senders.
+    pub user_stacks: bool,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -173,6 +175,7 @@ impl TracePlan {
             comms,
             ring_bytes: ring_size.bytes(),
             bpf_stats,
+            user_stacks: args.user_stacks,
             identity: host.identity()?,
         })
     }
@@ -274,6 +277,7 @@ mod tests {
                         value::comm("a").unwrap(),
                         value::comm("b").unwrap(),
                     ],
+                    user_stacks: true,
                 },
                 duration: Some(Duration::from_secs(1)),
                 command: vec!["cat".into(), "x".into()],
@@ -289,6 +293,7 @@ mod tests {
         assert_eq!(comms, ["a", "b"]);
         assert_eq!(plan.trace.possible_cpus, 4);
         assert_eq!(plan.trace.ring_bytes, 1 << 20);
+        assert!(plan.trace.user_stacks);
         assert!(matches!(plan.output, Output::Stdout));
         assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
     }

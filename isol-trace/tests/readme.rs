@@ -20,6 +20,7 @@ use isol_trace_common::{
     cause::Cause,
     record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved, Task},
     send::Send,
+    user_stack::UserStack,
 };
 
 fn root() -> PathBuf {
@@ -155,6 +156,7 @@ fn the_wire_is_as_described() {
             Kind::Back => size_of::<Back>(),
             Kind::Send => size_of::<Send>(),
             Kind::Moved => size_of::<Moved>(),
+            Kind::UserStack => size_of::<UserStack>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
         assert!(text.contains(&row), "{row}");

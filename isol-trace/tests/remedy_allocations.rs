@@ -60,6 +60,7 @@ fn breach(cause: CauseDetail, name: Option<&str>) -> Breach {
         ip: Address(0),
         location: None,
         source: None,
+        inlined: std::sync::Arc::default(),
         activities: Vec::new(),
         dropped_activities: 0,
         origins: vec![Origin::Task],

@@ -14,6 +14,7 @@ use crate::{
     Arguments,
     kfield::{self, in_interrupt},
     maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, this_cpu, watched_state},
+    probe::user_stack,
     span::{now, reserve, submit},
 };
 
@@ -162,6 +163,7 @@ fn write(arguments: Arguments, asked: &Asked) {
         return count(&LOST_SENDS);
     };
     let room = room.cast::<Send>();
+    let at_ns = now();
     let flags = match interrupt {
         Some(true) => SENT_BY_INTERRUPT,
         Some(false) => 0,
@@ -175,7 +177,7 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).via).write_volatile(asked.via as u8);
         (&raw mut (*room).flags).write_volatile(flags);
         (&raw mut (*room).target).write_volatile(asked.target);
-        (&raw mut (*room).at_ns).write_volatile(now());
+        (&raw mut (*room).at_ns).write_volatile(at_ns);
         (&raw mut (*room).key).write_volatile(asked.key);
         (&raw mut (*room).function).write_volatile(asked.function);
         (&raw mut (*room).callsite).write_volatile(asked.callsite);
@@ -199,4 +201,7 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).frames).write_volatile(frames as u8);
     }
     submit(room.cast());
+    if config!(user_stacks) != 0 && !watched && interrupt != Some(true) {
+        user_stack::leave(at_ns, ids, cpu);
+    }
 }

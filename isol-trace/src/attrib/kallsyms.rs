@@ -2,18 +2,24 @@
 //!
 //! The table holds functions only, and each in 16 bytes and its name: about
 //! 6 MiB for the 150,000 functions of a distribution's kernel. It is read when
-//! the first address asks for it, and again when an address points where no
-//! function was: a module or a BPF program that came later.
+//! the first address asks for it. When an address points where no function was, a module or a BPF
+//! program came later: those are read again, on a thread of their own, because
+//! the kernel takes a good part of a second to write the file and whoever asks has rings to drain.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead},
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::mpsc::{Receiver, TryRecvError, channel},
+    thread,
     time::{Duration, Instant},
 };
 
+mod lines;
+
 use crate::event::ids::Address;
+pub use lines::addresses_of;
+use lines::{Symbol, for_each, open};
 
 /// How long an address beyond the table does not make it be read again, at
 /// first; twice as long after every reading that did not help.
@@ -73,13 +79,26 @@ impl std::fmt::Display for Place<'_> {
     }
 }
 
+/// A reading of the functions that may have come later.
+#[derive(Debug)]
+struct Reading {
+    /// The address that asked for it.
+    asked: Address,
+    /// Where it comes.
+    table: Receiver<io::Result<Table>>,
+}
+
 /// The kernel's functions by address, read when first needed.
 #[derive(Debug)]
 pub struct KernelSymbols {
     /// The file.
     path: PathBuf,
-    /// What was read of it.
+    /// What was read of it at first.
     table: Table,
+    /// Functions of modules and BPF programs, as they were read last.
+    late: Table,
+    /// A reading under way.
+    reading: Option<Reading>,
     /// When it was last read.
     read_at: Option<Instant>,
     /// How long from then until an address beyond the table makes it be read again.
@@ -95,35 +114,75 @@ impl KernelSymbols {
         Self {
             path: root.join("proc/kallsyms"),
             table: Table::default(),
+            late: Table::default(),
+            reading: None,
             read_at: None,
             reread_after: REREAD_AFTER,
             error: None,
         }
     }
 
-    /// Where `address` lies; `None` where no function is known there.
+    /// Where `address` lies; `None` where no function is known there (yet): it may be of a module
+    /// that came later, and then is known when it is asked for again some time after.
     pub fn place(&mut self, address: Address) -> Option<Place<'_>> {
         self.prepare();
-        self.table.place(address)
+        self.take_reading();
+        if self.find(address).is_none() {
+            self.ask_for(address);
+        }
+        self.find(address)
     }
 
-    /// As [`Self::place`], but an address that lies nowhere may make the file be
-    /// read again: a module that came later. That takes a good part of a second.
-    pub fn place_patiently(&mut self, address: Address) -> Option<Place<'_>> {
-        self.prepare();
+    /// Of two functions that begin before `address` it lies in the nearer one.
+    fn find(&self, address: Address) -> Option<Place<'_>> {
+        let places = [self.late.place(address), self.table.place(address)];
+        places
+            .into_iter()
+            .flatten()
+            .min_by_key(|place| place.offset)
+    }
+
+    /// Has the file read again, if that can help and is not too soon.
+    fn ask_for(&mut self, address: Address) {
         let due = self
             .read_at
             .is_some_and(|read_at| read_at.elapsed() >= self.reread_after);
         // The kernel's half of the addresses begins at 1 << 63; nothing else is worth a second reading.
         let is_kernel = address.0 >> 63 == 1;
-        if due && is_kernel && !self.table.hidden && self.table.place(address).is_none() {
-            self.read();
-            self.reread_after = match self.table.place(address) {
-                Some(_) => REREAD_AFTER,
-                None => self.reread_after.saturating_mul(2),
-            };
+        if !due || !is_kernel || self.table.hidden || self.reading.is_some() {
+            return;
         }
-        self.table.place(address)
+        let (done, table) = channel();
+        let path = self.path.clone();
+        let reader = thread::Builder::new().name("kallsyms".to_owned());
+        // The kernel's own functions do not change.
+        let started = reader.spawn(move || {
+            let of_modules = |symbol: &Symbol<'_>| symbol.module.is_some();
+            // Nobody waits any more: then the trace has ended.
+            let _ = done.send(open(&path).and_then(|file| Table::read(file, of_modules)));
+        });
+        if started.is_ok() {
+            let asked = address;
+            self.reading = Some(Reading { asked, table });
+        }
+    }
+
+    /// Takes a reading that is done.
+    fn take_reading(&mut self) {
+        let Some(reading) = &self.reading else { return };
+        let asked = reading.asked;
+        match reading.table.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Ok(Ok(table)) => self.late = table,
+            // What is known stays good.
+            Ok(Err(_)) | Err(TryRecvError::Disconnected) => {}
+        }
+        self.reading = None;
+        self.read_at = Some(Instant::now());
+        self.reread_after = match self.find(asked) {
+            Some(_) => REREAD_AFTER,
+            None => self.reread_after.saturating_mul(2),
+        };
     }
 
     /// Reads the file now, if it has not been: the first name then costs no reading.
@@ -155,9 +214,7 @@ impl KernelSymbols {
     /// Reads the file.
     fn read(&mut self) {
         self.read_at = Some(Instant::now());
-        // The old table goes first: two of them would be twice the memory.
-        self.table = Table::default();
-        match open(&self.path).and_then(Table::read) {
+        match open(&self.path).and_then(|file| Table::read(file, |_| true)) {
             Ok(table) => {
                 self.table = table;
                 self.error = None;
@@ -168,8 +225,8 @@ impl KernelSymbols {
 }
 
 impl Table {
-    /// Reads the functions of the file.
-    fn read(input: impl BufRead) -> io::Result<Self> {
+    /// Reads those functions of the file that are to be kept.
+    fn read(input: impl BufRead, keep: impl Fn(&Symbol<'_>) -> bool) -> io::Result<Self> {
         let mut table = Self {
             modules: vec!["".into()],
             ..Self::default()
@@ -180,7 +237,7 @@ impl Table {
             lines += 1;
             if symbol.address == 0 {
                 zeros += 1;
-            } else if symbol.is_function() {
+            } else if symbol.is_function() && keep(symbol) {
                 table.add(symbol);
             }
             ControlFlow::Continue(())
@@ -259,90 +316,6 @@ impl Table {
     fn rank(&self, function: &Function) -> (bool, bool) {
         let name = self.name(function);
         (name.starts_with("__"), name.starts_with('_'))
-    }
-}
-
-/// Addresses of these symbols of the kernel itself, in their order; `None` for one that the file
-/// does not have. Where addresses are hidden, all are 0.
-pub fn addresses_of<const N: usize>(path: &Path, names: [&str; N]) -> io::Result<[Option<u64>; N]> {
-    addresses(open(path)?, names)
-}
-
-/// Opens the file with room to read much of it at once.
-fn open(path: &Path) -> io::Result<BufReader<File>> {
-    Ok(BufReader::with_capacity(64 * 1024, File::open(path)?))
-}
-
-fn addresses<const N: usize>(
-    input: impl BufRead,
-    names: [&str; N],
-) -> io::Result<[Option<u64>; N]> {
-    let mut found = [None; N];
-    for_each(input, |symbol| {
-        if symbol.module.is_none()
-            && let Some(place) = names.iter().position(|&name| name == symbol.name)
-        {
-            found[place] = Some(symbol.address);
-        }
-        if found.iter().all(Option::is_some) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    Ok(found)
-}
-
-/// Hands over the symbols of lines such as `ffffffff81000080 T entry_SYSCALL_64` and
-/// `ffffffffc0201000 t nvme_irq [nvme]`, until told to stop.
-///
-/// Lines that are not of that form are skipped: one odd name must not cost all others.
-fn for_each(
-    mut input: impl BufRead,
-    mut take: impl FnMut(&Symbol<'_>) -> ControlFlow<()>,
-) -> io::Result<()> {
-    let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line)? > 0 {
-        let symbol = std::str::from_utf8(&line).ok().and_then(Symbol::parse);
-        if let Some(symbol) = symbol
-            && take(&symbol).is_break()
-        {
-            return Ok(());
-        }
-        line.clear();
-    }
-    Ok(())
-}
-
-/// A line of the file.
-struct Symbol<'a> {
-    address: u64,
-    kind: u8,
-    name: &'a str,
-    module: Option<&'a str>,
-}
-
-impl<'a> Symbol<'a> {
-    /// Parses a line: address, kind, name and, behind a tab, the module in brackets.
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        let kind = *words.next()?.as_bytes().first()?;
-        let name = words.next()?;
-        let module = words
-            .next()
-            .and_then(|word| word.strip_prefix('[')?.strip_suffix(']'));
-        Some(Self {
-            address,
-            kind,
-            name,
-            module,
-        })
-    }
-
-    /// In a text section (`t`, `T`) or weak (`w`, `W`), and no mark of the linker's or the assembler's.
-    fn is_function(&self) -> bool {
-        matches!(self.kind, b't' | b'T' | b'w' | b'W') && !self.name.starts_with("__pfx_")
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - [`kallsyms`]: functions of the kernel;
 //! - [`irq_names`]: device interrupts;
-//! - [`symbols`]: places in user space, which [`places`] finds on a thread of its own.
+//! - [`symbols`]: places and stacks in user space, which [`places`] finds on a thread of its own.
 //!
 //! [`rules`] then says what would end the breach.
 //!
@@ -17,14 +17,17 @@ pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
 pub mod places;
+mod processes;
 pub mod rules;
 mod senders;
 pub mod signal_names;
 pub mod softirq_names;
 pub mod symbols;
 pub mod syscall_names;
+mod tables;
 pub mod tick_names;
 pub mod tlb_names;
+mod unwind;
 mod user_maps;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
@@ -37,6 +40,7 @@ use self::{
 use crate::event::{
     ids::Address,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin, Sender},
+    user_stack::CopiedStack,
 };
 
 /// What an [`Attributor`] looks up, and what it may take.
@@ -93,8 +97,6 @@ pub struct Attributor {
     irqs: IrqNames,
     /// Places in user space.
     users: Option<Places>,
-    /// There is time to wait for a name.
-    patient: bool,
     /// What would end a breach.
     rules: &'static Rules,
     /// Complaints that have been told.
@@ -115,7 +117,6 @@ impl Attributor {
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
             users,
-            patient: false,
             rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
         })
@@ -126,7 +127,6 @@ impl Attributor {
     /// Zero, as it is at first, suits a storm: what is not known yet stays absent.
     /// A part of what a ring holds suits a drain that found few records.
     pub const fn set_patience(&mut self, patience: Duration) {
-        self.patient = !patience.is_zero();
         if let Some(users) = &mut self.users {
             users.set_patience(patience);
         }
@@ -150,15 +150,29 @@ impl Attributor {
             let place = users.place(pid, breach.ip);
             breach.location = place.location;
             breach.source = place.source;
+            breach.inlined = place.inlined;
             // What follows runs another program at the same addresses.
             if matches!(breach.cause_name.as_deref(), Some("execve" | "execveat")) {
-                users.forget(pid);
+                users.executed(pid);
             }
         }
         for origin in &mut breach.origins {
             self.fill_origin(origin);
         }
         breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
+    }
+
+    /// Has the user stack of a sender put in words, for the breach that it led to.
+    pub fn unwind(&mut self, stack: CopiedStack) {
+        if let Some(users) = &mut self.users {
+            users.unwind(stack);
+        }
+    }
+
+    /// User stacks that were dropped because too many were waiting to be unwound.
+    #[must_use]
+    pub fn dropped_stacks(&self) -> u64 {
+        self.users.as_ref().map_or(0, Places::dropped_stacks)
     }
 
     /// What is wrong with the names, as sentences for people, each told once.
@@ -202,6 +216,13 @@ impl Attributor {
             place.name = place.address.and_then(|address| self.function(address));
         }
         senders::complete(origin);
+        // An interrupt has no user stack: that of the task which it interrupted had nothing to do with it.
+        if let Some(users) = &mut self.users
+            && let Some(sender) = origin.sender_mut()
+            && let Some(key) = sender.stack_key()
+        {
+            sender.user_stack = users.stack(key);
+        }
     }
 
     /// Names the cause.
@@ -273,9 +294,6 @@ impl Attributor {
             Named::Signal(number) => (&*signal_names::signal_name(number)?).into(),
             Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
             Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
-            Named::Function(address) if self.patient => {
-                self.kernel.place_patiently(address)?.to_string().into()
-            }
             Named::Function(address) => self.kernel.place(address)?.to_string().into(),
         };
         self.names.insert(what, name.clone());

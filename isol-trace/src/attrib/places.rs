@@ -6,23 +6,41 @@
 //! a rare breach has its place, and not at all in a storm, when a few milliseconds
 //! are a full ring. In a storm the first breaches of a place come without it, and
 //! those after the answer with it.
+//!
+//! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
+//! together: the maps of a sender that does not live long are read then or never. They are only
+//! unwound then; names, which take longer, are looked up for those that a breach asks for.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
     cache::Cache,
-    symbols::{UserPlace, UserSymbols},
+    symbols::{UserPlace, UserSymbols, Words},
 };
-use crate::event::ids::{Address, Pid};
+use crate::event::{
+    ids::{Address, Pid},
+    user_stack::{CopiedStack, StackKey},
+};
 
 /// Questions that may be open; more are not asked, and asked again when they come up again.
 const OPEN: usize = 1024;
+
+/// Stacks that may wait to be unwound, of 4 KiB each; more are dropped and counted.
+const OPEN_STACKS: usize = 1024;
+
+/// Stacks that are remembered, in each of two generations: until the breach that they led to
+/// comes, or, for who armed a timer, for as long as it is asked for.
+pub(super) const STACKS: usize = 4096;
 
 /// An instruction pointer of a process.
 type Key = (Pid, Address);
@@ -31,14 +49,20 @@ type Key = (Pid, Address);
 enum Question {
     /// Where does this lie?
     Place(Key),
+    /// Find the callers of this sender, and keep them.
+    Unwind(Box<CopiedStack>),
+    /// How did this sender get there?
+    Stack(StackKey),
     /// This process executes another program now.
-    Forget(Pid),
+    Executed(Pid),
 }
 
 /// From the symbols' thread.
 enum Answer {
     /// Here.
     Place(Key, UserPlace),
+    /// Thus.
+    Stack(StackKey, Words),
     /// The debug information of this file is larger than the budget.
     Heavy(PathBuf),
 }
@@ -50,6 +74,16 @@ pub struct Places {
     known: Cache<Key, UserPlace>,
     /// Questions without an answer yet.
     open: HashSet<Key>,
+    /// Stacks in words.
+    stacks: Cache<StackKey, Words>,
+    /// Stacks that the symbols' thread was given.
+    given: Cache<StackKey, ()>,
+    /// How many of these it has not taken yet.
+    waiting: Arc<AtomicUsize>,
+    /// Stacks whose words were asked for and are not there yet.
+    open_stacks: HashSet<StackKey>,
+    /// Stacks that were dropped.
+    dropped_stacks: u64,
     /// To the symbols' thread, which ends when this is dropped.
     questions: Sender<Question>,
     /// From it.
@@ -65,14 +99,18 @@ impl Places {
     /// `budget` bytes for parsed symbols. Starts the symbols' thread, which runs on the CPUs of its caller.
     pub fn start(root: &Path, remembered: usize, budget: u64) -> std::io::Result<Self> {
         let root = root.to_owned();
-        Self::start_with(remembered, move |questions, answers| {
-            answer(&mut UserSymbols::new(&root, budget), questions, answers);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = waiting.clone();
+        Self::start_with(remembered, waiting, move |questions, answers| {
+            let mut symbols = UserSymbols::new(&root, budget);
+            answer(&mut symbols, &taken, questions, answers);
         })
     }
 
     /// As [`Self::start`], with what runs on the thread.
     fn start_with(
         remembered: usize,
+        waiting: Arc<AtomicUsize>,
         work: impl FnOnce(&Receiver<Question>, &Sender<Answer>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (questions, asked) = channel();
@@ -83,6 +121,11 @@ impl Places {
         Ok(Self {
             known: Cache::new(remembered),
             open: HashSet::new(),
+            stacks: Cache::new(STACKS),
+            given: Cache::new(STACKS),
+            waiting,
+            open_stacks: HashSet::new(),
+            dropped_stacks: 0,
             questions,
             answers,
             patience: Duration::ZERO,
@@ -109,14 +152,58 @@ impl Places {
             }
             self.open.insert(key);
         }
-        self.wait_for(key);
+        self.wait_while(|places| places.open.contains(&key));
         self.known.get(&key).unwrap_or_default()
     }
 
-    /// Forgets a process: it executes another program now.
-    pub fn forget(&mut self, pid: Pid) {
+    /// Has the callers of a sender found.
+    pub fn unwind(&mut self, stack: CopiedStack) {
+        let key = stack.key;
+        // Only this thread adds to it; one that is taken meanwhile makes it smaller.
+        if self.waiting.load(Ordering::Relaxed) >= OPEN_STACKS {
+            self.dropped_stacks += 1;
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self
+            .questions
+            .send(Question::Unwind(Box::new(stack)))
+            .is_ok()
+        {
+            self.given.insert(key, ());
+        }
+    }
+
+    /// The stack of a sender in words; empty where it left none, or is not known (yet).
+    pub fn stack(&mut self, key: StackKey) -> Words {
+        if let Some(words) = self.stacks.get(&key) {
+            return words;
+        }
+        if self.given.get(&key).is_none() {
+            return Words::default();
+        }
+        if !self.open_stacks.contains(&key) {
+            if self.open_stacks.len() >= OPEN || self.questions.send(Question::Stack(key)).is_err()
+            {
+                self.collect();
+                return self.stacks.get(&key).unwrap_or_default();
+            }
+            self.open_stacks.insert(key);
+        }
+        self.wait_while(|places| places.open_stacks.contains(&key));
+        self.stacks.get(&key).unwrap_or_default()
+    }
+
+    /// Stacks that were dropped because too many were waiting.
+    #[must_use]
+    pub const fn dropped_stacks(&self) -> u64 {
+        self.dropped_stacks
+    }
+
+    /// A process executes another program now.
+    pub fn executed(&mut self, pid: Pid) {
         self.known.retain(|(known, _)| *known != pid);
-        let _ = self.questions.send(Question::Forget(pid));
+        let _ = self.questions.send(Question::Executed(pid));
     }
 
     /// Files whose source lines were given up, because their debug information is too large.
@@ -125,14 +212,14 @@ impl Places {
         &self.heavy
     }
 
-    /// Takes answers until that to `key` is there or patience ends.
-    fn wait_for(&mut self, key: Key) {
+    /// Takes answers until the one that is waited for is there or patience ends.
+    fn wait_while(&mut self, waiting: impl Fn(&Self) -> bool) {
         self.collect();
         if self.patience.is_zero() {
             return;
         }
         let begun = Instant::now();
-        while self.open.contains(&key) {
+        while waiting(self) {
             let left = self.patience.saturating_sub(begun.elapsed());
             match self.answers.recv_timeout(left) {
                 Ok(answer) => self.take(answer),
@@ -156,148 +243,64 @@ impl Places {
                 self.open.remove(&key);
                 self.known.insert(key, place);
             }
+            Answer::Stack(key, words) => {
+                self.open_stacks.remove(&key);
+                self.stacks.insert(key, words);
+            }
             Answer::Heavy(path) => self.heavy.push(path),
         }
     }
 }
 
-/// The symbols' thread: answers until nobody asks any more.
-fn answer(symbols: &mut UserSymbols, questions: &Receiver<Question>, answers: &Sender<Answer>) {
+/// The symbols' thread: answers until nobody asks any more. Stacks have precedence: unwinding one
+/// takes microseconds, and what it needs goes with its process; names can wait.
+fn answer(
+    symbols: &mut UserSymbols,
+    waiting: &AtomicUsize,
+    questions: &Receiver<Question>,
+    answers: &Sender<Answer>,
+) {
     let mut told = 0;
-    for question in questions {
-        let (pid, ip) = match question {
-            Question::Place(key) => key,
-            Question::Forget(pid) => {
-                symbols.forget(pid);
+    let mut later = VecDeque::new();
+    loop {
+        let next = if later.is_empty() {
+            let Ok(question) = questions.recv() else {
+                return;
+            };
+            Some(question)
+        } else {
+            questions.try_recv().ok()
+        };
+        let question = match next {
+            Some(Question::Unwind(stack)) => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                symbols.unwind(&stack);
                 continue;
             }
+            Some(question) => {
+                later.push_back(question);
+                continue;
+            }
+            None => later.pop_front(),
         };
-        let place = symbols.place(pid, ip);
+        let answer = match question {
+            Some(Question::Place((pid, ip))) => Answer::Place((pid, ip), symbols.place(pid, ip)),
+            Some(Question::Stack(key)) => Answer::Stack(key, symbols.stack(key)),
+            Some(Question::Executed(pid)) => {
+                symbols.executed(pid);
+                continue;
+            }
+            Some(Question::Unwind(_)) | None => continue,
+        };
         for path in symbols.heavy().iter().skip(told) {
             let _ = answers.send(Answer::Heavy(path.clone()));
         }
         told = symbols.heavy().len();
-        if answers.send(Answer::Place((pid, ip), place)).is_err() {
+        if answers.send(answer).is_err() {
             return;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LONG: Duration = Duration::from_mins(1);
-
-    /// Answers every address with its number, `first` waiting for a word before.
-    fn numbering(go: Receiver<()>) -> Places {
-        Places::start_with(16, move |questions, answers| {
-            for question in questions {
-                if let Question::Place(key) = question {
-                    if go.recv().is_err() {
-                        return;
-                    }
-                    let place = UserPlace {
-                        location: Some(format!("at {}", key.1).into()),
-                        source: None,
-                    };
-                    let _ = answers.send(Answer::Place(key, place));
-                }
-            }
-        })
-        .expect("a thread")
-    }
-
-    fn location(place: &UserPlace) -> Option<&str> {
-        place.location.as_deref()
-    }
-
-    #[test]
-    fn with_patience_the_first_breach_has_its_place() {
-        let (go, wait) = channel();
-        let mut places = numbering(wait);
-        places.set_patience(LONG);
-        go.send(()).expect("a listener");
-        assert_eq!(
-            location(&places.place(Pid(1), Address(16))),
-            Some("at 0x10")
-        );
-    }
-
-    #[test]
-    fn without_patience_nothing_is_waited_for_and_later_breaches_have_it() {
-        let (go, wait) = channel();
-        let mut places = numbering(wait);
-        for _ in 0..100 {
-            assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
-        }
-        assert_eq!(places.open.len(), 1, "asked once");
-        go.send(()).expect("a listener");
-        places.set_patience(LONG);
-        assert_eq!(
-            location(&places.place(Pid(1), Address(16))),
-            Some("at 0x10")
-        );
-        places.set_patience(Duration::ZERO);
-        assert_eq!(
-            location(&places.place(Pid(1), Address(16))),
-            Some("at 0x10")
-        );
-    }
-
-    #[test]
-    fn patience_is_for_all_places_together() {
-        let (_go, wait) = channel();
-        let mut places = numbering(wait);
-        places.set_patience(Duration::from_millis(5));
-        for ip in 0..3 {
-            places.place(Pid(1), Address(ip));
-            assert!(places.patience.is_zero(), "used up by the first");
-        }
-    }
-
-    #[test]
-    fn open_questions_are_bounded() {
-        let (_go, wait) = channel();
-        let mut places = numbering(wait);
-        for ip in 0..10_000 {
-            places.place(Pid(1), Address(ip));
-        }
-        assert_eq!(places.open.len(), OPEN);
-    }
-
-    #[test]
-    fn a_thread_that_is_gone_costs_places_and_nothing_else() {
-        let (go, wait) = channel();
-        let mut places = numbering(wait);
-        drop(go);
-        places.set_patience(LONG);
-        assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
-        assert_eq!(places.place(Pid(1), Address(17)), UserPlace::default());
-    }
-
-    #[test]
-    fn a_process_that_executes_is_asked_for_again() {
-        let (go, wait) = channel();
-        let mut places = numbering(wait);
-        places.set_patience(LONG);
-        go.send(()).expect("a listener");
-        places.place(Pid(1), Address(16));
-        places.forget(Pid(1));
-        places.set_patience(Duration::ZERO);
-        assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
-    }
-
-    /// The real thing, on this process.
-    #[test]
-    fn this_process_has_places() {
-        let mut places = Places::start(Path::new("/"), 16, 64 << 20).expect("a thread");
-        places.set_patience(LONG);
-        let here = this_process_has_places as *const () as u64;
-        let place = places.place(Pid(std::process::id()), Address(here));
-        let name = location(&place)
-            .expect("this binary has symbols")
-            .to_owned();
-        assert!(name.contains("this_process_has_places"), "{name}");
-    }
-}
+mod tests;

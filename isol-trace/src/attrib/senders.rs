@@ -77,6 +77,7 @@ mod tests {
                     name: Some(name.into()),
                 })
                 .collect(),
+            user_stack: std::sync::Arc::default(),
             inferred: false,
         })
     }

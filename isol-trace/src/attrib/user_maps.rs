@@ -119,6 +119,21 @@ impl UserMaps {
         }
     }
 
+    /// The mapping that the kernel gives this name, such as `[vdso]`.
+    pub(super) fn named(&self, name: &str) -> Option<&Mapping> {
+        self.mappings.iter().find(
+            |mapping| matches!(&mapping.backing, Backing::Special(special) if special == name),
+        )
+    }
+
+    /// The first mapping of a file whose path ends thus.
+    #[cfg(test)]
+    pub(super) fn find_file(&self, wanted: &str) -> Option<&Mapping> {
+        self.mappings.iter().find(
+            |mapping| matches!(&mapping.backing, Backing::File { path, .. } if path.ends_with(wanted)),
+        )
+    }
+
     /// The mapping that `address` lies in.
     pub(super) fn find(&self, address: Address) -> Option<&Mapping> {
         let behind = self

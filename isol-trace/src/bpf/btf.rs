@@ -223,6 +223,7 @@ impl KernelTypes {
         Offsets {
             regs_ip: regs("ip"),
             regs_sp: regs("sp"),
+            regs_bp: regs("bp"),
             regs_flags: regs("flags"),
             regs_number: regs("orig_ax"),
             // The x86-64 system-call convention: arch/x86/entry/entry_64.S, v6.12.

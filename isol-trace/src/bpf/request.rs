@@ -25,6 +25,8 @@ pub struct Request {
     pub preempt_count: PreemptCount,
     /// Have the kernel measure the programs. It measures every program of the machine then.
     pub statistics: bool,
+    /// Have senders leave a copy of their user stack.
+    pub user_stacks: bool,
 }
 
 /// The read-only configuration of the programs.
@@ -45,6 +47,7 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
     config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
     config.own_pid = std::process::id();
     config.queues_seen = u32::from(types.has_tracepoint("csd_queue_cpu"));
+    config.user_stacks = u32::from(request.user_stacks);
     config.preempt_count = request.preempt_count;
     config
 }
@@ -81,6 +84,7 @@ pub(super) mod tests {
             ring_bytes: 1 << 16,
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
+            user_stacks: false,
         }
     }
 
@@ -91,11 +95,12 @@ pub(super) mod tests {
         let config = configure(&request, &types);
         assert_eq!(config.filters, 0);
         assert_eq!(config.own_pid, std::process::id());
+        assert_eq!(config.user_stacks, 0);
         request.pids.push(1);
         request.section_only = true;
-        assert_eq!(
-            configure(&request, &types).filters,
-            FILTER_PID | FILTER_SECTION
-        );
+        request.user_stacks = true;
+        let config = configure(&request, &types);
+        assert_eq!(config.filters, FILTER_PID | FILTER_SECTION);
+        assert_eq!(config.user_stacks, 1);
     }
 }

@@ -97,6 +97,7 @@ pub struct Tracer {
     control: Array<MapData, ControlWords>,
     own_sends: PerCpuArray<MapData, u64>,
     lost_sends: PerCpuArray<MapData, u64>,
+    lost_stacks: PerCpuArray<MapData, u64>,
     outer: ArrayOfMaps<MapData, MapData>,
     /// Which CPUs the programs watch.
     watch: WatchedMask,
@@ -111,6 +112,9 @@ pub struct Tracer {
 
 /// Bytes of the ring of senders: 3,000 of their records.
 const SENDERS_RING_BYTES: u32 = 1 << 20;
+
+/// The same where they leave their user stacks: half of it holds 460 of them and their records.
+const STACKS_RING_BYTES: u32 = 4 << 20;
 
 impl Tracer {
     /// Loads the programs and attaches them, inert.
@@ -133,11 +137,17 @@ impl Tracer {
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
         let watch = WatchedMask::take(&mut ebpf)?;
-        let senders = make_ring(&mut outer, SENDERS_SLOT, SENDERS_RING_BYTES)?;
+        let bytes = if request.user_stacks {
+            STACKS_RING_BYTES
+        } else {
+            SENDERS_RING_BYTES
+        };
+        let senders = make_ring(&mut outer, SENDERS_SLOT, bytes)?;
         let states = typed(&mut ebpf, "STATES")?;
         let control = typed(&mut ebpf, "CONTROL")?;
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
         let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
+        let lost_stacks = typed(&mut ebpf, "LOST_STACKS")?;
         let mut tracer = Self {
             ebpf,
             rings: Vec::new(),
@@ -146,6 +156,7 @@ impl Tracer {
             control,
             own_sends,
             lost_sends,
+            lost_stacks,
             outer,
             watch,
             ring_bytes: request.ring_bytes,
@@ -354,6 +365,11 @@ impl Tracer {
     /// Senders' records that did not fit their ring: what they led to has an unknown origin.
     pub fn lost_senders(&self) -> Result<u64, TracerError> {
         sum(&self.lost_sends, "LOST_SENDS")
+    }
+
+    /// User stacks of senders that were left out for want of room.
+    pub fn lost_user_stacks(&self) -> Result<u64, TracerError> {
+        sum(&self.lost_stacks, "LOST_STACKS")
     }
 
     /// Runs that the kernel skipped, per probe; probes without any are left out.

@@ -4,17 +4,19 @@
 //! calls watched, in the context of the test's own thread.
 
 use std::{
+    os::fd::AsRawFd as _,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use aya::programs::{RawTracePointRunOptions, TestRun as _};
+use aya_obj::generated::{bpf_attr, bpf_cmd};
 use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::Phase};
 
 use super::*;
 use crate::{
-    attrib::kallsyms,
+    attrib::{kallsyms, symbols::UserSymbols},
     bpf::{preempt, request::tests::watching},
     event::{
         assemble::Assembler,
@@ -70,6 +72,28 @@ impl Bench {
         options.args[..args.len()].copy_from_slice(args);
         options.cpu = Some(cpu);
         it.test_run(options).unwrap();
+    }
+
+    /// Runs a program that is loaded already, by a system call with few frames above it.
+    fn run_from_here(&mut self, program: &str, args: &[u64]) {
+        let Some(Program::RawTracePoint(it)) = self.tracer.ebpf.program(program) else {
+            panic!("no raw tracepoint program {program}");
+        };
+        // SAFETY: zeros are valid for every member of the union.
+        let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+        attributes.test.prog_fd = it.fd().unwrap().as_fd().as_raw_fd().cast_unsigned();
+        attributes.test.ctx_in = args.as_ptr() as u64;
+        attributes.test.ctx_size_in = u32::try_from(size_of_val(args)).unwrap();
+        // SAFETY: the attributes and what they point to outlive the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                bpf_cmd::BPF_PROG_TEST_RUN,
+                &raw mut attributes,
+                size_of::<bpf_attr>(),
+            )
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
     }
 
     fn breaches(&mut self) -> Vec<Breach> {
@@ -367,4 +391,51 @@ fn the_watched_set_may_change_under_way() {
     assert_eq!(bench.breaches().len(), 1);
     let ledger = bench.snapshot().ledger;
     assert_eq!((ledger.entries, ledger.open, ledger.tainted), (3, 1, 0));
+}
+
+/// A sender's user stack comes with its record: registers, and bytes by which its callers are found.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn a_sender_leaves_its_user_stack_on_request() {
+    let other = CPU + 1;
+    let sent = |user_stacks: bool, watched: u32| {
+        let mut bench = Bench::new(|request| {
+            request.watched = vec![(Cpu(watched), Detection::ContextTracking)];
+            request.possible_cpus = other + 1;
+            request.user_stacks = user_stacks;
+        });
+        let args = [u64::from(watched), 0, 0x1234, 0x5678];
+        bench.run("raw_csd_queue_cpu", &args);
+        bench.tracer.arm().unwrap();
+        bench.run_from_here("raw_csd_queue_cpu", &args);
+        assert_eq!(bench.breaches(), []);
+        assert_eq!(bench.sends(), Some(1));
+        bench.assembler.take_stacks()
+    };
+    assert_eq!(sent(false, other), [], "nobody asked for it");
+    assert_eq!(sent(true, CPU), [], "not on a watched CPU");
+    let stacks = sent(true, other);
+    let [stack] = stacks.as_slice() else {
+        panic!("{stacks:?}")
+    };
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    assert_eq!(stack.pid.0, std::process::id());
+    assert_eq!(stack.key.tid.0, tid.cast_unsigned());
+    assert_eq!(stack.key.cpu, Cpu(CPU));
+    assert!(stack.word(stack.sp.0).is_some(), "its top was copied");
+    let mut symbols = UserSymbols::new(Path::new("/"), 1 << 30);
+    symbols.unwind(stack);
+    let words = symbols.stack(stack.key);
+    let expected = [
+        "syscall",
+        "run_from_here",
+        "a_sender_leaves_its_user_stack_on_request",
+    ];
+    let mut frames = words.iter();
+    for function in expected {
+        assert!(
+            frames.any(|frame| frame.contains(function)),
+            "{function}: {words:#?}"
+        );
+    }
 }

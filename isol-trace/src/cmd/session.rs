@@ -113,6 +113,7 @@ impl Session {
                 ring_bytes: plan.ring_bytes,
                 preempt_count: preempt_count(&host, &types),
                 statistics: plan.bpf_stats,
+                user_stacks: plan.user_stacks,
             };
             (
                 Tracer::attach(&request, &types).map_err(Error::tracer)?,
@@ -193,6 +194,9 @@ impl Session {
             Ok(None) => {}
             Err(error) => *malformed = Some(error),
         });
+        for stack in assembler.take_stacks() {
+            attributor.unwind(stack);
+        }
         for mut event in taken.drain(..) {
             if let Event::Breach(breach) = &mut event {
                 assembler.join(breach);
@@ -235,9 +239,19 @@ impl Session {
                 self.tracer.lost_senders().map_err(Error::tracer)?
                     + self.assembler.forgotten_senders(),
             ),
+            lost_user_stacks: self.lost_user_stacks()?,
             missed_runs: self.tracer.missed_runs(),
             programs: self.tracer.program_runs(),
         })
+    }
+
+    /// User stacks that found no room, where they were asked for.
+    fn lost_user_stacks(&self) -> Result<Option<u64>, Error> {
+        if !self.plan.user_stacks {
+            return Ok(None);
+        }
+        let lost = self.tracer.lost_user_stacks().map_err(Error::tracer)?;
+        Ok(Some(lost + self.attributor.dropped_stacks()))
     }
 
     /// What a person should know about names that are missing, each told once.

@@ -15,6 +15,7 @@ use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     join::Join,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId},
+    user_stack::CopiedStack,
 };
 
 /// x86 page-fault error code: the page was present, so its rights forbade the access
@@ -41,6 +42,7 @@ pub struct Assembler {
     names: HashMap<u32, TaskId>,
     last: Option<TaskId>,
     away: HashMap<(u32, u64), Seq>,
+    stacks: Vec<CopiedStack>,
     next: u64,
 }
 
@@ -53,6 +55,7 @@ impl Assembler {
             names: HashMap::new(),
             last: None,
             away: HashMap::new(),
+            stacks: Vec::new(),
             next: 0,
         }
     }
@@ -68,6 +71,11 @@ impl Assembler {
         self.join.evicted()
     }
 
+    /// The user stacks of senders that came since this was last asked.
+    pub fn take_stacks(&mut self) -> Vec<CopiedStack> {
+        std::mem::take(&mut self.stacks)
+    }
+
     /// Takes one record. A thread's name gives no event, and neither does a sender.
     pub fn record(&mut self, cpu: Cpu, bytes: &[u8]) -> Result<Option<Event>, DecodeError> {
         Ok(match decode(bytes)? {
@@ -76,6 +84,10 @@ impl Assembler {
             Record::Moved(moved) => Some(moved_task(moved)),
             Record::Send(via, send) => {
                 self.join.sent(via, send);
+                None
+            }
+            Record::UserStack(stack, bytes) => {
+                self.stacks.push(CopiedStack::of(stack, bytes));
                 None
             }
             Record::Task(task) => {
@@ -152,6 +164,7 @@ impl Assembler {
             ip: Address(entry.ip),
             location: None,
             source: None,
+            inlined: Arc::default(),
             activities: view
                 .activities
                 .iter()
@@ -280,7 +293,10 @@ pub(super) fn comm(bytes: &[u8; 16]) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
-    use isol_trace_common::record::{Entry, FullEntry, Kind};
+    use isol_trace_common::{
+        record::{Entry, FullEntry, Kind},
+        user_stack::UserStack,
+    };
     use zerocopy::IntoBytes as _;
 
     use super::*;
@@ -438,6 +454,32 @@ mod tests {
             at: MonoNanos(5),
         };
         assert_eq!(event, Ok(Some(expected)));
+    }
+
+    #[test]
+    fn a_stack_is_kept_for_whoever_asks_and_once() {
+        let mut all = Assembler::new(Pid(1));
+        let mut stack = UserStack {
+            kind: Kind::UserStack as u8,
+            length: 256,
+            at_ns: 5,
+            cpu: 3,
+            tid: 8,
+            pid: 7,
+            sp: 0x7000_0010,
+            ..UserStack::EMPTY
+        };
+        stack.bytes[0x10] = 1;
+        let event = all.record(Cpu(1), words(&stack).as_bytes());
+        assert_eq!(event, Ok(None));
+        let stacks = all.take_stacks();
+        let [stack] = stacks.as_slice() else {
+            panic!("{stacks:?}")
+        };
+        assert_eq!((stack.key.cpu, stack.key.tid), (Cpu(3), Tid(8)));
+        assert_eq!((stack.key.at, stack.pid), (MonoNanos(5), Pid(7)));
+        assert_eq!(stack.word(0x7000_0010), Some(1));
+        assert!(all.take_stacks().is_empty());
     }
 
     #[test]

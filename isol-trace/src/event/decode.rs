@@ -8,6 +8,7 @@ use isol_trace_common::{
         Task,
     },
     send::{Send, Via},
+    user_stack::{STACK_PIECE, UserStack},
 };
 use zerocopy::FromBytes as _;
 
@@ -36,6 +37,9 @@ pub enum DecodeError {
         /// Which.
         number: u8,
     },
+    /// A stack of which more was copied than there is room for, or a part of a piece.
+    #[error("a stack of {0} bytes, which is not a number of whole pieces that fit")]
+    StackLength(u32),
 }
 
 /// A record with its numbers checked.
@@ -51,6 +55,8 @@ pub enum Record<'a> {
     Send(Via, &'a Send),
     /// A task goes to another CPU.
     Moved(&'a Moved),
+    /// Where that sender was in user mode, and the bytes of its stack.
+    UserStack(&'a UserStack, &'a [u8]),
 }
 
 /// A kernel entry whose numbers are words.
@@ -118,6 +124,15 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
             let (moved, _) = Moved::ref_from_prefix(bytes).map_err(|_unused| short)?;
             Ok(Record::Moved(moved))
         }
+        Kind::UserStack => {
+            let (stack, _) = UserStack::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let copied = usize::try_from(stack.length)
+                .ok()
+                .filter(|length| length.is_multiple_of(STACK_PIECE))
+                .and_then(|length| stack.bytes.get(..length))
+                .ok_or(DecodeError::StackLength(stack.length))?;
+            Ok(Record::UserStack(stack, copied))
+        }
     }
 }
 
@@ -162,6 +177,7 @@ fn view<'a>(
 
 #[cfg(test)]
 mod tests {
+    use isol_trace_common::user_stack::STACK_BYTES;
     use proptest::prelude::*;
     use zerocopy::IntoBytes as _;
 
@@ -247,6 +263,38 @@ mod tests {
         assert!(view_full(&full).is_err());
         full.entry.activities = 4;
         assert!(view_full(&full).is_ok());
+    }
+
+    #[test]
+    fn a_stack_is_as_long_as_what_was_copied() {
+        let stack = |length| UserStack {
+            kind: Kind::UserStack as u8,
+            length,
+            bytes: [7; STACK_BYTES],
+            ..UserStack::EMPTY
+        };
+        for length in [0, 256, 4096] {
+            let words = aligned(stack(length).as_bytes());
+            let Ok(Record::UserStack(_, copied)) = decode(words.as_bytes()) else {
+                panic!("no stack of {length} bytes")
+            };
+            assert_eq!(copied, &[7; STACK_BYTES][..length as usize]);
+        }
+        for length in [8, 255, 4097, 4352, u32::MAX] {
+            let words = aligned(stack(length).as_bytes());
+            assert_eq!(
+                decode(words.as_bytes()),
+                Err(DecodeError::StackLength(length))
+            );
+        }
+        let words = aligned(stack(256).as_bytes());
+        assert_eq!(
+            decode(&words.as_bytes()[..4000]),
+            Err(DecodeError::Short {
+                kind: Kind::UserStack,
+                length: 4000
+            })
+        );
     }
 
     proptest! {

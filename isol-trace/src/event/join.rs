@@ -31,7 +31,10 @@
 mod waiting;
 mod wakes;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, Send};
 
@@ -337,6 +340,7 @@ fn sender(via: Via, send: &Send) -> Sender {
         stack: frames
             .filter_map(|&address| Function::at(address))
             .collect(),
+        user_stack: Arc::default(),
         inferred: false,
     }
 }

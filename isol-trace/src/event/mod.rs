@@ -7,3 +7,4 @@ pub mod join;
 pub mod model;
 pub mod origin;
 pub mod probe;
+pub mod user_stack;

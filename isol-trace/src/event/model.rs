@@ -152,6 +152,8 @@ pub struct Breach {
     pub location: Option<Arc<str>>,
     /// Source file and line of [`Breach::ip`]. Filled by [`crate::attrib`].
     pub source: Option<Arc<str>>,
+    /// Functions that were inlined there, as `leaf (spin.h:7)`, innermost first. Filled by [`crate::attrib`].
+    pub inlined: Arc<[Arc<str>]>,
     /// What the kernel then did, in the order in which it began.
     pub activities: Vec<ActivityItem>,
     /// Activities that the record had no room for.
@@ -238,6 +240,8 @@ pub struct TracerSummary {
     /// Senders whose records found no room: what they led to has an unknown origin; `None` in logs
     /// of versions that did not count them.
     pub lost_senders: Option<u64>,
+    /// User stacks of senders that found no room; `None` where none were asked for.
+    pub lost_user_stacks: Option<u64>,
     /// Runs that the kernel skipped, per program, only those above 0.
     pub missed_runs: Vec<(String, u64)>,
     /// How long the programs ran, only those that did; `None` where that was not asked for.
@@ -429,6 +433,7 @@ pub(crate) mod tests {
             ip: Address(0),
             location: None,
             source: None,
+            inlined: Arc::default(),
             activities: Vec::new(),
             dropped_activities: 0,
             origins: Vec::new(),

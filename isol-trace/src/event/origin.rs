@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     ids::{Address, Cpu, MonoNanos},
     model::{TaskId, Via},
+    user_stack::StackKey,
 };
 
 /// A place in the kernel.
@@ -49,8 +50,24 @@ pub struct Sender {
     pub callsite: Option<Function>,
     /// How it got there, innermost first; empty where that was not recorded.
     pub stack: Vec<Function>,
+    /// How its task got into the kernel, innermost first, as `function+0x1f (file.c:12)`; empty where
+    /// that was not asked for or is not known. Filled by [`crate::attrib`].
+    pub user_stack: Arc<[Arc<str>]>,
     /// Found by target and order rather than by a pointer that both sides saw.
     pub inferred: bool,
+}
+
+impl Sender {
+    /// What its user stack is known by; `None` where it was no task.
+    #[must_use]
+    pub fn stack_key(&self) -> Option<StackKey> {
+        let task = self.task.as_ref()?;
+        Some(StackKey {
+            at: self.at,
+            cpu: self.cpu,
+            tid: task.tid,
+        })
+    }
 }
 
 /// Who provoked a breach.

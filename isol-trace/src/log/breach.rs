@@ -29,6 +29,8 @@ pub(super) struct RawBreach {
     at: Option<Text>,
     source: Option<Text>,
     #[serde(default)]
+    inlined: Vec<Text>,
+    #[serde(default)]
     activity: Vec<ReadActivity>,
     #[serde(default)]
     activity_dropped: u8,
@@ -59,6 +61,11 @@ impl From<RawBreach> for Breach {
             ip,
             location: text(raw.at),
             source: text(raw.source),
+            inlined: raw
+                .inlined
+                .into_iter()
+                .map(|Text(function)| function)
+                .collect(),
             activities: raw.activity.into_iter().map(|item| item.0).collect(),
             dropped_activities: raw.activity_dropped,
             origins: raw.origins.into_iter().map(|origin| origin.0).collect(),

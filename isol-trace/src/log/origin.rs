@@ -40,6 +40,8 @@ struct RawOrigin {
     #[serde(default)]
     stack: Vec<Place>,
     #[serde(default)]
+    user_stack: Vec<Text>,
+    #[serde(default)]
     inferred: bool,
 }
 
@@ -89,6 +91,11 @@ fn sender(raw: RawOrigin) -> Result<Sender, String> {
         callback: raw.callback.map(|Place(place)| place),
         callsite: raw.callsite.map(|Place(place)| place),
         stack: raw.stack.into_iter().map(|Place(place)| place).collect(),
+        user_stack: raw
+            .user_stack
+            .into_iter()
+            .map(|Text(frame)| frame)
+            .collect(),
         inferred: raw.inferred,
     })
 }

@@ -47,6 +47,7 @@ struct RawTracer {
     attach_breaches: Option<u64>,
     detach_breaches: Option<u64>,
     lost_senders: Option<u64>,
+    lost_user_stacks: Option<u64>,
     #[serde(default)]
     missed_runs: Members<String, u64>,
     programs: Option<Vec<RawProgram>>,
@@ -108,6 +109,7 @@ impl From<RawTracer> for TracerSummary {
             attach_breaches: raw.attach_breaches,
             detach_breaches: raw.detach_breaches,
             lost_senders: raw.lost_senders,
+            lost_user_stacks: raw.lost_user_stacks,
             missed_runs: raw.missed_runs.0,
             programs: raw
                 .programs

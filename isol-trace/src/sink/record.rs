@@ -89,6 +89,11 @@ pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach
     object.address(key!("ip"), breach.ip);
     object.known_text(key!("at"), breach.location.as_deref());
     object.known_text(key!("source"), breach.source.as_deref());
+    if !breach.inlined.is_empty() {
+        object.array(key!("inlined"), &*breach.inlined, |out, function| {
+            text(out, function);
+        });
+    }
     object.array(key!("activity"), &breach.activities, |out, item| {
         activity(out, item, breach.cause.cause());
     });
@@ -220,6 +225,11 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
         if !sender.stack.is_empty() {
             object.array(key!("stack"), &sender.stack, function);
         }
+        if !sender.user_stack.is_empty() {
+            object.array(key!("user_stack"), &*sender.user_stack, |out, frame| {
+                text(out, frame);
+            });
+        }
         object.flag(key!("inferred"), sender.inferred || sender.unsure);
     }
     object.end();
@@ -346,6 +356,7 @@ fn tracer(out: &mut Vec<u8>, tracer: &TracerSummary) {
     object.known_number(key!("attach_breaches"), tracer.attach_breaches);
     object.known_number(key!("detach_breaches"), tracer.detach_breaches);
     object.known_number(key!("lost_senders"), tracer.lost_senders);
+    object.known_number(key!("lost_user_stacks"), tracer.lost_user_stacks);
     let mut missed = Object::begin(object.member(key!("missed_runs")));
     for (program, runs) in &tracer.missed_runs {
         number(missed.member_named(program), *runs);

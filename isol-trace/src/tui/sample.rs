@@ -140,6 +140,7 @@ fn entry(seq: u64, cpu: u32, at: MonoNanos) -> Breach {
         ip: Address(0x40_16de),
         location: Some(Arc::from("main+0x2e")),
         source: Some(Arc::from("spin.c:11")),
+        inlined: Arc::default(),
         activities: Vec::new(),
         dropped_activities: 0,
         origins: vec![Origin::Task],
@@ -240,6 +241,7 @@ fn sender(via: Via, at: MonoNanos, callsite: &str) -> Sender {
         callback: None,
         callsite: Some(function(callsite)),
         stack: Vec::new(),
+        user_stack: Arc::default(),
         inferred: false,
     }
 }
@@ -371,6 +373,7 @@ impl Story {
                 attach_breaches: Some(38),
                 detach_breaches: Some(38),
                 lost_senders: Some(0),
+                lost_user_stacks: None,
                 missed_runs: Vec::new(),
                 programs: None,
             },

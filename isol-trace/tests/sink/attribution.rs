@@ -1,17 +1,21 @@
 //! What the attributor adds to a breach, on a tree built for it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use crate::samples;
 use isol_trace::{
     attrib::{Arch, Attributor, Options},
     event::{
-        ids::Address,
+        assemble::Assembler,
+        ids::{Address, Cpu, MonoNanos, Pid, Tid},
         model::{
-            Activity, ActivityItem, Breach, Cause, CauseDetail, Function, Origin, Sender, Via,
+            Activity, ActivityItem, Breach, Cause, CauseDetail, Function, Origin, Sender, TaskId,
+            Via,
         },
     },
 };
+use isol_trace_common::{record::Kind, user_stack::UserStack};
+use zerocopy::IntoBytes as _;
 
 const KALLSYMS: &str = "\
 ffffffff81001000 t tick_nohz_handler
@@ -56,6 +60,7 @@ fn unnamed(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
         cause_handler: None,
         location: None,
         source: None,
+        inlined: Arc::default(),
         activities,
         origins: Vec::new(),
         ..samples::breach()
@@ -182,6 +187,7 @@ fn a_sender_has_its_places_named() {
             callback: Some(function(WAKEUP)),
             callsite: Some(function(Address(WATCHDOG.0 + 0x1f))),
             stack: vec![function(VRING), function(Address(1))],
+            user_stack: Arc::default(),
             inferred: false,
         })),
     ];
@@ -299,7 +305,7 @@ fn a_breach_of_this_process_has_its_place() {
     attributor.set_patience(std::time::Duration::from_mins(1));
     let here = a_breach_of_this_process_has_its_place as *const () as u64;
     let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
-    breach.task.pid = Some(isol_trace::event::ids::Pid(std::process::id()));
+    breach.task.pid = Some(Pid(std::process::id()));
     breach.ip = Address(here);
     attributor.fill(&mut breach);
     let location = breach.location.expect("this binary has symbols");
@@ -309,4 +315,74 @@ fn a_breach_of_this_process_has_its_place() {
     );
     let source = breach.source.expect("this binary has debug information");
     assert!(source.starts_with("attribution.rs:"), "{source}");
+}
+
+/// A sender's copied stack, here its registers alone, is put in words for a task and not for an
+/// interrupt in its time.
+#[test]
+fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
+    let here = a_sender_has_its_user_stack_and_an_interrupt_has_none as *const () as u64;
+    let record = UserStack {
+        kind: Kind::UserStack as u8,
+        at_ns: 1234,
+        cpu: 0,
+        tid: 9,
+        pid: std::process::id(),
+        ip: here,
+        sp: 0x7fff_0000_0000,
+        ..UserStack::EMPTY
+    };
+    let options = Options {
+        symbol_memory: 256 << 20,
+        ..Options::default()
+    };
+    let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    attributor.set_patience(std::time::Duration::from_mins(1));
+    let mut assembler = Assembler::new(Pid(1));
+    // A ring's records lie at multiples of eight.
+    let mut words = vec![0_u64; size_of::<UserStack>() / 8];
+    words.as_mut_bytes().copy_from_slice(record.as_bytes());
+    let event = assembler.record(Cpu(0), words.as_bytes());
+    assert_eq!(event, Ok(None));
+    for stack in assembler.take_stacks() {
+        attributor.unwind(stack);
+    }
+    let mut sender = Sender {
+        via: Via::Reschedule,
+        at: MonoNanos(1234),
+        cpu: Cpu(0),
+        task: Some(TaskId {
+            pid: Some(Pid(std::process::id())),
+            tid: Tid(9),
+            comm: None,
+        }),
+        unsure: false,
+        callback: None,
+        callsite: None,
+        stack: Vec::new(),
+        user_stack: Arc::default(),
+        inferred: true,
+    };
+    let mut stack_of = |sender: &Sender| {
+        let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
+        breach.origins = vec![Origin::Remote(Box::new(sender.clone()))];
+        attributor.fill(&mut breach);
+        let sender = breach.origins[0].sender().expect("as before");
+        sender.user_stack.clone()
+    };
+    let words = stack_of(&sender);
+    let [frame] = &*words else {
+        panic!("{words:?}")
+    };
+    assert!(
+        frame.contains("a_sender_has_its_user_stack_and_an_interrupt_has_none"),
+        "{frame}"
+    );
+    assert!(frame.contains(" (attribution.rs:"), "{frame}");
+    let known = sender.at;
+    sender.at = MonoNanos(1235);
+    assert!(stack_of(&sender).is_empty(), "another moment");
+    sender.at = known;
+    sender.task = None;
+    assert!(stack_of(&sender).is_empty(), "an interrupt");
 }

@@ -1,5 +1,7 @@
 //! Events built by hand: one of every kind that a log can hold.
 
+use std::sync::Arc;
+
 use isol_trace::{
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
@@ -103,6 +105,7 @@ pub(crate) fn breach() -> Breach {
         ip: Address(0x40_16de),
         location: Some("main+0x2e".into()),
         source: Some("spin.c:11".into()),
+        inlined: Arc::default(),
         activities: Vec::new(),
         dropped_activities: 0,
         origins: vec![Origin::Task],
@@ -236,6 +239,7 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
                     callback: None,
                     callsite: None,
                     stack: Vec::new(),
+                    user_stack: Arc::default(),
                     ..*sender(Via::Wake)
                 }))),
                 ..activity(kind, 88, "kworker/1:1")
@@ -283,6 +287,13 @@ fn sender(via: Via) -> Box<Sender> {
                 name: None,
             },
         ],
+        user_stack: [
+            "leaf (work.h:7) [inlined]",
+            "work+0x1f (work.c:40)",
+            "libc.so.6+0x2a1ca",
+        ]
+        .map(Arc::from)
+        .into(),
         inferred: false,
     })
 }
@@ -382,6 +393,7 @@ pub(crate) fn summary() -> Summary {
             attach_breaches: Some(38),
             detach_breaches: None,
             lost_senders: Some(3),
+            lost_user_stacks: None,
             missed_runs: vec![("csd_queue_cpu".to_owned(), 9)],
             programs: None,
         },
@@ -410,6 +422,7 @@ pub(crate) fn every_event() -> Vec<Event> {
             callback: None,
             callsite: None,
             stack: Vec::new(),
+            user_stack: Arc::default(),
             inferred: true,
             ..*sender(Via::CrossCall)
         })),
@@ -432,6 +445,20 @@ pub(crate) fn every_event() -> Vec<Event> {
     events.push(lost());
     events.push(watched());
     events.push(moved());
+    let mut with_stacks = summary();
+    with_stacks.tracer.lost_user_stacks = Some(2);
+    events.push(Event::Summary(with_stacks));
+    events.push(boxed(Breach {
+        seq: Seq(4),
+        cause: CauseDetail::Plain(Cause::CallFunction),
+        cause_name: None,
+        inlined: ["leaf (spin.h:7)", "middle (spin.h:20)"]
+            .map(Arc::from)
+            .into(),
+        origins: vec![Origin::Remote(sender(Via::CrossCall))],
+        remedy: None,
+        ..breach()
+    }));
     events.push(Event::Summary(summary()));
     events
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::*;
+use super::{lines::addresses, *};
 
 /// A piece of a real file: aliases, data, a prefix symbol, modules, a BPF program.
 const SAMPLE: &str = "\
@@ -21,7 +21,7 @@ ffffffffc0100000 t earlier_module_function\t[virtio_blk]
 ";
 
 fn table(text: &str) -> Table {
-    Table::read(text.as_bytes()).expect("text is readable")
+    Table::read(text.as_bytes(), |_| true).expect("text is readable")
 }
 
 fn place(table: &Table, address: u64) -> Option<String> {
@@ -124,34 +124,110 @@ fn a_missing_file_is_told_by_name() {
     assert!(complaint.contains("proc/kallsyms"), "{complaint}");
 }
 
+/// Waits for a reading under way and takes it.
+fn finish(symbols: &mut KernelSymbols) {
+    let begun = Instant::now();
+    while symbols.reading.is_some() && begun.elapsed() < Duration::from_mins(1) {
+        thread::sleep(Duration::from_millis(1));
+        symbols.take_reading();
+    }
+    assert!(symbols.reading.is_none(), "it takes no minute");
+}
+
 #[test]
 fn an_address_of_a_later_module_makes_the_file_be_read_again() {
     let root = root("ffffffff81000000 T _stext\n");
     let mut symbols = KernelSymbols::new(root.path());
     let late = Address(0xffff_ffff_c020_1000);
     assert_eq!(symbols.place(late), None);
+    assert!(symbols.reading.is_none(), "not again at once");
     fs::write(root.path().join("proc/kallsyms"), SAMPLE).expect("a file");
-    assert_eq!(symbols.place_patiently(late), None, "not again at once");
     symbols.reread_after = Duration::ZERO;
-    assert_eq!(symbols.place(late), None, "not in a hurry");
-    assert_eq!(
+    assert_eq!(symbols.place(Address(0x40_1000)), None);
+    assert!(
+        symbols.reading.is_none(),
+        "not for an address of user space"
+    );
+    symbols.place(late);
+    finish(&mut symbols);
+    assert_eq!(symbols.reread_after, REREAD_AFTER, "it helped");
+    let name = |symbols: &mut KernelSymbols, address| {
         symbols
-            .place_patiently(late)
+            .place(Address(address))
             .map(|place| place.to_string())
-            .as_deref(),
+    };
+    assert_eq!(
+        name(&mut symbols, late.0).as_deref(),
         Some("nvme_irq [nvme]")
     );
+    assert_eq!(
+        name(&mut symbols, 0xffff_ffff_8100_0000).as_deref(),
+        Some("_stext"),
+        "the kernel's own stay"
+    );
+    assert_eq!(
+        name(&mut symbols, 0xffff_ffff_811a_2b40),
+        None,
+        "and are not read again"
+    );
+}
+
+/// Whoever asks has rings to drain: a file that is slow to read does not stop them.
+#[test]
+fn nobody_waits_for_a_second_reading() {
+    let root = root("ffffffff81000000 T _stext\n");
+    let mut symbols = KernelSymbols::new(root.path());
+    symbols.prepare();
+    symbols.reread_after = Duration::ZERO;
+    let file = root.path().join("proc/kallsyms");
+    fs::remove_file(&file).expect("removed");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &file,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .expect("a pipe");
+    let late = Address(0xffff_ffff_c020_1000);
+    for _ in 0..3 {
+        assert_eq!(symbols.place(late), None);
+        assert!(symbols.reading.is_some(), "the pipe has nothing in it");
+    }
+    // Opening it waits for the reader that is there already.
+    fs::write(&file, SAMPLE).expect("a pipe");
+    finish(&mut symbols);
+    let place = symbols.place(late).expect("it came");
+    assert_eq!(place.to_string(), "nvme_irq [nvme]");
+}
+
+/// A module that came to where another one had been is told from it by its nearer function.
+#[test]
+fn the_latest_of_two_modules_at_one_address_is_named() {
+    let root = root("ffffffffc0201000 t old_function\t[old]\n");
+    let mut symbols = KernelSymbols::new(root.path());
+    symbols.prepare();
+    fs::write(root.path().join("proc/kallsyms"), SAMPLE).expect("a file");
+    symbols.reread_after = Duration::ZERO;
+    assert_eq!(symbols.place(Address(0xffff_ffff_c010_0000)), None);
+    finish(&mut symbols);
+    let place = symbols
+        .place(Address(0xffff_ffff_c020_1000))
+        .expect("a function");
+    assert_eq!(place.to_string(), "nvme_irq [nvme]");
 }
 
 #[test]
 fn readings_that_do_not_help_become_rarer() {
     let root = root("ffffffff81000000 T _stext\n");
     let mut symbols = KernelSymbols::new(root.path());
+    symbols.prepare();
     symbols.reread_after = Duration::from_nanos(1);
     for _ in 0..3 {
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
         let nowhere = Address(0xffff_ffff_c020_1000);
-        assert_eq!(symbols.place_patiently(nowhere), None);
+        assert_eq!(symbols.place(nowhere), None);
+        finish(&mut symbols);
     }
     assert_eq!(symbols.reread_after, Duration::from_nanos(8));
 }

@@ -135,10 +135,16 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
         option::of(task()),
         option::of(place()),
         option::of(place()),
-        vec(place(), 0..3),
+        (vec(place(), 0..3), vec(shared(), 0..2)),
     )
         .prop_map(
-            |((via, at, cpu, [unsure, inferred]), task, callback, callsite, stack)| {
+            |(
+                (via, at, cpu, [unsure, inferred]),
+                task,
+                callback,
+                callsite,
+                (stack, user_stack),
+            )| {
                 Box::new(Sender {
                     via,
                     at: MonoNanos(at),
@@ -148,6 +154,7 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
                     callback,
                     callsite,
                     stack,
+                    user_stack: user_stack.into(),
                     inferred,
                 })
             },
@@ -176,7 +183,11 @@ fn breach() -> BoxedStrategy<Breach> {
         option::of(shared()),
         option::of(nanos()),
     );
-    let place = (option::of(shared()), option::of(shared()));
+    let place = (
+        option::of(shared()),
+        option::of(shared()),
+        vec(shared(), 0..2),
+    );
     let then = (vec(activity(), 0..4), any::<u8>(), vec(origin(), 1..4));
     let remedy = option::of("[a-z]{1,6}(-[a-z0-9]{1,6})?");
     (1..EXACT, when, how, task(), (why, place), then, remedy)
@@ -186,7 +197,7 @@ fn breach() -> BoxedStrategy<Breach> {
                 (at, cpu, duration, idle),
                 (end, section, ip),
                 task,
-                ((cause, cause_name, cause_handler, cause_net), (location, source)),
+                ((cause, cause_name, cause_handler, cause_net), (location, source, inlined)),
                 (activities, dropped_activities, origins),
                 remedy,
             )| Breach {
@@ -207,6 +218,7 @@ fn breach() -> BoxedStrategy<Breach> {
                 ip,
                 location,
                 source,
+                inlined: inlined.into(),
                 activities,
                 dropped_activities,
                 origins,
@@ -313,7 +325,7 @@ fn summary() -> BoxedStrategy<Summary> {
     let program =
         (text(), number(), nanos()).prop_map(|(name, runs, run)| ProgramRuns { name, runs, run });
     let tracer = (
-        (number(), option::of(number())),
+        (number(), option::of(number()), option::of(number())),
         option::of(number()),
         option::of(number()),
         vec((text(), number()), 0..3),
@@ -321,7 +333,7 @@ fn summary() -> BoxedStrategy<Summary> {
     )
         .prop_map(
             |(
-                (breaches, lost_senders),
+                (breaches, lost_senders, lost_user_stacks),
                 attach_breaches,
                 detach_breaches,
                 missed_runs,
@@ -331,6 +343,7 @@ fn summary() -> BoxedStrategy<Summary> {
                 attach_breaches,
                 detach_breaches,
                 lost_senders,
+                lost_user_stacks,
                 missed_runs,
                 programs,
             },

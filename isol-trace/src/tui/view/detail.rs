@@ -120,6 +120,9 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     ];
     let place: Vec<&str> = places.into_iter().flatten().collect();
     facts.add("at", &place.join(", "), plain);
+    for (number, function) in breach.inlined.iter().enumerate() {
+        facts.add(if number == 0 { "inlined" } else { "" }, function, plain);
+    }
     origins(breach, &mut facts);
     if let Some(id) = &breach.remedy {
         facts.add("remedy", &remedy(id), plain);
@@ -136,6 +139,11 @@ fn origins(breach: &Breach, facts: &mut Facts) {
     for (number, origin) in breach.origins.iter().enumerate() {
         let label = if number == 0 { "origins" } else { "" };
         facts.add(label, &text::origin(origin), Style::default());
+        let stack = origin.sender().map(|sender| &sender.user_stack);
+        for (depth, frame) in stack.into_iter().flat_map(|stack| stack.iter()).enumerate() {
+            let label = if depth == 0 { "stack" } else { "" };
+            facts.add(label, frame, Style::default());
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every screen, as people see it. The snapshots are read before they are accepted.
 
+use std::sync::Arc;
+
 use isol_trace_common::cause::Cause;
 use ratatui::{
     Terminal,
@@ -11,7 +13,7 @@ use super::*;
 use crate::{
     event::{
         ids::{Cpu, Nanos},
-        model::{Detection, Event, ProbeState, Summary, Totals, TracerSummary},
+        model::{Detection, Event, Origin, ProbeState, Summary, Totals, TracerSummary},
     },
     tui::{
         Update,
@@ -166,6 +168,23 @@ fn detail() {
     insta::assert_snapshot!("detail_timer_80x24", show(&mut app, 80, 24));
     keys(&mut app, &[Key::Down]);
     insta::assert_snapshot!("detail_slept_120x40", show(&mut app, 120, 40));
+}
+
+/// Who provoked a breach, how it got into the kernel, and what ran where the task was.
+#[test]
+fn detail_with_stacks() {
+    let mut app = quiet(1_000);
+    let mut asked = breach(9, 2, after_ms(960), 5);
+    asked.inlined = ["leaf (spin.h:7)", "middle (spin.h:20)"]
+        .map(Arc::from)
+        .into();
+    let sender = asked.origins.iter_mut().find_map(Origin::sender_mut);
+    sender.expect("a sender").user_stack = ["leaf (work.h:7) [inlined]", "work+0x1f (work.c:40)"]
+        .map(Arc::from)
+        .into();
+    app.apply(Update::Event(Event::Breach(Box::new(asked))));
+    keys(&mut app, &[Key::Enter]);
+    insta::assert_snapshot!("detail_with_stacks_120x40", show(&mut app, 120, 40));
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub(super) fn sender(via: Via, callback: Option<&str>, stack: &[&str]) -> Box<Se
         callback: callback.map(function),
         callsite: Some(function("smp_call_function_many_cond+0x1f")),
         stack: stack.iter().map(frame).collect(),
+        user_stack: Arc::default(),
         inferred: false,
     })
 }

@@ -1,0 +1,90 @@
+//! Where a sender was in user mode: registers, and the top of its stack.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
+    helpers::generated::{bpf_probe_read_user, bpf_ringbuf_query},
+};
+use isol_trace_common::{
+    config::SENDERS_SLOT,
+    record::Kind,
+    user_stack::{STACK_BYTES, STACK_PIECE, UserStack},
+};
+
+use crate::{
+    kfield::{Registers, current_is_user},
+    maps::{LOST_STACKS, RINGS, count},
+    span::{reserve, submit},
+};
+
+/// Leaves a copy of the current task's user stack behind its sender's record of `at_ns`.
+/// `ids` are its process and thread. Never on a watched CPU.
+#[inline(never)]
+pub(crate) fn leave(at_ns: u64, ids: u64, cpu: u32) {
+    if !current_is_user(ids as u32) {
+        return;
+    }
+    let registers = Registers::of_current();
+    let (ip, sp) = (registers.ip(), registers.sp());
+    // Workers of io_uring are user threads that never were in user mode.
+    if ip == 0 || sp == 0 {
+        return;
+    }
+    if !has_room() {
+        return count(&LOST_STACKS);
+    }
+    let Some(room) = reserve(SENDERS_SLOT, size_of::<UserStack>()) else {
+        return count(&LOST_STACKS);
+    };
+    let room = room.cast::<UserStack>();
+    // SAFETY: the ring's room is the record's size, and every field of it is written, save bytes
+    // of the stack beyond `length`, which nobody reads.
+    unsafe {
+        (&raw mut (*room).kind).write_volatile(Kind::UserStack as u8);
+        (&raw mut (*room).reserved).write_volatile([0; 3]);
+        (&raw mut (*room).at_ns).write_volatile(at_ns);
+        (&raw mut (*room).cpu).write_volatile(cpu);
+        (&raw mut (*room).tid).write_volatile(ids as u32);
+        (&raw mut (*room).pid).write_volatile((ids >> 32) as u32);
+        (&raw mut (*room).reserved_tail).write_volatile(0);
+        (&raw mut (*room).ip).write_volatile(ip);
+        (&raw mut (*room).sp).write_volatile(sp);
+        (&raw mut (*room).bp).write_volatile(registers.bp());
+        let length = copy((&raw mut (*room).bytes).cast(), UserStack::base(sp));
+        (&raw mut (*room).length).write_volatile(length as u32);
+    }
+    submit(room.cast());
+}
+
+/// Whether the ring is less than half full: senders without their stacks are worth more than a
+/// ring full of stacks that loses senders.
+#[inline(always)]
+fn has_room() -> bool {
+    let Some(ring) = RINGS.get(SENDERS_SLOT) else {
+        return false;
+    };
+    let ring = core::ptr::from_ref(ring).cast_mut().cast();
+    // SAFETY: the pointer is of a ring map.
+    let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
+    // SAFETY: as above.
+    let size = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_RING_SIZE)) };
+    waiting < size / 2
+}
+
+/// Copies the stack from `base` on, piece by piece, as far as its pages are there: here none can be
+/// brought in (`mm/maccess.c:copy_from_user_nofault`, v6.1 and v6.12). Gives the bytes copied.
+#[inline(always)]
+unsafe fn copy(to: *mut u8, base: u64) -> usize {
+    let mut copied = 0;
+    while copied < STACK_BYTES {
+        let from = base.wrapping_add(copied as u64) as *const core::ffi::c_void;
+        // SAFETY: there is room for STACK_BYTES, of which `copied` are behind us; the helper
+        // checks the address that it reads from.
+        let failed =
+            unsafe { bpf_probe_read_user(to.add(copied).cast(), STACK_PIECE as u32, from) };
+        if failed != 0 {
+            break;
+        }
+        copied += STACK_PIECE;
+    }
+    copied
+}

@@ -1,0 +1,329 @@
+use std::{
+    os::unix::fs::{FileExt as _, MetadataExt as _, symlink},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// A function whose name and line are asked for below: an address in it, and a line just behind that address's.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn a_known_function_of_the_test(line: &mut u32) -> u64 {
+    let address: u64;
+    // SAFETY: one instruction that computes an address; it touches nothing else.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("lea {}, [rip]", out(reg) address, options(nomem, nostack));
+    }
+    // SAFETY: one instruction that computes an address; it touches nothing else.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("adr {}, .", out(reg) address, options(nomem, nostack));
+    }
+    *line = line!();
+    address
+}
+
+fn own() -> Pid {
+    Pid(std::process::id())
+}
+
+fn symbols() -> UserSymbols {
+    UserSymbols::new(Path::new("/"), 64 << 20)
+}
+
+#[test]
+fn a_known_function_gives_its_name_and_line() {
+    let mut behind = 0;
+    let address = Address(a_known_function_of_the_test(&mut behind));
+    let place = symbols().place(own(), address);
+    let location = place.location.expect("this binary has symbols");
+    let offset = location
+        .strip_prefix("a_known_function_of_the_test+0x")
+        .unwrap_or_else(|| panic!("{location}"));
+    assert!(u64::from_str_radix(offset, 16).is_ok_and(|offset| offset < 0x100));
+    let source = place.source.expect("this binary has debug information");
+    let line = source.strip_prefix("tests.rs:").expect("this file");
+    let line: u32 = line.parse().expect("a line");
+    assert!((behind - 11..behind).contains(&line), "{line}, {behind}");
+}
+
+#[test]
+fn the_process_has_memory() {
+    assert!(anonymous_memory().is_some_and(|bytes| bytes > 64 << 10));
+}
+
+#[test]
+fn an_address_without_code_gives_nothing() {
+    assert_eq!(symbols().place(own(), Address(8)), UserPlace::default());
+}
+
+#[test]
+fn the_vdso_has_names() {
+    let text = fs::read_to_string("/proc/self/maps").expect("our own maps");
+    let line = text
+        .lines()
+        .find(|line| line.ends_with("[vdso]"))
+        .expect("every process has one");
+    let (start, _) = line.split_once('-').expect("a range");
+    let start = u64::from_str_radix(start, 16).expect("an address");
+    let place = symbols().place(own(), Address(start + 0x800));
+    assert!(place.location.is_some(), "{place:?}");
+}
+
+/// A process that is gone still has its places, once one of them was asked for; one never seen has none.
+#[test]
+fn a_dead_process_is_resolved_from_what_was_known() {
+    let mut child = std::process::Command::new("sleep")
+        .arg("100")
+        .spawn()
+        .expect("every Linux has sleep");
+    let pid = Pid(child.id());
+    // The parent gets here before the child has executed `sleep`; wait for its own code.
+    let code = loop {
+        let text = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+        let own = text
+            .lines()
+            .find(|line| line.contains(" r-xp ") && line.contains("bin/"));
+        if let Some(line) = own.filter(|line| !line.contains("isol")) {
+            let (start, _) = line.split_once('-').expect("a range");
+            break u64::from_str_radix(start, 16).expect("an address");
+        }
+    };
+    let mut seen = symbols();
+    let alive = seen.place(pid, Address(code + 0x100));
+    assert!(alive.location.is_some(), "{alive:?}");
+    child.kill().expect("it lives");
+    child.wait().expect("it was killed");
+    let dead = seen.place(pid, Address(code + 0x200));
+    assert!(dead.location.is_some(), "{dead:?}");
+    let unseen = symbols().place(pid, Address(code + 0x100));
+    assert_eq!(unseen, UserPlace::default());
+    seen.forget(pid);
+    let forgotten = seen.place(pid, Address(code + 0x200));
+    assert_eq!(forgotten, UserPlace::default());
+}
+
+/// A tree whose process maps a file that is no ELF file.
+#[test]
+fn a_file_without_symbols_gives_its_name_and_the_offset() {
+    let root = tempfile::tempdir().expect("a folder");
+    let file = root.path().join("spin");
+    fs::write(&file, "no ELF file").expect("a file");
+    let inode = fs::metadata(&file).expect("the file").ino();
+    fs::create_dir_all(root.path().join("proc/7")).expect("a folder");
+    let maps = format!(
+        "00401000-00480000 r-xp 00001000 fe:00 {inode} /spin\n\
+         00500000-00501000 r-xp 00000000 fe:00 1 /replaced\n"
+    );
+    fs::write(root.path().join("proc/7/maps"), maps).expect("a file");
+    let mut symbols = UserSymbols::new(root.path(), 64 << 20);
+    let place = symbols.place(Pid(7), Address(0x40_16de));
+    assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
+    assert_eq!(place.source, None);
+    let place = symbols.place(Pid(7), Address(0x50_0010));
+    assert_eq!(place.location.as_deref(), Some("replaced+0x10"));
+}
+
+#[test]
+fn debug_information_beyond_the_budget_is_given_up() {
+    static MEMORY: AtomicU64 = AtomicU64::new(0);
+    let mut behind = 0;
+    let address = Address(a_known_function_of_the_test(&mut behind));
+    let mut symbols = UserSymbols::new(Path::new("/"), 99);
+    symbols.memory = || Some(MEMORY.fetch_add(100, Ordering::Relaxed));
+    assert!(symbols.heavy().is_empty());
+    let first = symbols.place(own(), address);
+    assert!(first.source.is_some(), "what was found is kept");
+    assert_eq!(symbols.heavy().len(), 1, "100 bytes do not fit in 99");
+    assert!(symbols.symbolizer.is_none(), "and nothing is kept");
+    let place = symbols.place(own(), address);
+    assert_eq!(place.location, first.location, "names go on");
+    assert_eq!(place.source, None, "without lines");
+    assert_eq!(symbols.heavy().len(), 1, "a file is told once");
+}
+
+#[test]
+fn a_full_budget_starts_anew_and_blames_no_small_file() {
+    static MEMORY: AtomicU64 = AtomicU64::new(0);
+    let mut behind = 0;
+    let address = Address(a_known_function_of_the_test(&mut behind));
+    let mut symbols = UserSymbols::new(Path::new("/"), 99);
+    symbols.memory = || Some(MEMORY.load(Ordering::Relaxed));
+    symbols.place(own(), address);
+    assert!(symbols.symbolizer.is_some());
+    MEMORY.store(1_000, Ordering::Relaxed);
+    let place = symbols.place(own(), address);
+    assert!(place.source.is_some());
+    assert!(symbols.symbolizer.is_none(), "the budget is full");
+    assert!(symbols.heavy().is_empty(), "this file took none of it");
+}
+
+/// Inlined whatever the level of optimisation: it gives an address inside itself, and its line.
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::inline_always, reason = "what is tested is that it is inlined")]
+#[inline(always)]
+fn an_inlined_function_of_the_test() -> (u64, u32) {
+    let address: u64;
+    // SAFETY: one instruction that computes an address; it touches nothing else.
+    unsafe {
+        std::arch::asm!("lea {}, [rip]", out(reg) address, options(nomem, nostack));
+    }
+    (address, line!())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::inline_always, reason = "what is tested is that it is inlined")]
+#[inline(always)]
+fn a_function_that_inlines_it() -> (u64, u32, u32) {
+    let (address, line) = an_inlined_function_of_the_test();
+    (address, line, line!())
+}
+
+/// The function that was compiled stays the place; what was inlined into it is told beside.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn inlined_functions_are_told_from_the_inside_out() {
+    let (address, line, middle) = a_function_that_inlines_it();
+    let place = symbols().place(own(), Address(address));
+    let location = place.location.expect("this binary has symbols");
+    assert!(location.contains("inlined_functions_are_told_from_the_inside_out"));
+    let [first, second] = &*place.inlined else {
+        panic!("{:?}", place.inlined)
+    };
+    let within = |text: &str, name: &str, behind: u32| {
+        let line = text
+            .split_once(&format!("{name} (tests.rs:"))
+            .and_then(|(_, line)| line.strip_suffix(')')?.parse::<u32>().ok());
+        assert!(
+            line.is_some_and(|line| (behind - 3..=behind).contains(&line)),
+            "{text}"
+        );
+    };
+    within(first, "an_inlined_function_of_the_test", line);
+    within(second, "a_function_that_inlines_it", middle);
+}
+
+/// A process that has ended had the same vDSO.
+#[test]
+fn the_vdso_of_a_dead_process_has_names() {
+    let own = UserMaps::read(Path::new("/"), own()).expect("our own maps");
+    let vdso = own.named("[vdso]").expect("every process has one");
+    let mut child = std::process::Command::new("sleep")
+        .arg("100")
+        .spawn()
+        .expect("every Linux has sleep");
+    let pid = Pid(child.id());
+    let mut symbols = symbols();
+    let (start, code) = loop {
+        // The parent may get here before the child has executed `sleep`.
+        let process = symbols.processes.learn(pid).expect("it lives");
+        if let Some(theirs) = process.maps.named("[vdso]")
+            && theirs.start != vdso.start
+        {
+            break (theirs.start, theirs.end - theirs.start);
+        }
+    };
+    assert_eq!(code, vdso.end - vdso.start);
+    child.kill().expect("it lives");
+    child.wait().expect("it was killed");
+    let dead = symbols.place(pid, Address(start + 0x800));
+    let alive = symbols.place(self::own(), Address(vdso.start + 0x800));
+    assert!(
+        dead.location.is_some() && dead == alive,
+        "{dead:?}, {alive:?}"
+    );
+    let table = symbols.vdso_table(vdso).expect("it has tables");
+    assert!(table.module(vdso, Address(vdso.start + 0x800)).is_some());
+}
+
+/// What a process executes is read when it does: it may have ended when its first place is asked for.
+#[test]
+fn what_is_executed_is_read_at_once() {
+    let mut child = std::process::Command::new("sleep")
+        .arg("100")
+        .spawn()
+        .expect("every Linux has sleep");
+    let pid = Pid(child.id());
+    let here = Address(what_is_executed_is_read_at_once as *const () as u64);
+    let mut symbols = symbols();
+    symbols.executed(pid);
+    child.kill().expect("it lives");
+    child.wait().expect("it was killed");
+    assert!(symbols.processes.with_code_at(pid, here).is_some());
+}
+
+/// A program without symbols in a tree whose debug information is known by its build-id, in the
+/// root directory of the process.
+#[test]
+fn a_build_id_leads_to_names() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let exe = std::env::current_exe().expect("this test");
+    let here = Address(a_build_id_leads_to_names as *const () as u64);
+    let maps = UserMaps::read(Path::new("/"), own()).expect("our own maps");
+    let mapping = maps.find(here).expect("we run there");
+    let build_id = Tables::default()
+        .of_file(&exe)
+        .and_then(|table| table.build_id.clone())
+        .expect("the linker writes one");
+    let put = |path: &str, bytes: &[u8]| {
+        let path = tree.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        fs::write(&path, bytes).expect("a file");
+        path
+    };
+    // Its beginning, with the program's headers and notes, and no section: no symbol is in it.
+    let mut head = vec![0; 4096];
+    let file = fs::File::open(&exe).expect("this test");
+    file.read_exact_at(&mut head, 0).expect("this test");
+    // `e_shoff`, and `e_shnum` with `e_shstrndx`.
+    head[0x28..0x30].fill(0);
+    head[0x3c..0x40].fill(0);
+    let root = "proc/7/root";
+    let stripped = put(&format!("{root}/bin/spin"), &head);
+    let size = file.metadata().expect("this test").len();
+    let stripped = fs::OpenOptions::new()
+        .write(true)
+        .open(stripped)
+        .expect("a file");
+    stripped.set_len(size).expect("a sparse file");
+    let line = format!(
+        "{:x}-{:x} r-xp {:08x} fe:00 {} /bin/spin\n",
+        mapping.start,
+        mapping.end,
+        mapping.offset,
+        stripped.metadata().expect("a file").ino(),
+    );
+    put("proc/7/maps", line.as_bytes());
+    for (process, namespace) in [("self", "mnt:[1]"), ("7", "mnt:[2]")] {
+        let folder = tree.path().join(format!("proc/{process}/ns"));
+        fs::create_dir_all(&folder).expect("folders");
+        symlink(namespace, folder.join("mnt")).expect("a link");
+    }
+    let place = |tree: &Path| UserSymbols::new(tree, 64 << 20).place(Pid(7), here);
+    let without = place(tree.path()).location.expect("its file has a name");
+    assert!(without.starts_with("spin+0x"), "{without}");
+    let hex = build_id.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("memory");
+        hex
+    });
+    let debug = format!("usr/lib/debug/.build-id/{}/{}.debug", &hex[..2], &hex[2..]);
+    // In the tracer's root it is of no use: that of the process is another one.
+    let ours = put(&debug, b"");
+    fs::remove_file(&ours).expect("removed");
+    symlink(&exe, &ours).expect("a link");
+    assert_eq!(place(tree.path()).location, Some(without));
+    let theirs = put(&format!("{root}/{debug}"), b"");
+    fs::remove_file(&theirs).expect("removed");
+    symlink(&exe, &theirs).expect("a link");
+    let found = place(tree.path());
+    let location = found.location.expect("its debug information has names");
+    assert!(location.contains("a_build_id_leads_to_names"), "{location}");
+    assert!(
+        found
+            .source
+            .is_some_and(|line| line.starts_with("tests.rs:"))
+    );
+}
