@@ -8,6 +8,7 @@
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
+//! - `senders`: the ring that all other CPUs write to;
 //! - `watch`: which CPUs the programs watch, also when that changes;
 //! - [`program_info`]: what the kernel counts per program.
 
@@ -19,5 +20,6 @@ pub mod preempt;
 pub mod probes;
 pub mod program_info;
 pub mod request;
+mod senders;
 pub mod tracer;
 mod watch;

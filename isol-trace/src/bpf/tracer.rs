@@ -23,6 +23,7 @@ use super::{
     probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
+    senders::SendersRing,
     watch::WatchedMask,
 };
 use crate::event::{
@@ -53,6 +54,9 @@ pub enum TracerError {
     /// The object lacks a map that this program expects.
     #[error("the BPF object has no map {0}: it does not belong to this program")]
     NoMap(&'static str),
+    /// The ring of senders was not mapped.
+    #[error("cannot map the ring in which other CPUs tell what they ask for: {0}")]
+    Senders(std::io::Error),
     /// The kernel does not measure programs.
     #[error("--bpf-stats: the kernel does not measure BPF programs for us: {0}")]
     Statistics(std::io::Error),
@@ -92,7 +96,7 @@ pub struct Tracer {
     /// Of every CPU that was ever watched.
     rings: Vec<(Cpu, RingBuf<MapData>)>,
     /// What CPUs that are not watched asked of watched ones.
-    senders: RingBuf<MapData>,
+    senders: SendersRing,
     states: Array<MapData, StateWords>,
     control: Array<MapData, ControlWords>,
     own_sends: PerCpuArray<MapData, u64>,
@@ -142,7 +146,8 @@ impl Tracer {
         } else {
             SENDERS_RING_BYTES
         };
-        let senders = make_ring(&mut outer, SENDERS_SLOT, bytes)?;
+        let senders = SendersRing::new(make_ring(&mut outer, SENDERS_SLOT, bytes)?)
+            .map_err(TracerError::Senders)?;
         let states = typed(&mut ebpf, "STATES")?;
         let control = typed(&mut ebpf, "CONTROL")?;
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
@@ -331,10 +336,8 @@ impl Tracer {
             }
             taken += here;
         }
-        while let Some(item) = self.senders.next() {
-            // The ring's own CPU means nothing to such a record.
-            take(Cpu(SENDERS_SLOT), &item);
-        }
+        // The ring's own CPU means nothing to such a record.
+        self.senders.drain(|item| take(Cpu(SENDERS_SLOT), item));
         taken
     }
 

@@ -140,7 +140,14 @@ fn partitions(bench: &mut Bench) -> Result<()> {
             of_it.len() == 2 && of_it.iter().all(|one| one.detection == "vectors"),
             "CPU {cpu} is watched as {of_it:?}"
         );
-        Ok(told)
+        // Its detection needs probes that were not there: attaching them interrupts all.
+        let by_us = |breach: &&Breach| breach.origins.iter().any(|one| one.kind == "tracer");
+        let ours = log.breaches.iter().filter(by_us).count();
+        ensure!(
+            ours > 0 || !bench.guest.names_calls(),
+            "no breach is the tracer's, which attached probes while it was armed"
+        );
+        Ok(format!("{told}, {ours} breaches by the tracer"))
     });
     bench.outcome("follow_partition", outcome)
 }
