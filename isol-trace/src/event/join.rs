@@ -9,10 +9,12 @@
 //! serves again and again: the csd of a CPU's calls to another one is free once its function
 //! is about to run (`kernel/smp.c:__flush_smp_call_function_queue`, v6.12), and what ran while
 //! nobody looked (between two tasks, or in an entry whose record was lost or filtered) leaves a
-//! sender behind. Three rules keep that from naming the wrong one:
+//! sender behind. Four rules keep that from naming the wrong one:
 //!
 //! - what was sent since the CPU last went to user mode cannot have run before this entry,
-//!   and is preferred to what is older;
+//!   and is preferred to what is older, as far as there are more senders than runs;
+//! - a cross-call that ran was sent before the last call-function interrupt of the entry: the
+//!   same csd may be sent again while its function still runs;
 //! - a call-function interrupt empties the CPU's whole queue: what was asked for before it and did
 //!   not show in it is forgotten, at the second time where its function is one that shows: the
 //!   sender speaks before it queues, and an interrupt for another one may come between;
@@ -39,7 +41,7 @@ use std::{
 use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, Send};
 
 use self::{
-    waiting::{List, Senders},
+    waiting::{List, Ran, Senders},
     wakes::Wakes,
 };
 use super::{
@@ -114,18 +116,29 @@ impl Join {
 
     /// Who asked for each activity, where that is known.
     fn asked(&mut self, breach: &Breach) -> Vec<Option<Origin>> {
+        let called = last_vector(breach, &[Cause::CallFunction, Cause::CallFunctionSingle]);
         let mut asked = Vec::with_capacity(breach.activities.len());
-        for item in &breach.activities {
+        for (place, item) in breach.activities.iter().enumerate() {
+            let rest = breach.activities.iter().skip(place);
+            let to_come = rest.filter(|one| (one.kind, one.key) == (item.kind, item.key));
+            let ran = |until: MonoNanos| Ran {
+                until,
+                since: breach.user_since,
+                times: to_come.count(),
+            };
             asked.push(match (item.kind, item.key) {
                 (Activity::Csd, Some(Address(key))) => {
                     self.shown.extend(item.address);
                     self.waiting
-                        .take((List::Calls(breach.cpu), key), breach)
+                        .take(
+                            (List::Calls(breach.cpu), key),
+                            &ran(called.unwrap_or(end_of(breach))),
+                        )
                         .map(|sender| self.remote(sender))
                 }
                 (Activity::Work, Some(Address(key))) => self
                     .waiting
-                    .take((List::Work, key), breach)
+                    .take((List::Work, key), &ran(end_of(breach)))
                     .map(|sender| self.kernel(sender)),
                 (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => self
                     .waiting

@@ -153,10 +153,10 @@ fn a_call_to_another_cpu_is_not_this_ones() {
 fn a_csd_that_is_queued_again_at_once_keeps_its_order() {
     let mut join = join(&[
         (Via::CrossCall, send(900, CSD, 7)),
-        (Via::CrossCall, send(1500, CSD, 8)),
+        (Via::CrossCall, send(1005, CSD, 8)),
     ]);
     let entry = call(vec![ran(Activity::Csd, CSD)]);
-    // Two that were both queued before the entry ended: the first one ran, or neither is named.
+    // Two that both spoke before the interrupt arrived, and one run: neither is named.
     assert_eq!(who(&provokers(&mut join, &entry)), [None]);
     let mut one = self::join(&[
         (Via::CrossCall, send(900, CSD, 7)),
@@ -499,4 +499,40 @@ fn what_is_older_than_user_mode_counts_where_nothing_was_missed() {
     // An entry is missing between.
     join.sent(Via::CrossCall, &send(2050, CSD, 8));
     assert_eq!(provokers(&mut join, &entry(9000)), [Origin::Unknown]);
+}
+
+/// A csd is free as soon as its function is about to run: the next call is sent while it runs,
+/// and the one before was sent while the CPU was about to return.
+#[test]
+fn a_csd_that_is_sent_again_while_it_runs_keeps_its_order() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::CrossCall, &send(480, CSD, 7));
+    join.sent(Via::CrossCall, &send(1500, CSD, 8));
+    let first = call(vec![ran(Activity::Csd, CSD)]);
+    assert_eq!(who(&provokers(&mut join, &first)), [Some((7, false))]);
+    let second = Breach {
+        at: MonoNanos(2050),
+        user_since: Some(MonoNanos(2000)),
+        cause_began: Some(MonoNanos(2060)),
+        ..call(vec![ran(Activity::Csd, CSD)])
+    };
+    assert_eq!(who(&provokers(&mut join, &second)), [Some((8, false))]);
+}
+
+/// Two interrupts in one entry, one call each.
+#[test]
+fn a_csd_that_ran_twice_was_sent_twice() {
+    let mut join = Join::new(Pid(1));
+    join.sent(Via::CrossCall, &send(480, CSD, 7));
+    join.sent(Via::CrossCall, &send(1500, CSD, 8));
+    let again = vector(Cause::CallFunctionSingle, 1600);
+    let entry = call(vec![
+        ran(Activity::Csd, CSD),
+        again,
+        ran(Activity::Csd, CSD),
+    ]);
+    assert_eq!(
+        who(&provokers(&mut join, &entry)),
+        [Some((7, false)), Some((8, false))]
+    );
 }

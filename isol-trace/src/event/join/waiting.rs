@@ -45,6 +45,17 @@ impl Deref for Waiting {
 /// Senders of one key, the earliest first.
 pub(super) type Queue = VecDeque<Waiting>;
 
+/// Something that ran in an entry, perhaps several times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    /// Whoever sent it did so until then.
+    pub(super) until: MonoNanos,
+    /// When the task had last gone to user mode, if that is known.
+    pub(super) since: Option<MonoNanos>,
+    /// How often it ran in the entry, from here on: at least once.
+    pub(super) times: usize,
+}
+
 /// Everybody who waits.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
@@ -136,21 +147,21 @@ impl Senders {
         before.or_else(within).map(|waiting| waiting.sender.clone())
     }
 
-    /// The sender of something that ran in the entry. `None` where it is not known which.
-    pub(super) fn take(&mut self, key: Key, breach: &Breach) -> Option<Box<Sender>> {
+    /// The sender of something that ran in an entry. `None` where it is not known which.
+    pub(super) fn take(&mut self, key: Key, ran: &Ran) -> Option<Box<Sender>> {
         self.with_queue(key, |queue| {
-            let mut possible = queue.partition_point(|sender| sender.at <= end_of(breach));
-            let stale = breach
-                .user_since
+            let mut possible = queue.partition_point(|sender| sender.at <= ran.until);
+            let stale = ran
+                .since
                 .map_or(0, |since| queue.partition_point(|sender| sender.at < since));
-            if stale < possible {
-                queue.drain(..stale);
-                possible -= stale;
-            }
-            let others = possible.checked_sub(1)?;
-            let first = queue.pop_front()?;
-            let ambiguous =
-                stale == 0 && queue.iter().take(others).any(|other| !same(&first, other));
+            let dropped = stale.min(possible.saturating_sub(ran.times));
+            queue.drain(..dropped);
+            possible -= dropped;
+            let first = (possible > 0).then(|| queue.pop_front()).flatten()?;
+            let others = possible - 1;
+            let ambiguous = others >= ran.times
+                && dropped == 0
+                && queue.iter().take(others).any(|other| !same(&first, other));
             if ambiguous {
                 queue.drain(..others);
                 return None;
