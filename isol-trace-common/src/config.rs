@@ -63,6 +63,8 @@ pub struct Offsets {
     pub clock_base_cpu_base: u32,
     /// `hrtimer_cpu_base.cpu`.
     pub cpu_base_cpu: u32,
+    /// `__call_single_data.func`.
+    pub csd_function: u32,
 }
 
 impl Offsets {
@@ -93,6 +95,7 @@ impl Offsets {
         hrtimer_base: ABSENT,
         clock_base_cpu_base: ABSENT,
         cpu_base_cpu: ABSENT,
+        csd_function: ABSENT,
     };
 }
 
@@ -163,6 +166,9 @@ impl Watch {
     };
 }
 
+/// CPUs of [`Config::first_watched`].
+pub const FIRST_WATCHED: usize = 16;
+
 /// Read-only configuration of the programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,10 +184,11 @@ pub struct Config {
     pub queues_seen: u32,
     /// Not 0: senders leave a copy of their user stack.
     pub user_stacks: u32,
+    /// The first of the CPUs that are watched from the beginning; [`ABSENT`] beyond their end. For
+    /// programs that go through a mask of CPUs, which must not take long.
+    pub first_watched: [u32; FIRST_WATCHED],
     /// Where the kernel keeps what the programs read.
     pub offsets: Offsets,
-    /// Zero, for later.
-    pub reserved: u32,
     /// How to know an interrupt's context.
     pub preempt_count: PreemptCount,
 }
@@ -194,8 +201,8 @@ impl Config {
         own_pid: 0,
         queues_seen: 0,
         user_stacks: 0,
+        first_watched: [ABSENT; FIRST_WATCHED],
         offsets: Offsets::UNKNOWN,
-        reserved: 0,
         preempt_count: PreemptCount::UNKNOWN,
     };
 }

@@ -32,6 +32,9 @@ pub const SENT_BY_INTERRUPT: u8 = 1 << 0;
 /// Whether it was an interrupt handler cannot be known on this kernel.
 pub const SENDER_UNSURE: u8 = 1 << 1;
 
+/// Whether it was queued depends on a condition that the sender checks per CPU.
+pub const SENT_CONDITIONALLY: u8 = 1 << 2;
+
 /// Something that was asked of a watched CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -201,6 +201,19 @@ fn follow(address: u64, offset: u32) -> Option<u64> {
     read(address, offset).filter(|&target: &u64| target != 0)
 }
 
+/// `call_single_data.func`; 0 where this kernel does not show it.
+#[inline(always)]
+pub(crate) fn csd_function(csd: u64) -> u64 {
+    read(csd, config!(offsets.csd_function)).unwrap_or(0)
+}
+
+/// Whether a `struct cpumask` has a CPU.
+#[inline(always)]
+pub(crate) fn mask_has(mask: u64, cpu: u32) -> bool {
+    let word: Option<u64> = read(mask + 8 * u64::from(cpu / 64), 0);
+    word.is_some_and(|word| word >> (cpu % 64) & 1 != 0)
+}
+
 /// The CPU whose worker pool a work item is queued on; `None` for an unbound one.
 #[inline(always)]
 pub(crate) fn queue_cpu(pool_workqueue: u64) -> Option<u32> {

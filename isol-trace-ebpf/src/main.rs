@@ -41,11 +41,12 @@
 /// Declares a file's tracepoints: each twice over one body, as a BTF tracepoint and as the raw
 /// one that kernels without the BTF type take and that a test can run with arguments of its
 /// own; after `[raw only]`, those that only load as raw ones, because the verifier cannot type
-/// one of their arguments.
+/// one of their arguments; after `[functions]`, functions of kernels without a tracepoint that does.
 macro_rules! tracepoints {
     (
         $($name:ident, $raw:ident => $body:ident;)*
         $([raw only] $($only:ident => $only_body:ident;)*)?
+        $([functions] $($function:ident, $symbol:literal => $function_body:ident;)*)?
     ) => {
         /// What the kernel calls.
         mod programs {
@@ -78,10 +79,20 @@ macro_rules! tracepoints {
                     0
                 }
             )*)?
+
+            $($(
+                #[aya_ebpf::macros::fentry(function = $symbol)]
+                fn $function(context: aya_ebpf::programs::FEntryContext) -> i32 {
+                    super::$function_body(Arguments(context.as_ptr().cast()));
+                    0
+                }
+            )*)?
         }
     };
 }
 pub(crate) use tracepoints;
+
+use aya_ebpf::helpers::generated::bpf_get_func_arg;
 
 mod kfield;
 mod maps;
@@ -99,6 +110,16 @@ impl Arguments {
     #[inline(always)]
     pub(crate) fn context(self) -> *mut core::ffi::c_void {
         self.0.cast_mut().cast()
+    }
+
+    /// The `n`th argument of a function as a word, whatever its type: the verifier refuses to
+    /// read pointers to functions from the context (`kernel/bpf/btf.c:btf_ctx_access`, v6.1).
+    #[inline(always)]
+    pub(crate) fn of_function(self, n: u32) -> u64 {
+        let mut value = 0;
+        // SAFETY: the context is a function's, and the value lives.
+        let failed = unsafe { bpf_get_func_arg(self.context(), n, &raw mut value) };
+        if failed == 0 { value } else { 0 }
     }
 
     /// The `n`th argument as a word. Each body reads only what its tracepoint's prototype has.

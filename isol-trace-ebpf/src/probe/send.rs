@@ -5,9 +5,9 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_get_stack,
 };
 use isol_trace_common::{
-    config::SENDERS_SLOT,
+    config::{ABSENT, FIRST_WATCHED, SENDERS_SLOT},
     record::Kind,
-    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, STACK_FRAMES, Send, Via},
+    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, STACK_FRAMES, Send, Via},
 };
 
 use crate::{
@@ -25,6 +25,12 @@ crate::tracepoints! {
     hrtimer_start, raw_hrtimer_start => hrtimer_start;
     [raw only]
     raw_csd_queue_cpu => csd_queue_cpu;
+    [functions]
+    native_smp_send_reschedule, "native_smp_send_reschedule" => send_reschedule;
+    __smp_call_single_queue, "__smp_call_single_queue" => call_single_queue;
+    smp_call_function_single, "smp_call_function_single" => call_single;
+    smp_call_function_single_async, "smp_call_function_single_async" => call_single_queue;
+    smp_call_function_many_cond, "smp_call_function_many_cond" => call_many;
 }
 
 /// What is asked of a watched CPU.
@@ -34,6 +40,7 @@ struct Asked {
     key: u64,
     function: u64,
     callsite: u64,
+    conditional: bool,
 }
 
 /// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
@@ -64,6 +71,7 @@ fn ipi_send_cpu(arguments: Arguments) {
             key: 0,
             function: callback,
             callsite: arguments.word(1),
+            conditional: false,
         },
     );
 }
@@ -79,6 +87,89 @@ fn csd_queue_cpu(arguments: Arguments) {
             key: arguments.word(3),
             function: arguments.word(2),
             callsite: arguments.word(1),
+            conditional: false,
+        },
+    );
+}
+
+/// `native_smp_send_reschedule(int cpu)`, arch/x86/kernel/smp.c, v6.1.
+#[inline(always)]
+fn send_reschedule(arguments: Arguments) {
+    tell(
+        arguments,
+        &Asked {
+            via: Via::Reschedule,
+            target: arguments.word(0) as u32,
+            key: 0,
+            function: 0,
+            callsite: 0,
+            conditional: false,
+        },
+    );
+}
+
+/// `smp_call_function_single(int cpu, smp_call_func_t func, void *info, int wait)`, kernel/smp.c, v6.1.
+#[inline(always)]
+fn call_single(arguments: Arguments) {
+    let target = arguments.word(0) as u32;
+    if target != this_cpu() && is_watched(target) && armed().is_some() {
+        call_one(arguments, target, false);
+    }
+}
+
+/// `__smp_call_single_queue(int cpu, struct llist_node *node)`, kernel/smp.c, v6.1: batches of
+/// wake-ups, and `irq_work` for another CPU; calls by functions of the same file may have it inlined.
+/// `smp_call_function_single_async(int cpu, struct __call_single_data *csd)`. The node is the csd's first field.
+#[inline(always)]
+fn call_single_queue(arguments: Arguments) {
+    let csd = arguments.word(1);
+    tell(
+        arguments,
+        &Asked {
+            via: Via::CrossCall,
+            target: arguments.word(0) as u32,
+            key: csd,
+            function: kfield::csd_function(csd),
+            callsite: 0,
+            conditional: false,
+        },
+    );
+}
+
+/// `smp_call_function_many_cond(const struct cpumask *mask, smp_call_func_t func, void *info,
+/// unsigned int scf_flags, smp_cond_func_t cond_func)`, kernel/smp.c, v6.1: calls of several CPUs, whose
+/// csds are queued inside.
+#[inline(always)]
+fn call_many(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let mask = arguments.word(0);
+    let mut place = 0;
+    while place < FIRST_WATCHED {
+        let target = config!(first_watched[place]);
+        if target == ABSENT {
+            return;
+        }
+        if target != this_cpu() && is_watched(target) && kfield::mask_has(mask, target) {
+            call_one(arguments, target, arguments.of_function(4) != 0);
+        }
+        place += 1;
+    }
+}
+
+/// A call of a watched CPU by its second argument, the function.
+#[inline(never)]
+fn call_one(arguments: Arguments, target: u32, conditional: bool) {
+    write(
+        arguments,
+        &Asked {
+            via: Via::CrossCall,
+            target,
+            key: 0,
+            function: arguments.of_function(1),
+            callsite: 0,
+            conditional,
         },
     );
 }
@@ -136,6 +227,7 @@ pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, func
             key,
             function,
             callsite: 0,
+            conditional: false,
         },
     );
 }
@@ -168,6 +260,11 @@ fn write(arguments: Arguments, asked: &Asked) {
         Some(true) => SENT_BY_INTERRUPT,
         Some(false) => 0,
         None => SENDER_UNSURE,
+    };
+    let flags = if asked.conditional {
+        flags | SENT_CONDITIONALLY
+    } else {
+        flags
     };
     // SAFETY: the ring's room is the record's size, and every field of it is written, save frames
     // of the stack beyond `frames`, which nobody reads. The name's helper pads it with zeros

@@ -29,6 +29,13 @@ pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe, btf: &Btf) -> Result<&'stat
                 }
                 _ => Err(ProgramError::UnexpectedProgramType),
             }),
+            Attach::Function(program) => run(ebpf, program, |it| match it {
+                Program::FEntry(it) => {
+                    it.load(program, btf)?;
+                    it.attach().map(drop)
+                }
+                _ => Err(ProgramError::UnexpectedProgramType),
+            }),
         };
         match result {
             Ok(program) => return Ok(program),

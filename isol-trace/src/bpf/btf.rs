@@ -45,6 +45,7 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -153,6 +154,17 @@ impl KernelTypes {
         self.tracepoints.contains(name.as_bytes())
     }
 
+    /// Whether the kernel has this function, not inlined everywhere.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.types.iter().skip(1).any(|&at| {
+            let at = at as usize;
+            let info = word(&self.data, at + 4).unwrap_or(0);
+            info >> 24 & 0x1f == kind::FUNC
+                && word(&self.data, at).is_some_and(|text| self.name(text) == name.as_bytes())
+        })
+    }
+
     /// Whether the kernel has this structure.
     #[must_use]
     pub fn has_structure(&self, name: &str) -> bool {
@@ -247,6 +259,7 @@ impl KernelTypes {
             hrtimer_base: at("hrtimer", "base"),
             clock_base_cpu_base: at("hrtimer_clock_base", "cpu_base"),
             cpu_base_cpu: at("hrtimer_cpu_base", "cpu"),
+            csd_function: at("__call_single_data", "func"),
         }
     }
 }

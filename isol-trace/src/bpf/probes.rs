@@ -11,6 +11,8 @@ pub(super) enum Attach {
     BtfTracepoint(&'static str),
     /// A raw tracepoint, by program.
     RawTracepoint(&'static str),
+    /// The entry of a function; the program has the function's name.
+    Function(&'static str),
 }
 
 /// When a probe is wanted.
@@ -20,12 +22,14 @@ pub(super) enum When {
     Always,
     /// Only where some CPU's entries are found this way.
     Detection(Detection),
+    /// Only where the kernel lacks this tracepoint, which would do.
+    Without(&'static str),
 }
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
-    /// The tracepoint, and the name in headers and verdicts.
+    /// The tracepoint or function, and the name in headers and verdicts.
     pub(super) name: &'static str,
     /// When it is wanted.
     pub(super) when: When,
@@ -55,6 +59,16 @@ macro_rules! raw_tracepoint {
             name: $name,
             when: When::Always,
             ways: &[Attach::RawTracepoint(concat!("raw_", $name))],
+        }
+    };
+}
+
+macro_rules! function {
+    ($name:literal, without $tracepoint:literal) => {
+        Probe {
+            name: $name,
+            when: When::Without($tracepoint),
+            ways: &[Attach::Function($name)],
         }
     };
 }
@@ -111,6 +125,11 @@ pub(super) const PROBES: &[Probe] = &[
     raw_tracepoint!("csd_function_exit"),
     raw_tracepoint!("csd_queue_cpu"),
     tracepoint!("ipi_send_cpu"),
+    function!("__smp_call_single_queue", without "csd_queue_cpu"),
+    function!("smp_call_function_single", without "csd_queue_cpu"),
+    function!("smp_call_function_single_async", without "csd_queue_cpu"),
+    function!("smp_call_function_many_cond", without "csd_queue_cpu"),
+    function!("native_smp_send_reschedule", without "ipi_send_cpu"),
     tracepoint!("workqueue_queue_work"),
     tracepoint!("timer_start"),
     tracepoint!("hrtimer_start"),
@@ -162,9 +181,9 @@ mod tests {
             .iter()
             .flat_map(|probe| probe.ways)
             .map(|way| match *way {
-                Attach::BtfTracepoint(program) | Attach::RawTracepoint(program) => {
-                    program.to_owned()
-                }
+                Attach::BtfTracepoint(program)
+                | Attach::RawTracepoint(program)
+                | Attach::Function(program) => program.to_owned(),
             })
             .collect();
         assert_eq!(programs, rows);

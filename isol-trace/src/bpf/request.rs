@@ -44,6 +44,9 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
             config.filters |= filter;
         }
     }
+    for (place, (cpu, _)) in config.first_watched.iter_mut().zip(&request.watched) {
+        *place = cpu.0;
+    }
     config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
     config.own_pid = std::process::id();
     config.queues_seen = u32::from(types.has_tracepoint("csd_queue_cpu"));

@@ -221,7 +221,7 @@ impl Tracer {
         cpus: &[(Cpu, Detection)],
         types: &KernelTypes,
     ) -> Result<(), TracerError> {
-        let new: Vec<_> = wanted(cpus)
+        let new: Vec<_> = wanted(cpus, types)
             .filter(|probe| self.verdicts.iter().all(|known| known.name != probe.name))
             .collect();
         if new.is_empty() {
@@ -438,21 +438,29 @@ pub fn blind_spots(watched: &[(Cpu, Detection)]) -> Vec<&'static str> {
     }
 }
 
-/// The probes that these CPUs want.
-pub(super) fn wanted(watched: &[(Cpu, Detection)]) -> impl Iterator<Item = &'static Probe> + use<> {
+/// The probes that these CPUs want on this kernel.
+pub(super) fn wanted(
+    watched: &[(Cpu, Detection)],
+    types: &KernelTypes,
+) -> impl Iterator<Item = &'static Probe> {
     let detections: Vec<_> = watched.iter().map(|(_, detection)| *detection).collect();
     PROBES.iter().filter(move |probe| match probe.when {
         When::Always => true,
         When::Detection(detection) => detections.contains(&detection),
+        When::Without(tracepoint) => !types.has_tracepoint(tracepoint),
     })
 }
 
-/// Whether the kernel has the tracepoint; if not, why.
+/// Whether the kernel has the tracepoint or function; if not, why.
 pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
-    if types.has_tracepoint(probe.name) {
+    let (exists, what) = match probe.when {
+        When::Without(_) => (types.has_function(probe.name), "function"),
+        When::Always | When::Detection(_) => (types.has_tracepoint(probe.name), "tracepoint"),
+    };
+    if exists {
         Ok(())
     } else {
-        Err(format!("this kernel has no tracepoint {}", probe.name))
+        Err(format!("this kernel has no {what} {}", probe.name))
     }
 }
 

@@ -89,7 +89,7 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
     let mut session = Session::attach(&plan.trace, plan.from_prctl, Host::of_this_process())?;
     if !plan.trace.offline.is_empty() {
         say(&format!(
-            "CPUs {} are isolated and offline: not watched",
+            "CPUs {} are isolated and offline: watched when they come online",
             plan.trace.offline
         ));
     }

@@ -28,7 +28,7 @@
 //! A reschedule carries no pointer, and neither does a call of an `irq_work` or of a batch of
 //! wake-ups, whose functions pass no tracepoint. Those are all that was sent before the interrupt
 //! arrived and has not been answered since, and are marked as inferred. What was sent before user
-//! mode is among them only if the entry before this one is known, and was the last.
+//! mode is among them only if every entry since then is known.
 
 mod waiting;
 mod wakes;
@@ -38,16 +38,23 @@ use std::{
     sync::Arc,
 };
 
-use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, Send};
+use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send};
 
 use self::{
-    waiting::{List, Ran, Senders},
+    waiting::{List, Ran, Senders, Waiting},
     wakes::Wakes,
 };
 use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{Activity, Breach, Cause, Function, Origin, Sender, TaskId, Via},
 };
+
+/// A time in which no entry of a CPU was missed.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    since: MonoNanos,
+    until: MonoNanos,
+}
 
 /// Senders without their breaches.
 #[derive(Debug)]
@@ -57,8 +64,8 @@ pub struct Join {
     wakes: Wakes,
     /// Functions of cross-calls that have shown when they ran.
     shown: HashSet<Address>,
-    /// When the last entry of each CPU ended.
-    ended: HashMap<Cpu, MonoNanos>,
+    /// What is known of each CPU without a gap.
+    known: HashMap<Cpu, Known>,
 }
 
 impl Join {
@@ -70,7 +77,7 @@ impl Join {
             waiting: Senders::default(),
             wakes: Wakes::default(),
             shown: HashSet::new(),
-            ended: HashMap::new(),
+            known: HashMap::new(),
         }
     }
 
@@ -90,7 +97,9 @@ impl Join {
             Via::Timer | Via::Hrtimer => (List::Timers, send.key),
             Via::Wake => return self.wakes.put(send.key, Box::new(sender(via, send))),
         };
-        self.waiting.put(key, Box::new(sender(via, send)));
+        let conditional = send.flags & SENT_CONDITIONALLY != 0;
+        self.waiting
+            .put(key, Box::new(sender(via, send)), conditional);
     }
 
     /// Fills in who provoked a breach, in the order in which they did, and who asked for what
@@ -98,10 +107,7 @@ impl Join {
     pub fn join(&mut self, breach: &mut Breach) {
         let mut asked = self.asked(breach);
         breach.origins = self.origins(breach, &mut asked);
-        match breach.duration {
-            Some(_) => self.ended.insert(breach.cpu, end_of(breach)),
-            None => self.ended.remove(&breach.cpu),
-        };
+        self.follow(breach);
         for (item, origin) in breach.activities.iter_mut().zip(asked) {
             // Who woke a task has mostly sent the interrupt too.
             let told = |origin: &Origin| {
@@ -112,6 +118,28 @@ impl Join {
             };
             item.origin = origin.filter(|origin| item.kind != Activity::Switch || !told(origin));
         }
+    }
+
+    /// Takes a breach into what is known of its CPU.
+    fn follow(&mut self, breach: &Breach) {
+        let (cpu, until) = (breach.cpu, end_of(breach));
+        let since = match (breach.duration, breach.dropped_activities) {
+            (None, _) => {
+                self.known.remove(&cpu);
+                return;
+            }
+            // What its list had no room for may have been an interrupt.
+            (Some(_), 1..) => until,
+            (Some(_), 0) => self.known_before(breach).unwrap_or(breach.at),
+        };
+        self.known.insert(cpu, Known { since, until });
+    }
+
+    /// Since when every entry of the breach's CPU before it is known, if the last of them was.
+    fn known_before(&self, breach: &Breach) -> Option<MonoNanos> {
+        let known = self.known.get(&breach.cpu)?;
+        let user_since = breach.user_since?;
+        (known.until >= user_since).then_some(known.since)
     }
 
     /// Who asked for each activity, where that is known.
@@ -209,15 +237,28 @@ impl Join {
             .filter(|(item, _)| item.kind == Activity::Csd)
             .map(|(_, origin)| origin.take().unwrap_or(Origin::Unknown))
             .collect();
-        // What is older than user mode may have run before, unseen, unless all before is known.
-        let gapless = breach
-            .user_since
-            .is_some_and(|since| self.ended.get(&cpu).is_some_and(|&ended| ended >= since));
-        unseen
-            .retain(|sender| gapless || breach.user_since.is_some_and(|since| sender.at >= since));
-        for mut sender in unseen {
-            sender.inferred = true;
-            found.push(self.remote(Box::new(sender)));
+        // What is older than user mode may have run before, unseen, unless all since then is known.
+        let known = self.known_before(breach);
+        let fresh = |one: &Waiting| breach.user_since.is_some_and(|since| one.at >= since);
+        let pending = |one: &Waiting| !one.conditional && known.is_some_and(|it| one.at >= it);
+        unseen.retain(|one| fresh(one) || pending(one));
+        // Two probes may have seen the same call, one of them without its csd.
+        let twice: Vec<_> = unseen
+            .iter()
+            .map(|one| {
+                let told = |other: &Waiting| !other.keyless && same(one, other);
+                one.keyless && unseen.iter().any(told)
+            })
+            .collect();
+        let mut twice = twice.into_iter();
+        unseen.retain(|_| twice.next() != Some(true));
+        // Who may not have queued anything is named only where nobody else is there.
+        let certain = !found.is_empty() || unseen.iter().any(|one| !one.conditional);
+        let lone = unseen.windows(2).all(|two| same(&two[0], &two[1]));
+        unseen.retain(|one| !one.conditional || (!certain && lone));
+        for mut waiting in unseen {
+            waiting.sender.inferred = true;
+            found.push(self.remote(waiting.sender));
         }
         found.sort_by_key(|origin| origin.sender().map_or(breach.at, |sender| sender.at));
         found

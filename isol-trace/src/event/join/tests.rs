@@ -536,3 +536,51 @@ fn a_csd_that_ran_twice_was_sent_twice() {
         [Some((7, false)), Some((8, false))]
     );
 }
+
+/// Kernels without the tracepoint: functions tell, with or without the csd, and nothing shows here.
+#[test]
+fn calls_that_functions_told_of_are_matched_by_order() {
+    let mut join = join(&[
+        (Via::CrossCall, send(900, 0, 7)),
+        (Via::CrossCall, send(905, CSD, 7)),
+    ]);
+    let origins = provokers(&mut join, &call(Vec::new()));
+    assert_eq!(who(&origins), [Some((7, true))], "one call, told twice");
+    let conditional = |at, tid| Send {
+        flags: SENT_CONDITIONALLY,
+        ..send(at, 0, tid)
+    };
+    join.sent(Via::CrossCall, &conditional(900, 8));
+    let origins = provokers(&mut join, &call(Vec::new()));
+    assert_eq!(who(&origins), [Some((8, true))], "nobody else was there");
+    join.sent(Via::CrossCall, &conditional(900, 8));
+    join.sent(Via::CrossCall, &send(901, 0, 9));
+    let origins = provokers(&mut join, &call(Vec::new()));
+    assert_eq!(who(&origins), [Some((9, true))], "who certainly called");
+    join.sent(Via::CrossCall, &conditional(900, 8));
+    join.sent(Via::CrossCall, &conditional(901, 9));
+    let origins = provokers(&mut join, &call(Vec::new()));
+    assert_eq!(origins, [Origin::Unknown], "either may have called nobody");
+}
+
+/// An interrupt that found no room in a list may have answered what is still waiting.
+#[test]
+fn what_is_older_than_a_gap_is_forgotten() {
+    let mut join = Join::new(Pid(1));
+    let entry = |at: u64, dropped_activities| Breach {
+        at: MonoNanos(at),
+        duration: Some(Nanos(100)),
+        cause_began: Some(MonoNanos(at + 10)),
+        user_since: Some(MonoNanos(at - 900)),
+        dropped_activities,
+        ..call(Vec::new())
+    };
+    let _first = provokers(&mut join, &entry(1000, 0));
+    let timer = Breach {
+        cause: CauseDetail::Plain(Cause::LocalTimer),
+        ..entry(2000, 3)
+    };
+    join.sent(Via::CrossCall, &send(1050, CSD, 7));
+    let _second = provokers(&mut join, &timer);
+    assert_eq!(provokers(&mut join, &entry(3000, 0)), [Origin::Unknown]);
+}

@@ -30,6 +30,10 @@ pub(super) type Key = (List, u64);
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sender: Box<Sender>,
+    /// The probe that saw it does not show the csd.
+    pub(super) keyless: bool,
+    /// Whether it was queued at all depends on what only the sender knows.
+    pub(super) conditional: bool,
     /// The CPU's queue was emptied without it once.
     passed: bool,
 }
@@ -81,7 +85,7 @@ impl Senders {
     }
 
     /// Lets a sender wait.
-    pub(super) fn put(&mut self, key: Key, sender: Box<Sender>) {
+    pub(super) fn put(&mut self, key: Key, sender: Box<Sender>, conditional: bool) {
         let (list, address) = key;
         let at = sender.at;
         let queue = self
@@ -103,6 +107,8 @@ impl Senders {
             place,
             Waiting {
                 sender,
+                keyless: address == 0,
+                conditional,
                 passed: false,
             },
         );
@@ -178,7 +184,7 @@ impl Senders {
         cpu: Cpu,
         at: MonoNanos,
         shown: &HashSet<Address>,
-    ) -> Vec<Sender> {
+    ) -> Vec<Waiting> {
         let mut unseen = Vec::new();
         let Some(queues) = self.lists.get_mut(&List::Calls(cpu)) else {
             return unseen;
@@ -190,7 +196,7 @@ impl Senders {
                 let callback = sender.callback.as_ref();
                 let address = callback.and_then(|function| function.address);
                 if !address.is_some_and(|address| shown.contains(&address)) {
-                    unseen.push(*sender.sender);
+                    unseen.push(sender);
                 } else if !sender.passed {
                     sender.passed = true;
                     late.push(sender);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::log::{Breach, Origin};
+use super::log::{Activity, Breach, Origin};
 
 /// How often an expected breach may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,20 @@ pub struct Need {
     pub kind: &'static str,
     /// One of these names; empty where any will do.
     pub names: Vec<String>,
+    /// Who must have asked for it, apart from the breach's own origins.
+    pub asked_by: Option<Sender>,
+}
+
+impl Need {
+    fn is(&self, activity: &Activity, actor: u32) -> bool {
+        let named = |name: &String| self.names.contains(name);
+        activity.kind == self.kind
+            && (self.names.is_empty() || activity.name.as_ref().is_some_and(named))
+            && self.asked_by.is_none_or(|sender| {
+                let asked = activity.origin.as_ref();
+                asked.is_some_and(|origin| sender.is(origin, actor))
+            })
+    }
 }
 
 /// Who must have provoked a breach from elsewhere.
@@ -221,7 +235,17 @@ impl Expect {
         self.needs.push(Need {
             kind,
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            asked_by: None,
         });
+        self
+    }
+
+    /// Who must have asked for the activity that was named last.
+    #[must_use]
+    pub fn asked_by(mut self, sender: Sender) -> Self {
+        if let Some(need) = self.needs.last_mut() {
+            need.asked_by = Some(sender);
+        }
         self
     }
 
@@ -299,19 +323,15 @@ impl Expect {
             differ("task.tid", &tid, &breach.task.tid);
         }
         for need in &self.needs {
-            let met = breach.activity.iter().any(|activity| {
-                activity.kind == need.kind
-                    && (need.names.is_empty()
-                        || activity
-                            .name
-                            .as_ref()
-                            .is_some_and(|name| need.names.contains(name)))
-            });
+            let met = breach
+                .activity
+                .iter()
+                .any(|activity| need.is(activity, process));
             if !met {
                 let seen: BTreeSet<_> = breach
                     .activity
                     .iter()
-                    .map(|activity| (&activity.kind, &activity.name))
+                    .map(|activity| (&activity.kind, &activity.name, &activity.origin))
                     .collect();
                 differ("activity", need, &seen);
             }

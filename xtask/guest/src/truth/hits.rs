@@ -79,6 +79,26 @@ const PROOFS: &[(&str, Proof)] = &[
     ("csd_function_exit", Proof::Seen("csd timed")),
     ("csd_queue_cpu", Proof::Ran("csd_queue_cpu")),
     ("ipi_send_cpu", Proof::Ran("ipi_send_cpu")),
+    (
+        "__smp_call_single_queue",
+        Proof::Ran("__smp_call_single_queue"),
+    ),
+    (
+        "smp_call_function_single",
+        Proof::Ran("smp_call_function_single"),
+    ),
+    (
+        "smp_call_function_single_async",
+        Proof::Ran("smp_call_function_single_async"),
+    ),
+    (
+        "smp_call_function_many_cond",
+        Proof::Ran("smp_call_function_many_cond"),
+    ),
+    (
+        "native_smp_send_reschedule",
+        Proof::Ran("native_smp_send_reschedule"),
+    ),
     ("workqueue_queue_work", Proof::Ran("workqueue_queue_work")),
     ("timer_start", Proof::Ran("timer_start")),
     ("hrtimer_start", Proof::Ran("hrtimer_start")),

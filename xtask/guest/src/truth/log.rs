@@ -58,13 +58,15 @@ pub struct Activity {
     pub name: Option<String>,
     /// Its time without what nested in it.
     pub net_ns: Option<i64>,
+    /// Who asked for it.
+    pub origin: Option<Origin>,
     /// Whatever else the tracer says of it.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
 
 /// Who provoked it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Origin {
     /// A word of the contract.

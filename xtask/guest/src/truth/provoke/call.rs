@@ -12,7 +12,7 @@ use super::{
         stage::Fact,
         sys::{self, PerfAttr},
     },
-    Partner, Provocation, Scene, timer,
+    Partner, Provocation, Scene, sent_by_director, sent_by_sibling, timer,
 };
 
 /// The rows.
@@ -30,7 +30,7 @@ pub const ALL: &[Provocation] = &[
         partner: None,
         expect: |scene| {
             let call = called(scene, one("call_function_single"), "ipi_mb");
-            Ok(vec![scene.sent_by_sibling(call, "ipi_mb", "membarrier")])
+            Ok(vec![sent_by_sibling(call, "ipi_mb", "membarrier")])
         },
     },
     Provocation {
@@ -46,7 +46,7 @@ pub const ALL: &[Provocation] = &[
         }),
         expect: |scene| {
             let call = called(scene, one("call_function_single"), "remote_function");
-            Ok(vec![scene.sent_by_director(call, "ioctl")])
+            Ok(vec![sent_by_director(call, "ioctl")])
         },
     },
     Provocation {
@@ -69,7 +69,7 @@ pub const ALL: &[Provocation] = &[
                 one_of(&["call_function", "call_function_single"]),
                 "do_sync_core",
             );
-            Ok(vec![scene.sent_by_director(call, "write").times(count)])
+            Ok(vec![sent_by_director(call, "write").times(count)])
         },
     },
     Provocation {
@@ -84,7 +84,7 @@ pub const ALL: &[Provocation] = &[
         }),
         expect: |scene| {
             Ok(vec![
-                scene.sent_by_director(
+                sent_by_director(
                     called(scene, one("call_function_single"), "remote_function"),
                     "ioctl",
                 ),

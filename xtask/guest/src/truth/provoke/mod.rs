@@ -47,40 +47,24 @@ impl Scene<'_> {
     }
 }
 
-impl Scene<'_> {
-    /// The same breach, sent by the director, in a call whose name has this in it. Kernels that do
-    /// not show their senders cannot be asked for it.
-    fn sent_by_director(&self, expect: Expect, through: &'static str) -> Expect {
-        self.sent_by(expect, Some(std::process::id()), None, through)
-    }
+/// The same breach, sent by the director, in a call whose name has this in it.
+fn sent_by_director(expect: Expect, through: &'static str) -> Expect {
+    expect.sent_by(Sender {
+        kind: "remote",
+        process: Some(std::process::id()),
+        callback: None,
+        through,
+    })
+}
 
-    /// The same breach, sent by another thread of the actor, with the function that it asked for.
-    fn sent_by_sibling(
-        &self,
-        expect: Expect,
-        callback: &'static str,
-        through: &'static str,
-    ) -> Expect {
-        self.sent_by(expect, None, Some(callback), through)
-    }
-
-    fn sent_by(
-        &self,
-        expect: Expect,
-        process: Option<u32>,
-        callback: Option<&'static str>,
-        through: &'static str,
-    ) -> Expect {
-        if !self.guest.names_calls() {
-            return expect;
-        }
-        expect.sent_by(Sender {
-            kind: "remote",
-            process,
-            callback,
-            through,
-        })
-    }
+/// The same breach, sent by another thread of the actor, with the function that it asked for.
+fn sent_by_sibling(expect: Expect, callback: &'static str, through: &'static str) -> Expect {
+    expect.sent_by(Sender {
+        kind: "remote",
+        process: None,
+        callback: Some(callback),
+        through,
+    })
 }
 
 /// What the threads of a `PREEMPT_RT` kernel bring with them. Interrupt handlers and timers run in

@@ -15,7 +15,7 @@ use super::{
         stage::Fact,
         sys,
     },
-    Partner, Provocation, Scene,
+    Partner, Provocation, Scene, sent_by_director,
 };
 
 /// The rows.
@@ -30,7 +30,7 @@ pub const ALL: &[Provocation] = &[Provocation {
             .does("switch", &[])
             .end("switched");
         Ok(vec![
-            scene.sent_by_director(woken, "write"),
+            sent_by_director(woken, "write"),
             syscall(libc::SYS_read, "read").of(sleeper).end("switched"),
         ])
     },

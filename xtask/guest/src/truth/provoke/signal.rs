@@ -13,7 +13,7 @@ use super::{
         expect::{one, syscall},
         sys,
     },
-    Partner, Provocation, Scene,
+    Partner, Provocation, Scene, sent_by_director,
 };
 
 /// The rows.
@@ -27,10 +27,10 @@ pub const ALL: &[Provocation] = &[Provocation {
         actor.perform(|| actor.await_partner())
     },
     partner: Some(|scene| Ok(Box::new(Sender(scene, libc::SIGUSR1)))),
-    expect: |scene| {
+    expect: |_| {
         let kicked = one("reschedule").does("signal", &[]).end("return");
         Ok(vec![
-            scene.sent_by_director(kicked, "kill"),
+            sent_by_director(kicked, "kill"),
             syscall(libc::SYS_rt_sigreturn, "rt_sigreturn"),
         ])
     },

@@ -13,6 +13,7 @@ use super::{
     },
     Provocation, Scene,
     actor::Actor,
+    sent_by_sibling,
 };
 
 /// The rows.
@@ -82,7 +83,7 @@ fn shoot(actor: &Actor, act: fn(&Pages)) -> Result<()> {
 const ONE_CPU: &[&str] = &["call_function_single", "call_function"];
 
 fn flush(scene: &Scene<'_>, kinds: &[&'static str], through: &'static str) -> Expect {
-    let flush = scene.sent_by_sibling(one_of(kinds).end("return"), "flush_tlb_func", through);
+    let flush = sent_by_sibling(one_of(kinds).end("return"), "flush_tlb_func", through);
     if scene.guest.names_calls() {
         flush.does("csd", &["flush_tlb_func"])
     } else {

@@ -5,8 +5,11 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    super::{expect::one_of, sys},
-    Partner, Provocation,
+    super::{
+        expect::{Sender, one_of},
+        sys,
+    },
+    Partner, Provocation, sent_by_director,
 };
 
 /// The rows.
@@ -19,13 +22,19 @@ pub const ALL: &[Provocation] = &[Provocation {
         actor.perform_after(|| (), Duration::from_millis(300), || actor.await_partner())
     },
     partner: Some(|_| Ok(Box::new(Refresh))),
-    expect: |scene| {
+    expect: |_| {
         let queued = one_of(&["reschedule", "call_function_single"])
             .does("switch", &[])
             .does("work", &["refresh_vm_stats"])
+            .asked_by(Sender {
+                kind: "kernel",
+                process: Some(std::process::id()),
+                callback: Some("refresh_vm_stats"),
+                through: "read",
+            })
             .end("return");
         Ok(vec![
-            scene.sent_by_director(queued, "read"),
+            sent_by_director(queued, "read"),
             // Two runnable tasks bring the tick back until it has seen that one is left.
             one_of(&["local_timer", "irq_work"]).any_number(),
         ])
