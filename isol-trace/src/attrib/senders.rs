@@ -3,7 +3,13 @@
 use crate::event::model::{Function, Origin, Sender, Via};
 
 /// The tracer's own frames, on top of every stack: the program, and what calls it.
-const OWN_FRAMES: &[&str] = &["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
+const OWN_FRAMES: &[&str] = &[
+    "bpf_prog_",
+    "bpf_trampoline_",
+    "bpf_trace_run",
+    "__bpf_trace_",
+    "__traceiter_",
+];
 
 /// Where an interrupt or an NMI began (`arch/x86/include/asm/idtentry.h`, v6.1 to v7.2): a task that
 /// has one of these on its stack did not ask itself.
