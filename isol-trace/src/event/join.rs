@@ -1,7 +1,7 @@
 //! The join: which sender belongs to which breach.
 //!
 //! Pure. Senders' records ([`Join::sent`]) must be taken in before the breaches that they led to
-//! ([`Join::origins`]): a sender writes its record before the receiver can see anything of it.
+//! ([`Join::join`]): a sender writes its record before the receiver can see anything of it.
 //!
 //! # By pointer
 //!

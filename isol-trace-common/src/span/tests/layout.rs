@@ -26,7 +26,7 @@ fn totals_are_pinned() {
     assert_eq!(offset_of!(CauseTotals, max_ns), 16);
     assert_eq!(offset_of!(CauseTotals, untimed), 24);
     assert_eq!(offset_of!(CauseTotals, histogram), 32);
-    assert_eq!(size_of::<Ledger>(), (12 + 36 * 32) * 8);
+    assert_eq!(size_of::<Ledger>(), (13 + 36 * 32) * 8);
     assert_eq!(offset_of!(Ledger, unattributed), 8);
     assert_eq!(offset_of!(Ledger, filtered), 16);
     assert_eq!(offset_of!(Ledger, lost), 24);
