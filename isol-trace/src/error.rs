@@ -4,7 +4,7 @@
 use std::io;
 
 use crate::{
-    bpf::tracer::TracerError,
+    bpf::error::TracerError,
     host::{HostError, affinity::AffinityError},
     plan::{PlanError, command::CommandError, output::OutputError},
 };

@@ -6,8 +6,8 @@ use aya::{
 };
 
 use super::{
+    error::chain,
     probes::{Attach, Probe},
-    tracer::chain,
 };
 
 /// Attaches a probe; returns the program that did it, or why no way worked.

@@ -8,18 +8,22 @@
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
+//! - [`error`]: what keeps all of it from working;
+//! - `rings`: taking maps out of the object, and making rings;
 //! - `senders`: the ring that all other CPUs write to;
 //! - `watch`: which CPUs the programs watch, also when that changes;
 //! - [`program_info`]: what the kernel counts per program.
 
 mod attach;
 pub mod btf;
+pub mod error;
 pub mod object;
 pub mod outlook;
 pub mod preempt;
 pub mod probes;
 pub mod program_info;
 pub mod request;
+mod rings;
 mod senders;
 pub mod tracer;
 mod watch;

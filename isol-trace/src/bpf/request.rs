@@ -3,7 +3,7 @@
 use aya::{Ebpf, maps::HashMap as BpfHashMap};
 use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION, PreemptCount};
 
-use super::{btf::KernelTypes, tracer::TracerError};
+use super::{btf::KernelTypes, error::TracerError};
 use crate::event::{ids::Cpu, model::Detection};
 
 /// What to watch.

@@ -9,8 +9,8 @@
 use std::os::fd::AsFd as _;
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray, RingBuf},
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf},
     programs::Program,
 };
 use isol_trace_common::config::{BARRIER_SLOT, Control, SENDERS_SLOT};
@@ -18,11 +18,13 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     attach::attach,
-    btf::{BtfError, KernelTypes},
+    btf::KernelTypes,
+    error::TracerError,
     object::{ControlWords, OBJECT, Snapshot, StateWords},
     probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
+    rings::{MIN_RING_BYTES, make_ring, ring_map, typed},
     senders::SendersRing,
     watch::WatchedMask,
 };
@@ -30,65 +32,6 @@ use crate::event::{
     ids::{Cpu, Nanos},
     model::{Detection, ProbeState, ProbeVerdict, ProgramRuns},
 };
-
-/// What keeps the tracer from working at all. A single probe that fails is a verdict instead.
-#[derive(Debug, thiserror::Error)]
-pub enum TracerError {
-    /// The kernel's type information is missing or malformed.
-    #[error(transparent)]
-    Types(#[from] BtfError),
-    /// Aya could not read the type information that it attaches by.
-    #[error("cannot use the kernel's type information: {0}")]
-    Btf(#[from] aya::BtfError),
-    /// The object was refused as a whole.
-    #[error("the kernel refused the BPF object: {}", chain(.0))]
-    Load(#[from] EbpfError),
-    /// A map was refused.
-    #[error("the kernel refused the map {name}: {}", chain(.source))]
-    Map {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: MapError,
-    },
-    /// The object lacks a map that this program expects.
-    #[error("the BPF object has no map {0}: it does not belong to this program")]
-    NoMap(&'static str),
-    /// The ring of senders was not mapped.
-    #[error("cannot map the ring in which other CPUs tell what they ask for: {0}")]
-    Senders(std::io::Error),
-    /// The kernel does not measure programs.
-    #[error("--bpf-stats: the kernel does not measure BPF programs for us: {0}")]
-    Statistics(std::io::Error),
-    /// A probe that nothing works without.
-    #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
-    Essential {
-        /// Which CPUs would be blind.
-        cpus: String,
-        /// Which probe.
-        probe: &'static str,
-        /// Why.
-        why: String,
-    },
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    // A verifier log has many lines; its first non-empty one says what was refused.
-    text.lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("unknown error")
-        .to_owned()
-}
 
 /// Programs, maps and rings of a running trace.
 pub struct Tracer {
@@ -462,44 +405,6 @@ pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     } else {
         Err(format!("this kernel has no {what} {}", probe.name))
     }
-}
-
-/// Takes a map out of the object, as the type that it should be. Whoever takes it keeps it:
-/// programs that are loaded later name it by its descriptor.
-pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<T, TracerError> {
-    let map = ebpf.take_map(name).ok_or(TracerError::NoMap(name))?;
-    T::try_from(map).map_err(|source| TracerError::Map { name, source })
-}
-
-/// `BPF_MAP_TYPE_RINGBUF`.
-const MAP_TYPE_RINGBUF: u32 = 27;
-
-fn make_ring(
-    outer: &mut ArrayOfMaps<MapData, MapData>,
-    slot: u32,
-    bytes: u32,
-) -> Result<RingBuf<MapData>, TracerError> {
-    let map_error = |source| TracerError::Map {
-        name: "RINGS",
-        source,
-    };
-    let data = ring_map(bytes)?;
-    outer.set(slot, &data, 0).map_err(map_error)?;
-    RingBuf::try_from(Map::RingBuf(data)).map_err(map_error)
-}
-
-/// The smallest ring there is: one page.
-const MIN_RING_BYTES: u32 = 4096;
-
-fn ring_map(bytes: u32) -> Result<MapData, TracerError> {
-    let shape = aya_obj::Map::new_from_params(MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
-    MapData::create(shape, "isol_ring", None).map_err(|source| TracerError::Map {
-        name: "RINGS",
-        source,
-    })
 }
 
 #[cfg(test)]

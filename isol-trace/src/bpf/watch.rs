@@ -7,8 +7,9 @@ use aya::{
 use isol_trace_common::{config::Watch, span::away::Away};
 
 use super::{
+    error::TracerError,
     object::{WatchWords, detect, watch_cpu},
-    tracer::{TracerError, typed},
+    rings::typed,
 };
 use crate::event::{ids::Cpu, model::Detection};
 

@@ -1,0 +1,64 @@
+//! What keeps the tracer from working.
+
+use aya::{EbpfError, maps::MapError};
+
+use super::btf::BtfError;
+
+/// What keeps the tracer from working at all. A single probe that fails is a verdict instead.
+#[derive(Debug, thiserror::Error)]
+pub enum TracerError {
+    /// The kernel's type information is missing or malformed.
+    #[error(transparent)]
+    Types(#[from] BtfError),
+    /// Aya could not read the type information that it attaches by.
+    #[error("cannot use the kernel's type information: {0}")]
+    Btf(#[from] aya::BtfError),
+    /// The object was refused as a whole.
+    #[error("the kernel refused the BPF object: {}", chain(.0))]
+    Load(#[from] EbpfError),
+    /// A map was refused.
+    #[error("the kernel refused the map {name}: {}", chain(.source))]
+    Map {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// The object lacks a map that this program expects.
+    #[error("the BPF object has no map {0}: it does not belong to this program")]
+    NoMap(&'static str),
+    /// The ring of senders was not mapped.
+    #[error("cannot map the ring in which other CPUs tell what they ask for: {0}")]
+    Senders(std::io::Error),
+    /// The kernel does not measure programs.
+    #[error("--bpf-stats: the kernel does not measure BPF programs for us: {0}")]
+    Statistics(std::io::Error),
+    /// A probe that nothing works without.
+    #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
+    Essential {
+        /// Which CPUs would be blind.
+        cpus: String,
+        /// Which probe.
+        probe: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    // A verifier log has many lines; its first non-empty one says what was refused.
+    text.lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("unknown error")
+        .to_owned()
+}
