@@ -135,7 +135,10 @@ fn waking(arguments: Arguments) {
     let tid = kfield::task_tid(task);
     state.wake(tid);
     wake(tid, now());
-    queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
+    // The owner of the entry goes on in it: that is no switch to somebody else.
+    if state.entry.tid.get() != tid {
+        queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
+    }
 }
 
 /// `sched:sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`:
