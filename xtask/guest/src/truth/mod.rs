@@ -8,6 +8,7 @@ pub mod count;
 pub mod derive;
 pub mod detection;
 pub mod director;
+pub mod doctor;
 pub mod expect;
 pub mod filter;
 pub mod follow;

@@ -1,0 +1,159 @@
+//! `doctor` on a live kernel: it disturbs nobody, says what a trace says, and its remedies mend.
+
+use std::{collections::BTreeMap, process::Command};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use super::{
+    bench::{Bench, Group},
+    guest::Setting,
+    load::Load,
+    log::Probe,
+    provoke::load,
+    tracer::{Tracer, program},
+    window::Window,
+};
+
+/// The group.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        tests: vec![
+            (
+                "doctor_silent",
+                "the doctor looks at everything, and nothing arrives at the watched CPUs",
+            ),
+            (
+                "doctor_probes",
+                "what it says of the probes is what a trace says",
+            ),
+            (
+                "doctor_remedy",
+                "a setting that is wrong is found, and its own command mends it",
+            ),
+        ],
+        run,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    watched: Vec<u32>,
+    counts: BTreeMap<String, u64>,
+    findings: Vec<Finding>,
+    coverage: Coverage,
+}
+
+#[derive(Debug, Deserialize)]
+struct Finding {
+    id: String,
+    severity: String,
+    #[serde(default)]
+    remedies: Vec<Remedy>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Remedy {
+    kind: String,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Coverage {
+    probes: Vec<Probe>,
+}
+
+/// A setting that every kernel has, and the finding about it.
+const AFFINITY: &str = "/proc/irq/default_smp_affinity";
+const FINDING: &str = "default-irq-affinity";
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let cpu = bench.guest.cpu();
+    let spinner = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
+    let (window, report) = Window::around(&bench.guest, examine)?;
+    drop(spinner);
+    let silent = || -> Result<String> {
+        ensure!(
+            report.watched == bench.guest.watched,
+            "it looks at CPUs {:?}",
+            report.watched
+        );
+        let (before, after) = &window.interrupts;
+        for &cpu in &bench.guest.watched {
+            let moved = before.changes(after, cpu);
+            ensure!(moved.is_empty(), "CPU {cpu}: {moved:?} arrived");
+        }
+        Ok(format!("{} findings", report.findings.len()))
+    };
+    let silent = silent();
+    bench.outcome("doctor_silent", silent)?;
+
+    let tracer = Tracer::start::<&str>(&[])?;
+    let probes = tracer.header().probes.clone();
+    bench.finish(tracer)?;
+    let words = |probes: &[Probe]| -> Vec<_> {
+        let word = |probe: &Probe| (probe.name.clone(), probe.state.clone(), probe.why.clone());
+        probes.iter().map(word).collect()
+    };
+    let (seen, said) = (words(&probes), words(&report.coverage.probes));
+    let same = if seen == said {
+        Ok(format!("{} probes", seen.len()))
+    } else {
+        let other: Vec<_> = seen.iter().zip(&said).filter(|(a, b)| a != b).collect();
+        Err(anyhow::anyhow!("a trace and the doctor differ: {other:?}"))
+    };
+    bench.outcome("doctor_probes", same)?;
+    bench.outcome("doctor_remedy", remedy(bench))
+}
+
+/// Runs the doctor; its exit code must fit what it found.
+fn examine() -> Result<Report> {
+    let output = Command::new(program())
+        .args(["doctor", "--json"])
+        .output()
+        .context("isol-trace doctor")?;
+    let report: Report = serde_json::from_slice(&output.stdout).with_context(|| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        format!("no report; isol-trace said: {said}")
+    })?;
+    let defects = report.counts.get("defect").copied().unwrap_or(0);
+    let expected = i32::from(defects > 0);
+    ensure!(
+        output.status.code() == Some(expected),
+        "{} with {defects} defects",
+        output.status
+    );
+    Ok(report)
+}
+
+/// How bad a finding is, and the command that mends it.
+fn affinity() -> Result<(String, Option<String>)> {
+    let report = examine()?;
+    let finding = report.findings.into_iter().find(|one| one.id == FINDING);
+    let finding = finding.with_context(|| format!("no finding {FINDING}"))?;
+    let command = finding.remedies.into_iter().find(|one| one.kind == "run");
+    Ok((finding.severity, command.map(|one| one.text)))
+}
+
+fn remedy(bench: &Bench) -> Result<String> {
+    let all: u32 = bench
+        .guest
+        .watched
+        .iter()
+        .chain(&bench.guest.housekeeping)
+        .map(|cpu| 1 << cpu)
+        .sum();
+    let setting = Setting::change(AFFINITY, &format!("{all:x}"))?;
+    let (severity, command) = affinity()?;
+    ensure!(severity == "warning", "all CPUs allowed is {severity}");
+    let command = command.context("no command mends it")?;
+    let status = Command::new("/bin/sh").args(["-c", &command]).status()?;
+    ensure!(status.success(), "{command}: {status}");
+    let (severity, _) = affinity()?;
+    drop(setting);
+    if severity != "fine" {
+        bail!("after {command} it is {severity}");
+    }
+    Ok(command)
+}
