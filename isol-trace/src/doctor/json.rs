@@ -113,7 +113,7 @@ pub fn line(report: &Report) -> serde_json::Result<String> {
                 .iter()
                 .map(|probe| {
                     let (state, why) = match &probe.state {
-                        ProbeState::Attached => ("present", None),
+                        ProbeState::Attached => ("attached", None),
                         ProbeState::Absent { why } => ("absent", Some(why.as_str())),
                         ProbeState::Failed { why } => ("failed", Some(why.as_str())),
                     };
