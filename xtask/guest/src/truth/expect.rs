@@ -215,6 +215,16 @@ impl Expect {
         self
     }
 
+    /// The same, whoever provoked it: for observers that cannot tell.
+    #[must_use]
+    pub fn by_anyone(mut self) -> Self {
+        self.sender = None;
+        for need in &mut self.needs {
+            need.asked_by = None;
+        }
+        self
+    }
+
     /// The CPU idled in it.
     #[must_use]
     pub fn idled(mut self) -> Self {
