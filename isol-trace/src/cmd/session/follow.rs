@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How often the host is asked what it isolates now: three small files.
-pub const FOLLOW: Duration = Duration::from_millis(100);
+pub const FOLLOW: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Follows the host: what is isolated since, and what runs. An event where that changed the
