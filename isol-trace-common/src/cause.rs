@@ -77,6 +77,12 @@ words! {
 }
 
 impl Cause {
+    /// A vector by which cross-calls arrive.
+    #[must_use]
+    pub const fn is_call(self) -> bool {
+        matches!(self, Self::CallFunction | Self::CallFunctionSingle)
+    }
+
     /// A vector of the local APIC, other than a device's.
     #[must_use]
     pub const fn is_vector(self) -> bool {

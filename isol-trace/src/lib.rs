@@ -15,6 +15,7 @@
 //! - [`cmd`]: one module a command;
 //! - [`error`]: the sentence with which a command ends early.
 
+mod allocator;
 pub mod attrib;
 pub mod bpf;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod event;
 pub mod host;
 pub mod log;
 pub mod plan;
+mod printable;
 pub mod sink;
 pub mod stats;
 pub mod tui;

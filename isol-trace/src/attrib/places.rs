@@ -13,6 +13,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    hash::Hash,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -67,21 +68,41 @@ enum Answer {
     Heavy(PathBuf),
 }
 
+/// Questions of one kind.
+#[derive(Debug)]
+struct Asked<K, V> {
+    /// Answers.
+    known: Cache<K, V>,
+    /// Questions without an answer yet.
+    open: HashSet<K>,
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> Asked<K, V> {
+    /// Nothing is asked; `remembered` answers in each of two generations.
+    fn new(remembered: usize) -> Self {
+        Self {
+            known: Cache::new(remembered),
+            open: HashSet::new(),
+        }
+    }
+
+    fn take(&mut self, key: K, answer: V) {
+        self.open.remove(&key);
+        self.known.insert(key, answer);
+    }
+}
+
 /// Places in user space, remembered, and found on another thread.
 #[derive(Debug)]
 pub struct Places {
-    /// Answers.
-    known: Cache<Key, UserPlace>,
-    /// Questions without an answer yet.
-    open: HashSet<Key>,
+    /// Places of addresses.
+    addresses: Asked<Key, UserPlace>,
     /// Stacks in words.
-    stacks: Cache<StackKey, Words>,
+    stacks: Asked<StackKey, Words>,
     /// Stacks that the symbols' thread was given.
     given: Cache<StackKey, ()>,
     /// How many of these it has not taken yet.
     waiting: Arc<AtomicUsize>,
-    /// Stacks whose words were asked for and are not there yet.
-    open_stacks: HashSet<StackKey>,
     /// Stacks that were dropped.
     dropped_stacks: u64,
     /// To the symbols' thread, which ends when this is dropped.
@@ -119,12 +140,10 @@ impl Places {
             .name("symbols".to_owned())
             .spawn(move || work(&asked, &answered))?;
         Ok(Self {
-            known: Cache::new(remembered),
-            open: HashSet::new(),
-            stacks: Cache::new(STACKS),
+            addresses: Asked::new(remembered),
+            stacks: Asked::new(STACKS),
             given: Cache::new(STACKS),
             waiting,
-            open_stacks: HashSet::new(),
             dropped_stacks: 0,
             questions,
             answers,
@@ -141,19 +160,30 @@ impl Places {
     /// Where `ip` of a process lies; nothing where that is not known (yet).
     pub fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
         let key = (pid, ip);
-        if let Some(place) = self.known.get(&key) {
-            return place;
+        self.ask(|all| &mut all.addresses, key, || Question::Place(key))
+    }
+
+    /// The answer to a question of a kind, as far as it is there or patience allows.
+    fn ask<K: Copy + Eq + Hash, V: Clone + Default>(
+        &mut self,
+        kind: fn(&mut Self) -> &mut Asked<K, V>,
+        key: K,
+        question: impl FnOnce() -> Question,
+    ) -> V {
+        let asked = kind(self);
+        if let Some(answer) = asked.known.get(&key) {
+            return answer;
         }
-        if !self.open.contains(&key) {
+        if !asked.open.contains(&key) {
             // A thread that is gone (it panicked) answers nothing: breaches go on without places.
-            if self.open.len() >= OPEN || self.questions.send(Question::Place(key)).is_err() {
+            if asked.open.len() >= OPEN || self.questions.send(question()).is_err() {
                 self.collect();
-                return self.known.get(&key).unwrap_or_default();
+                return kind(self).known.get(&key).unwrap_or_default();
             }
-            self.open.insert(key);
+            kind(self).open.insert(key);
         }
-        self.wait_while(|places| places.open.contains(&key));
-        self.known.get(&key).unwrap_or_default()
+        self.wait_while(|all| kind(all).open.contains(&key));
+        kind(self).known.get(&key).unwrap_or_default()
     }
 
     /// Has the callers of a sender found.
@@ -176,22 +206,10 @@ impl Places {
 
     /// The stack of a sender in words; empty where it left none, or is not known (yet).
     pub fn stack(&mut self, key: StackKey) -> Words {
-        if let Some(words) = self.stacks.get(&key) {
-            return words;
-        }
-        if self.given.get(&key).is_none() {
+        if self.stacks.known.get(&key).is_none() && self.given.get(&key).is_none() {
             return Words::default();
         }
-        if !self.open_stacks.contains(&key) {
-            if self.open_stacks.len() >= OPEN || self.questions.send(Question::Stack(key)).is_err()
-            {
-                self.collect();
-                return self.stacks.get(&key).unwrap_or_default();
-            }
-            self.open_stacks.insert(key);
-        }
-        self.wait_while(|places| places.open_stacks.contains(&key));
-        self.stacks.get(&key).unwrap_or_default()
+        self.ask(|all| &mut all.stacks, key, || Question::Stack(key))
     }
 
     /// Stacks that were dropped because too many were waiting.
@@ -202,7 +220,7 @@ impl Places {
 
     /// A process executes another program now.
     pub fn executed(&mut self, pid: Pid) {
-        self.known.retain(|(known, _)| *known != pid);
+        self.addresses.known.retain(|(known, _)| *known != pid);
         let _ = self.questions.send(Question::Executed(pid));
     }
 
@@ -213,7 +231,7 @@ impl Places {
     }
 
     /// Takes answers until the one that is waited for is there or patience ends.
-    fn wait_while(&mut self, waiting: impl Fn(&Self) -> bool) {
+    fn wait_while(&mut self, waiting: impl Fn(&mut Self) -> bool) {
         self.collect();
         if self.patience.is_zero() {
             return;
@@ -239,14 +257,8 @@ impl Places {
     /// Takes an answer.
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Place(key, place) => {
-                self.open.remove(&key);
-                self.known.insert(key, place);
-            }
-            Answer::Stack(key, words) => {
-                self.open_stacks.remove(&key);
-                self.stacks.insert(key, words);
-            }
+            Answer::Place(key, place) => self.addresses.take(key, place),
+            Answer::Stack(key, words) => self.stacks.take(key, words),
             Answer::Heavy(path) => self.heavy.push(path),
         }
     }

@@ -9,6 +9,7 @@
 mod memory;
 
 use std::{
+    cell::OnceCell,
     fs,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use blazesym::symbolize::{
     source::{Elf, Process as LiveProcess, Source},
 };
 
-use memory::{anonymous_memory, give_memory_back};
+use memory::anonymous_memory;
 
 use super::{
     cache::Cache,
@@ -30,9 +31,12 @@ use super::{
     unwind::{Code, Frame, unwind},
     user_maps::{Backing, Mapping, UserMaps},
 };
-use crate::event::{
-    ids::{Address, Pid},
-    user_stack::{CopiedStack, StackKey},
+use crate::{
+    allocator::give_memory_back,
+    event::{
+        ids::{Address, Pid},
+        user_stack::{CopiedStack, StackKey},
+    },
 };
 
 /// Files are too heavy for source lines that alone take more than this share of the budget.
@@ -74,6 +78,8 @@ pub struct UserSymbols {
     frames: Cache<(Pid, Frame), Words>,
     /// Stacks that were unwound.
     stacks: Cache<StackKey, Arc<Unwound>>,
+    /// Our own vDSO, once it was asked for.
+    vdso: OnceCell<Option<Mapping>>,
     /// The symbolizer with the files that it has parsed.
     symbolizer: Option<Symbolizer>,
     /// Anonymous memory of this process when the symbolizer was made, in bytes.
@@ -104,6 +110,7 @@ impl UserSymbols {
             tables: Tables::default(),
             frames: Cache::new(FRAMES),
             stacks: Cache::new(STACKS),
+            vdso: OnceCell::new(),
             symbolizer: None,
             memory_before: None,
             budget,
@@ -271,18 +278,18 @@ impl UserSymbols {
         beyond: u64,
     ) -> Option<UserPlace> {
         let mut elf = Elf::new(path);
-        elf.debug_syms = lines && !self.heavy.iter().any(|heavy| heavy == path);
+        let is_heavy = self.heavy.iter().any(|heavy| heavy == path);
+        elf.debug_syms = lines && !is_heavy;
         let before = (self.memory)();
         let place = self.symbolize(&Source::Elf(elf), input, beyond);
         let after = (self.memory)();
         let grown = |since: Option<u64>| Some(after?.saturating_sub(since?));
         if grown(self.memory_before) > Some(self.budget) {
-            if grown(before) > Some(self.budget / SHARE)
-                && !self.heavy.iter().any(|heavy| heavy == path)
-            {
+            if grown(before) > Some(self.budget / SHARE) && !is_heavy {
                 self.heavy.push(path.to_owned());
             }
             self.symbolizer = None;
+            // The next measurement would count it as in use.
             give_memory_back();
         }
         place
@@ -300,11 +307,13 @@ impl UserSymbols {
     /// How the vDSO is unwound.
     fn vdso_table(&mut self, mapping: &Mapping) -> Option<Arc<Table>> {
         let own = self.own_vdso(mapping)?;
-        let mut image = vec![0; usize::try_from(own.end - own.start).ok()?];
-        let mut memory = fs::File::open("/proc/self/mem").ok()?;
-        memory.seek(SeekFrom::Start(own.start)).ok()?;
-        memory.read_exact(&mut image).ok()?;
-        self.tables.of_vdso(&image)
+        self.tables.of_vdso(|| {
+            let mut image = vec![0; usize::try_from(own.end - own.start).ok()?];
+            let mut memory = fs::File::open("/proc/self/mem").ok()?;
+            memory.seek(SeekFrom::Start(own.start)).ok()?;
+            memory.read_exact(&mut image).ok()?;
+            Some(image)
+        })
     }
 
     /// Our own vDSO, if this mapping is of the same image: a 32-bit process has another one.
@@ -312,10 +321,13 @@ impl UserSymbols {
         if self.processes.root() != Path::new("/") || mapping.name()? != "[vdso]" {
             return None;
         }
-        let own = UserMaps::read(Path::new("/"), Pid(std::process::id())).ok()?;
-        own.named("[vdso]")
+        // It stays where it is.
+        let own = self.vdso.get_or_init(|| {
+            let own = UserMaps::read(Path::new("/"), Pid(std::process::id())).ok()?;
+            own.named("[vdso]").cloned()
+        });
+        own.clone()
             .filter(|own| own.end - own.start == mapping.end - mapping.start)
-            .cloned()
     }
 
     /// Names a place that only a living process can tell: in code for which it keeps a perf map.

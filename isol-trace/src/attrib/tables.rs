@@ -170,10 +170,13 @@ impl Tables {
         table
     }
 
-    /// That of the vDSO, from the image of ours.
-    pub(super) fn of_vdso(&mut self, image: &[u8]) -> Option<Arc<Table>> {
+    /// That of the vDSO, from the image of ours, which is read once.
+    pub(super) fn of_vdso(
+        &mut self,
+        image: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<Arc<Table>> {
         if self.vdso.is_none() {
-            self.vdso = Table::parse(image).map(Arc::new);
+            self.vdso = Table::parse(image()?.as_slice()).map(Arc::new);
         }
         self.vdso.clone()
     }

@@ -2,14 +2,12 @@
 
 use isol_trace_common::{
     cause::Cause,
-    config::{Control, Watch},
+    config::Control,
     ledger::{CauseTotals, Ledger},
     record::{FullEntry, MAX_ACTIVITIES},
     span::{CpuState, Phase},
 };
-use zerocopy::{FromBytes as _, IntoBytes as _};
-
-use crate::event::{ids::Cpu, model::Detection};
+use zerocopy::FromBytes as _;
 
 /// The programs.
 pub(super) static OBJECT: &[u8] =
@@ -40,46 +38,6 @@ impl From<Control> for ControlWords {
     }
 }
 
-const WATCH_WORDS: usize = size_of::<Watch>() / 8;
-
-/// [`Watch`] as a map value.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct WatchWords([u64; WATCH_WORDS]);
-
-// SAFETY: plain words without padding.
-unsafe impl aya::Pod for WatchWords {}
-
-impl From<&Watch> for WatchWords {
-    fn from(watch: &Watch) -> Self {
-        let mut words = [0; WATCH_WORDS];
-        words.as_mut_bytes().copy_from_slice(watch.as_bytes());
-        Self(words)
-    }
-}
-
-/// Which word of a mask a CPU is in, and its bit there. CPUs beyond the mask have none.
-fn bit(mask: &mut [u64], cpu: Cpu) -> Option<(&mut u64, u64)> {
-    Some((mask.get_mut((cpu.0 / 64) as usize)?, 1 << (cpu.0 % 64)))
-}
-
-/// Sets or clears a CPU's bit.
-fn set(mask: &mut [u64], cpu: Cpu, to: bool) {
-    if let Some((word, bit)) = bit(mask, cpu) {
-        *word = if to { *word | bit } else { *word & !bit };
-    }
-}
-
-/// Says how the entries of a CPU are to be found. Before it is watched.
-pub(super) fn detect(watch: &mut Watch, cpu: Cpu, detection: Detection) {
-    set(&mut watch.vectors, cpu, detection == Detection::Vectors);
-}
-
-/// Watches a CPU, or no longer.
-pub(super) fn watch_cpu(watch: &mut Watch, cpu: Cpu, watched: bool) {
-    set(&mut watch.watched, cpu, watched);
-}
-
 /// What user space reads of a CPU's state.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -91,6 +49,15 @@ pub struct Snapshot {
     pub entry: FullEntry<MAX_ACTIVITIES>,
     /// That entry is left out by a filter.
     pub filtered: bool,
+}
+
+impl Snapshot {
+    /// The cause so far of the entry under way, where there is one.
+    #[must_use]
+    pub fn under_way(&self) -> Option<Cause> {
+        matches!(self.phase, Phase::Open | Phase::Settling)
+            .then(|| Cause::from_wire(self.entry.entry.cause).unwrap_or(Cause::Unknown))
+    }
 }
 
 impl StateWords {
@@ -112,16 +79,15 @@ impl StateWords {
                 *word += 1;
             }
         };
-        if matches!(snapshot.phase, Phase::Open | Phase::Settling) {
-            let number = snapshot.entry.entry.cause;
+        if let Some(cause) = snapshot.under_way() {
             add(LEDGER + offset_of!(Ledger, entries) / 8);
-            if Cause::from_wire(number).unwrap_or(Cause::Unknown) == Cause::Unknown {
+            if cause == Cause::Unknown {
                 add(LEDGER + offset_of!(Ledger, unattributed) / 8);
             }
             if snapshot.filtered {
                 add(LEDGER + offset_of!(Ledger, filtered) / 8);
             } else {
-                let cause = CAUSES + usize::from(number) * (size_of::<CauseTotals>() / 8);
+                let cause = CAUSES + cause as usize * (size_of::<CauseTotals>() / 8);
                 add(LEDGER + offset_of!(Ledger, open) / 8);
                 add(cause + offset_of!(CauseTotals, count) / 8);
                 add(cause + offset_of!(CauseTotals, untimed) / 8);
@@ -166,7 +132,7 @@ mod tests {
     use std::mem::offset_of;
 
     use super::*;
-    use crate::stats::summary::cpu_summary;
+    use crate::{event::ids::Cpu, stats::summary::cpu_summary};
 
     /// A state in which a breach has ended and another entry is under way.
     fn state(phase: Phase, cause: Cause, notes: u32) -> StateWords {
@@ -201,20 +167,5 @@ mod tests {
             let again = after.retired().unwrap();
             assert_eq!(summary(&again), summary(&after));
         }
-    }
-
-    #[test]
-    fn masks_have_a_bit_for_each_cpu() {
-        let mut watch = Watch::NONE;
-        detect(&mut watch, Cpu(65), Detection::Vectors);
-        detect(&mut watch, Cpu(2), Detection::ContextTracking);
-        watch_cpu(&mut watch, Cpu(65), true);
-        watch_cpu(&mut watch, Cpu(2), true);
-        assert_eq!((watch.watched[0], watch.watched[1]), (1 << 2, 1 << 1));
-        assert_eq!((watch.vectors[0], watch.vectors[1]), (0, 1 << 1));
-        watch_cpu(&mut watch, Cpu(2), false);
-        detect(&mut watch, Cpu(65), Detection::ContextTracking);
-        assert_eq!((watch.watched[0], watch.vectors[1]), (0, 0));
-        watch_cpu(&mut watch, Cpu(u32::MAX), true);
     }
 }

@@ -5,17 +5,40 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, MapError},
 };
 use isol_trace_common::{config::Watch, span::away::Away};
+use zerocopy::IntoBytes as _;
 
-use super::{
-    error::TracerError,
-    object::{WatchWords, detect, watch_cpu},
-    rings::typed,
-};
+use super::{error::TracerError, rings::typed};
 use crate::event::{ids::Cpu, model::Detection};
 
 /// The section of the programs' mask, which the loader makes a map of.
 const MASK: &str = ".data.watch";
 const VICTIMS: &str = "AWAY";
+
+const WATCH_WORDS: usize = size_of::<Watch>() / 8;
+
+/// [`Watch`] as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct WatchWords([u64; WATCH_WORDS]);
+
+// SAFETY: plain words without padding.
+unsafe impl aya::Pod for WatchWords {}
+
+impl From<&Watch> for WatchWords {
+    fn from(watch: &Watch) -> Self {
+        let mut words = [0; WATCH_WORDS];
+        words.as_mut_bytes().copy_from_slice(watch.as_bytes());
+        Self(words)
+    }
+}
+
+/// Sets or clears a CPU's bit. CPUs beyond the mask have none.
+fn set(mask: &mut [u64], cpu: Cpu, to: bool) {
+    if let Some(word) = mask.get_mut((cpu.0 / 64) as usize) {
+        let bit = 1 << (cpu.0 % 64);
+        *word = if to { *word | bit } else { *word & !bit };
+    }
+}
 
 /// Which CPUs the programs watch.
 pub(super) struct WatchedMask {
@@ -53,11 +76,11 @@ impl WatchedMask {
     /// Watches more CPUs. How their entries are found is stored before they are watched.
     pub(super) fn add(&mut self, cpus: &[(Cpu, Detection)]) -> Result<(), TracerError> {
         for &(cpu, detection) in cpus {
-            detect(&mut self.mask, cpu, detection);
+            set(&mut self.mask.vectors, cpu, detection == Detection::Vectors);
         }
         self.store()?;
         for &(cpu, _) in cpus {
-            watch_cpu(&mut self.mask, cpu, true);
+            set(&mut self.mask.watched, cpu, true);
         }
         self.store()
     }
@@ -65,7 +88,7 @@ impl WatchedMask {
     /// Watches some CPUs no longer. Programs that have begun may still think otherwise.
     pub(super) fn remove(&mut self, cpus: &[Cpu]) -> Result<(), TracerError> {
         for &cpu in cpus {
-            watch_cpu(&mut self.mask, cpu, false);
+            set(&mut self.mask.watched, cpu, false);
         }
         self.store()
     }
@@ -111,5 +134,20 @@ mod tests {
         assert_eq!(std::mem::offset_of!(Away, cpu), 16);
         let away = AwayWords([1, 2, 3, 4, 7, 5]);
         assert_eq!(away.cpu(), Cpu(7));
+    }
+
+    #[test]
+    fn masks_have_a_bit_for_each_cpu() {
+        let mut watch = Watch::NONE;
+        set(&mut watch.vectors, Cpu(65), true);
+        set(&mut watch.vectors, Cpu(2), false);
+        set(&mut watch.watched, Cpu(65), true);
+        set(&mut watch.watched, Cpu(2), true);
+        assert_eq!((watch.watched[0], watch.watched[1]), (1 << 2, 1 << 1));
+        assert_eq!((watch.vectors[0], watch.vectors[1]), (0, 1 << 1));
+        set(&mut watch.watched, Cpu(2), false);
+        set(&mut watch.vectors, Cpu(65), false);
+        assert_eq!((watch.watched[0], watch.vectors[1]), (0, 0));
+        set(&mut watch.watched, Cpu(u32::MAX), true);
     }
 }

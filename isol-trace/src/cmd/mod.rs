@@ -12,15 +12,18 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser as _;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::{
     cli::{self, Cli, Command},
     error::Error,
     host::Host,
     plan::{RecordPlan, TopPlan, doctor::DoctorPlan},
+    printable::printable,
 };
 
 /// The request or the host is wrong.
@@ -75,30 +78,13 @@ fn conclude(result: Result<ExitCode, Error>) -> ExitCode {
 /// Says on stderr what is wrong.
 fn wrong(sentence: &str) -> ExitCode {
     // A closed stderr leaves the exit status to speak.
-    let _ = writeln!(io::stderr(), "isol-trace: {}", one_line(sentence));
+    let _ = writeln!(io::stderr(), "isol-trace: {}", printable(sentence));
     ExitCode::from(WRONG)
 }
 
-/// A sentence without anything that would break its line or steer a terminal: what was
-/// typed is quoted in it.
-fn one_line(sentence: &str) -> String {
-    let mut line = String::with_capacity(sentence.len());
-    for letter in sentence.chars() {
-        if letter.is_control() {
-            line.extend(letter.escape_default());
-        } else {
-            line.push(letter);
-        }
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_stays_on_its_line() {
-        assert_eq!(one_line("a\nb\u{1b}[2Jé"), "a\\nb\\u{1b}[2Jé");
-    }
+/// Ticks at once and then so often; a tick that comes late moves those after it.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

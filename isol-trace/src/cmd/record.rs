@@ -10,13 +10,13 @@ use std::{
 use tokio::{
     process::Child,
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep},
+    time::sleep,
 };
 
 use super::{
     progress::Progress,
     session::{FOLLOW, Pace, Session},
-    verdicts,
+    ticks, verdicts,
 };
 use crate::{
     error::Error,
@@ -160,10 +160,8 @@ async fn follow(
     mut progress: Progress,
 ) -> Result<End, Error> {
     let deadline = duration.map(|duration| Instant::now() + duration);
-    let mut report = interval(EVERY);
-    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look = interval(FOLLOW);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut report = ticks(EVERY);
+    let mut look = ticks(FOLLOW);
     let mut pause = Duration::ZERO;
     loop {
         tokio::select! {

@@ -14,6 +14,7 @@ use isol_trace_common::config::PreemptCount;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
+    allocator::give_memory_back,
     attrib::{Attributor, Options, kallsyms},
     bpf::{
         btf::KernelTypes,
@@ -94,8 +95,7 @@ impl Session {
     /// Attaches everything, inert.
     pub fn attach(plan: &TracePlan, section_only: bool, host: Host) -> Result<Self, Error> {
         let before = kernel_sent(&host, plan);
-        let isolation = host.isolation()?;
-        let following = Following::new(&host, plan.asked.clone(), plan.watched.clone(), isolation)?;
+        let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
             let has_user_exit = types.has_tracepoint("user_exit");
@@ -121,6 +121,7 @@ impl Session {
                 has_user_exit,
             )
         };
+        // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
         let attributor =
             Attributor::new(&host.path("/"), &Options::default()).map_err(Error::Symbols)?;
@@ -350,15 +351,6 @@ fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
 fn preempt_count(host: &Host, types: &KernelTypes) -> PreemptCount {
     let addresses = kallsyms::addresses_of(&host.path("/proc/kallsyms"), preempt::symbols(types));
     preempt::locate(addresses.unwrap_or_default(), types)
-}
-
-/// Loading parses megabytes of type information; the allocator would keep them.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no requirements; it only trims free memory.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]

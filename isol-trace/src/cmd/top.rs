@@ -9,10 +9,13 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep},
+    time::sleep,
 };
 
-use super::session::{FOLLOW, Pace, Session};
+use super::{
+    session::{FOLLOW, Pace, Session},
+    ticks,
+};
 use crate::{
     error::Error,
     event::model::Event,
@@ -88,10 +91,8 @@ async fn feed(
         skipped: 0,
     };
     feed.must(Update::Header(session.header())).await;
-    let mut report = interval(EVERY);
-    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look = interval(FOLLOW);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut report = ticks(EVERY);
+    let mut look = ticks(FOLLOW);
     let mut pause = Duration::ZERO;
     let mut tracer = None;
     loop {

@@ -1,9 +1,9 @@
 //! The report for people: the worst first, commands on lines of their own.
 
-use std::borrow::Cow;
-
 use clap::builder::styling::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
+
+use crate::printable::printable;
 
 use super::{
     Finding, Report, Severity,
@@ -135,22 +135,6 @@ impl Lines {
         let line = format!("{INDENT}{label:LABEL$}{}", printable(command));
         self.line(&line);
     }
-}
-
-/// Text without anything that would steer a terminal: folders and drivers may have any name.
-fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return text.into();
-    }
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() {
-            plain.extend(letter.escape_default());
-        } else {
-            plain.push(letter);
-        }
-    }
-    plain.into()
 }
 
 fn head(text: &mut Lines, report: &Report) {

@@ -105,8 +105,9 @@ impl Join {
     /// Fills in who provoked a breach, in the order in which they did, and who asked for what
     /// else ran in it. There is always an origin.
     pub fn join(&mut self, breach: &mut Breach) {
-        let mut asked = self.asked(breach);
-        breach.origins = self.origins(breach, &mut asked);
+        let called = last_vector(breach, Cause::is_call);
+        let mut asked = self.asked(breach, called);
+        breach.origins = self.origins(breach, called, &mut asked);
         self.follow(breach);
         for (item, origin) in breach.activities.iter_mut().zip(asked) {
             // Who woke a task has mostly sent the interrupt too.
@@ -143,8 +144,8 @@ impl Join {
     }
 
     /// Who asked for each activity, where that is known.
-    fn asked(&mut self, breach: &Breach) -> Vec<Option<Origin>> {
-        let called = last_vector(breach, &[Cause::CallFunction, Cause::CallFunctionSingle]);
+    /// `called` is when its last call-function interrupt arrived.
+    fn asked(&mut self, breach: &Breach, called: Option<MonoNanos>) -> Vec<Option<Origin>> {
         let mut asked = Vec::with_capacity(breach.activities.len());
         for (place, item) in breach.activities.iter().enumerate() {
             let rest = breach.activities.iter().skip(place);
@@ -186,8 +187,13 @@ impl Join {
     }
 
     /// Who provoked a breach. What `asked` has of that is taken out.
-    fn origins(&mut self, breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
-        let called = self.calls(breach, asked);
+    fn origins(
+        &mut self,
+        breach: &Breach,
+        called: Option<MonoNanos>,
+        asked: &mut [Option<Origin>],
+    ) -> Vec<Origin> {
+        let called = called.map_or_else(Vec::new, |at| self.calls(breach, at, asked));
         let rescheduled = self.reschedules(breach);
         let origins = match breach.cause.cause() {
             Cause::Syscall | Cause::PageFault | Cause::Exception => vec![Origin::Task],
@@ -214,20 +220,17 @@ impl Join {
         origins
     }
 
-    /// Cross-calls that ran in the entry, and those that its last call-function interrupt must
-    /// have run unseen.
-    fn calls(&mut self, breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
+    /// Cross-calls that ran in the entry, and those that its last call-function interrupt, which
+    /// `emptied` the CPU's queue, must have run unseen.
+    fn calls(
+        &mut self,
+        breach: &Breach,
+        emptied: MonoNanos,
+        asked: &mut [Option<Origin>],
+    ) -> Vec<Origin> {
         let cpu = breach.cpu;
-        let own = matches!(
-            breach.cause.cause(),
-            Cause::CallFunction | Cause::CallFunctionSingle
-        );
-        let Some(emptied) = last_vector(breach, &[Cause::CallFunction, Cause::CallFunctionSingle])
-        else {
-            return Vec::new();
-        };
         let mut unseen = self.waiting.emptied(cpu, emptied, &self.shown);
-        if !own {
+        if !breach.cause.cause().is_call() {
             return Vec::new();
         }
         let mut found: Vec<_> = breach
@@ -243,15 +246,10 @@ impl Join {
         let pending = |one: &Waiting| !one.conditional && known.is_some_and(|it| one.at >= it);
         unseen.retain(|one| fresh(one) || pending(one));
         // Two probes may have seen the same call, one of them without its csd.
-        let twice: Vec<_> = unseen
-            .iter()
-            .map(|one| {
-                let told = |other: &Waiting| !other.keyless && same(one, other);
-                one.keyless && unseen.iter().any(told)
-            })
-            .collect();
-        let mut twice = twice.into_iter();
-        unseen.retain(|_| twice.next() != Some(true));
+        let (mut unseen, mut keyless): (Vec<_>, Vec<_>) =
+            unseen.into_iter().partition(|one| !one.keyless);
+        keyless.retain(|one| !unseen.iter().any(|other| same(one, other)));
+        unseen.append(&mut keyless);
         // Who may not have queued anything is named only where nobody else is there.
         let certain = !found.is_empty() || unseen.iter().any(|one| !one.conditional);
         let lone = unseen.windows(2).all(|two| same(&two[0], &two[1]));
@@ -266,7 +264,7 @@ impl Join {
 
     /// Every reschedule that was sent until the interrupt arrived.
     fn reschedules(&mut self, breach: &Breach) -> Vec<Origin> {
-        let Some(arrived) = last_vector(breach, &[Cause::Reschedule]) else {
+        let Some(arrived) = last_vector(breach, |cause| cause == Cause::Reschedule) else {
             return Vec::new();
         };
         // The cause is the first one; what later ones answer was no cause.
@@ -349,16 +347,17 @@ fn end_of(breach: &Breach) -> MonoNanos {
     MonoNanos(breach.at.0.saturating_add(duration))
 }
 
-/// When the last vector of these arrived in an entry.
-fn last_vector(breach: &Breach, causes: &[Cause]) -> Option<MonoNanos> {
-    let own = causes
-        .contains(&breach.cause.cause())
-        .then_some(breach.cause_began.unwrap_or(breach.at));
+/// When the last vector of this kind arrived in an entry.
+fn last_vector(breach: &Breach, kind: fn(Cause) -> bool) -> Option<MonoNanos> {
+    let own = kind(breach.cause.cause()).then_some(breach.cause_began.unwrap_or(breach.at));
+    let is_kind = |number: u32| {
+        let number = u8::try_from(number).ok();
+        number.and_then(Cause::from_wire).is_some_and(kind)
+    };
     breach
         .activities
         .iter()
-        .filter(|item| item.kind == Activity::Vector)
-        .filter(|item| causes.iter().any(|&cause| cause as u32 == item.number))
+        .filter(|item| item.kind == Activity::Vector && is_kind(item.number))
         .filter_map(|item| item.began)
         .chain(own)
         .max()

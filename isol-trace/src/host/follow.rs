@@ -3,7 +3,12 @@
 //!
 //! A CPU that goes offline stays watched, so that nothing is missed when it is back.
 
-use super::{Host, HostError, cpu_list::CpuSet, sysfs, watched::Isolation};
+use super::{
+    Host, HostError,
+    cpu_list::CpuSet,
+    sysfs,
+    watched::{Isolation, tracer},
+};
 use crate::event::{ids::Cpu, model::CpuChange};
 
 /// The watched set, and what it was decided from.
@@ -35,20 +40,16 @@ pub struct Change {
 }
 
 impl Following {
-    /// Follows from where the plan stands: `watched` was decided from what the host isolated then.
-    pub fn new(
-        host: &Host,
-        asked: Option<CpuSet>,
-        watched: CpuSet,
-        isolation: Isolation,
-    ) -> Result<Self, HostError> {
-        let mut paths = vec![sysfs::ONLINE.to_owned(), sysfs::ISOLATED.to_owned()];
-        paths.extend(host.cpuset_isolated_files()?);
+    /// Follows from here on: `watched` was decided just before.
+    pub fn new(host: &Host, asked: Option<CpuSet>, watched: CpuSet) -> Result<Self, HostError> {
+        let mut files = vec![sysfs::file("online"), sysfs::file("isolated")];
+        files.extend(host.cpuset_isolated_files()?);
         Ok(Self {
             asked,
             watched,
-            isolation,
-            files: paths.into_iter().map(|path| (path, None)).collect(),
+            isolation: host.isolation()?,
+            // Read at the first look: what has changed since the decision shows there.
+            files: files.into_iter().map(|path| (path, None)).collect(),
         })
     }
 
@@ -103,17 +104,12 @@ impl Following {
                 Some((cpu, change))
             })
             .collect();
-        let free = &housekeeping - &now.isolated;
         let change = Change {
             cpus,
             added: &watched - &self.watched,
             removed: &self.watched - &watched,
             watched: &watched & &now.online,
-            tracer: if free.is_empty() {
-                housekeeping.clone()
-            } else {
-                free
-            },
+            tracer: tracer(&housekeeping, &now.isolated),
             housekeeping,
         };
         self.watched = watched;
@@ -219,9 +215,8 @@ mod tests {
     #[test]
     fn a_recorded_host_does_not_change() {
         let host = crate::host::tests::recorded("isolated-partition");
-        let isolation = host.isolation().unwrap();
-        let watched = isolation.isolated.clone();
-        let mut all = Following::new(&host, None, watched, isolation).unwrap();
+        let watched = host.isolation().unwrap().isolated;
+        let mut all = Following::new(&host, None, watched).unwrap();
         assert_eq!(all.files.len(), 3, "{:?}", all.files);
         assert_eq!(all.look(&host).unwrap(), None);
         assert!(all.files.iter().any(|(_, text)| text.is_some()));

@@ -4,10 +4,10 @@ use super::{Host, HostError, cpu_list::CpuSet};
 
 const FOLDER: &str = "/sys/devices/system/cpu";
 
-/// CPUs that run now.
-pub(super) const ONLINE: &str = "/sys/devices/system/cpu/online";
-/// CPUs that the scheduler leaves alone.
-pub(super) const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
+/// One of the files here.
+pub(super) fn file(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
 
 impl Host {
     /// CPUs that run now.
@@ -37,13 +37,13 @@ impl Host {
     }
 
     fn required(&self, name: &str) -> Result<CpuSet, HostError> {
-        let path = format!("{FOLDER}/{name}");
+        let path = file(name);
         let text = self.read_required(&path)?;
         self.list(&path, &text)
     }
 
     fn optional(&self, name: &str) -> Result<CpuSet, HostError> {
-        let path = format!("{FOLDER}/{name}");
+        let path = file(name);
         match self.read(&path)? {
             Some(text) => self.list(&path, &text),
             None => Ok(CpuSet::new()),

@@ -118,13 +118,8 @@ impl Host {
         if housekeeping.is_empty() {
             return Err(WatchedError::NoHousekeeping { watched });
         }
-        let not_isolated = &housekeeping - &isolated;
         Ok(Watched {
-            tracer: if not_isolated.is_empty() {
-                housekeeping.clone()
-            } else {
-                not_isolated
-            },
+            tracer: tracer(&housekeeping, &isolated),
             offline: match asked {
                 Some(_) => CpuSet::new(),
                 None => &isolated - &online,
@@ -133,6 +128,16 @@ impl Host {
             housekeeping,
             nohz_full,
         })
+    }
+}
+
+/// Where the tracer's own threads run: see [`Watched::tracer`].
+pub(super) fn tracer(housekeeping: &CpuSet, isolated: &CpuSet) -> CpuSet {
+    let not_isolated = housekeeping - isolated;
+    if not_isolated.is_empty() {
+        housekeeping.clone()
+    } else {
+        not_isolated
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     SCHEMA_NAME,
-    encode::{Object, address, key, number, text},
+    encode::{Key, Object, address, key, number, text},
     time::Calendar,
 };
 use crate::event::{
@@ -31,29 +31,32 @@ pub(super) fn header(out: &mut Vec<u8>, calendar: &mut Calendar, header: &Header
     object.text(key!("host"), &header.host);
     object.text(key!("kernel"), &header.kernel);
     object.text(key!("arch"), &header.arch);
-    object.array(key!("cpus"), &header.cpus, |out, &(cpu, detection)| {
-        watched(out, cpu, detection);
-    });
-    object.array(key!("housekeeping"), &header.housekeeping, |out, cpu| {
-        number(out, cpu.0.into());
-    });
+    cpus(&mut object, &header.cpus, &header.housekeeping);
     object.array(key!("probes"), &header.probes, probe);
     times(&mut object, calendar, header.at);
-    object.array(key!("blind_spots"), &header.blind_spots, |out, what| {
-        text(out, what);
+    texts(&mut object, key!("blind_spots"), &header.blind_spots);
+    object.end();
+}
+
+/// Writes which CPUs are watched, and which others there are.
+fn cpus(object: &mut Object<'_>, watched: &[(Cpu, Detection)], housekeeping: &[Cpu]) {
+    object.array(key!("cpus"), watched, |out, &(cpu, detection)| {
+        let mut object = Object::begin(out);
+        object.number(key!("cpu"), cpu.0);
+        object.word(key!("detection"), detection.word());
+        object.end();
     });
-    object.end();
+    object.array(key!("housekeeping"), housekeeping, |out, cpu| {
+        number(out, cpu.0.into());
+    });
 }
 
-/// A watched CPU of the header.
-fn watched(out: &mut Vec<u8>, cpu: Cpu, detection: Detection) {
-    let mut object = Object::begin(out);
-    object.number(key!("cpu"), cpu.0);
-    object.word(key!("detection"), detection.word());
-    object.end();
+/// Writes an array of texts.
+fn texts<T: AsRef<str>>(object: &mut Object<'_>, key: Key, all: &[T]) {
+    object.array(key, all, |out, one| text(out, one.as_ref()));
 }
 
-/// A probe of the header.
+/// A probe and its verdict.
 fn probe(out: &mut Vec<u8>, verdict: &ProbeVerdict) {
     let mut object = Object::begin(out);
     object.text(key!("name"), &verdict.name);
@@ -90,9 +93,7 @@ pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach
     object.known_text(key!("at"), breach.location.as_deref());
     object.known_text(key!("source"), breach.source.as_deref());
     if !breach.inlined.is_empty() {
-        object.array(key!("inlined"), &*breach.inlined, |out, function| {
-            text(out, function);
-        });
+        texts(&mut object, key!("inlined"), &breach.inlined);
     }
     object.array(key!("activity"), &breach.activities, |out, item| {
         activity(out, item, breach.cause.cause());
@@ -207,11 +208,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
         }
         // A cross-call reached this CPU by one of two interrupts: the cause says which, where it is one.
         let via = match sender.via {
-            Via::CrossCall
-                if cause == Cause::CallFunction || cause == Cause::CallFunctionSingle =>
-            {
-                cause.word()
-            }
+            Via::CrossCall if cause.is_call() => cause.word(),
             other => other.word(),
         };
         object.word(key!("via"), via);
@@ -226,9 +223,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
             object.array(key!("stack"), &sender.stack, function);
         }
         if !sender.user_stack.is_empty() {
-            object.array(key!("user_stack"), &*sender.user_stack, |out, frame| {
-                text(out, frame);
-            });
+            texts(&mut object, key!("user_stack"), &sender.user_stack);
         }
         object.flag(key!("inferred"), sender.inferred || sender.unsure);
     }
@@ -275,16 +270,9 @@ pub(super) fn watched_set(out: &mut Vec<u8>, calendar: &mut Calendar, set: &Watc
         object.word(key!("change"), change.word());
         object.end();
     });
-    object.array(key!("cpus"), &set.cpus, |out, &(cpu, detection)| {
-        watched(out, cpu, detection);
-    });
-    object.array(key!("housekeeping"), &set.housekeeping, |out, cpu| {
-        number(out, cpu.0.into());
-    });
+    cpus(&mut object, &set.cpus, &set.housekeeping);
     object.array(key!("probes"), &set.probes, probe);
-    object.array(key!("blind_spots"), &set.blind_spots, |out, what| {
-        text(out, what);
-    });
+    texts(&mut object, key!("blind_spots"), &set.blind_spots);
     object.end();
 }
 

@@ -1,9 +1,6 @@
 //! From the totals that the kernel keeps to a summary whose equations hold.
 
-use isol_trace_common::{
-    ledger::{BUCKETS, CauseTotals, Ledger},
-    span::Phase,
-};
+use isol_trace_common::ledger::{BUCKETS, CauseTotals, Ledger};
 
 use crate::{
     bpf::object::Snapshot,
@@ -20,11 +17,9 @@ use crate::{
 #[must_use]
 pub fn cpu_summary(cpu: Cpu, snapshot: &Snapshot) -> CpuSummary {
     let ledger = &snapshot.ledger;
-    let under_way = matches!(snapshot.phase, Phase::Open | Phase::Settling);
-    let open = u64::from(under_way && !snapshot.filtered);
-    let open_filtered = u64::from(under_way && snapshot.filtered);
-    let open_cause =
-        under_way.then(|| Cause::from_wire(snapshot.entry.entry.cause).unwrap_or(Cause::Unknown));
+    let open_cause = snapshot.under_way();
+    let open = u64::from(open_cause.is_some() && !snapshot.filtered);
+    let open_filtered = u64::from(open_cause.is_some() && snapshot.filtered);
     let open_unknown = u64::from(open_cause == Some(Cause::Unknown));
     let entries = ledger.entries + open + open_filtered;
     let unattributed = ledger.unattributed + open_unknown;
@@ -92,6 +87,7 @@ mod tests {
     use isol_trace_common::{
         cause::CAUSE_SLOTS,
         record::{ActivityRecord, Entry, FullEntry, MAX_ACTIVITIES},
+        span::Phase,
     };
 
     use super::*;

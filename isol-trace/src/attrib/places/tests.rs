@@ -45,7 +45,7 @@ fn without_patience_nothing_is_waited_for_and_later_breaches_have_it() {
     for _ in 0..100 {
         assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
     }
-    assert_eq!(places.open.len(), 1, "asked once");
+    assert_eq!(places.addresses.open.len(), 1, "asked once");
     go.send(()).expect("a listener");
     places.set_patience(LONG);
     assert_eq!(
@@ -77,7 +77,7 @@ fn open_questions_are_bounded() {
     for ip in 0..10_000 {
         places.place(Pid(1), Address(ip));
     }
-    assert_eq!(places.open.len(), OPEN);
+    assert_eq!(places.addresses.open.len(), OPEN);
 }
 
 #[test]

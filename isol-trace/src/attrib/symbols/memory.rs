@@ -1,4 +1,4 @@
-//! How much memory this process takes, and how to take less.
+//! How much memory this process takes.
 
 use std::fs;
 
@@ -10,13 +10,4 @@ pub(super) fn anonymous_memory() -> Option<u64> {
         .find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
-}
-
-/// Hands freed memory back to the kernel: glibc keeps it, and the next measurement would count it as in use.
-pub(super) fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it takes no pointer and may be called from any thread (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Session, give_memory_back, monotonic};
+use super::{Session, monotonic};
 use crate::{
+    allocator::give_memory_back,
     bpf::{btf::KernelTypes, tracer::blind_spots},
     error::Error,
     event::model::{Event, ProbeVerdict, WatchedSet},
