@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use isol_trace_common::{
-    config::{Config, Control, MASK_WORDS, RING_SLOTS, Watch},
+    config::{Config, Control, MASK_WORDS, RING_SLOTS, SENDERS_SLOT, Watch},
     span::{CpuState, away::Away},
 };
 
@@ -119,6 +119,12 @@ fn in_mask(mask: *const [u64; MASK_WORDS], cpu: u32) -> bool {
 pub(crate) fn is_watched(cpu: u32) -> bool {
     // SAFETY: the pointer is of a static.
     in_mask(unsafe { addr_of!((*WATCH.0.as_ptr()).watched) }, cpu)
+}
+
+/// Where a CPU leaves what is not of its own entries: its own ring, or the one of all others.
+#[inline(always)]
+pub(crate) fn ring_slot(cpu: u32) -> u32 {
+    if is_watched(cpu) { cpu } else { SENDERS_SLOT }
 }
 
 /// Whether the entries of this CPU are derived from vectors.

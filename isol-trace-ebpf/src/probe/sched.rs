@@ -1,7 +1,6 @@
 //! Task switches, migrations, deaths and new names.
 
 use isol_trace_common::{
-    config::SENDERS_SLOT,
     record::{End, Kind, Moved},
     send::Via,
     span::{Phase, tasks::Switch},
@@ -11,7 +10,8 @@ use super::{send::queued, settle_derived};
 use crate::{
     Arguments, kfield,
     maps::{
-        AWAY, LOST_SENDS, SECTIONS, armed, count, is_watched, state_of, this_cpu, watched_state,
+        AWAY, LOST_SENDS, SECTIONS, armed, count, is_watched, ring_slot, state_of, this_cpu,
+        watched_state,
     },
     span::{Kernel, current_tid, flush, leave, now, wake, write_to},
     tasks,
@@ -110,9 +110,7 @@ fn tell_moved(task: u64, tid: u32, from: u32, to: u32) {
         at_ns: now(),
         comm,
     };
-    let cpu = this_cpu();
-    let slot = if is_watched(cpu) { cpu } else { SENDERS_SLOT };
-    if !write_to(slot, &record) {
+    if !write_to(ring_slot(this_cpu()), &record) {
         count(&LOST_SENDS);
     }
 }

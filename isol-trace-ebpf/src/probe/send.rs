@@ -13,7 +13,9 @@ use isol_trace_common::{
 use crate::{
     Arguments,
     kfield::{self, in_interrupt},
-    maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, this_cpu, watched_state},
+    maps::{
+        LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, this_cpu, watched_state,
+    },
     probe::user_stack,
     span::{now, reserve, submit},
 };
@@ -43,6 +45,21 @@ struct Asked {
     conditional: bool,
 }
 
+impl Asked {
+    /// As much as every probe knows.
+    #[inline(always)]
+    const fn of(via: Via, target: u32) -> Self {
+        Self {
+            via,
+            target,
+            key: 0,
+            function: 0,
+            callsite: 0,
+            conditional: false,
+        }
+    }
+}
+
 /// `ipi:ipi_send_cpu(unsigned int cpu, unsigned long callsite, void *callback)`.
 #[inline(always)]
 fn ipi_send_cpu(arguments: Arguments) {
@@ -66,12 +83,9 @@ fn ipi_send_cpu(arguments: Arguments) {
     tell(
         arguments,
         &Asked {
-            via,
-            target,
-            key: 0,
             function: callback,
             callsite: arguments.word(1),
-            conditional: false,
+            ..Asked::of(via, target)
         },
     );
 }
@@ -82,12 +96,10 @@ fn csd_queue_cpu(arguments: Arguments) {
     tell(
         arguments,
         &Asked {
-            via: Via::CrossCall,
-            target: arguments.word(0) as u32,
             key: arguments.word(3),
             function: arguments.word(2),
             callsite: arguments.word(1),
-            conditional: false,
+            ..Asked::of(Via::CrossCall, arguments.word(0) as u32)
         },
     );
 }
@@ -95,17 +107,8 @@ fn csd_queue_cpu(arguments: Arguments) {
 /// `native_smp_send_reschedule(int cpu)`, arch/x86/kernel/smp.c, v6.1.
 #[inline(always)]
 fn send_reschedule(arguments: Arguments) {
-    tell(
-        arguments,
-        &Asked {
-            via: Via::Reschedule,
-            target: arguments.word(0) as u32,
-            key: 0,
-            function: 0,
-            callsite: 0,
-            conditional: false,
-        },
-    );
+    let target = arguments.word(0) as u32;
+    tell(arguments, &Asked::of(Via::Reschedule, target));
 }
 
 /// `smp_call_function_single(int cpu, smp_call_func_t func, void *info, int wait)`, kernel/smp.c, v6.1.
@@ -126,12 +129,9 @@ fn call_single_queue(arguments: Arguments) {
     tell(
         arguments,
         &Asked {
-            via: Via::CrossCall,
-            target: arguments.word(0) as u32,
             key: csd,
             function: kfield::csd_function(csd),
-            callsite: 0,
-            conditional: false,
+            ..Asked::of(Via::CrossCall, arguments.word(0) as u32)
         },
     );
 }
@@ -164,12 +164,9 @@ fn call_one(arguments: Arguments, target: u32, conditional: bool) {
     write(
         arguments,
         &Asked {
-            via: Via::CrossCall,
-            target,
-            key: 0,
             function: arguments.of_function(1),
-            callsite: 0,
             conditional,
+            ..Asked::of(Via::CrossCall, target)
         },
     );
 }
@@ -222,12 +219,9 @@ pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, func
     write(
         arguments,
         &Asked {
-            via,
-            target,
             key,
             function,
-            callsite: 0,
-            conditional: false,
+            ..Asked::of(via, target)
         },
     );
 }
@@ -246,11 +240,13 @@ fn write(arguments: Arguments, asked: &Asked) {
     // SAFETY: the helpers have no requirements.
     let (cpu, ids) = unsafe { (bpf_get_smp_processor_id(), bpf_get_current_pid_tgid()) };
     let interrupt = in_interrupt();
-    if (ids >> 32) as u32 == config!(own_pid) && interrupt != Some(true) {
+    // A wake-up is no interrupt: the one that it leads to has a record of its own.
+    let interrupts = !matches!(asked.via, Via::Wake);
+    if interrupts && (ids >> 32) as u32 == config!(own_pid) && interrupt != Some(true) {
         count(&OWN_SENDS);
     }
-    let watched = is_watched(cpu);
-    let slot = if watched { cpu } else { SENDERS_SLOT };
+    let slot = ring_slot(cpu);
+    let watched = slot != SENDERS_SLOT;
     let Some(room) = reserve(slot, size_of::<Send>()) else {
         return count(&LOST_SENDS);
     };
