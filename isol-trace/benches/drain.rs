@@ -25,7 +25,12 @@ use std::{
 };
 
 use isol_trace::{
-    bpf::{btf::KernelTypes, request::Request, tracer::Tracer},
+    bpf::{
+        btf::KernelTypes,
+        request::Request,
+        tracer::{Taken, Tracer},
+    },
+    cmd::session::monotonic,
     event::{
         assemble::Assembler,
         ids::{Cpu, Pid},
@@ -137,13 +142,22 @@ impl Reader {
     fn drain(&mut self, tracer: &mut Tracer) -> u64 {
         let before = self.decoded;
         loop {
-            let taken = tracer.drain(TURN, |cpu, bytes| match self.assembler.record(cpu, bytes) {
-                Ok(Some(event)) => {
-                    std::hint::black_box(&event);
-                    self.decoded += 1;
+            let Self {
+                assembler,
+                decoded,
+                malformed,
+            } = self;
+            assembler.begin(monotonic());
+            let taken = tracer.drain(TURN, |taken| match taken {
+                Taken::Record(cpu, bytes) if assembler.record(cpu, bytes).is_err() => {
+                    *malformed += 1;
                 }
-                Ok(None) => {}
-                Err(_) => self.malformed += 1,
+                Taken::Record(..) => {}
+                Taken::Limit => assembler.more(),
+            });
+            assembler.settled(|event| {
+                std::hint::black_box(&event);
+                *decoded += 1;
             });
             if taken == 0 {
                 return self.decoded - before;

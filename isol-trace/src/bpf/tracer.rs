@@ -57,6 +57,15 @@ pub struct Tracer {
     statistics: Option<Statistics>,
 }
 
+/// What a turn through the rings finds.
+#[derive(Clone, Copy, Debug)]
+pub enum Taken<'a> {
+    /// A record in the ring of this CPU.
+    Record(Cpu, &'a [u8]),
+    /// The ring of the last record may have more than the turn takes.
+    Limit,
+}
+
 /// Bytes of the ring of senders: 3,000 of their records.
 const SENDERS_RING_BYTES: u32 = 1 << 20;
 
@@ -67,7 +76,7 @@ impl Tracer {
     /// Loads the programs and attaches them, inert.
     pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
         let mut tracer = Self::load(request, types)?;
-        tracer.attach_all(&request.watched, types)?;
+        tracer.attach_all(&request.watched, types, |_| ())?;
         if request.statistics {
             tracer.statistics = Some(Statistics::enable().map_err(TracerError::Statistics)?);
         }
@@ -131,14 +140,16 @@ impl Tracer {
     }
 
     /// Watches more CPUs in a running trace. Probes that only their detection wants are attached
-    /// now, and their verdicts returned.
+    /// now, and their verdicts returned. After each of them `between` has its turn: rings fill
+    /// meanwhile.
     pub fn watch(
         &mut self,
         cpus: &[(Cpu, Detection)],
         types: &KernelTypes,
+        between: impl FnMut(&mut Self),
     ) -> Result<Vec<ProbeVerdict>, TracerError> {
         let known = self.verdicts.len();
-        self.attach_all(cpus, types)?;
+        self.attach_all(cpus, types, between)?;
         self.watch_more(cpus)?;
         Ok(self.verdicts.get(known..).unwrap_or_default().to_vec())
     }
@@ -163,6 +174,7 @@ impl Tracer {
         &mut self,
         cpus: &[(Cpu, Detection)],
         types: &KernelTypes,
+        mut between: impl FnMut(&mut Self),
     ) -> Result<(), TracerError> {
         let new: Vec<_> = wanted(cpus, types)
             .filter(|probe| self.verdicts.iter().all(|known| known.name != probe.name))
@@ -186,6 +198,7 @@ impl Tracer {
                 name: probe.name.into(),
                 state,
             });
+            between(self);
         }
         self.check_essential(cpus)
     }
@@ -264,23 +277,27 @@ impl Tracer {
             })
     }
 
-    /// Hands every record that waits to `take`, CPU by CPU in the order of its ring, and then what
-    /// senders left: whoever caused one of the records has been handed over when this returns.
-    /// Returns how many records of watched CPUs there were. `limit` bounds what is taken from one of them.
-    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Cpu, &[u8])) -> usize {
+    /// One turn through all rings: hands every record that waits to `take`, CPU by CPU in the
+    /// order of its ring, at most `limit` of each, and then what senders left. Returns how many
+    /// records of watched CPUs there were.
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Taken<'_>)) -> usize {
         let mut taken = 0;
         for (cpu, ring) in &mut self.rings {
             let mut here = 0;
             while here < limit
                 && let Some(item) = ring.next()
             {
-                take(*cpu, &item);
+                take(Taken::Record(*cpu, &item));
                 here += 1;
+            }
+            if here == limit {
+                take(Taken::Limit);
             }
             taken += here;
         }
         // The ring's own CPU means nothing to such a record.
-        self.senders.drain(|item| take(Cpu(SENDERS_SLOT), item));
+        self.senders
+            .drain(|item| take(Taken::Record(Cpu(SENDERS_SLOT), item)));
         taken
     }
 

@@ -20,7 +20,7 @@ use crate::{
     bpf::{preempt, request::tests::watching},
     event::{
         assemble::Assembler,
-        ids::{Nanos, Pid},
+        ids::{MonoNanos, Nanos, Pid},
         model::{Activity, Breach, CauseDetail, Event},
     },
 };
@@ -101,12 +101,14 @@ impl Bench {
         let Self {
             tracer, assembler, ..
         } = self;
-        tracer.drain(usize::MAX, |cpu, bytes| {
-            match assembler.record(cpu, bytes).unwrap() {
-                Some(Event::Breach(breach)) => breaches.push(*breach),
-                Some(other) => panic!("{other:?}"),
-                None => {}
-            }
+        assembler.begin(MonoNanos(u64::MAX));
+        tracer.drain(usize::MAX, |taken| match taken {
+            Taken::Record(cpu, bytes) => assembler.record(cpu, bytes).unwrap(),
+            Taken::Limit => panic!("no ring has as many"),
+        });
+        assembler.settled(|event| match event {
+            Event::Breach(breach) => breaches.push(*breach),
+            other => panic!("{other:?}"),
         });
         breaches
     }

@@ -173,7 +173,7 @@ async fn follow(
             () = until(deadline) => return Ok(End::Asked),
             status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
             _ = look.tick() => {
-                if let Some(change) = session.follow()? {
+                if let Some(change) = session.follow(|event| log.take(&event))? {
                     log.take(&change);
                 }
             }

@@ -5,11 +5,13 @@
 //! drained, and only then are the probes detached.
 
 mod follow;
+mod reader;
 
 pub use follow::FOLLOW;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use self::reader::Reader;
 use isol_trace_common::config::PreemptCount;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,18 +26,13 @@ use crate::{
     },
     error::Error,
     event::{
-        assemble::Assembler,
-        decode::DecodeError,
-        ids::{Cpu, MonoNanos, Pid},
+        ids::{Cpu, MonoNanos},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
     },
     host::{Host, affinity, follow::Following},
     plan::TracePlan,
     stats::summary::cpu_summary,
 };
-
-/// Records taken from one ring before the next ring has its turn.
-const TURN: usize = 4_096;
 
 /// Rows of `/proc/interrupts` that attaching and detaching move: reschedules, function
 /// calls, `irq_work`.
@@ -53,10 +50,7 @@ pub enum Pace {
 /// A running trace.
 pub struct Session {
     tracer: Tracer,
-    assembler: Assembler,
-    /// Events whose senders are not all known yet; empty between two turns.
-    taken: Vec<Event>,
-    attributor: Attributor,
+    reader: Reader,
     host: Host,
     plan: TracePlan,
     /// Whether the kernel marks entries at all.
@@ -67,7 +61,6 @@ pub struct Session {
     attach_breaches: Option<u64>,
     lost: BTreeMap<Cpu, u64>,
     pace: Adaptive,
-    malformed: Option<DecodeError>,
     /// What a person should know and has not been told.
     complaints: Vec<String>,
 }
@@ -128,9 +121,7 @@ impl Session {
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
-            assembler: Assembler::new(Pid(std::process::id())),
-            taken: Vec::new(),
-            attributor,
+            reader: Reader::new(attributor),
             host,
             plan: plan.clone(),
             lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),
@@ -141,13 +132,12 @@ impl Session {
             armed_at: MonoNanos(0),
             attach_breaches,
             pace: Adaptive::new(),
-            malformed: None,
         })
     }
 
     /// Starts the account. The header is complete from here on.
     pub fn arm(&mut self) -> Result<(), Error> {
-        self.attributor.prepare();
+        self.reader.attributor.prepare();
         self.armed_at = monotonic();
         self.tracer.arm().map_err(Error::tracer)
     }
@@ -172,40 +162,13 @@ impl Session {
 
     /// Takes what waits in the rings, one turn each, and says when to come again.
     pub fn drain(&mut self, mut take: impl FnMut(Event)) -> Pace {
-        let taken = self.turn(&mut take);
+        let taken = self.reader.turn(&mut self.tracer, &mut take);
         let pace = self.pace.after(taken);
-        self.attributor.set_patience(match pace {
+        self.reader.attributor.set_patience(match pace {
             Pace::Storm => Duration::ZERO,
             Pace::Calm(_) => PATIENCE,
         });
         pace
-    }
-
-    fn turn(&mut self, take: &mut impl FnMut(Event)) -> usize {
-        let Self {
-            tracer,
-            assembler,
-            taken,
-            attributor,
-            malformed,
-            ..
-        } = self;
-        let records = tracer.drain(TURN, |cpu, bytes| match assembler.record(cpu, bytes) {
-            Ok(Some(event)) => taken.push(event),
-            Ok(None) => {}
-            Err(error) => *malformed = Some(error),
-        });
-        for stack in assembler.take_stacks() {
-            attributor.unwind(stack);
-        }
-        for mut event in taken.drain(..) {
-            if let Event::Breach(breach) = &mut event {
-                assembler.join(breach);
-                attributor.fill(breach);
-            }
-            take(event);
-        }
-        records
     }
 
     /// The totals as they stand, and a `lost` event for every CPU that has lost records since.
@@ -238,7 +201,7 @@ impl Session {
             detach_breaches: None,
             lost_senders: Some(
                 self.tracer.lost_senders().map_err(Error::tracer)?
-                    + self.assembler.forgotten_senders(),
+                    + self.reader.assembler.forgotten_senders(),
             ),
             lost_user_stacks: self.lost_user_stacks()?,
             missed_runs: self.tracer.missed_runs(),
@@ -252,16 +215,13 @@ impl Session {
             return Ok(None);
         }
         let lost = self.tracer.lost_user_stacks().map_err(Error::tracer)?;
-        Ok(Some(lost + self.attributor.dropped_stacks()))
+        Ok(Some(lost + self.reader.attributor.dropped_stacks()))
     }
 
     /// What a person should know about names that are missing, each told once.
     pub fn complaints(&mut self) -> Vec<String> {
         let mut all = std::mem::take(&mut self.complaints);
-        all.extend(self.attributor.complaints());
-        all.extend(self.malformed.take().map(|error| {
-            format!("a record could not be read and is missing from the log: {error}")
-        }));
+        all.extend(self.reader.complaints());
         all
     }
 
@@ -269,8 +229,8 @@ impl Session {
     pub fn finish(mut self, mut take: impl FnMut(Event)) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
-        self.attributor.set_patience(PATIENCE);
-        while self.turn(&mut take) > 0 {}
+        self.reader.attributor.set_patience(PATIENCE);
+        while self.reader.turn(&mut self.tracer, &mut take) > 0 {}
         let (totals, lost) = self.totals()?;
         for event in lost {
             take(event);

@@ -100,7 +100,7 @@ async fn feed(
             biased;
             _ = &mut left => break,
             _ = look.tick() => {
-                if let Some(change) = session.follow()? {
+                if let Some(change) = session.follow(|event| feed.may(event))? {
                     feed.must(Update::Event(change)).await;
                 }
             }

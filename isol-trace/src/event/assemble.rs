@@ -2,6 +2,9 @@
 //!
 //! Pure: the same records give the same breaches. What only the running host can tell
 //! (symbols, interrupt names) is [`crate::attrib`]'s.
+//!
+//! Rings are read in turns: [`Assembler::begin`], then every ring's records
+//! ([`Assembler::record`], [`Assembler::more`]), then [`Assembler::settled`].
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,6 +18,7 @@ use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     join::Join,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId},
+    order::Order,
     user_stack::CopiedStack,
 };
 
@@ -35,13 +39,23 @@ const MAX_NAMES: usize = 65_536;
 /// Switched breaches whose victims are still away.
 const MAX_AWAY: usize = 65_536;
 
+/// A record that waits for what could have led to it.
+#[derive(Debug)]
+enum Unsettled {
+    /// Without its number and its origins.
+    Breach(Box<Breach>),
+    Back(Back),
+    Moved(Moved),
+}
+
 /// Puts records together.
 #[derive(Debug)]
 pub struct Assembler {
     join: Join,
+    order: Order<Unsettled>,
     names: HashMap<u32, TaskId>,
     last: Option<TaskId>,
-    away: HashMap<(u32, u64), Seq>,
+    away: HashMap<(Cpu, MonoNanos), Seq>,
     stacks: Vec<CopiedStack>,
     next: u64,
 }
@@ -52,17 +66,13 @@ impl Assembler {
     pub fn new(own: Pid) -> Self {
         Self {
             join: Join::new(own),
+            order: Order::new(),
             names: HashMap::new(),
             last: None,
             away: HashMap::new(),
             stacks: Vec::new(),
             next: 0,
         }
-    }
-
-    /// Fills in who provoked a breach, once every sender's record of its time has been taken.
-    pub fn join(&mut self, breach: &mut Breach) {
-        self.join.join(breach);
     }
 
     /// Senders that were forgotten for want of room, before their breach came.
@@ -76,25 +86,70 @@ impl Assembler {
         std::mem::take(&mut self.stacks)
     }
 
-    /// Takes one record. A thread's name gives no event, and neither does a sender.
-    pub fn record(&mut self, cpu: Cpu, bytes: &[u8]) -> Result<Option<Event>, DecodeError> {
-        Ok(match decode(bytes)? {
-            Record::Entry(view) => Some(Event::Breach(Box::new(self.breach(cpu, &view)))),
-            Record::Back(back) => Some(self.back(back)),
-            Record::Moved(moved) => Some(moved_task(moved)),
+    /// A turn through all rings begins. `now` is read before the first of them.
+    pub const fn begin(&mut self, now: MonoNanos) {
+        self.order.begin(now);
+    }
+
+    /// Takes one record of the ring of `cpu`.
+    pub fn record(&mut self, cpu: Cpu, bytes: &[u8]) -> Result<(), DecodeError> {
+        match decode(bytes)? {
+            Record::Entry(view) => {
+                let breach = Box::new(self.breach(cpu, &view));
+                self.order
+                    .put(breach.seen_until(), Unsettled::Breach(breach));
+            }
+            Record::Back(back) => {
+                let at = MonoNanos(back.back_ns);
+                self.order.put(at, Unsettled::Back(*back));
+            }
+            Record::Moved(moved) => {
+                let at = MonoNanos(moved.at_ns);
+                self.order.put(at, Unsettled::Moved(*moved));
+            }
             Record::Send(via, send) => {
+                self.order.read(MonoNanos(send.at_ns));
                 self.join.sent(via, send);
-                None
             }
             Record::UserStack(stack, bytes) => {
                 self.stacks.push(CopiedStack::of(stack, bytes));
-                None
             }
-            Record::Task(task) => {
-                self.name(task);
-                None
+            Record::Task(task) => self.name(task),
+        }
+        Ok(())
+    }
+
+    /// The ring of the last record has more than this turn takes.
+    pub fn more(&mut self) {
+        self.order.more();
+    }
+
+    /// Ends the turn: hands over, in the order in which they ended, the events whose senders are
+    /// all known. Breaches have their numbers and origins then. The others wait for the next turn.
+    pub fn settled(&mut self, mut take: impl FnMut(Event)) {
+        for item in self.order.settled() {
+            take(match item {
+                Unsettled::Breach(mut breach) => {
+                    self.number(&mut breach);
+                    self.join.join(&mut breach);
+                    Event::Breach(breach)
+                }
+                Unsettled::Back(back) => self.back(&back),
+                Unsettled::Moved(moved) => moved_task(&moved),
+            });
+        }
+    }
+
+    /// Gives a breach the next number of the log.
+    fn number(&mut self, breach: &mut Breach) {
+        self.next += 1;
+        breach.seq = Seq(self.next);
+        if breach.end == End::Switched {
+            if self.away.len() >= MAX_AWAY {
+                self.away.clear();
             }
-        })
+            self.away.insert((breach.cpu, breach.at), breach.seq);
+        }
     }
 
     fn name(&mut self, task: &Task) {
@@ -126,23 +181,15 @@ impl Assembler {
         task
     }
 
-    /// Makes a breach of an entry.
-    pub fn breach(&mut self, cpu: Cpu, view: &EntryView<'_>) -> Breach {
+    /// Makes a breach of an entry; its number comes when it is settled.
+    fn breach(&mut self, cpu: Cpu, view: &EntryView<'_>) -> Breach {
         let entry = view.entry;
-        self.next += 1;
-        let seq = Seq(self.next);
-        if view.end == End::Switched {
-            if self.away.len() >= MAX_AWAY {
-                self.away.clear();
-            }
-            self.away.insert((cpu.0, entry.opened_ns), seq);
-        }
         let own = view
             .activities
             .iter()
             .find(|item| item.flags & ACTIVITY_IS_CAUSE != 0);
         Breach {
-            seq,
+            seq: Seq(0),
             at: MonoNanos(entry.opened_ns),
             cpu,
             duration: (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns)),
@@ -179,17 +226,13 @@ impl Assembler {
 
     fn back(&mut self, back: &Back) -> Event {
         Event::Back {
-            breach: self.away.remove(&(back.cpu, back.opened_ns)),
+            breach: self
+                .away
+                .remove(&(Cpu(back.cpu), MonoNanos(back.opened_ns))),
             away: Nanos(back.away_ns),
             at: MonoNanos(back.back_ns),
             tid: Tid(back.tid),
         }
-    }
-
-    /// Breaches so far.
-    #[must_use]
-    pub const fn breaches(&self) -> u64 {
-        self.next
     }
 }
 

@@ -5,6 +5,7 @@ pub mod decode;
 pub mod ids;
 pub mod join;
 pub mod model;
+mod order;
 pub mod origin;
 pub mod probe;
 pub mod user_stack;

@@ -171,6 +171,13 @@ impl Breach {
         self.duration
             .map(|duration| Nanos(duration.0.saturating_sub(self.idle.0)))
     }
+
+    /// When it ended; where that was not seen, when it began.
+    #[must_use]
+    pub fn seen_until(&self) -> MonoNanos {
+        let Nanos(duration) = self.duration.unwrap_or(Nanos(0));
+        MonoNanos(self.at.0.saturating_add(duration))
+    }
 }
 
 /// Totals of one cause on one CPU, for people and for the summary.

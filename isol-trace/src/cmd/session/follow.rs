@@ -16,8 +16,8 @@ pub const FOLLOW: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Follows the host: what is isolated since, and what runs. An event where that changed the
-    /// watched set or its state.
-    pub fn follow(&mut self) -> Result<Option<Event>, Error> {
+    /// watched set or its state. What the rings hold meanwhile goes to `take`.
+    pub fn follow(&mut self, take: impl FnMut(Event)) -> Result<Option<Event>, Error> {
         let change = match self.following.look(&self.host) {
             Ok(Some(change)) => change,
             Ok(None) => return Ok(None),
@@ -31,7 +31,7 @@ impl Session {
         if let Err(error) = affinity::confine(&change.tracer) {
             self.complaints.push(error.to_string());
         }
-        let probes = self.watch(&change.added)?;
+        let probes = self.watch(&change.added, take)?;
         let removed: Vec<_> = change.removed.iter().collect();
         if !removed.is_empty() {
             self.tracer.unwatch(&removed).map_err(Error::tracer)?;
@@ -54,8 +54,13 @@ impl Session {
         })))
     }
 
-    /// Watches more CPUs. What this attaches first comes while the others are watched, and counts.
-    fn watch(&mut self, added: &CpuSet) -> Result<Vec<ProbeVerdict>, Error> {
+    /// Watches more CPUs. What this attaches first comes while the others are watched, and counts;
+    /// their rings are read between two probes.
+    fn watch(
+        &mut self,
+        added: &CpuSet,
+        mut take: impl FnMut(Event),
+    ) -> Result<Vec<ProbeVerdict>, Error> {
         if added.is_empty() {
             return Ok(Vec::new());
         }
@@ -69,7 +74,10 @@ impl Session {
                 )
             })
             .collect();
-        let watched = self.tracer.watch(&cpus, &types);
+        let reader = &mut self.reader;
+        let watched = self.tracer.watch(&cpus, &types, |tracer| {
+            reader.turn(tracer, &mut take);
+        });
         drop(types);
         give_memory_back();
         match watched {

@@ -1,11 +1,12 @@
 use isol_trace_common::{
     record::{Entry, FullEntry, Kind},
+    send::{Send, Via},
     user_stack::UserStack,
 };
 use zerocopy::IntoBytes as _;
 
 use super::*;
-use crate::event::decode::view_full;
+use crate::event::{decode::view_full, model::Origin};
 
 fn words<T: zerocopy::IntoBytes + zerocopy::Immutable>(record: &T) -> Vec<u64> {
     let mut words = vec![0_u64; size_of::<T>() / 8];
@@ -37,15 +38,25 @@ fn entry(tid: u32, end: End) -> Entry {
     }
 }
 
+/// The event that a record becomes, if it becomes one.
+fn event_of(all: &mut Assembler, cpu: u32, bytes: &[u8]) -> Option<Event> {
+    let mut events = Vec::new();
+    all.begin(MonoNanos(u64::MAX));
+    all.record(Cpu(cpu), bytes).unwrap();
+    all.settled(|event| events.push(event));
+    assert!(events.len() <= 1, "{events:?}");
+    events.pop()
+}
+
 #[test]
 fn a_breach_has_the_name_that_was_announced() {
     let mut all = Assembler::new(Pid(1));
     assert_eq!(
-        all.record(Cpu(1), words(&task(7, b"feed")).as_bytes()),
-        Ok(None)
+        event_of(&mut all, 1, words(&task(7, b"feed")).as_bytes()),
+        None
     );
-    let Ok(Some(Event::Breach(breach))) =
-        all.record(Cpu(1), words(&entry(7, End::Return)).as_bytes())
+    let Some(Event::Breach(breach)) =
+        event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes())
     else {
         panic!("no breach")
     };
@@ -53,8 +64,8 @@ fn a_breach_has_the_name_that_was_announced() {
     assert_eq!(breach.task.comm.as_deref(), Some("feed"));
     assert_eq!(breach.task.pid, Some(Pid(70)));
     // Its name was lost: absent, not somebody else's.
-    let Ok(Some(Event::Breach(breach))) =
-        all.record(Cpu(1), words(&entry(8, End::Return)).as_bytes())
+    let Some(Event::Breach(breach)) =
+        event_of(&mut all, 1, words(&entry(8, End::Return)).as_bytes())
     else {
         panic!("no breach")
     };
@@ -72,11 +83,8 @@ fn a_breach_has_the_name_that_was_announced() {
 fn a_new_name_replaces_the_old_one() {
     let mut all = Assembler::new(Pid(1));
     for name in [b"old", b"new"] {
-        all.record(Cpu(1), words(&task(7, name)).as_bytes())
-            .unwrap();
-        let event = all
-            .record(Cpu(1), words(&entry(7, End::Return)).as_bytes())
-            .unwrap();
+        event_of(&mut all, 1, words(&task(7, name)).as_bytes());
+        let event = event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes());
         let Some(Event::Breach(breach)) = event else {
             panic!("no breach")
         };
@@ -103,7 +111,7 @@ fn a_number_that_shows_late_is_of_the_other_table() {
             number,
             ..entry(7, End::Return)
         };
-        let event = all.record(Cpu(1), words(&late).as_bytes()).unwrap();
+        let event = event_of(&mut all, 1, words(&late).as_bytes());
         let Some(Event::Breach(breach)) = event else {
             panic!("no breach")
         };
@@ -114,8 +122,7 @@ fn a_number_that_shows_late_is_of_the_other_table() {
 #[test]
 fn a_victim_comes_back_to_its_breach() {
     let mut all = Assembler::new(Pid(1));
-    all.record(Cpu(2), words(&entry(7, End::Switched)).as_bytes())
-        .unwrap();
+    event_of(&mut all, 2, words(&entry(7, End::Switched)).as_bytes());
     let back = Back {
         kind: Kind::Back as u8,
         tid: 7,
@@ -125,7 +132,7 @@ fn a_victim_comes_back_to_its_breach() {
         back_ns: 1025,
         ..Back::default()
     };
-    let event = all.record(Cpu(2), words(&back).as_bytes()).unwrap();
+    let event = event_of(&mut all, 2, words(&back).as_bytes());
     let expected = Event::Back {
         breach: Some(Seq(1)),
         away: Nanos(5),
@@ -147,7 +154,7 @@ fn a_task_that_moves_is_an_event_with_its_name() {
         comm: [u64::from_le_bytes(*b"feed\0\0\0\0"), 0],
         ..Moved::default()
     };
-    let event = Assembler::new(Pid(1)).record(Cpu(9), words(&moved).as_bytes());
+    let event = event_of(&mut Assembler::new(Pid(1)), 9, words(&moved).as_bytes());
     let expected = Event::Moved {
         task: TaskId {
             pid: Some(Pid(70)),
@@ -158,7 +165,7 @@ fn a_task_that_moves_is_an_event_with_its_name() {
         to: Cpu(2),
         at: MonoNanos(5),
     };
-    assert_eq!(event, Ok(Some(expected)));
+    assert_eq!(event, Some(expected));
 }
 
 #[test]
@@ -175,8 +182,7 @@ fn a_stack_is_kept_for_whoever_asks_and_once() {
         ..UserStack::EMPTY
     };
     stack.bytes[0x10] = 1;
-    let event = all.record(Cpu(1), words(&stack).as_bytes());
-    assert_eq!(event, Ok(None));
+    assert_eq!(event_of(&mut all, 1, words(&stack).as_bytes()), None);
     let stacks = all.take_stacks();
     let [stack] = stacks.as_slice() else {
         panic!("{stacks:?}")
@@ -219,4 +225,59 @@ fn the_causes_own_handler_is_not_listed_again() {
     assert_eq!(breach.activities.len(), 1);
     assert_eq!(breach.activities[0].comm.as_deref(), Some("kworker/1:0"));
     assert_eq!(breach.activities[0].net, None, "only one end was seen");
+}
+
+/// The receiver's ring is read after its sender had written and after the sender's ring was read.
+#[test]
+fn a_breach_waits_until_its_senders_ring_has_been_read() {
+    let called = Entry {
+        cause: Cause::Reschedule as u8,
+        opened_ns: 150,
+        duration_ns: 10,
+        ..entry(7, End::Return)
+    };
+    let send = Send {
+        kind: Kind::Send as u8,
+        via: Via::Reschedule as u8,
+        target: 1,
+        at_ns: 140,
+        pid: 70,
+        tid: 70,
+        ..Send::default()
+    };
+    let mut all = Assembler::new(Pid(1));
+    all.begin(MonoNanos(100));
+    all.record(Cpu(1), words(&called).as_bytes()).unwrap();
+    all.settled(|event| panic!("too early: {event:?}"));
+    all.begin(MonoNanos(200));
+    all.record(Cpu(0), words(&send).as_bytes()).unwrap();
+    let mut origins = Vec::new();
+    all.settled(|event| {
+        if let Event::Breach(breach) = event {
+            assert_eq!(breach.seq, Seq(1));
+            origins.extend(breach.origins);
+        }
+    });
+    let sender = origins.first().and_then(Origin::sender);
+    assert_eq!(sender.map(|sender| sender.cpu), Some(Cpu(0)));
+}
+
+#[test]
+fn breaches_are_numbered_in_the_order_in_which_they_ended() {
+    let mut all = Assembler::new(Pid(1));
+    all.begin(MonoNanos(u64::MAX));
+    for (cpu, opened_ns) in [(1, 500), (2, 300)] {
+        let entry = Entry {
+            opened_ns,
+            ..entry(7, End::Return)
+        };
+        all.record(Cpu(cpu), words(&entry).as_bytes()).unwrap();
+    }
+    let mut seen = Vec::new();
+    all.settled(|event| {
+        if let Event::Breach(breach) = event {
+            seen.push((breach.seq, breach.cpu));
+        }
+    });
+    assert_eq!(seen, [(Seq(1), Cpu(2)), (Seq(2), Cpu(1))]);
 }
