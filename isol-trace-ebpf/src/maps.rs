@@ -56,6 +56,13 @@ pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(4096, 0);
 
+/// Whether a victim is inside the system call in which it was left behind.
+#[inline(always)]
+pub(crate) fn is_in_call(tid: u32) -> bool {
+    // SAFETY: read before anything else is done with the map.
+    unsafe { AWAY.get(&tid) }.is_some_and(|away| away.in_call != 0)
+}
+
 /// Threads in an isolated section.
 #[map]
 pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);

@@ -152,7 +152,7 @@ fn late_syscall(state: &CpuState) {
 
 /// Closes an open span because another task begins one: its owner is still in the kernel.
 #[inline(never)]
-fn leave_behind(state: &CpuState, at_ns: u64, tid: u32) {
+pub(crate) fn leave_behind(state: &CpuState, at_ns: u64, tid: u32) {
     let end = state.end_for(tid);
     if let Some(kind) = state.close(&Kernel, at_ns, end) {
         write_entry(state, kind);
@@ -208,9 +208,9 @@ pub(crate) fn wake(tid: u32, at_ns: u64) {
     }
 }
 
-/// A task that owns no span here goes to user mode: perhaps it had been left behind.
+/// A task that owns no span here is in user mode again: perhaps it had been left behind.
 #[inline(never)]
-fn back(state: &CpuState, at_ns: u64, tid: u32) {
+pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
     // SAFETY: entries of one thread are written and removed only by programs that run
     // where it runs, or after it has died.
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {

@@ -3,7 +3,10 @@
 //! Time asleep is no noise: a victim that slept is away from the moment that somebody wakes it.
 
 use super::CpuState;
-use crate::record::{Back, Kind};
+use crate::{
+    cause::Cause,
+    record::{Back, Kind},
+};
 
 /// A victim that is not back yet, by its thread in a map of all CPUs.
 #[repr(C)]
@@ -17,6 +20,10 @@ pub struct Away {
     pub cpu: u32,
     /// Not 0: it sleeps, and has not been woken since.
     pub asleep: u32,
+    /// Not 0: its entry is a system call, whose return it has still before it.
+    pub in_call: u32,
+    /// Zero, for later.
+    pub reserved: u32,
 }
 
 impl Away {
@@ -29,6 +36,8 @@ impl Away {
             since_ns: state.ended_ns(),
             cpu,
             asleep: u32::from(state.owner_sleeps()),
+            in_call: u32::from(state.cause() == Cause::Syscall as u8),
+            reserved: 0,
         }
     }
 

@@ -21,7 +21,7 @@ use isol_trace_common::{
 
 use crate::{
     kfield::{Registers, current_is_user},
-    maps::{armed, is_derived, this_cpu},
+    maps::{armed, is_derived, is_in_call, this_cpu},
     span::{Kernel, current_tid, flush, now},
     tasks,
 };
@@ -35,8 +35,7 @@ pub(crate) fn interrupt_entry(
     number: u32,
     subject: u64,
 ) {
-    let derived = is_derived(this_cpu());
-    if derived {
+    if is_derived(this_cpu()) && !is_in_call(current_tid()) {
         depart_derived(state);
     }
     let is_vector = matches!(kind, Activity::Vector);

@@ -3,17 +3,17 @@
 use isol_trace_common::{
     record::{End, Kind, Moved},
     send::Via,
-    span::{Phase, tasks::Switch},
+    span::{CpuState, Phase, tasks::Switch},
 };
 
 use super::{send::queued, settle_derived};
 use crate::{
     Arguments, kfield,
     maps::{
-        AWAY, LOST_SENDS, SECTIONS, armed, count, is_watched, ring_slot, state_of, this_cpu,
-        watched_state,
+        AWAY, LOST_SENDS, SECTIONS, armed, count, is_derived, is_in_call, is_watched, ring_slot,
+        state_of, this_cpu, watched_state,
     },
-    span::{Kernel, current_tid, flush, leave, now, wake, write_to},
+    span::{Kernel, back, current_tid, flush, leave, leave_behind, now, wake, write_to},
     tasks,
 };
 
@@ -30,17 +30,19 @@ crate::tracepoints! {
 #[inline(always)]
 fn switch(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
+    let (task, derived) = (arguments.word(2), is_derived(this_cpu()));
     match state.phase() {
         Phase::Open => {}
         // Derived entries: preempted on the way back to user mode.
         Phase::Settling if state.entry.tid.get() == current_tid() => state.resume(),
+        _ if derived => return switched_to(state, task, kfield::task_tid(task)),
         _ => return,
     }
-    let next = kfield::task_tid(arguments.word(2));
+    let next = kfield::task_tid(task);
     let comm = if next == 0 {
         [0; 2]
     } else {
-        kfield::task_comm(arguments.word(2))
+        kfield::task_comm(task)
     };
     state.switch(
         &Kernel,
@@ -54,6 +56,24 @@ fn switch(arguments: Arguments) {
     );
     if state.entry.tid.get() == next {
         settle_derived(state);
+    } else if derived {
+        switched_to(state, task, next);
+    }
+}
+
+/// Where entries are derived, nothing says when a task that was switched to is in user mode: it
+/// counts as there from here on, save inside a system call, whose end has a tracepoint.
+#[inline(always)]
+fn switched_to(state: &CpuState, task: u64, tid: u32) {
+    if tid == 0 || !kfield::is_user(task) {
+        return;
+    }
+    let at_ns = now();
+    if state.phase() == Phase::Open {
+        leave_behind(state, at_ns, tid);
+    }
+    if !is_in_call(tid) {
+        back(state, at_ns, tid);
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) const BLIND_SPOTS: &[&str] = &[
     "the end of page faults (their duration is absent)",
     "work between the end of a system call or interrupt and the return to user mode",
     "vectors without a tracepoint",
-    "interrupts of a task that was switched to, until its first system call",
+    "the moment at which a task that was switched to is in user mode",
 ];
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ unsafe impl aya::Pod for AwayWords {}
 impl AwayWords {
     /// The CPU whose entry it was.
     fn cpu(&self) -> Cpu {
-        let [_, _, _, _, cpu, _] = self.0;
+        let [_, _, _, _, cpu, ..] = self.0;
         Cpu(cpu)
     }
 }
