@@ -77,7 +77,7 @@ pub struct Send {
     pub reserved: u32,
     /// Its name.
     pub comm: [u8; 16],
-    /// The kernel stack; only the first [`Send::frames`] mean something. None is taken on a watched CPU.
+    /// The kernel stack; only the first [`Send::frames`] mean something. On a watched CPU only of calls to another one.
     pub stack: [u64; STACK_FRAMES],
 }
 

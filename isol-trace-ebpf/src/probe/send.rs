@@ -279,8 +279,10 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).pid).write_volatile((ids >> 32) as u32);
         (&raw mut (*room).reserved).write_volatile(0);
         bpf_get_current_comm((&raw mut (*room).comm).cast(), 16);
-        // Unwinding takes a microsecond or two: not on a watched CPU, where it would be the task's.
-        let taken = if watched {
+        // Unwinding takes a microsecond or two, on a watched CPU of the watched task's: only
+        // where it interrupts another one, and is in the kernel for longer than that anyway.
+        let calls = matches!(asked.via, Via::CrossCall) && asked.target != cpu;
+        let taken = if watched && !calls {
             0
         } else {
             bpf_get_stack(
