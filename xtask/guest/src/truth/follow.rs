@@ -19,8 +19,8 @@ use super::{
     tracer::Tracer,
 };
 
-/// Calls on the CPU that changes.
-const FEW: u64 = 2_000;
+/// How long a load runs between two changes.
+const WHILE: Duration = Duration::from_millis(300);
 /// How long a change may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -121,20 +121,27 @@ fn partitions(bench: &mut Bench) -> Result<()> {
     // Attaching the probes of the other detection takes seconds here, in which nobody drains.
     let tracer = Tracer::start(&["--ring-size", "8M"])?;
     busy.begin()?;
-    let mut done = Vec::new();
+    // Pinned before there is a partition, whose task it then is.
+    let mut there = Load::start(&bench.guest, load::PACED_CALLS, cpu, 0)?;
+    partition.set("cgroup.procs", &there.pid().to_string())?;
+    there.begin()?;
     for round in 1..=2 {
-        // Pinned before there is a partition, whose tasks it then is one of.
-        let mut load = Load::start(&bench.guest, load::CALLS, cpu, FEW)?;
-        partition.set("cgroup.procs", &load.pid().to_string())?;
         partition.isolate()?;
         await_change(tracer.log(), cpu, "isolated", round)?;
-        done.push((load.pid(), load.perform()?));
+        thread::sleep(WHILE);
         partition.release()?;
         await_change(tracer.log(), cpu, "released", round)?;
+        thread::sleep(WHILE);
     }
+    there.stop()?;
     let elsewhere = busy.stop()?;
     let log = bench.finish(tracer)?;
-    let outcome = judge(&log, &busy, elsewhere, &done, cpu).and_then(|told| {
+    let outcome = beside(&log, &busy, elsewhere).and_then(|told| {
+        let times = visits(&log, cpu, there.pid())?;
+        ensure!(
+            times.len() == 2,
+            "CPU {cpu} was isolated twice, and calls {times:?} are seen"
+        );
         let detections = log.changes.iter().flat_map(|change| &change.cpus);
         let of_it: Vec<_> = detections.filter(|one| one.cpu == cpu).collect();
         ensure!(
@@ -148,7 +155,9 @@ fn partitions(bench: &mut Bench) -> Result<()> {
             ours > 0 || !bench.guest.names_calls(),
             "no breach is the tracer's, which attached probes while it was armed"
         );
-        Ok(format!("{told}, {ours} breaches by the tracer"))
+        Ok(format!(
+            "{told}, calls {times:?} on it, {ours} breaches by the tracer"
+        ))
     });
     bench.outcome("follow_partition", outcome)
 }
@@ -159,17 +168,34 @@ fn hotplugs(bench: &mut Bench) -> Result<()> {
     };
     let online = format!("/sys/devices/system/cpu/cpu{cpu}/online");
     let mut busy = busy(&bench.guest)?;
+    let mut there = Load::start(&bench.guest, load::PACED_CALLS, cpu, 0)?;
     let tracer = Tracer::start::<&str>(&[])?;
     busy.begin()?;
+    there.begin()?;
+    thread::sleep(WHILE);
     let switch = Setting::change(&online, "0")?;
     await_change(tracer.log(), cpu, "offline", 1)?;
     switch.set("1")?;
     await_change(tracer.log(), cpu, "online", 1)?;
-    let mut load = Load::start(&bench.guest, load::CALLS, cpu, FEW)?;
-    let done = (load.pid(), load.perform()?);
+    // The kernel has let it run anywhere meanwhile.
+    sys::pin(there.pid(), &[cpu])?;
+    thread::sleep(WHILE);
+    there.stop()?;
     let elsewhere = busy.stop()?;
     let log = bench.finish(tracer)?;
-    let outcome = judge(&log, &busy, elsewhere, &[done], cpu);
+    let outcome = beside(&log, &busy, elsewhere).and_then(|told| {
+        let times = visits(&log, cpu, there.pid())?;
+        ensure!(
+            times.len() == 2 && times[0].0 == 0,
+            "CPU {cpu} went and came back, and calls {times:?} are seen"
+        );
+        let left = log
+            .moves
+            .iter()
+            .any(|it| it.task.tid == there.pid() && it.from == cpu);
+        ensure!(left, "the log does not say that the task left CPU {cpu}");
+        Ok(format!("{told}, calls {times:?} on it"))
+    });
     bench.outcome("follow_hotplug", outcome)
 }
 
@@ -182,14 +208,14 @@ fn moves(bench: &mut Bench) -> Result<()> {
     let tid = busy.pid();
     let tracer = Tracer::start::<&str>(&[])?;
     busy.begin()?;
-    for cpu in [second, first] {
-        thread::sleep(Duration::from_millis(300));
+    for cpu in [second, first, bench.guest.helper(), first] {
+        thread::sleep(WHILE);
         sys::pin(tid, &[cpu])?;
     }
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(WHILE);
     let done = busy.stop()?;
     let log = bench.finish(tracer)?;
-    let outcome = moved(&log, tid, done, (first, second));
+    let outcome = moved(&log, tid, done, (first, second, bench.guest.helper()));
     bench.outcome("follow_task", outcome)
 }
 
@@ -233,23 +259,37 @@ fn calls(log: &Log, cpu: u32, tid: u32) -> u64 {
     log.breaches.iter().filter(of_it).count() as u64
 }
 
-/// Whether every call of every load is there, where it was made.
-fn judge(log: &Log, busy: &Load, elsewhere: u64, loads: &[(u32, u64)], cpu: u32) -> Result<String> {
+/// Whether every call of the load on the first watched CPU is there, while another one changed.
+fn beside(log: &Log, busy: &Load, made: u64) -> Result<String> {
     complete(log)?;
     let first = log.header()?.cpus.first().context("a watched CPU")?.cpu;
     let seen = calls(log, first, busy.pid());
-    ensure!(
-        seen == elsewhere,
-        "CPU {first}: {seen} calls seen, {elsewhere} made while CPU {cpu} changed"
-    );
-    for &(tid, made) in loads {
-        let seen = calls(log, cpu, tid);
-        ensure!(
-            seen == made && made == FEW,
-            "CPU {cpu}: {seen} calls of {tid} seen, {made} made"
-        );
+    ensure!(seen == made, "CPU {first}: {seen} calls seen, {made} made");
+    Ok(format!("{made} calls beside it"))
+}
+
+/// The numbers of a thread's calls that a CPU had, first and last of each row without a gap.
+fn visits(log: &Log, cpu: u32, tid: u32) -> Result<Vec<(u64, u64)>> {
+    let mut rows: Vec<(u64, u64)> = Vec::new();
+    for breach in &log.breaches {
+        if (breach.cpu, breach.task.tid) != (cpu, tid)
+            || breach.cause.name.as_deref() != Some("getppid")
+        {
+            continue;
+        }
+        let first = breach
+            .cause
+            .args
+            .first()
+            .context("a call without arguments")?;
+        let digits = first.trim_start_matches("0x");
+        let number = u64::from_str_radix(digits, 16).with_context(|| first.clone())?;
+        match rows.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => rows.push((number, number)),
+        }
     }
-    Ok(format!("{elsewhere} calls beside it, {FEW} on it"))
+    Ok(rows)
 }
 
 /// Nothing was lost: every count is of records.
@@ -262,34 +302,32 @@ fn complete(log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// Whether every call of a task that was moved away and back is there, where it was made.
-fn moved(log: &Log, tid: u32, done: u64, (first, second): (u32, u32)) -> Result<String> {
+/// Whether every call of a task that was moved is there, where it was made: from the first watched
+/// CPU to the second and back, to one that is not watched and back.
+fn moved(log: &Log, tid: u32, done: u64, cpus: (u32, u32, u32)) -> Result<String> {
     complete(log)?;
-    let hops: Vec<_> = log
-        .moves
-        .iter()
-        .filter(|moved| moved.task.tid == tid)
-        .collect();
-    let ways: Vec<_> = hops.iter().map(|moved| (moved.from, moved.to)).collect();
-    let [there, back] = hops.as_slice() else {
-        bail!("it was moved {ways:?}");
-    };
+    let (first, second, other) = cpus;
+    let hops = log.moves.iter().filter(|moved| moved.task.tid == tid);
+    let ways: Vec<_> = hops.map(|moved| (moved.from, moved.to)).collect();
     ensure!(
-        ways == [(first, second), (second, first)],
+        ways == [
+            (first, second),
+            (second, first),
+            (first, other),
+            (other, first)
+        ],
         "it was moved {ways:?}"
     );
-    let (here, away) = (calls(log, first, tid), calls(log, second, tid));
-    ensure!(here + away == done, "{here} and {away} calls of {done}");
-    ensure!(here > 0 && away > 0, "{here} and {away} calls: too late");
-    for breach in log.breaches.iter().filter(|one| one.task.tid == tid) {
-        let abroad = (there.mono_ns..back.mono_ns).contains(&breach.mono_ns);
-        let expected = if abroad { second } else { first };
-        ensure!(
-            breach.cpu == expected,
-            "breach {} is booked on CPU {}",
-            breach.seq,
-            breach.cpu
-        );
-    }
-    Ok(format!("{here} calls on CPU {first}, {away} on {second}"))
+    let (here, there) = (visits(log, first, tid)?, visits(log, second, tid)?);
+    let ([one, two, four], [away]) = (here.as_slice(), there.as_slice()) else {
+        bail!("calls {here:?} on CPU {first}, {there:?} on CPU {second}");
+    };
+    ensure!(
+        one.0 == 0 && one.1 + 1 == away.0 && away.1 + 1 == two.0 && two.1 < four.0,
+        "calls {here:?} on CPU {first}, {there:?} on CPU {second}"
+    );
+    ensure!(four.1 + 1 == done, "the last of {done} calls is {}", four.1);
+    Ok(format!(
+        "calls {here:?} on CPU {first}, {there:?} on {second}"
+    ))
 }

@@ -36,6 +36,8 @@ pub struct Cause {
     pub name: Option<String>,
     /// System-call number.
     pub nr: Option<i64>,
+    /// Its arguments, hexadecimal.
+    pub args: Vec<String>,
     /// Address that faulted.
     pub address: Option<String>,
     /// Fault by a write.
@@ -77,10 +79,14 @@ pub struct Origin {
     pub pid: Option<u32>,
     /// The sender's thread.
     pub tid: Option<u32>,
+    /// Its name.
+    pub comm: Option<String>,
     /// What it asked for.
     pub callback: Option<String>,
     /// How it got there, innermost first.
     pub stack: Vec<String>,
+    /// How its program got there.
+    pub user_stack: Vec<String>,
     /// Matched by order.
     pub inferred: Option<bool>,
 }

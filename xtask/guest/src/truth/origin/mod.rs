@@ -1,21 +1,30 @@
 //! Who did it: senders that are known beforehand, alone, together, in bursts, and gone.
 
-use std::{
-    collections::BTreeMap, env, fs, os::fd::OwnedFd, process::Command, sync::Barrier, thread,
-};
+mod scene;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
 
+use anyhow::{Result, bail, ensure};
+
+pub use self::scene::flip_once;
+use self::scene::{BURST, EACH, Scene, UNMAPPED};
 use super::{
     bench::{Bench, Group},
     guest::skip,
     load::Load,
-    log::{Breach, Log, Origin},
+    log::{Log, Origin},
     provoke::load,
-    sys::{self, PerfAttr},
     tracer::Tracer,
-    window::Window,
 };
+
+const BURST_OF_ONE: &str = "origin_burst";
+const TWO_SENDERS: &str = "origin_two_senders";
+const EXITED: &str = "origin_exited";
+const MULTICAST: &str = "origin_multicast";
+const TWO_MULTICASTS: &str = "origin_two_multicasts";
+const SHARED_CSD: &str = "origin_shared_csd";
+const WATCHED: &str = "origin_watched";
+const USER_STACK: &str = "origin_user_stack";
 
 /// The group.
 #[must_use]
@@ -23,126 +32,193 @@ pub fn group() -> Group {
     Group {
         tests: vec![
             (
-                "origin_burst",
+                BURST_OF_ONE,
                 "one sender, one call after the other by the same csd: each has its origin",
             ),
             (
-                "origin_two_senders",
+                TWO_SENDERS,
                 "two threads on two CPUs at once: each call is its own thread's",
             ),
             (
-                "origin_exited",
+                EXITED,
                 "a sender that is gone before anybody asks is named all the same",
             ),
             (
-                "origin_multicast",
+                MULTICAST,
                 "calls to every CPU: each watched one has the same sender, as often as it was called",
+            ),
+            (
+                TWO_MULTICASTS,
+                "two threads call both watched CPUs at once: each call is its own thread's, on both",
+            ),
+            (
+                SHARED_CSD,
+                "two threads of one CPU call by the same csds in turn: each call is its own thread's",
+            ),
+            (
+                WATCHED,
+                "a sender on another watched CPU is named, with the system call that it was in",
+            ),
+            (
+                USER_STACK,
+                "on request a sender has the stack of its program",
             ),
         ],
         run,
     }
 }
 
-/// Calls of a burst.
-const BURST: usize = 200;
-/// Calls of each of two senders.
-const EACH: usize = 100;
-/// Times that a static key is flipped on and off.
-const FLIPS: usize = 5;
-
-const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
+/// What was done, one scene after the other.
+struct Scenes {
+    burst: Scene,
+    pair: Scene,
+    child: Scene,
+    flips: Scene,
+    multicasts: Scene,
+    shared: Scene,
+    sibling: Scene,
+    paced: Scene,
+}
 
 fn run(bench: &mut Bench) -> Result<()> {
-    if !bench.guest.names_calls() {
-        return skip("before 6.5 a kernel does not show who queues a cross-call");
-    }
     let cpu = bench.guest.cpu();
     let Some(second) = bench.guest.second() else {
         return skip("there is one watched CPU only");
     };
+    let places = scene::two_places(bench)?;
     let mut first_load = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
     let mut second_load = Load::start(&bench.guest, load::SPIN, second, 0)?;
-    let tracer = Tracer::start::<&str>(&[])?;
+    let tracer = Tracer::start::<&str>(&["--user-stacks"])?;
     first_load.begin()?;
     second_load.begin()?;
-
-    let burst = burst(bench, cpu)?;
-    let pair = two_senders(bench, cpu)?;
-    let child = exited(bench, cpu)?;
-    let flips = multicast(bench)?;
-
-    let log = bench.finish(tracer)?;
+    let burst = scene::burst(bench, cpu)?;
+    let pair = scene::two_senders(bench, cpu)?;
+    let child = scene::exited(bench, &tracer, cpu)?;
+    let flips = scene::multicast(bench)?;
     drop((first_load, second_load));
-    let me = std::process::id();
-    let missed = missed_runs(&log)?;
-    let outcome = burst.origins(&log, cpu).and_then(|origins| {
-        let origins = all_are(origins, missed, me, "remote_function", "ioctl")?;
-        calls_by_thread(
-            &origins,
-            missed,
-            &BTreeMap::from([(burst.threads[0], BURST)]),
-        )
+    let scenes = Scenes {
+        burst,
+        pair,
+        child,
+        flips,
+        multicasts: scene::membarriers(bench, &places)?,
+        shared: scene::membarriers(bench, &[places[0]; 2])?,
+        sibling: scene::unmap_on(bench, second, cpu)?,
+        paced: scene::paced(bench, cpu)?,
+    };
+    let log = bench.finish(tracer)?;
+    let asker = Asker {
+        pid: std::process::id(),
+        cpus: bench.guest.housekeeping.clone(),
+        missed: missed_runs(&log)?,
+        by_tracepoint: bench.guest.names_calls(),
+        callback: "remote_function",
+        through: "ioctl",
+    };
+    let stacks = user_stacks(&scenes.paced, &log, cpu);
+    one_cpu(bench, &scenes, &log, &asker)?;
+    both_cpus(bench, &scenes, &log, &asker)?;
+    bench.outcome(USER_STACK, stacks)
+}
+
+/// Calls to the first watched CPU.
+fn one_cpu(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Result<()> {
+    let cpu = bench.guest.cpu();
+    let outcome = scenes.burst.origins(log, cpu).and_then(|origins| {
+        let expected = BTreeMap::from([(scenes.burst.threads[0], BURST)]);
+        asker.by_thread(&asker.named(origins)?, &expected)
     });
-    bench.outcome("origin_burst", outcome)?;
-    let outcome = pair.origins(&log, cpu).and_then(|origins| {
-        let origins = all_are(origins, missed, me, "remote_function", "ioctl")?;
-        let expected = pair.threads.iter().map(|&tid| (tid, EACH)).collect();
-        calls_by_thread(&origins, missed, &expected)
-    });
-    bench.outcome("origin_two_senders", outcome)?;
-    let outcome = child.origins(&log, cpu).and_then(|origins| {
+    bench.outcome(BURST_OF_ONE, outcome)?;
+    let outcome = scenes
+        .pair
+        .origins(log, cpu)
+        .and_then(|origins| asker.by_thread(&asker.named(origins)?, &each(&scenes.pair)));
+    bench.outcome(TWO_SENDERS, outcome)?;
+    let outcome = scenes.child.origins(log, cpu).and_then(|origins| {
         ensure!(!origins.is_empty(), "the child called nobody");
-        let origins = all_are(origins, missed, child.threads[0], "", "")?;
-        Ok(format!("{} calls", origins.len()))
+        let child = Asker {
+            pid: scenes.child.threads[0],
+            // To open the event, to change it, to close it.
+            through: "",
+            ..asker.clone()
+        };
+        Ok(format!("{} calls", child.named(origins)?.len()))
     });
-    bench.outcome("origin_exited", outcome)?;
-    let outcome = bench
-        .guest
-        .watched
-        .iter()
-        .map(|&cpu| {
-            let calls = flips.window.count("CAL", cpu);
-            let origins = flips.origins(&log, cpu)?;
-            let origins = all_are(origins, missed, me, "do_sync_core", "write")?;
-            let seen = origins.len() as u64;
-            ensure!(
-                (seen..=seen + missed).contains(&calls) && calls > 0,
-                "CPU {cpu}: {} origins, and /proc/interrupts has {calls} calls",
-                origins.len()
-            );
-            Ok(format!("CPU {cpu}: {calls}"))
+    bench.outcome(EXITED, outcome)?;
+    let outcome = scenes.sibling.origins(log, cpu).and_then(|origins| {
+        let sibling = Asker {
+            cpus: bench.guest.second().into_iter().collect(),
+            callback: "flush_tlb_func",
+            through: "munmap",
+            ..asker.clone()
+        };
+        let expected = BTreeMap::from([(scenes.sibling.threads[0], UNMAPPED)]);
+        sibling.by_thread(&sibling.named(origins)?, &expected)
+    });
+    bench.outcome(WATCHED, outcome)
+}
+
+/// Calls to several CPUs at once.
+fn both_cpus(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Result<()> {
+    let writer = Asker {
+        callback: "do_sync_core",
+        through: "write",
+        ..asker.clone()
+    };
+    let outcome = on_each(bench, |cpu| {
+        let origins = writer.named(scenes.flips.origins(log, cpu)?)?;
+        writer.as_often_as_called(&origins, &scenes.flips, cpu)
+    });
+    bench.outcome(MULTICAST, outcome)?;
+    let barrier = Asker {
+        callback: "ipi_mb",
+        through: "membarrier",
+        ..asker.clone()
+    };
+    for (name, scene) in [
+        (TWO_MULTICASTS, &scenes.multicasts),
+        (SHARED_CSD, &scenes.shared),
+    ] {
+        let outcome = on_each(bench, |cpu| {
+            let origins = barrier.named(scene.origins(log, cpu)?)?;
+            barrier.by_thread(&origins, &each(scene))
+        });
+        bench.outcome(name, outcome)?;
+    }
+    Ok(())
+}
+
+/// Senders have the stack of their program. The first may come before its tables have been read.
+fn user_stacks(paced: &Scene, log: &Log, cpu: u32) -> Result<String> {
+    let origins = paced.origins(log, cpu)?;
+    let says = |origin: &&&Origin| {
+        ["flip", "paced"].iter().all(|function| {
+            let mut frames = origin.user_stack.iter();
+            frames.any(|frame| frame.contains(function))
         })
-        .collect::<Result<Vec<_>>>();
-    bench.outcome("origin_multicast", outcome.map(|all| all.join(", ")))
+    };
+    let told = origins.iter().filter(says).count();
+    let last = origins.last();
+    ensure!(
+        last.as_ref().is_some_and(says),
+        "{told} of {} origins say how the program got there; the last says {:?}",
+        origins.len(),
+        last.map(|origin| &origin.user_stack)
+    );
+    Ok(format!("{told} of {} origins", origins.len()))
 }
 
-/// What was done when, and by whom.
-struct Scene {
-    window: Window,
-    /// Threads, or the process where it is another one.
-    threads: Vec<u32>,
+/// As many calls of each thread.
+fn each(scene: &Scene) -> BTreeMap<u32, usize> {
+    scene.threads.iter().map(|&tid| (tid, EACH)).collect()
 }
 
-impl Scene {
-    fn around(bench: &Bench, does: impl FnOnce() -> Result<Vec<u32>>) -> Result<Self> {
-        let (window, threads) = Window::around(&bench.guest, does)?;
-        Ok(Self { window, threads })
-    }
-
-    /// Origins of the calls that a CPU had in this time.
-    fn origins<'a>(&self, log: &'a Log, cpu: u32) -> Result<Vec<&'a Origin>> {
-        let calls = |breach: &&&Breach| breach.cause.kind.starts_with("call_function");
-        let breaches = self.window.breaches(log, cpu);
-        ensure!(
-            breaches.iter().all(|one| one.activity_dropped == 0),
-            "activities found no room"
-        );
-        Ok(breaches
-            .iter()
-            .filter(calls)
-            .flat_map(|breach| &breach.origins)
-            .collect())
-    }
+fn on_each(bench: &Bench, judge: impl Fn(u32) -> Result<String>) -> Result<String> {
+    let said = bench.guest.watched.iter().map(|&cpu| {
+        let said = judge(cpu)?;
+        Ok(format!("CPU {cpu}: {said}"))
+    });
+    Ok(said.collect::<Result<Vec<_>>>()?.join(", "))
 }
 
 /// Runs of programs that the kernel skipped, and senders without room: as many origins may be unknown.
@@ -152,153 +228,87 @@ fn missed_runs(log: &Log) -> Result<u64> {
     Ok(missed + tracer.lost_senders)
 }
 
-/// Every origin is of this process, asked for this function, and came by this system call, save as
-/// many unknown ones as runs were missed. Gives those that are known.
-fn all_are<'a>(
-    origins: Vec<&'a Origin>,
-    missed: u64,
+/// The name of this program's threads.
+const COMM: &str = "truth";
+
+/// Who must have asked for every call.
+#[derive(Clone, Debug)]
+struct Asker {
     pid: u32,
-    callback: &str,
-    through: &str,
-) -> Result<Vec<&'a Origin>> {
-    let (unknown, origins): (Vec<_>, Vec<_>) =
-        origins.into_iter().partition(|one| one.kind == "unknown");
-    ensure!(
-        unknown.len() as u64 <= missed,
-        "{} origins are unknown, and {missed} runs were missed",
-        unknown.len()
-    );
-    let is = |origin: &&&Origin| {
-        origin.kind == "remote"
-            && origin.pid == Some(pid)
-            && origin.inferred == Some(false)
-            && (callback.is_empty() || origin.callback.as_deref() == Some(callback))
-            && (through.is_empty() || origin.stack.iter().any(|at| at.contains(through)))
-    };
-    let strange: Vec<_> = origins.iter().filter(|one| !is(one)).collect();
-    if let Some(first) = strange.first() {
-        bail!(
-            "{} of {} origins are not of process {pid}, such as {first:?}",
-            strange.len(),
-            origins.len()
-        );
-    }
-    Ok(origins)
-}
-
-/// So many calls of each thread.
-fn calls_by_thread(
-    origins: &[&Origin],
+    /// The CPUs that it was on.
+    cpus: Vec<u32>,
+    /// As many of its calls may be unknown.
     missed: u64,
-    expected: &BTreeMap<u32, usize>,
-) -> Result<String> {
-    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
-    for origin in origins {
-        *seen.entry(origin.tid.unwrap_or(0)).or_default() += 1;
-    }
-    let too_many = |(tid, &seen): (&u32, &usize)| expected.get(tid).is_none_or(|&made| seen > made);
-    let made: usize = expected.values().sum();
-    ensure!(
-        !seen.iter().any(too_many) && (origins.len() as u64 + missed) >= made as u64,
-        "calls by thread: {seen:?}, made were {expected:?}"
-    );
-    Ok(format!("{} calls, {missed} runs missed", origins.len()))
+    /// The kernel has a tracepoint where calls are queued. Where it has none (before 6.5), a sender
+    /// is inferred, and one of several is unknown.
+    by_tracepoint: bool,
+    /// The function that it asked for.
+    callback: &'static str,
+    /// Part of the name of a function on its stack.
+    through: &'static str,
 }
 
-/// An event of a CPU, each change of which calls that CPU once.
-struct Switch(OwnedFd);
-
-impl Switch {
-    fn open(cpu: u32) -> Result<Self> {
-        let attr = PerfAttr {
-            kind: sys::PERF_TYPE_SOFTWARE,
-            config: sys::PERF_COUNT_SW_DUMMY,
-            flags: 1,
-            ..PerfAttr::default()
-        };
-        let event = sys::perf_event(&attr, -1, i32::try_from(cpu)?).context("perf_event_open")?;
-        Ok(Self(event))
-    }
-
-    fn flip(&self, times: usize) -> Result<()> {
-        for time in 0..times {
-            let request = if time % 2 == 0 {
-                sys::PERF_ENABLE
-            } else {
-                sys::PERF_DISABLE
-            };
-            sys::ioctl(&self.0, request, 0)?;
+impl Asker {
+    /// Every origin is this one, save as many unknown ones as runs were missed. Gives the others.
+    fn named<'a>(&self, origins: Vec<&'a Origin>) -> Result<Vec<&'a Origin>> {
+        let (unknown, origins): (Vec<_>, Vec<_>) =
+            origins.into_iter().partition(|one| one.kind == "unknown");
+        ensure!(
+            !self.by_tracepoint || unknown.len() as u64 <= self.missed,
+            "{} origins are unknown, and {} runs were missed",
+            unknown.len(),
+            self.missed
+        );
+        let strange: Vec<_> = origins.iter().filter(|one| !self.is(one)).collect();
+        if let Some(first) = strange.first() {
+            bail!(
+                "{} of {} origins are not {self:?}, such as {first:?}",
+                strange.len(),
+                origins.len()
+            );
         }
-        Ok(())
+        Ok(origins)
     }
-}
 
-fn burst(bench: &Bench, cpu: u32) -> Result<Scene> {
-    let event = Switch::open(cpu)?;
-    Scene::around(bench, || {
-        event.flip(BURST)?;
-        Ok(vec![sys::thread_id()])
-    })
-}
+    fn is(&self, origin: &Origin) -> bool {
+        origin.kind == "remote"
+            && origin.pid == Some(self.pid)
+            && origin.comm.as_deref() == Some(COMM)
+            && origin.cpu.is_some_and(|cpu| self.cpus.contains(&cpu))
+            && origin.inferred == Some(!self.by_tracepoint)
+            && origin.callback.as_deref() == Some(self.callback)
+            && origin.stack.iter().any(|at| at.contains(self.through))
+    }
 
-fn two_senders(bench: &Bench, cpu: u32) -> Result<Scene> {
-    let events = [Switch::open(cpu)?, Switch::open(cpu)?];
-    let places = &bench.guest.housekeeping;
-    ensure!(places.len() >= 2, "two senders need two housekeeping CPUs");
-    Scene::around(bench, || {
-        let together = Barrier::new(events.len());
-        thread::scope(|scope| {
-            let senders: Vec<_> = events
-                .iter()
-                .zip(places)
-                .map(|(event, &place)| {
-                    let together = &together;
-                    scope.spawn(move || {
-                        let pinned = sys::pin(0, &[place]);
-                        together.wait();
-                        pinned?;
-                        event.flip(EACH)?;
-                        Ok(sys::thread_id())
-                    })
-                })
-                .collect();
-            senders
-                .into_iter()
-                .map(|sender| {
-                    sender
-                        .join()
-                        .map_err(|_panic| anyhow::anyhow!("a sender"))?
-                })
-                .collect()
-        })
-    })
-}
-
-fn exited(bench: &Bench, cpu: u32) -> Result<Scene> {
-    Scene::around(bench, || {
-        let mut child = Command::new(env::current_exe()?)
-            .args(["command", "flip", &cpu.to_string()])
-            .spawn()?;
-        let pid = child.id();
-        ensure!(child.wait()?.success(), "the child failed");
-        Ok(vec![pid])
-    })
-}
-
-/// What the child of `origin_exited` does.
-pub fn flip_once(cpu: u32) -> Result<()> {
-    Switch::open(cpu)?.flip(2)
-}
-
-fn multicast(bench: &Bench) -> Result<Scene> {
-    // Once beforehand: what it brings about the first time is not of this test.
-    fs::write(SCHEDSTATS, "1")?;
-    fs::write(SCHEDSTATS, "0")?;
-    Scene::around(bench, || {
-        for _ in 0..FLIPS {
-            fs::write(SCHEDSTATS, "1")?;
-            fs::write(SCHEDSTATS, "0")?;
+    /// So many calls of each thread.
+    fn by_thread(&self, origins: &[&Origin], expected: &BTreeMap<u32, usize>) -> Result<String> {
+        let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+        for origin in origins {
+            *seen.entry(origin.tid.unwrap_or(0)).or_default() += 1;
         }
-        Ok(vec![sys::thread_id()])
-    })
+        let too_many =
+            |(tid, &seen): (&u32, &usize)| expected.get(tid).is_none_or(|&made| seen > made);
+        let made: usize = expected.values().sum();
+        let enough = !self.by_tracepoint || origins.len() as u64 + self.missed >= made as u64;
+        ensure!(
+            !seen.iter().any(too_many) && enough,
+            "calls by thread: {seen:?}, made were {expected:?}"
+        );
+        Ok(format!(
+            "{} calls, {} runs missed",
+            origins.len(),
+            self.missed
+        ))
+    }
+
+    /// As many as the kernel counted.
+    fn as_often_as_called(&self, origins: &[&Origin], scene: &Scene, cpu: u32) -> Result<String> {
+        let calls = scene.window.count("CAL", cpu);
+        let seen = origins.len() as u64;
+        ensure!(
+            calls > 0 && seen <= calls && (!self.by_tracepoint || calls <= seen + self.missed),
+            "{seen} origins, and /proc/interrupts has {calls} calls"
+        );
+        Ok(format!("{calls} calls"))
+    }
 }
