@@ -1,7 +1,7 @@
 //! Which CPUs the isolated partitions of cgroup v2 take out of scheduling, and which version of
 //! cgroup has the cpusets.
 
-use super::{Host, HostError, cpu_list::CpuSet};
+use super::{Host, HostError, cpu_list::CpuSet, reading::Reading};
 
 /// Where cpusets are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Partition {
     pub isolated: bool,
     /// Why it is not what it asked for, in the kernel's words, which may be none; `None` where it is.
     pub invalid: Option<String>,
+    /// The CPUs that it has now (`cpuset.cpus.effective`).
+    pub cpus: Reading<CpuSet>,
 }
 
 impl Host {
@@ -66,7 +68,10 @@ impl Host {
             }
             let path = format!("{folder}/cpuset.cpus.partition");
             let state = self.reading(&path, |text| partition(&folder, text));
-            partitions.extend(state.known().cloned());
+            if let Reading::Known(partition) = state {
+                let cpus = self.cpu_list(&format!("{folder}/cpuset.cpus.effective"));
+                partitions.push(Partition { cpus, ..partition });
+            }
             for name in self.names(&folder) {
                 let path = format!("{folder}/{name}");
                 // No link: a tree that was recorded may have one to anywhere.
@@ -115,7 +120,7 @@ fn cgroup2_mounts(mountinfo: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// What the file of a group says: `isolated`, `root`, either with `invalid (why)`, or `member`.
+/// What the file of a group says, without its CPUs: `isolated`, `root`, either with `invalid (why)`, or `member`.
 fn partition(folder: &str, text: &str) -> Option<Partition> {
     let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
     let isolated = match kind {
@@ -132,6 +137,7 @@ fn partition(folder: &str, text: &str) -> Option<Partition> {
         folder: folder.to_owned(),
         isolated,
         invalid,
+        cpus: Reading::Absent,
     })
 }
 
@@ -212,6 +218,7 @@ mod tests {
                 folder: "/g".to_owned(),
                 isolated,
                 invalid: invalid.map(str::to_owned),
+                cpus: Reading::Absent,
             })
         };
         assert_eq!(found("isolated"), known(true, None));
@@ -239,9 +246,12 @@ mod tests {
                 "member",
             )
             .file(&format!("{group}/cpuset.cpus.partition"), "isolated")
+            .file(&format!("{group}/cpuset.cpus.effective"), "2-3")
             .file(&format!("{group}/a/cpuset.cpus.partition"), "root invalid");
         std::os::unix::fs::symlink("..", tree.path(&format!("{group}/loop"))).unwrap();
         let found = tree.host().partitions();
+        assert_eq!(found[0].cpus, Reading::Known("2-3".parse().unwrap()));
+        assert_eq!(found[1].cpus, Reading::Absent);
         let found: Vec<_> = found
             .iter()
             .map(|it| (it.folder.as_str(), it.isolated, it.invalid.as_deref()))

@@ -9,6 +9,9 @@ const BPF: u32 = 39;
 
 pub(super) const STATUS: &str = "/proc/self/status";
 
+/// Users of this process's namespace. Without user namespaces in the kernel there is no such file.
+pub(super) const USERS: &str = "/proc/self/uid_map";
+
 /// Why this process may not load probes.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
@@ -41,8 +44,7 @@ impl Host {
         if let Some(lacking) = lacking(effective) {
             return Err(PrivilegeError::Capabilities { lacking });
         }
-        // Without user namespaces in the kernel there is no such file.
-        match self.read("/proc/self/uid_map")? {
+        match self.read(USERS)? {
             Some(map) if !maps_every_user(&map) => Err(PrivilegeError::UserNamespace),
             _ => Ok(()),
         }
@@ -70,7 +72,7 @@ fn lacking(effective: u64) -> Option<&'static str> {
 }
 
 /// Whether a user map is that of the first user namespace: every user is itself.
-fn maps_every_user(map: &str) -> bool {
+pub(super) fn maps_every_user(map: &str) -> bool {
     map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 

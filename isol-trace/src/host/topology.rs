@@ -20,6 +20,8 @@ pub struct CpuSettings {
     pub siblings: Reading<CpuSet>,
     /// What decides its frequency.
     pub governor: Reading<String>,
+    /// The driver that sets it.
+    pub driver: Reading<String>,
     /// Idle states that may be entered.
     pub idle: Vec<IdleState>,
 }
@@ -44,6 +46,7 @@ impl Host {
                 siblings: self
                     .cpu_list(&format!("{FOLDER}/cpu{cpu}/topology/thread_siblings_list")),
                 governor: word(format!("{FOLDER}/cpu{cpu}/cpufreq/scaling_governor")),
+                driver: word(format!("{FOLDER}/cpu{cpu}/cpufreq/scaling_driver")),
                 idle: self.idle_states(cpu),
             })
             .collect()
