@@ -49,6 +49,16 @@ fn a_kernel_that_cannot_isolate() {
 }
 
 #[test]
+fn an_older_host_with_cgroup_v1() {
+    insta::assert_snapshot!(stdout(&Tree::of("cgroup-v1"), &[], 1));
+}
+
+#[test]
+fn a_host_that_is_no_x86() {
+    insta::assert_snapshot!(stdout(&Tree::of("arm64"), &[], 0));
+}
+
+#[test]
 fn every_report_satisfies_the_schema() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     jsonschema::meta::validate(&schema).unwrap();

@@ -1,8 +1,8 @@
 //! What is known of a host. Reading it is here; all that follows is pure.
 
-use super::finding::Remedy;
+use super::{check::quoted, finding::Remedy};
 use crate::host::{
-    Host,
+    Host, HostError,
     boot::BootArguments,
     clocksource::Clock,
     cpu_list::CpuSet,
@@ -43,19 +43,27 @@ impl Hindrance {
     }
 }
 
-impl From<PrivilegeError> for Hindrance {
-    fn from(error: PrivilegeError) -> Self {
+/// The command that gives the program the rights that it makes use of.
+fn setcap(program: Option<&str>) -> Remedy {
+    let program = program.map_or_else(|| "$(command -v isol-trace)".to_owned(), quoted);
+    Remedy::Run(format!(
+        "setcap cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep {program}"
+    ))
+}
+
+impl Hindrance {
+    fn of_privilege(error: &PrivilegeError, program: Option<&str>) -> Self {
         let remedies = match error {
             PrivilegeError::Capabilities { .. } => vec![
                 Remedy::Change("Run isol-trace as root.".to_owned()),
-                Remedy::Run("setcap cap_bpf,cap_perfmon+ep $(command -v isol-trace)".to_owned()),
+                setcap(program),
             ],
             PrivilegeError::UserNamespace => vec![Remedy::Change(
                 "Run isol-trace on the host itself.".to_owned(),
             )],
             PrivilegeError::Host(_) => vec![Remedy::Change("Mount /proc.".to_owned())],
         };
-        Self::new(&error, remedies)
+        Self::new(error, remedies)
     }
 }
 
@@ -91,8 +99,10 @@ pub struct Facts {
     pub nohz_full: Reading<CpuSet>,
     /// CPUs that `isolcpus=` takes out of the scheduler's domains.
     pub isolated: Reading<CpuSet>,
-    /// CPUs of isolated cpuset partitions.
+    /// CPUs of isolated cpuset partitions, as far as they are known.
     pub partitions: CpuSet,
+    /// Why there may be more of them.
+    pub unread_partitions: Option<String>,
     /// Every cpuset partition, in force or not.
     pub groups: Vec<Partition>,
     /// Which version of cgroup has the cpusets.
@@ -123,6 +133,8 @@ pub struct Facts {
     pub cpus: Vec<CpuSettings>,
     /// Limits of this process.
     pub rights: Rights,
+    /// Where its program is.
+    pub program: Option<String>,
     /// Why probes cannot be loaded here.
     pub hindrances: Vec<Hindrance>,
 }
@@ -134,14 +146,19 @@ impl Facts {
         let folder = "/sys/devices/system/cpu";
         let list = |name: &str| host.cpu_list(&format!("{folder}/{name}"));
         let online = &watched.watched | &watched.housekeeping;
-        let privilege = host.require_privilege().err().map(Hindrance::from);
+        let program = host.program();
+        let privilege = host.require_privilege().err();
+        let privilege = privilege.map(|it| Hindrance::of_privilege(&it, program.as_deref()));
         let kernel = host.require_probes().err().map(Hindrance::from);
+        let groups = host.partitions();
+        let (partitions, unread_partitions) = partitioned(host.cpuset_isolated(), &groups);
         Self {
             release: Release::parse(&identity.kernel),
             nohz_full: list("nohz_full"),
             isolated: list("isolated"),
-            partitions: host.cpuset_isolated().unwrap_or_default(),
-            groups: host.partitions(),
+            partitions,
+            unread_partitions,
+            groups,
             cpusets: host.cpusets(),
             boot: host.boot_arguments(),
             config: host.kernel_config(&identity.kernel),
@@ -156,6 +173,7 @@ impl Facts {
             clock: host.clock(&online),
             cpus: host.cpu_settings(&watched.watched),
             rights: host.rights(),
+            program,
             hindrances: privilege.into_iter().chain(kernel).collect(),
             watched: watched.watched,
             housekeeping: watched.housekeeping,
@@ -176,6 +194,57 @@ impl Facts {
         &isolated | &self.partitions
     }
 
+    /// Housekeeping CPUs that nothing isolates.
+    pub(super) fn free(&self) -> CpuSet {
+        &(&self.housekeeping - &self.tickless()) - &self.out_of_domains()
+    }
+
+    /// CPUs that interrupts and work may be sent to: with `--cpus`, others than the watched ones
+    /// may be isolated too. Where every CPU is, somebody has to take them.
+    pub(super) fn noise_takers(&self) -> CpuSet {
+        let free = self.free();
+        if free.is_empty() {
+            self.housekeeping.clone()
+        } else {
+            free
+        }
+    }
+
+    /// CPUs for the list of a boot argument that isolates: the watched ones, and those that are
+    /// isolated already or were asked for, which a list without them would give up.
+    pub(super) fn to_isolate(&self) -> CpuSet {
+        let boot = self.boot.known();
+        let asked = boot.and_then(|boot| boot.cpus("nohz_full"));
+        let isolcpus = boot.and_then(BootArguments::isolcpus);
+        let isolcpus = isolcpus.and_then(|isolcpus| isolcpus.cpus);
+        let others = [
+            self.tickless(),
+            self.out_of_domains(),
+            asked.unwrap_or_default(),
+            isolcpus.unwrap_or_default(),
+        ];
+        let all = others
+            .iter()
+            .fold(self.watched.clone(), |all, some| &all | some);
+        let all = &all & &self.present;
+        // The kernel takes no list that leaves no CPU.
+        if (&self.housekeeping - &all).is_empty() {
+            self.watched.clone()
+        } else {
+            all
+        }
+    }
+
+    /// The argument that takes CPUs out of the scheduler's domains.
+    pub(super) fn isolcpus(&self) -> String {
+        format!("isolcpus=domain,managed_irq,{}", self.to_isolate())
+    }
+
+    /// The command that gives this program the rights that it makes use of.
+    pub(super) fn setcap(&self) -> Remedy {
+        setcap(self.program.as_deref())
+    }
+
     /// Whether the kernel is of this version or a later one; `None` where it is not known.
     pub(super) fn is_from(&self, major: u32, minor: u32) -> Option<bool> {
         Some(self.release? >= Release(major, minor))
@@ -185,4 +254,26 @@ impl Facts {
     pub(super) fn is_x86(&self) -> bool {
         self.identity.arch == "x86_64"
     }
+}
+
+/// CPUs of isolated partitions, and why there may be more. The root's own list came with 6.7; each
+/// partition has one of its own since there are any, from 6.1 on
+/// (Documentation/admin-guide/cgroup-v2.rst, 6.1 and 6.12).
+fn partitioned(
+    listed: Result<CpuSet, HostError>,
+    groups: &[Partition],
+) -> (CpuSet, Option<String>) {
+    let (mut cpus, mut why) = match listed {
+        Ok(cpus) => (cpus, None),
+        Err(error) => (CpuSet::new(), Some(error.to_string())),
+    };
+    for group in groups {
+        match &group.cpus {
+            _ if !group.isolated || group.invalid.is_some() => {}
+            Reading::Known(own) => cpus = &cpus | own,
+            Reading::Absent => {}
+            Reading::Unreadable(reason) => why = Some(reason.clone()),
+        }
+    }
+    (cpus, why)
 }

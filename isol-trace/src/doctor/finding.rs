@@ -162,9 +162,17 @@ impl Finding {
         }
     }
 
-    /// A check that could not be made, and why.
-    pub(super) fn unseen(id: &'static str, area: Area, why: &str) -> Self {
-        Self::new(id, area, Severity::Note, format!("Not known: {why}."))
+    /// A check that could not be made, why, and what would let it be.
+    pub(super) fn unseen(id: &'static str, area: Area, why: &str, remedy: Remedy) -> Self {
+        let mut finding = Self::new(id, area, Severity::Note, format!("Not known: {why}."));
+        finding.remedies.push(remedy);
+        finding
+    }
+
+    /// The same for a file of the kernel that is there and cannot be used.
+    pub(super) fn unreadable(id: &'static str, area: Area, why: &str) -> Self {
+        let remedy = "Let isol-trace read the file: as root, where its mode keeps others out.";
+        Self::unseen(id, area, why, Remedy::Change(remedy.to_owned()))
     }
 
     /// With the breach that it causes.

@@ -23,16 +23,79 @@ const FOLDER: &str = "/sys/devices/system/clocksource/clocksource0";
 /// which it checks the TSC against.
 const CHIPSET: [&str; 2] = ["hpet", "acpi_pm"];
 
+/// The kernel's clock of last resort, which the tick drives.
+const TICK_DRIVEN: [&str; 2] = ["jiffies", "refined-jiffies"];
+
+/// Clocks that programs read by themselves, of each architecture where that is known: those with a
+/// mode for the vDSO (`arch/x86/kernel/tsc.c` and `kvmclock.c`, `drivers/clocksource/hyperv_timer.c`,
+/// `arm_arch_timer.c` and `timer-riscv.c`, 6.12).
+const READABLE: [(&str, &[&str]); 3] = [
+    (
+        "x86_64",
+        &["tsc", "kvm-clock", "hyperv_clocksource_tsc_page"],
+    ),
+    ("aarch64", &["arch_sys_counter"]),
+    ("riscv64", &["riscv_clocksource"]),
+];
+
 /// The clock is one that programs read by themselves, and that lets the tick stop.
 fn source(facts: &Facts) -> Option<Finding> {
     let id = "clocksource";
     let current = match &facts.clock.current {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Clock, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Clock, why)),
         current => current.known()?,
     };
-    if !CHIPSET.contains(&current.as_str()) {
-        let summary = format!("The clock is {current}.");
-        return Some(Finding::new(id, Clock, Severity::Fine, summary));
+    let name = current.as_str();
+    if TICK_DRIVEN.contains(&name) {
+        let summary =
+            format!("The clock is {name}, which counts ticks: the kernel found no other.");
+        return Some(
+            Finding::new(id, Clock, Severity::Defect, summary)
+                .breach(
+                    rule::RESIDUAL_TICK,
+                    "without a clock that runs by itself the tick stops nowhere",
+                )
+                .change(
+                    "Mend the machine's clock: dmesg says why the kernel takes none of the others.",
+                )
+                .verify(format!(
+                    "cat {FOLDER}/current_clocksource; dmesg | grep -i clocksource"
+                )),
+        );
+    }
+    if !(facts.is_x86() && CHIPSET.contains(&name)) {
+        let arch = READABLE
+            .iter()
+            .find(|(arch, _)| *arch == facts.identity.arch);
+        let summary = format!("The clock is {name}");
+        return Some(match arch {
+            Some((_, names)) if names.contains(&name) => {
+                Finding::new(id, Clock, Severity::Fine, format!("{summary}."))
+            }
+            Some((_, names)) => Finding::new(
+                id,
+                Clock,
+                Severity::Warning,
+                format!(
+                    "{summary}. Those that programs are known to read by themselves are here {}.",
+                    names.join(", ")
+                ),
+            )
+            .cost("every clock_gettime() may be a system call")
+            .change("Choose another of available_clocksource, where the kernel trusts one.")
+            .verify(format!(
+                "grep . {FOLDER}/*_clocksource; dmesg | grep -i clocksource"
+            )),
+            None => Finding::new(
+                id,
+                Clock,
+                Severity::Note,
+                format!(
+                    "{summary}. Whether programs can read it by themselves is not known of {}.",
+                    facts.identity.arch
+                ),
+            ),
+        });
     }
     Some(
         Finding::new(
@@ -60,7 +123,7 @@ fn watchdog(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let available = match &facts.clock.available {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Clock, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Clock, why)),
         available => available.known()?,
     };
     let has = |name: &str| available.iter().any(|it| it == name);

@@ -4,7 +4,7 @@ use super::{Check, named};
 use crate::{
     doctor::{
         Facts, Finding,
-        finding::{Area::Interrupts, Severity},
+        finding::{Area::Interrupts, Remedy, Severity},
         rule,
     },
     host::{
@@ -106,10 +106,7 @@ fn managed(facts: &Facts) -> Option<Finding> {
             .irqs
             .iter()
             .any(|irq| irq.steering == Steering::Unknown);
-        let why = "before Linux 6.12 only /sys/kernel/debug/irq/irqs shows which interrupts the kernel manages, and it is not there or not readable";
-        return is_hidden.then(|| {
-            Finding::unseen(id, Interrupts, why).verify(format!("grep -l {FLAG} {FLAGS}"))
-        });
+        return is_hidden.then(|| hidden(facts, id));
     }
     let is_sure = here.iter().all(|irq| irq.steering == Steering::Managed);
     let is_steered = facts
@@ -119,10 +116,14 @@ fn managed(facts: &Facts) -> Option<Finding> {
         .filter(|isolcpus| isolcpus.has("managed_irq"))
         .and_then(|isolcpus| isolcpus.cpus)
         .is_some_and(|cpus| (&facts.watched - &cpus).is_empty());
-    let who = if is_sure {
-        "The kernel manages them for their driver."
-    } else {
-        "The kernel manages them for their driver, or cannot move them: it shows which only in /sys/kernel/debug/irq/irqs."
+    let who = match (is_sure, shows_flags(facts)) {
+        (true, _) => "The kernel manages them for their driver.",
+        (false, true) => {
+            "The kernel manages them for their driver, or cannot move them: it shows which only in /sys/kernel/debug/irq/irqs."
+        }
+        (false, false) => {
+            "The kernel manages them for their driver, or cannot move them: it is built without CONFIG_GENERIC_IRQ_DEBUGFS and does not show which."
+        }
     };
     let (severity, what) = if is_steered {
         (
@@ -148,13 +149,40 @@ fn managed(facts: &Facts) -> Option<Finding> {
     let finding = if is_steered {
         finding.change("Make no requests to these devices from the watched CPUs.")
     } else {
-        finding.boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+        finding.boot(facts.isolcpus())
+    };
+    let flags = if shows_flags(facts) {
+        format!("; grep -l {FLAG} {FLAGS}")
+    } else {
+        String::new()
     };
     Some(
         finding
             .change("Or give the device fewer queues, by the option of its driver.")
-            .verify(format!("{}; grep -l {FLAG} {FLAGS}", show(&here))),
+            .verify(format!("{}{flags}", show(&here))),
     )
+}
+
+/// Which interrupts the kernel manages is not shown here.
+fn hidden(facts: &Facts, id: &'static str) -> Finding {
+    if shows_flags(facts) {
+        let why = "before Linux 6.12 only /sys/kernel/debug/irq/irqs shows which interrupts the kernel manages, and it is not there or not readable";
+        let mount = Remedy::Run("mount -t debugfs none /sys/kernel/debug".to_owned());
+        Finding::unseen(id, Interrupts, why, mount)
+            .change("And run isol-trace as root.")
+            .verify(format!("grep -l {FLAG} {FLAGS}"))
+    } else {
+        let why = "before Linux 6.12 only debugfs shows which interrupts the kernel manages, and this kernel is built without that (CONFIG_GENERIC_IRQ_DEBUGFS)";
+        let change = "Boot Linux 6.12 or later, whose files of managed interrupts cannot be written to, or a kernel built with CONFIG_GENERIC_IRQ_DEBUGFS=y.";
+        Finding::unseen(id, Interrupts, why, Remedy::Change(change.to_owned()))
+    }
+}
+
+/// Whether the kernel can show an interrupt's flags: it did, or was built to, or may have been.
+fn shows_flags(facts: &Facts) -> bool {
+    let shown = |irq: &DeviceIrq| matches!(irq.steering, Steering::Managed | Steering::Fixed);
+    let config = facts.config.known();
+    facts.irqs.iter().any(shown) || config.is_none_or(|it| it.has("GENERIC_IRQ_DEBUGFS"))
 }
 
 /// Interrupts that nobody can move.
@@ -183,7 +211,7 @@ fn fixed(facts: &Facts) -> Option<Finding> {
 fn default_affinity(facts: &Facts) -> Option<Finding> {
     let id = "default-irq-affinity";
     let affinity = match &facts.default_irq_affinity {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Interrupts, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Interrupts, why)),
         affinity => affinity.known()?,
     };
     let here = affinity & &facts.watched;
@@ -205,10 +233,10 @@ fn default_affinity(facts: &Facts) -> Option<Finding> {
             rule::DEVICE_IRQ,
             "a device that is plugged in or restarted interrupts a watched CPU",
         )
-        .boot(format!("irqaffinity={}", facts.housekeeping))
+        .boot(format!("irqaffinity={}", facts.noise_takers()))
         .run(format!(
             "echo {} > /proc/irq/default_smp_affinity",
-            cpu_mask::text(&facts.housekeeping)
+            cpu_mask::text(&facts.noise_takers())
         ))
         .verify("cat /proc/irq/default_smp_affinity"),
     )
@@ -295,14 +323,14 @@ fn moving(finding: Finding, facts: &Facts, irqs: &[&DeviceIrq]) -> Finding {
         .run(format!(
             "for irq in {}; do echo {} > /proc/irq/$irq/smp_affinity_list; done",
             numbers(irqs),
-            facts.housekeeping
+            facts.noise_takers()
         ))
-        .boot(format!("irqaffinity={}", facts.housekeeping));
+        .boot(format!("irqaffinity={}", facts.noise_takers()));
     let is_hidden = irqs.iter().any(|irq| irq.steering == Steering::Unknown);
     let finding = if is_hidden {
         finding.change(format!(
-            "Where that is refused (Input/output error), the kernel manages the interrupt, which it does not show here: boot with isolcpus=domain,managed_irq,{}, or give the device fewer queues.",
-            facts.watched
+            "Where that is refused (Input/output error), the kernel manages the interrupt, which it does not show here: boot with {}, or give the device fewer queues.",
+            facts.isolcpus()
         ))
     } else {
         finding

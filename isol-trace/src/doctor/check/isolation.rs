@@ -1,13 +1,13 @@
 //! Which CPUs are isolated, and whether that is what was asked for.
 
-use super::{Check, named, quoted};
+use super::{Check, isolcpus, named, quoted};
 use crate::{
     doctor::{
         Facts, Finding,
         finding::{Area::Isolation, Severity},
         rule,
     },
-    host::{cpu_list::CpuSet, cpuset::Cpusets, reading::Reading},
+    host::{boot::BootArguments, cpuset::Cpusets, reading::Reading},
 };
 
 /// The checks.
@@ -16,8 +16,6 @@ pub(super) const CHECKS: &[Check] = &[
     Check::Where(dynamic_ticks),
     Check::Always(domains),
     Check::Where(partitions),
-    Check::Where(isolcpus_in_force),
-    Check::Where(nohz_flag),
     Check::Where(rcu_offload),
     Check::Always(housekeeping),
     Check::Where(offline),
@@ -31,14 +29,19 @@ fn tickless(facts: &Facts) -> Finding {
     let watched = &facts.watched;
     let missing = watched - &facts.tickless();
     if let Reading::Unreadable(why) = &facts.nohz_full {
-        return Finding::unseen(id, Isolation, why);
+        return Finding::unreadable(id, Isolation, why);
     }
     if missing.is_empty() {
         let summary = format!("The tick stops while one task runs, on {}.", named(watched));
         return Finding::new(id, Isolation, Severity::Fine, summary);
     }
-    let asked = facts.boot.known().and_then(|boot| boot.cpus("nohz_full"));
-    let is_asked = asked.is_some_and(|asked| !(&asked & &missing).is_empty());
+    let boot = facts.boot.known();
+    let asked = boot.and_then(|boot| boot.cpus("nohz_full"));
+    let asked = asked.unwrap_or_default();
+    let is_asked = !(&asked & &missing).is_empty();
+    let has_flag = boot
+        .and_then(BootArguments::isolcpus)
+        .is_some_and(|isolcpus| isolcpus.has("nohz"));
     let finding = |summary: String| {
         Finding::new(id, Isolation, Severity::Defect, summary).breach(rule::RESIDUAL_TICK,
             "the tick interrupts up to HZ times a second, and entries can only be derived from their causes",
@@ -52,14 +55,24 @@ fn tickless(facts: &Facts) -> Finding {
         ))
         .change("Boot a kernel built with CONFIG_NO_HZ_FULL=y, as distributions' kernels are."),
         _ if is_asked => finding(format!(
-            "The argument nohz_full= asks for {}, and the kernel did not take it: it must leave one present CPU out, and agree with isolcpus= where that has the flag nohz.",
-            named(&missing)
+            "The argument nohz_full= asks for {}, and the kernel did not take it: {}.",
+            named(&missing),
+            match (has_flag, facts.is_from(7, 2)) {
+                (false, _) => "it must leave one present CPU out",
+                (true, Some(true)) => "beside an isolcpus= with the flag nohz this kernel drops whichever stands behind",
+                (true, _) => "it must leave one present CPU out, and agree with isolcpus=, which has the flag nohz",
+            }
         )),
         _ => finding(format!("Not in nohz_full=: {}.", named(&missing))),
     };
     let finding = match facts.nohz_full {
         Reading::Absent => finding,
-        _ => finding.boot(format!("nohz_full={watched}")),
+        _ if is_asked && has_flag => finding.boot(isolcpus::both(facts)),
+        // What was typed already does not mend it.
+        _ if is_asked && (&missing - &asked).is_empty() => finding.change(
+            "Leave one present CPU out of nohz_full=. dmesg says what the kernel made of the argument: dmesg | grep -iE 'nohz|housekeeping'",
+        ),
+        _ => finding.boot(format!("nohz_full={}", facts.to_isolate())),
     };
     finding.verify(format!("cat {CPU_FOLDER}/nohz_full"))
 }
@@ -89,7 +102,7 @@ fn domains(facts: &Facts) -> Finding {
     let id = "scheduler-domains";
     let watched = &facts.watched;
     if let Reading::Unreadable(why) = &facts.isolated {
-        return Finding::unseen(id, Isolation, why);
+        return Finding::unreadable(id, Isolation, why);
     }
     let missing = watched - &facts.out_of_domains();
     if missing.is_empty() {
@@ -104,6 +117,9 @@ fn domains(facts: &Facts) -> Finding {
         );
         return Finding::new(id, Isolation, Severity::Fine, summary);
     }
+    if let Some(why) = &facts.unread_partitions {
+        return Finding::unreadable(id, Isolation, why);
+    }
     let finding = Finding::new(
         id,
         Isolation,
@@ -113,13 +129,16 @@ fn domains(facts: &Facts) -> Finding {
     .breach(rule::SECOND_TASK,
         "other tasks and unbound kernel threads run there; from Linux 7.2 on nohz_full= alone does not keep the work vmstat away either",
     )
-    .boot(format!("isolcpus=domain,managed_irq,{watched}"))
+    .boot(facts.isolcpus())
     .verify(format!("cat {CPU_FOLDER}/isolated"));
     match facts.cpusets {
         Cpusets::V2 => finding.run(format!(
-            "cd /sys/fs/cgroup && echo +cpuset > cgroup.subtree_control && mkdir -p isolated && echo {missing} > isolated/cpuset.cpus && echo isolated > isolated/cpuset.cpus.partition"
+            "cd /sys/fs/cgroup && echo +cpuset > cgroup.subtree_control && mkdir -p isolated && echo {missing} > isolated/cpuset.cpus && echo isolated > isolated/cpuset.cpus.partition; cat isolated/cpuset.cpus.partition"
         ))
-        .change("With a partition, a task has to be in its group to run there: echo $$ > /sys/fs/cgroup/isolated/cgroup.procs"),
+        .change("With a partition, a task has to be in its group to run there: echo $$ > /sys/fs/cgroup/isolated/cgroup.procs")
+        // The first file shows what the argument did and never a partition; the second is there
+        // from 6.7 on.
+        .verify(format!("grep -s . {CPU_FOLDER}/isolated /sys/fs/cgroup/cpuset.cpus.isolated /sys/fs/cgroup/isolated/cpuset.cpus.partition")),
         Cpusets::V1 => finding.change(
             "Partitions that isolate CPUs at run time need cgroup v2; here the cpusets are in cgroup v1.",
         ),
@@ -182,89 +201,12 @@ fn partitions(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// What `isolcpus=` asks for is what the kernel does.
-fn isolcpus_in_force(facts: &Facts) -> Option<Finding> {
-    let id = "isolcpus-in-force";
-    let isolcpus = facts.boot.known()?.isolcpus()?;
-    let defect = |summary: String| {
-        Finding::new(id, Isolation, Severity::Defect, summary)
-            .breach(
-                rule::ISOLCPUS_DROPPED,
-                "the CPUs are scheduled as any other, whatever the argument says",
-            )
-            .boot(format!(
-                "nohz_full={cpus} isolcpus=domain,managed_irq,{cpus}",
-                cpus = facts.watched
-            ))
-            .verify(format!(
-                "cat {CPU_FOLDER}/isolated; dmesg | grep -iE 'isolcpus|housekeeping'"
-            ))
-    };
-    let Some(asked) = isolcpus.cpus.clone() else {
-        return Some(defect(
-            "The list of CPUs of isolcpus= cannot be read, and the kernel ignores the argument."
-                .to_owned(),
-        ));
-    };
-    if !isolcpus.is_domain() {
-        return None;
-    }
-    let missing = &(&asked & &facts.present) - facts.isolated.known()?;
-    if missing.is_empty() {
-        let summary = format!("The kernel took isolcpus= as asked, for {}.", named(&asked));
-        return Some(Finding::new(id, Isolation, Severity::Fine, summary));
-    }
-    Some(defect(format!(
-        "The argument isolcpus= asks for {}, and the kernel dropped it: its file `isolated` says otherwise.",
-        named(&missing)
-    )))
-}
-
-/// The flag `nohz` of `isolcpus=`, together with `nohz_full=`.
-///
-/// The flag is what `nohz_full=` sets too: in 7.2 all of it, in 6.12 the tick alone. Where both stand,
-/// the kernel compares their lists and drops the one that stands behind if they differ. Until 6.12 it
-/// compares with what it has set; in 7.2 with `housekeeping_cpumask()`, which answers with all CPUs
-/// until the static key is switched on later in boot: they never agree
-/// (`housekeeping_setup`, kernel/sched/isolation.c, 6.1, 6.12 and 7.2; seen on 7.2 and 7.3).
-fn nohz_flag(facts: &Facts) -> Option<Finding> {
-    let boot = facts.boot.known()?;
-    let isolcpus = boot.isolcpus()?;
-    if !isolcpus.has("nohz") || !boot.has("nohz_full") {
-        return None;
-    }
-    let is_dropped = facts.is_from(7, 2) == Some(true) && isolcpus.behind_nohz_full;
-    let (severity, summary) = if is_dropped {
-        (
-            Severity::Defect,
-            "This kernel drops an isolcpus= with the flag nohz that stands behind nohz_full=, with all its flags.",
-        )
-    } else {
-        (
-            Severity::Warning,
-            "isolcpus= has the flag nohz beside nohz_full=: from Linux 7.2 on the kernel drops whichever of the two stands behind.",
-        )
-    };
-    let list = isolcpus.cpus.unwrap_or_else(|| facts.watched.clone());
-    Some(
-        Finding::new("isolcpus-nohz-flag", Isolation, severity, summary)
-            .breach(
-                rule::ISOLCPUS_DROPPED,
-                "tasks, managed interrupts and unbound work come back to the CPUs without a word",
-            )
-            .boot(format!(
-                "nohz_full={list} isolcpus=domain,managed_irq,{list}"
-            ))
-            .verify("dmesg | grep 'nohz_full= must match isolcpus='"),
-    )
-}
-
 /// RCU callbacks run elsewhere. CPUs of `nohz_full=` are offloaded with or without `rcu_nocbs=`
 /// (`rcu_init_nohz`, `kernel/rcu/tree_nocb.h`, 6.12).
 fn rcu_offload(facts: &Facts) -> Option<Finding> {
     let id = "rcu-offload";
     let boot = match &facts.boot {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Isolation, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Isolation, why)),
         boot => boot.known()?,
     };
     let by_default = facts
@@ -273,7 +215,12 @@ fn rcu_offload(facts: &Facts) -> Option<Finding> {
         .is_some_and(|config| config.has("RCU_NOCB_CPU_DEFAULT_ALL"))
         && !boot.has("rcu_nocbs")
         && !boot.has("nohz_full");
-    let asked = boot.cpus("rcu_nocbs").unwrap_or_default();
+    let is_built = facts
+        .config
+        .known()
+        .is_none_or(|config| config.has("RCU_NOCB_CPU"));
+    let asked = boot.cpus("rcu_nocbs").filter(|_| is_built);
+    let asked = asked.unwrap_or_default();
     let missing = &(&facts.watched - &facts.tickless()) - &asked;
     if missing.is_empty() || by_default {
         let summary = format!(
@@ -282,30 +229,32 @@ fn rcu_offload(facts: &Facts) -> Option<Finding> {
         );
         return Some(Finding::new(id, Isolation, Severity::Fine, summary));
     }
+    let why = if is_built {
+        format!("neither nohz_full= nor rcu_nocbs= has {}", named(&missing))
+    } else {
+        "the kernel is built without CONFIG_RCU_NOCB_CPU".to_owned()
+    };
+    let summary = format!("RCU callbacks run where they were made: {why}.");
+    let finding = Finding::new(id, Isolation, Severity::Warning, summary);
+    let finding = if is_built {
+        finding.boot(format!("rcu_nocbs={}", facts.to_isolate()))
+    } else {
+        finding.change("Boot a kernel built with CONFIG_RCU_NOCB_CPU=y.")
+    };
     Some(
-        Finding::new(
-            id,
-            Isolation,
-            Severity::Warning,
-            format!(
-                "RCU callbacks run where they were made: neither nohz_full= nor rcu_nocbs= has {}.",
-                named(&missing)
-            ),
-        )
-        .breach(
-            rule::RCU_CALLBACKS,
-            "the softirq RCU runs on the CPU after the task has freed memory in the kernel",
-        )
-        .boot(format!("rcu_nocbs={}", facts.watched))
-        .verify("dmesg | grep 'Offload RCU callbacks'"),
+        finding
+            .breach(
+                rule::RCU_CALLBACKS,
+                "the softirq RCU runs on the CPU after the task has freed memory in the kernel",
+            )
+            .verify("dmesg | grep 'Offload RCU callbacks'"),
     )
 }
 
 /// There is a CPU that nothing isolates.
 fn housekeeping(facts: &Facts) -> Finding {
     let id = "housekeeping";
-    let isolated = &facts.tickless() | &facts.out_of_domains();
-    let free: CpuSet = &facts.housekeeping - &isolated;
+    let free = facts.free();
     if !free.is_empty() {
         let summary = format!(
             "Left for the work of the kernel and of isol-trace: {}.",

@@ -4,7 +4,7 @@ use super::Check;
 use crate::{
     doctor::{
         Facts, Finding,
-        finding::{Area::Kernel, Severity},
+        finding::{Area::Kernel, Remedy, Severity},
         rule,
     },
     host::reading::Reading,
@@ -27,39 +27,78 @@ fn options(facts: &Facts) -> Finding {
     let id = "kernel-options";
     let config = match &facts.config {
         Reading::Known(config) => config,
-        Reading::Unreadable(why) => return Finding::unseen(id, Kernel, why),
+        Reading::Unreadable(why) => return Finding::unreadable(id, Kernel, why),
         Reading::Absent => {
             let why = "the kernel's configuration is neither in /boot, nor with its modules, nor in /proc/config.gz";
-            return Finding::unseen(id, Kernel, why);
+            return unconfigured(facts, id, why);
         }
     };
-    let missing: Vec<String> = NEEDED
+    let missing: Vec<&str> = NEEDED
         .iter()
         .filter(|(name, before)| !config.has(name) && !config.has(before))
-        .map(|(name, _)| format!("CONFIG_{name}"))
+        .map(|(name, _)| *name)
         .collect();
     if missing.is_empty() {
         let summary = "The kernel has the options that isolation needs.";
         return Finding::new(id, Kernel, Severity::Fine, summary);
     }
-    Finding::new(
-            id,
-            Kernel,
-            Severity::Defect,
-            format!("The kernel is built without {}.", missing.join(", ")),
+    let summary = format!("The kernel is built without {}", listed(&missing, "", ", "));
+    // Of these `nohz-full` speaks already.
+    let is_told = facts.nohz_full == Reading::Absent;
+    let owed = |name: &str| {
+        let is_of_ticks = ["NO_HZ_FULL", "CONTEXT_TRACKING_USER"].contains(&name);
+        missing.contains(&name) && !(is_told && is_of_ticks)
+    };
+    let finding = |severity| Finding::new(id, Kernel, severity, format!("{summary}."));
+    let finding = if owed("CPU_ISOLATION") {
+        finding(Severity::Defect).breach(
+            rule::SECOND_TASK,
+            "isolcpus= means nothing to it, and other tasks run on the CPUs",
         )
-        .breach(rule::RESIDUAL_TICK,
-            "the boot arguments that need these options do nothing",
+    } else if owed("NO_HZ_FULL") {
+        finding(Severity::Defect).breach(
+            rule::RESIDUAL_TICK,
+            "nohz_full= means nothing to it, and the tick never stops while a task runs",
         )
+    } else if owed("RCU_NOCB_CPU") {
+        finding(Severity::Warning).breach(
+            rule::RCU_CALLBACKS,
+            "rcu_nocbs= means nothing to it, and RCU callbacks run where they were made",
+        )
+    } else if owed("CONTEXT_TRACKING_USER") {
+        finding(Severity::Warning).cost("no breach: entries can only be derived from their causes")
+    } else {
+        let summary = format!("{summary}: see nohz-full.");
+        return Finding::new(id, Kernel, Severity::Note, summary);
+    };
+    finding
         .change(format!(
             "Boot a kernel built with {}.",
-            missing
-                .iter()
-                .map(|name| format!("{name}=y"))
-                .collect::<Vec<_>>()
-                .join(" ")
+            listed(&missing, "=y", " ")
         ))
-        .verify("zgrep -hE 'CONFIG_(NO_HZ_FULL|CONTEXT_TRACKING_USER|RCU_NOCB_CPU|CPU_ISOLATION)=' /boot/config-$(uname -r) /proc/config.gz")
+        .verify(format!(
+            "zgrep -hE 'CONFIG_({})=' /boot/config-$(uname -r) /proc/config.gz",
+            NEEDED.map(|(name, _)| name).join("|")
+        ))
+}
+
+/// Options by the names that a configuration has for them.
+fn listed(names: &[&str], value: &str, between: &str) -> String {
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| format!("CONFIG_{name}{value}"))
+        .collect();
+    names.join(between)
+}
+
+/// The configuration is nowhere.
+fn unconfigured(facts: &Facts, id: &'static str, why: &str) -> Finding {
+    // With CONFIG_IKCONFIG=m it is in a module.
+    let module = Remedy::Run("modprobe configs".to_owned());
+    Finding::unseen(id, Kernel, why, module).change(format!(
+        "Or put the configuration that the kernel was built with at /boot/config-{}.",
+        facts.identity.kernel
+    ))
 }
 
 /// The entry code is the generic one, tracks contexts off the stack, and knows no `TIF_NOHZ`: what
@@ -75,7 +114,7 @@ fn entry_code(facts: &Facts) -> Finding {
         None => {
             let why =
                 "whether this kernel has the generic entry code, its configuration would tell";
-            return Finding::unseen(id, Kernel, why);
+            return unconfigured(facts, id, why);
         }
     };
     let mut owed = Vec::new();
@@ -103,4 +142,5 @@ fn entry_code(facts: &Facts) -> Finding {
     )
     .cost("no breach: the kernel's side of task isolation cannot be built into it")
     .change("Arm64 has the generic entry code from Linux 7.2 on, x86 since 5.9.")
+    .verify("zgrep -hE 'CONFIG_(GENERIC_ENTRY|GENERIC_IRQ_ENTRY|HAVE_CONTEXT_TRACKING(_USER)?_OFFSTACK|HAVE_TIF_NOHZ)=' /boot/config-$(uname -r) /proc/config.gz")
 }

@@ -21,7 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn huge_pages(facts: &Facts) -> Option<Finding> {
     let id = "transparent-huge-pages";
     let when = match &facts.memory.huge_pages {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Memory, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Memory, why)),
         when => when.known()?.as_str(),
     };
     let severity = match when {
@@ -62,7 +62,7 @@ fn huge_pages(facts: &Facts) -> Option<Finding> {
 fn ksm(facts: &Facts) -> Option<Finding> {
     let id = "ksm";
     match &facts.memory.ksm {
-        Reading::Unreadable(why) => Some(Finding::unseen(id, Memory, why)),
+        Reading::Unreadable(why) => Some(Finding::unreadable(id, Memory, why)),
         Reading::Absent => None,
         Reading::Known(1) => Some(
             Finding::new(
@@ -90,7 +90,7 @@ fn ksm(facts: &Facts) -> Option<Finding> {
 fn numa_balancing(facts: &Facts) -> Option<Finding> {
     let id = "numa-balancing";
     match &facts.memory.numa_balancing {
-        Reading::Unreadable(why) => Some(Finding::unseen(id, Memory, why)),
+        Reading::Unreadable(why) => Some(Finding::unreadable(id, Memory, why)),
         Reading::Absent => None,
         Reading::Known(0) => Some(Finding::new(
             id,

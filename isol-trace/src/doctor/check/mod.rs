@@ -4,6 +4,7 @@
 mod clock;
 mod interrupts;
 mod isolation;
+mod isolcpus;
 mod kernel;
 mod memory;
 mod power;
@@ -35,7 +36,7 @@ fn spaced(cpus: &CpuSet) -> String {
 }
 
 /// A path for a shell.
-fn quoted(path: &str) -> String {
+pub(super) fn quoted(path: &str) -> String {
     let is_plain = path
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"/._-:@".contains(&byte));
@@ -50,6 +51,7 @@ fn quoted(path: &str) -> String {
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     [
         isolation::CHECKS,
+        isolcpus::CHECKS,
         interrupts::CHECKS,
         work::CHECKS,
         clock::CHECKS,

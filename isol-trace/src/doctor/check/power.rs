@@ -24,6 +24,11 @@ const CPU_FOLDER: &str = "/sys/devices/system/cpu";
 /// (Documentation/admin-guide/pm/cpufreq.rst, 6.12).
 const MEASURING: [&str; 3] = ["ondemand", "conservative", "schedutil"];
 
+/// Drivers with a `powersave` of their own, which follows the load as well. Everybody else's stays at
+/// the lowest frequency (Documentation/admin-guide/pm/{intel_pstate,amd-pstate,cpufreq}.rst, 6.12;
+/// the last was written with underscores before 6.9).
+const OWN_POWERSAVE: [&str; 3] = ["intel_pstate", "amd-pstate-epp", "amd_pstate_epp"];
+
 /// Microseconds to leave an idle state from which it is worth a word.
 const LONG_US: i64 = 10;
 
@@ -50,20 +55,29 @@ fn siblings(facts: &Facts) -> Option<Finding> {
         Power,
         Severity::Warning,
         format!(
-            "Housekeeping shares a core with a watched CPU, on {}.",
+            "A core of the watched CPUs is shared with {}.",
             named(&shared)
         ),
     )
     .cost("no kernel entry, and time all the same: the other thread takes the core's units and caches");
-    // Somebody has to keep house, and CPU 0 cannot be taken offline on x86.
-    let can_do_without = !(&facts.housekeeping - &shared).is_empty() && !shared.contains(Cpu(0));
+    // Somebody has to keep house, and CPU 0 cannot be taken offline on x86. What is isolated may have
+    // a task of its own.
+    let free = facts.free();
+    let can_do_without =
+        (&shared - &free).is_empty() && !(&free - &shared).is_empty() && !shared.contains(Cpu(0));
+    let cores = whole_cores(facts);
+    let is_done = (&(&cores - &facts.tickless()) | &(&cores - &facts.out_of_domains())).is_empty();
     let finding = if can_do_without {
         finding.run(format!(
             "for cpu in {}; do echo 0 > {CPU_FOLDER}/cpu$cpu/online; done",
             spaced(&shared)
         ))
-    } else {
+    } else if is_done {
         finding
+    } else {
+        finding.boot(format!(
+            "nohz_full={cores} isolcpus=domain,managed_irq,{cores}"
+        ))
     };
     Some(
         finding
@@ -72,6 +86,29 @@ fn siblings(facts: &Facts) -> Option<Finding> {
                 "grep . {CPU_FOLDER}/cpu*/topology/thread_siblings_list"
             )),
     )
+}
+
+/// The cores of the watched CPUs with all their CPUs, save the core of CPU 0, which keeps house, and
+/// what else is isolated; none where that leaves nobody to keep house.
+fn whole_cores(facts: &Facts) -> CpuSet {
+    let siblings = facts.cpus.iter().filter_map(|cpu| cpu.siblings.known());
+    let (mut cores, mut first) = (CpuSet::new(), CpuSet::new());
+    for siblings in siblings {
+        let side = if siblings.contains(Cpu(0)) {
+            &mut first
+        } else {
+            &mut cores
+        };
+        *side = &*side | siblings;
+    }
+    // A list without the others that are isolated would give them up.
+    let others = &facts.to_isolate() - &facts.watched;
+    let cores = &(&cores - &first) | &others;
+    if (&facts.housekeeping - &cores).is_empty() {
+        CpuSet::new()
+    } else {
+        cores
+    }
 }
 
 /// Nothing measures the watched CPUs to set their frequency.
@@ -93,17 +130,10 @@ fn governor(facts: &Facts) -> Option<Finding> {
         .copied()
         .filter(|name| MEASURING.contains(name))
         .collect();
-    if measuring.is_empty() {
-        let summary = format!(
-            "The frequency of the watched CPUs is set by {}.",
-            names.join(", ")
-        );
-        return Some(Finding::new(id, Power, Severity::Fine, summary));
-    }
-    Some(
-        Finding::new(
-            id,
-            Power,
+    let finding = |severity, summary: String| Finding::new(id, Power, severity, summary);
+    let slow = slow(facts);
+    let finding = if !measuring.is_empty() {
+        finding(
             Severity::Warning,
             format!(
                 "The frequency of the watched CPUs follows their load: {}.",
@@ -113,6 +143,24 @@ fn governor(facts: &Facts) -> Option<Finding> {
         .breach(rule::CPUFREQ,
             "the governor's work runs on the CPU or interrupts it, and its speed changes under the task",
         )
+    } else if !slow.is_empty() {
+        finding(
+            Severity::Warning,
+            format!(
+                "The governor powersave keeps {} at the lowest frequency.",
+                named(&slow)
+            ),
+        )
+        .cost("no kernel entry more, and the task and each entry last longer")
+    } else {
+        let summary = format!(
+            "The frequency of the watched CPUs is set by {}.",
+            names.join(", ")
+        );
+        return Some(finding(Severity::Fine, summary));
+    };
+    Some(
+        finding
         .run(format!(
             "for cpu in {}; do echo performance > {CPU_FOLDER}/cpu$cpu/cpufreq/scaling_governor; done",
             spaced(&facts.watched)
@@ -120,6 +168,20 @@ fn governor(facts: &Facts) -> Option<Finding> {
         .boot("cpufreq.default_governor=performance")
         .verify(format!("grep . {CPU_FOLDER}/cpu*/cpufreq/scaling_governor")),
     )
+}
+
+/// The watched CPUs that a governor keeps at the lowest frequency.
+fn slow(facts: &Facts) -> CpuSet {
+    let mut slow = CpuSet::new();
+    for cpu in &facts.cpus {
+        let is_powersave = cpu.governor.known().is_some_and(|it| it == "powersave");
+        let driver = cpu.driver.known().map(String::as_str);
+        if is_powersave && !driver.is_some_and(|driver| OWN_POWERSAVE.contains(&driver)) {
+            // A CPU of a set fits a set.
+            let _ = slow.insert(cpu.cpu);
+        }
+    }
+    slow
 }
 
 /// Idle states that take long to leave.

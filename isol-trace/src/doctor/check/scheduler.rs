@@ -4,7 +4,7 @@ use super::{Check, named, spaced};
 use crate::{
     doctor::{
         Facts, Finding,
-        finding::{Area::Scheduler, Severity},
+        finding::{Area::Scheduler, Remedy, Severity},
         rule,
     },
     event::ids::Cpu,
@@ -15,14 +15,18 @@ use crate::{
 pub(super) const CHECKS: &[Check] = &[Check::Where(rt_throttling), Check::Where(fair_server)];
 
 /// Realtime tasks may keep their CPU. From 6.12 on the fair server has taken the throttle's
-/// place, and the number only limits what may be asked for.
+/// place, and the number only limits what may be asked for, save with `CONFIG_RT_GROUP_SCHED`: the
+/// throttle of groups, the root's among them, has stayed (`sched_rt_period_timer`, kernel/sched/rt.c,
+/// 6.12).
 fn rt_throttling(facts: &Facts) -> Option<Finding> {
     let id = "rt-throttling";
-    if facts.is_from(6, 12)? {
+    let config = facts.config.known();
+    let has_groups = config.is_some_and(|config| config.has("RT_GROUP_SCHED"));
+    if facts.is_from(6, 12)? && !has_groups {
         return None;
     }
     match &facts.scheduler.rt_runtime_us {
-        Reading::Unreadable(why) => Some(Finding::unseen(id, Scheduler, why)),
+        Reading::Unreadable(why) => Some(Finding::unreadable(id, Scheduler, why)),
         Reading::Absent => None,
         Reading::Known(-1) => Some(Finding::new(
             id,
@@ -48,7 +52,8 @@ fn rt_throttling(facts: &Facts) -> Option<Finding> {
 
 /// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
 /// kick a lone task once a second; 7.2 and 7.3 were quiet: there the running task settles its time
-/// before the timer looks at it (`dl_server_timer`, kernel/sched/deadline.c, 6.12 and 7.2).
+/// before the timer looks at it (`dl_server_timer`, kernel/sched/deadline.c, 6.12 and 7.2). Of the
+/// kernels in between nothing is known.
 fn fair_server(facts: &Facts) -> Option<Finding> {
     let id = "fair-server";
     if !facts.is_from(6, 12)? {
@@ -61,7 +66,9 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
     }
     if servers.iter().any(|(_, runtime)| runtime.known().is_none()) {
         let why = "the fair server's settings are in /sys/kernel/debug/sched, which is not mounted or not readable here";
-        let finding = Finding::unseen(id, Scheduler, why);
+        let mount = Remedy::Run("mount -t debugfs none /sys/kernel/debug".to_owned());
+        let finding = Finding::unseen(id, Scheduler, why, mount);
+        let finding = finding.change("And run isol-trace as root.");
         return Some(finding.verify("grep . /sys/kernel/debug/sched/fair_server/cpu*/runtime"));
     }
     let mut here = CpuSet::new();
@@ -75,16 +82,26 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
         let summary = "The fair server is off on the watched CPUs.";
         return Some(Finding::new(id, Scheduler, Severity::Fine, summary));
     }
-    Some(
-        Finding::new(
-            id,
-            Scheduler,
-            Severity::Defect,
-            format!("The fair server has a share of {}, and looks after it while one task runs there.", named(&here)),
+    let (severity, looks, kicks) = if facts.is_from(6, 13)? {
+        (
+            Severity::Warning,
+            "may look",
+            "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, and a tick follow",
         )
-        .breach(rule::FAIR_SERVER,
+    } else {
+        (
+            Severity::Defect,
+            "looks",
             "once a second its timer on another CPU kicks the CPU, and a tick follows",
         )
+    };
+    let summary = format!(
+        "The fair server has a share of {}, and {looks} after it while one task runs there.",
+        named(&here)
+    );
+    Some(
+        Finding::new(id, Scheduler, severity, summary)
+        .breach(rule::FAIR_SERVER, kicks)
         .run(format!(
             "for cpu in {}; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; done",
             spaced(&here)

@@ -13,6 +13,7 @@ use crate::{
 /// The checks.
 pub(super) const CHECKS: &[Check] = &[
     Check::Always(probes),
+    Check::Where(architecture),
     Check::Where(symbols),
     Check::Where(jit),
     Check::Where(locked_memory),
@@ -39,11 +40,28 @@ fn probes(facts: &Facts) -> Finding {
     finding
 }
 
+/// The machine is of the architecture that isol-trace is made for (docs/limits.md).
+fn architecture(facts: &Facts) -> Option<Finding> {
+    if facts.is_x86() {
+        return None;
+    }
+    let summary = format!(
+        "isol-trace is made for x86_64, and this machine is {}. What is said here of its settings holds all the same.",
+        facts.identity.arch
+    );
+    Some(
+        Finding::new("architecture", Tracer, Severity::Warning, summary)
+            .cost("what record and top show of such a machine was tested nowhere")
+            .change("Trace on an x86_64 host.")
+            .verify("uname -m"),
+    )
+}
+
 /// Kernel functions have names.
 fn symbols(facts: &Facts) -> Option<Finding> {
     let id = "kernel-symbols";
     let level = match &facts.rights.kptr_restrict {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Tracer, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Tracer, why)),
         level => *level.known()?,
     };
     let hidden = match (level, facts.rights.has_syslog) {
@@ -66,13 +84,17 @@ fn symbols(facts: &Facts) -> Option<Finding> {
     )
     .cost("timers, work items and callbacks appear as addresses, without names")
     .verify("sysctl kernel.kptr_restrict");
-    Some(if level >= 2 {
-        finding
-            .run("sysctl -w kernel.kptr_restrict=1")
-            .change("And run isol-trace as root, or with CAP_SYSLOG.")
+    let mut finding = if level >= 2 {
+        finding.run("sysctl -w kernel.kptr_restrict=1")
     } else {
-        finding.change("Run isol-trace as root, or with CAP_SYSLOG.")
-    })
+        finding
+    };
+    if facts.rights.has_syslog != Some(true) {
+        let and = if level >= 2 { "And run" } else { "Run" };
+        finding = finding.change(format!("{and} isol-trace as root, or with CAP_SYSLOG."));
+        finding.remedies.push(facts.setcap());
+    }
+    Some(finding)
 }
 
 /// BPF programs are machine code.
@@ -82,7 +104,7 @@ fn jit(facts: &Facts) -> Option<Finding> {
         // The interpreter may not even be built in (CONFIG_BPF_JIT_ALWAYS_ON).
         Reading::Absent => None,
         // Readable by root alone.
-        Reading::Unreadable(why) => Some(Finding::unseen(id, Tracer, why)),
+        Reading::Unreadable(why) => Some(Finding::unreadable(id, Tracer, why)),
         Reading::Known(0) => Some(
             Finding::new(
                 id,
@@ -107,13 +129,17 @@ fn jit(facts: &Facts) -> Option<Finding> {
 fn locked_memory(facts: &Facts) -> Option<Finding> {
     let id = "locked-memory";
     let limit = match &facts.rights.locked_memory {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Tracer, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Tracer, why)),
         limit => *limit.known()?,
     };
     let LockLimit::Bytes(bytes) = limit else {
         let summary = "A command that is started from here may lock all of its memory.";
         return Some(Finding::new(id, Tracer, Severity::Fine, summary));
     };
+    if facts.rights.has_ipc_lock == Some(true) {
+        let summary = "This process has CAP_IPC_LOCK: a command that root starts from here may lock all of its memory.";
+        return Some(Finding::new(id, Tracer, Severity::Fine, summary));
+    }
     Some(
         Finding::new(
             id,
@@ -127,7 +153,7 @@ fn locked_memory(facts: &Facts) -> Option<Finding> {
         .breach(rule::FIRST_TOUCH,
             "where mlockall() fails, its pages can be taken away and fault again",
         )
-        .run("ulimit -l unlimited")
+        .change("Write `* - memlock unlimited` into a file of /etc/security/limits.d and log in again, or LimitMEMLOCK=infinity into the [Service] of the task's unit.")
         .verify("ulimit -l"),
     )
 }

@@ -27,7 +27,7 @@ const RARELY: i64 = 60;
 fn unbound_work(facts: &Facts) -> Option<Finding> {
     let id = "unbound-workqueues";
     let all = match &facts.workqueues.all {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Work, why)),
         all => all.known()?,
     };
     let here = all & &facts.watched;
@@ -58,14 +58,14 @@ fn unbound_work(facts: &Facts) -> Option<Finding> {
         )
         .run(format!(
             "echo {} > /sys/devices/virtual/workqueue/cpumask",
-            cpu_mask::text(&facts.housekeeping)
+            cpu_mask::text(&facts.noise_takers())
         ));
     // 6.1 does not have the argument, 6.12 does. The other one works on both
     // (`workqueue_init_early`, kernel/workqueue.c).
     let finding = if facts.is_from(6, 12) == Some(true) {
-        finding.boot(format!("workqueue.unbound_cpus={}", facts.housekeeping))
+        finding.boot(format!("workqueue.unbound_cpus={}", facts.noise_takers()))
     } else {
-        finding.boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
+        finding.boot(facts.isolcpus())
     };
     Some(finding.verify("cat /sys/devices/virtual/workqueue/cpumask"))
 }
@@ -78,7 +78,7 @@ fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
     let is_on = |dog: &Reading<i64>| dog.known().is_some_and(|&value| value != 0);
     let (nmi, soft) = (is_on(&dogs.nmi), is_on(&dogs.soft));
     if let (true, Reading::Unreadable(why)) = (nmi || soft, &dogs.cpus) {
-        return Some(Finding::unseen(id, Work, why));
+        return Some(Finding::unreadable(id, Work, why));
     }
     let here = dogs.cpus.known()? & &facts.watched;
     if !(nmi || soft) || here.is_empty() {
@@ -112,7 +112,7 @@ fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
         .breach(rule, what)
         .run(format!(
             "sysctl -w kernel.watchdog_cpumask={}",
-            facts.housekeeping
+            facts.noise_takers()
         ))
         .boot("nowatchdog")
         .verify("sysctl kernel.watchdog_cpumask kernel.nmi_watchdog kernel.soft_watchdog"),
@@ -135,7 +135,7 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
         return Some(Finding::new(id, Work, Severity::Fine, summary));
     }
     let seconds = match &facts.memory.stat_interval {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Work, why)),
         interval => *interval.known()?,
     };
     let severity = if seconds >= RARELY {
@@ -143,23 +143,29 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
     } else {
         Severity::Warning
     };
+    let finding = Finding::new(
+        id,
+        Work,
+        severity,
+        format!(
+            "Every {seconds} s the kernel may queue work on {} to fold the counters there.",
+            named(&here)
+        ),
+    )
+    .breach(
+        rule::VMSTAT,
+        "a kernel thread takes the CPU after each second in which the task used memory",
+    );
+    // Before, it asks nobody who is isolated.
+    let finding = if facts.is_from(6, 5)? {
+        finding.boot(facts.isolcpus())
+    } else {
+        finding
+    };
     Some(
-        Finding::new(
-            id,
-            Work,
-            severity,
-            format!(
-                "Every {seconds} s the kernel may queue work on {} to fold the counters there.",
-                named(&here)
-            ),
-        )
-        .breach(
-            rule::VMSTAT,
-            "a kernel thread takes the CPU after each second in which the task used memory",
-        )
-        .boot(format!("isolcpus=domain,managed_irq,{}", facts.watched))
-        .run("sysctl -w vm.stat_interval=3600")
-        .verify("sysctl vm.stat_interval"),
+        finding
+            .run("sysctl -w vm.stat_interval=3600")
+            .verify("sysctl vm.stat_interval"),
     )
 }
 
@@ -168,7 +174,7 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
 fn machine_checks(facts: &Facts) -> Option<Finding> {
     let id = "machine-check-poll";
     let seconds = match &facts.machine_check_interval {
-        Reading::Unreadable(why) => return Some(Finding::unseen(id, Work, why)),
+        Reading::Unreadable(why) => return Some(Finding::unreadable(id, Work, why)),
         interval => *interval.known()?,
     };
     if seconds == 0 {
@@ -193,11 +199,19 @@ fn machine_checks(facts: &Facts) -> Option<Finding> {
 }
 
 /// Timers may leave the CPU that armed them: else `get_nohz_timer_target` is not asked
-/// (kernel/time/timer.c and hrtimer.c, 6.12).
+/// (kernel/time/timer.c and hrtimer.c, 6.12). They leave a busy CPU only where that is in
+/// `nohz_full=` (`get_nohz_timer_target`, kernel/sched/core.c, 6.12), from 7.2 on also where no
+/// scheduler domain spans it (`kernel/time/timer_migration.c`).
 fn timer_migration(facts: &Facts) -> Option<Finding> {
     let id = "timer-migration";
+    let leaving = if facts.is_from(7, 2) == Some(true) {
+        &facts.tickless() | &facts.out_of_domains()
+    } else {
+        facts.tickless()
+    };
+    let staying = &facts.watched - &leaving;
     match &facts.scheduler.timer_migration {
-        Reading::Unreadable(why) => Some(Finding::unseen(id, Work, why)),
+        Reading::Unreadable(why) => Some(Finding::unreadable(id, Work, why)),
         Reading::Absent => None,
         Reading::Known(0) => Some(
             Finding::new(
@@ -213,11 +227,32 @@ fn timer_migration(facts: &Facts) -> Option<Finding> {
             .run("sysctl -w kernel.timer_migration=1")
             .verify("sysctl kernel.timer_migration"),
         ),
-        Reading::Known(_) => Some(Finding::new(
+        Reading::Known(_) if staying.is_empty() => Some(Finding::new(
             id,
             Work,
             Severity::Fine,
-            "Timers may move to a housekeeping CPU.",
+            "Timers of the watched CPUs may move to a housekeeping CPU.",
         )),
+        Reading::Known(_) => Some(staying_timers(facts, id, &staying)),
     }
+}
+
+/// Timers that may leave their CPU, and do not leave these.
+fn staying_timers(facts: &Facts, id: &'static str, cpus: &CpuSet) -> Finding {
+    let summary = format!(
+        "Timers may move, and stay on {} all the same: a busy CPU gives them away only where it is in nohz_full=.",
+        named(cpus)
+    );
+    let finding = Finding::new(id, Work, Severity::Warning, summary).breach(
+        rule::TIMER_MIGRATION,
+        "what a task of a watched CPU arms in a system call expires on that CPU",
+    );
+    let asked = facts.boot.known().and_then(|boot| boot.cpus("nohz_full"));
+    let is_asked = (cpus - &asked.unwrap_or_default()).is_empty();
+    let finding = if facts.nohz_full == Reading::Absent || is_asked {
+        finding.change("Mend what nohz-full tells of.")
+    } else {
+        finding.boot(format!("nohz_full={}", facts.to_isolate()))
+    };
+    finding.verify("cat /sys/devices/system/cpu/nohz_full")
 }

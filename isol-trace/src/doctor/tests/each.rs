@@ -141,6 +141,7 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case("kernel-options", Tree::of("no-entry"), DEFECT, good(), FINE),
+        case("architecture", Tree::of("arm64"), WARNING, good(), None),
         case("entry-code", Tree::of("arm64"), NOTE, good(), FINE),
         case(
             "bpf-jit",

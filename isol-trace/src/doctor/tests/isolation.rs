@@ -1,4 +1,4 @@
-//! Isolation and interrupts: what the kernel was told, what it did, and who disturbs it.
+//! Isolation: what the kernel was told, and what it did.
 
 use super::*;
 
@@ -89,6 +89,105 @@ fn the_flag_nohz_is_fatal_from_7_2_on() {
     assert_eq!(severity(&kernel("7.2.12"), id), None);
 }
 
+/// Each argument that is dropped costs what it alone would have done.
+#[test]
+fn the_argument_that_stands_behind_is_dropped() {
+    let id = "isolcpus-nohz-flag";
+    let booted = |line: &str| kernel("7.2.12").file("/proc/cmdline", line);
+    let behind = finding(&booted("nohz_full=2-3 isolcpus=nohz,domain,2-3"), id);
+    assert!(behind.summary.contains("drops isolcpus="));
+    assert_eq!(behind.cost.unwrap().rule, Some("isolcpus-dropped"));
+    // The flag isolates CPU 2 from the tick, and nobody CPU 3.
+    let narrow =
+        booted("isolcpus=nohz,domain,2 nohz_full=2-3").file(&format!("{CPU}/isolated"), "2");
+    let narrow = narrow.file(&format!("{CPU}/nohz_full"), "2");
+    let found = findings(&narrow, Some("2-3"));
+    let flag = found.iter().find(|it| it.id == id).unwrap();
+    assert_eq!(flag.severity, Severity::Defect);
+    assert!(flag.summary.contains("drops nohz_full=") && flag.summary.ends_with("CPU 3."));
+    assert_eq!(flag.cost.unwrap().rule, Some("residual-tick"));
+    // What was typed already is not what mends it.
+    let tick = found.iter().find(|it| it.id == "nohz-full").unwrap();
+    assert!(tick.summary.contains("drops whichever"), "{}", tick.summary);
+    for it in [flag, tick] {
+        assert_eq!(
+            it.remedies,
+            [Remedy::Boot(
+                "nohz_full=2-3 isolcpus=domain,managed_irq,2-3".to_owned()
+            )]
+        );
+    }
+}
+
+#[test]
+fn an_argument_that_was_typed_is_not_advised_again() {
+    let refused = good().file(&format!("{CPU}/nohz_full"), "(null)");
+    let remedies = finding(&refused, "nohz-full").remedies;
+    assert!(matches!(&remedies[..], [Remedy::Change(_)]), "{remedies:?}");
+}
+
+/// Before 6.7 the root has no list of the CPUs of all partitions.
+#[test]
+fn partitions_of_older_kernels_are_known_by_their_groups() {
+    let id = "scheduler-domains";
+    let group = "/sys/fs/cgroup/rt";
+    let tree = |state| {
+        kernel("6.1.192")
+            .without("/sys/fs/cgroup/cpuset.cpus.isolated")
+            .file(&format!("{CPU}/isolated"), "")
+            .file(&format!("{group}/cpuset.cpus.partition"), state)
+            .file(&format!("{group}/cpuset.cpus.effective"), "2-3")
+    };
+    assert_eq!(severity(&tree("isolated"), id), FINE);
+    assert_eq!(severity(&tree("isolated invalid"), id), DEFECT);
+    assert_eq!(severity(&tree("root"), id), DEFECT);
+    let unread = tree("isolated").folder(&format!("{group}/cpuset.cpus.effective"));
+    let found = finding(&unread, id);
+    assert_eq!(found.severity, Severity::Note);
+    assert!(
+        found.summary.starts_with("Not known: "),
+        "{}",
+        found.summary
+    );
+}
+
+#[test]
+fn a_partition_is_verified_where_it_shows() {
+    let found = finding(
+        &good().file(&format!("{CPU}/isolated"), ""),
+        "scheduler-domains",
+    );
+    let run = found
+        .remedies
+        .iter()
+        .find(|it| matches!(it, Remedy::Run(_)));
+    assert!(
+        run.unwrap()
+            .text()
+            .ends_with("; cat isolated/cpuset.cpus.partition")
+    );
+    let verify = found.verify.unwrap();
+    for file in ["cpuset.cpus.isolated", "isolated/cpuset.cpus.partition"] {
+        assert!(
+            verify.contains(&format!("/sys/fs/cgroup/{file}")),
+            "{verify}"
+        );
+    }
+}
+
+#[test]
+fn callbacks_are_not_offloaded_by_a_kernel_that_cannot() {
+    let line = "isolcpus=2-3 rcu_nocbs=2-3";
+    let tree = good()
+        .file("/proc/cmdline", line)
+        .file(&format!("{CPU}/nohz_full"), "(null)")
+        .file(
+            "/boot/config-6.12.117+deb13-amd64",
+            "CONFIG_CPU_ISOLATION=y",
+        );
+    assert_eq!(severity(&tree, "rcu-offload"), WARNING);
+}
+
 #[test]
 fn somebody_keeps_house() {
     let id = "housekeeping";
@@ -103,54 +202,6 @@ fn offline_cpus_are_mentioned() {
     let offline = good().file(&format!("{CPU}/online"), "0-2");
     assert_eq!(severity(&offline, "offline"), NOTE);
     assert_eq!(severity(&good(), "offline"), None);
-}
-
-#[test]
-fn interrupts_that_cannot_be_moved_are_managed_or_fixed() {
-    let id = "managed-interrupts";
-    assert_eq!(severity(&held(good()), id), NOTE);
-    assert_eq!(severity(&held(good()), "device-interrupts"), FINE);
-    let unsteered = || good().file("/proc/cmdline", "nohz_full=2-3 isolcpus=domain,2-3");
-    assert_eq!(severity(&held(unsteered()), id), DEFECT);
-    assert_eq!(severity(&good(), id), None);
-    // Without the flags it is one or the other; with them it is known which.
-    let summary = |tree: &Tree| finding(tree, id).summary;
-    assert!(summary(&held(unsteered())).contains("or cannot move them"));
-    let managed = flags(held(unsteered()), "IRQD_AFFINITY_MANAGED");
-    assert!(!summary(&managed).contains("or cannot move them"));
-    assert_eq!(severity(&managed, "fixed-interrupts"), None);
-    let fixed = flags(held(unsteered()), "IRQD_NO_BALANCING");
-    assert_eq!(severity(&fixed, "fixed-interrupts"), DEFECT);
-    assert_eq!(severity(&fixed, id), None);
-}
-
-#[test]
-fn an_older_kernel_does_not_show_what_it_manages() {
-    let refused = |tree: &Tree, id| {
-        let remedies = finding(tree, id).remedies;
-        remedies
-            .iter()
-            .any(|it| it.text().contains("Input/output error"))
-    };
-    let delivered = |release| kernel(release).file("/proc/irq/24/effective_affinity_list", "3");
-    let (old, new) = (delivered("6.1.192"), delivered("6.12.117"));
-    assert!(refused(&old, "device-interrupts"));
-    assert!(!refused(&new, "device-interrupts"));
-    assert_eq!(severity(&old, "managed-interrupts"), NOTE);
-    assert!(
-        finding(&old, "managed-interrupts")
-            .summary
-            .starts_with("Not known")
-    );
-    assert_eq!(severity(&new, "managed-interrupts"), None);
-    // The flags say it on any kernel.
-    let told = flags(flags_of(old, 24, "IRQD_ACTIVATED"), "IRQD_ACTIVATED");
-    let told = flags_of(told, 25, "IRQD_ACTIVATED");
-    assert!(!refused(&told, "device-interrupts"));
-    assert_eq!(severity(&told, "managed-interrupts"), None);
-    let managed = flags_of(told, 24, "IRQD_AFFINITY_MANAGED");
-    assert_eq!(severity(&managed, "device-interrupts"), FINE);
-    assert_eq!(severity(&managed, "managed-interrupts"), NOTE);
 }
 
 #[test]
@@ -174,33 +225,6 @@ fn a_partition_that_is_not_in_force_is_told_with_its_reason() {
     assert_eq!(severity(&group("root invalid"), id), WARNING);
     assert_eq!(severity(&group("isolated"), id), FINE);
     assert_eq!(severity(&group("member"), id), None);
-}
-
-#[test]
-fn interrupts_that_can_be_moved_are_named() {
-    let tree = good().file("/proc/irq/24/effective_affinity_list", "3");
-    let found = finding(&tree, "device-interrupts");
-    assert_eq!(
-        found.summary,
-        "Delivered to the watched CPUs: 24 (nvme0q0)."
-    );
-    assert_eq!(
-        found.remedies[0].text(),
-        "for irq in 24; do echo 0-1 > /proc/irq/$irq/smp_affinity_list; done"
-    );
-}
-
-#[test]
-fn irqbalance_knows_some_cpus_and_not_others() {
-    let running = || good().file("/proc/700/comm", "irqbalance");
-    assert_eq!(severity(&running(), "irqbalance"), NOTE);
-    assert_eq!(severity(&good(), "irqbalance"), None);
-    let found = findings(&running(), Some("1"));
-    let irqbalance = found.iter().find(|it| it.id == "irqbalance").unwrap();
-    assert_eq!(irqbalance.severity, Severity::Warning);
-    // A list takes the place of what irqbalance leaves out by itself: it has to have it all.
-    let list = irqbalance.remedies[1].text();
-    assert!(list.contains("IRQBALANCE_BANNED_CPULIST=1-3 "), "{list}");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use crate::{
 };
 
 mod each;
+mod interrupts;
 mod isolation;
+mod part;
 mod report;
 mod settings;
 

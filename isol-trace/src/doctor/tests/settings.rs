@@ -72,6 +72,9 @@ fn siblings_go_offline_only_where_others_keep_house() {
         !runs(&good().file(&siblings(3), "0,3")),
         "CPU 0 has to stay"
     );
+    let first = &finding(&Tree::of("half"), "smt-siblings").remedies[0];
+    let whole = "nohz_full=1,3 isolcpus=domain,managed_irq,1,3";
+    assert_eq!(first, &Remedy::Boot(whole.to_owned()));
 }
 
 #[test]
@@ -104,8 +107,24 @@ fn realtime_tasks_are_throttled_by_one_or_the_other() {
     assert_eq!(severity(&free, "rt-throttling"), FINE);
     assert_eq!(severity(&old(), "fair-server"), None);
     assert_eq!(severity(&good(), "rt-throttling"), None);
+    let groups = |release| {
+        let config = format!("/boot/config-{release}");
+        kernel(release).file(&config, "CONFIG_RT_GROUP_SCHED=y")
+    };
+    assert_eq!(severity(&groups("6.12.9"), "rt-throttling"), WARNING);
+    assert_eq!(severity(&groups("7.2.12"), "rt-throttling"), WARNING);
     let hidden = good().without("/sys/kernel/debug");
     assert_eq!(severity(&hidden, "fair-server"), NOTE);
+    // Nobody has seen the kernels in between.
+    let asked = |release| Tree::of("half").file("/proc/sys/kernel/osrelease", release);
+    assert_eq!(severity(&asked("6.12.9"), "fair-server"), DEFECT);
+    for release in ["6.13.0", "6.18.15", "7.1.1"] {
+        let found = finding(&asked(release), "fair-server");
+        assert_eq!(found.severity, Severity::Warning, "{release}");
+        assert!(found.summary.contains("may look"), "{}", found.summary);
+    }
+    let mount = &finding(&good().without("/sys/kernel/debug"), "fair-server").remedies[0];
+    assert_eq!(mount.text(), "mount -t debugfs none /sys/kernel/debug");
     let newer = kernel("7.2.12").without("/sys/kernel/debug");
     assert_eq!(severity(&newer, "fair-server"), FINE);
 }
@@ -119,11 +138,130 @@ fn the_kernel_was_built_for_isolation() {
     assert_eq!(severity(&old, "entry-code"), FINE);
     let hidden = good().without("/boot");
     assert_eq!(severity(&hidden, "kernel-options"), NOTE);
+    let remedies = finding(&hidden, "kernel-options").remedies;
+    assert_eq!(remedies[0].text(), "modprobe configs");
+    assert!(
+        remedies[1]
+            .text()
+            .contains("/boot/config-6.12.117+deb13-amd64")
+    );
     assert_eq!(severity(&hidden, "entry-code"), FINE, "x86 always has it");
     let arm = Tree::of("arm64");
     let summary = finding(&arm, "entry-code").summary;
     assert!(summary.contains("generic entry code"), "{summary}");
+    assert!(finding(&arm, "entry-code").verify.is_some());
     assert_eq!(severity(&arm.without("/boot"), "entry-code"), NOTE);
+}
+
+/// What is missing for the tick, `nohz-full` says; the rest costs what each option would give.
+#[test]
+fn an_option_that_is_missing_is_told_once() {
+    let id = "kernel-options";
+    let rule = |missing: &[&str], tree: Tree| {
+        let all = [
+            "NO_HZ_FULL",
+            "CONTEXT_TRACKING_USER",
+            "RCU_NOCB_CPU",
+            "CPU_ISOLATION",
+        ];
+        let there = all.iter().filter(|name| !missing.contains(name));
+        let lines: Vec<_> = there.map(|name| format!("CONFIG_{name}=y")).collect();
+        let config = format!("CONFIG_X=y\n{}", lines.join("\n"));
+        let found = finding(&tree.file("/boot/config-6.12.117+deb13-amd64", &config), id);
+        (found.severity, found.cost.and_then(|cost| cost.rule))
+    };
+    let tickful = || good().without(&format!("{CPU}/nohz_full"));
+    let ticks = ["NO_HZ_FULL", "CONTEXT_TRACKING_USER"];
+    assert_eq!(rule(&ticks, tickful()), (Severity::Note, None));
+    assert_eq!(
+        rule(&["NO_HZ_FULL", "RCU_NOCB_CPU"], tickful()),
+        (Severity::Warning, Some("rcu-callbacks"))
+    );
+    assert_eq!(
+        rule(&["NO_HZ_FULL", "CPU_ISOLATION"], tickful()),
+        (Severity::Defect, Some("second-task"))
+    );
+    assert_eq!(
+        rule(&["NO_HZ_FULL"], good()),
+        (Severity::Defect, Some("residual-tick"))
+    );
+    assert_eq!(rule(&ticks[1..], good()), (Severity::Warning, None));
+}
+
+#[test]
+fn timers_leave_only_cpus_that_the_kernel_asks_for_another() {
+    let id = "timer-migration";
+    let tickful = |release| kernel(release).file(&format!("{CPU}/nohz_full"), "(null)");
+    assert_eq!(severity(&tickful("6.12.9"), id), WARNING);
+    assert_eq!(
+        severity(&tickful("7.2.12"), id),
+        FINE,
+        "it is out of the domains"
+    );
+    assert_eq!(severity(&kernel("6.12.9"), id), FINE);
+    let remedy = |tree: &Tree| finding(tree, id).remedies.remove(0);
+    let typed = remedy(&tickful("6.12.9"));
+    assert_eq!(typed.text(), "Mend what nohz-full tells of.");
+    let untyped = tickful("6.12.9").file("/proc/cmdline", "isolcpus=2-3");
+    assert_eq!(remedy(&untyped).text(), "nohz_full=2-3");
+}
+
+#[test]
+fn powersave_costs_where_it_is_the_lowest_frequency() {
+    let id = "cpufreq-governor";
+    let tree = |driver| {
+        let folder = format!("{CPU}/cpu3/cpufreq");
+        good()
+            .file(&format!("{folder}/scaling_governor"), "powersave")
+            .file(&format!("{folder}/scaling_driver"), driver)
+    };
+    let slow = finding(&tree("acpi-cpufreq"), id);
+    assert_eq!(slow.severity, Severity::Warning);
+    assert!(slow.summary.contains("keeps CPU 3 at"), "{}", slow.summary);
+    assert_eq!(severity(&tree("intel_cpufreq"), id), WARNING);
+    assert_eq!(severity(&tree("intel_pstate"), id), FINE);
+    assert_eq!(severity(&tree("amd-pstate-epp"), id), FINE);
+}
+
+#[test]
+fn a_clock_is_fine_where_it_is_known_to_be() {
+    let id = "clocksource";
+    let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    assert_eq!(with_file(path, "kvm-clock", id), FINE);
+    assert_eq!(with_file(path, "jiffies", id), DEFECT);
+    assert_eq!(with_file(path, "xen", id), WARNING);
+    let arm = || Tree::of("arm64");
+    assert_eq!(severity(&arm(), id), FINE);
+    assert_eq!(severity(&arm().file(path, "tsc"), id), WARNING);
+    let other = good().file("/proc/sys/kernel/arch", "s390x");
+    assert_eq!(severity(&other.file(path, "tod"), id), NOTE);
+}
+
+#[test]
+fn whoever_has_the_capability_may_lock_memory() {
+    let id = "locked-memory";
+    let limits = "Max locked memory         8388608              8388608              bytes";
+    let root = || good().file("/proc/self/limits", limits);
+    assert_eq!(severity(&root(), id), FINE);
+    let user = root().file("/proc/self/status", "CapEff:\t0");
+    let found = finding(&user, id);
+    assert_eq!(found.severity, Severity::Note);
+    assert!(found.remedies[0].text().contains("LimitMEMLOCK=infinity"));
+}
+
+#[test]
+fn rights_are_granted_to_the_program_that_runs() {
+    let tree = Tree::of("half");
+    let link = tree.path("/proc/self/exe");
+    std::os::unix::fs::symlink("/opt/isol trace", link).unwrap();
+    let command = "setcap cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep '/opt/isol trace'";
+    for id in ["probes", "kernel-symbols"] {
+        let remedies = finding(&tree, id).remedies;
+        assert!(
+            remedies.iter().any(|it| it.text() == command),
+            "{remedies:?}"
+        );
+    }
 }
 
 #[test]
