@@ -157,9 +157,10 @@ fn partitions(facts: &Facts) -> Option<Finding> {
         .collect();
     let Some((first, _)) = broken.first() else {
         return (!facts.groups.is_empty()).then(|| {
-            let count = facts.groups.len();
-            let plural = if count == 1 { "" } else { "s" };
-            let summary = format!("Each of {count} cpuset partition{plural} is in force.");
+            let summary = match facts.groups.len() {
+                1 => "The cpuset partition is in force.".to_owned(),
+                count => format!("All {count} cpuset partitions are in force."),
+            };
             Finding::new(id, Isolation, Severity::Fine, summary)
         });
     };
