@@ -84,7 +84,7 @@ impl Join {
     /// Senders that were forgotten for want of room, before their breach came.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
-        self.waiting.evicted()
+        self.waiting.evicted() + self.wakes.evicted()
     }
 
     /// Takes in what was asked of a watched CPU.

@@ -256,11 +256,25 @@ fn what_has_no_room_is_forgotten_and_counted() {
         join.sent(Via::CrossCall, &send(n, CSD + 64 * n, 7));
     }
     assert_eq!(join.evicted(), 10);
-    let (keys, order) = join.waiting.len();
-    assert!(order <= MAX_WAITING && keys <= MAX_WAITING);
-    // What was answered costs no room that counts.
+    let (keys, live, order) = join.waiting.len();
+    assert_eq!((keys, live), (MAX_WAITING, MAX_WAITING));
+    assert!(order <= 2 * MAX_WAITING);
+    assert_eq!(
+        who(&provokers(
+            &mut join,
+            &call(vec![ran(Activity::Csd, CSD + 64 * 10)])
+        )),
+        [Some((7, false))],
+        "the eleventh is the oldest now"
+    );
+}
+
+#[test]
+fn what_was_answered_takes_no_room_from_what_waits() {
     let mut join = Join::new(Pid(1));
-    for n in 0..many {
+    join.sent(Via::Timer, &send(100, TIMER, 8));
+    join.sent(Via::Work, &send(100, TIMER + 64, 9));
+    for n in 0..3 * MAX_WAITING as u64 {
         join.sent(Via::CrossCall, &send(n + 900, CSD, 7));
         let _origins = provokers(
             &mut join,
@@ -271,9 +285,19 @@ fn what_has_no_room_is_forgotten_and_counted() {
                 ..call(vec![ran(Activity::Csd, CSD)])
             },
         );
-        assert_eq!(waiting(&join), 0, "{n}");
+        assert_eq!(waiting(&join), 2, "{n}");
     }
     assert_eq!(join.evicted(), 0);
+    let (_, live, order) = join.waiting.len();
+    assert_eq!(live, 2);
+    assert!(order <= 2 * MAX_WAITING, "{order}");
+    let fired = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    assert_eq!(who(&provokers(&mut join, &fired)), [Some((8, false))]);
+    let mut queued = breach(Cause::Syscall, vec![ran(Activity::Work, TIMER + 64)]);
+    join.join(&mut queued);
+    let asked = queued.activities[0].origin.as_slice();
+    assert_eq!(who(asked), [Some((9, false))]);
+    assert_eq!(waiting(&join), 1, "the timer");
 }
 
 #[test]

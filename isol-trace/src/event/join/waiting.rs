@@ -36,6 +36,8 @@ pub(super) struct Waiting {
     pub(super) conditional: bool,
     /// The CPU's queue was emptied without it once.
     passed: bool,
+    /// Which of all senders it is.
+    number: u64,
 }
 
 impl Deref for Waiting {
@@ -63,12 +65,33 @@ pub(super) struct Ran {
 /// Everybody who waits.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
-    /// No queue in it is empty.
+    /// No queue in it is empty, and each is in the order of time.
     lists: HashMap<List, HashMap<u64, Queue>>,
-    /// Keys in the order in which senders came; more than `lists` has, because what is
-    /// answered stays here until it is the oldest.
-    order: VecDeque<(Key, MonoNanos)>,
+    /// How many senders are in `lists`.
+    live: usize,
+    /// Senders in the order in which they came. What is answered stays here for a while, but
+    /// this never holds more than twice what may wait.
+    order: VecDeque<Place>,
+    /// Senders that ever came.
+    came: u64,
     evicted: u64,
+}
+
+/// Where a sender was put.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    key: Key,
+    at: MonoNanos,
+    number: u64,
+}
+
+impl Place {
+    /// Where in its queue the sender still waits.
+    fn position(&self, queue: &Queue) -> Option<usize> {
+        let first = queue.partition_point(|sender| sender.at < self.at);
+        let mut moment = queue.range(first..).take_while(|it| it.at == self.at);
+        Some(first + moment.position(|sender| sender.number == self.number)?)
+    }
 }
 
 impl Senders {
@@ -77,17 +100,20 @@ impl Senders {
         self.evicted
     }
 
-    /// Keys that somebody waits under, and how much the order of all holds.
+    /// Keys that somebody waits under, how many wait, and how much the order of all holds.
     #[cfg(test)]
-    pub(super) fn len(&self) -> (usize, usize) {
-        let keys = self.lists.values().map(HashMap::len).sum();
-        (keys, self.order.len())
+    pub(super) fn len(&self) -> (usize, usize, usize) {
+        let queues = || self.lists.values().flat_map(HashMap::values);
+        assert_eq!(queues().map(VecDeque::len).sum::<usize>(), self.live);
+        (queues().count(), self.live, self.order.len())
     }
 
     /// Lets a sender wait.
     pub(super) fn put(&mut self, key: Key, sender: Box<Sender>, conditional: bool) {
         let (list, address) = key;
         let at = sender.at;
+        let number = self.came;
+        self.came += 1;
         let queue = self
             .lists
             .entry(list)
@@ -99,6 +125,7 @@ impl Senders {
             // one that has expired and its own arming again since.
             while queue.len() > 1 {
                 queue.pop_front();
+                self.live -= 1;
             }
         }
         // Senders on different CPUs come from different rings.
@@ -110,26 +137,37 @@ impl Senders {
                 keyless: address == 0,
                 conditional,
                 passed: false,
+                number,
             },
         );
-        self.order.push_back((key, at));
-        while self.order.len() > MAX_WAITING {
+        self.live += 1;
+        self.order.push_back(Place { key, at, number });
+        while self.live > MAX_WAITING {
             self.evict_oldest();
+        }
+        // At least every second one is answered: that pays for looking at all of them.
+        if self.order.len() > 2 * MAX_WAITING {
+            let Self { lists, order, .. } = self;
+            order.retain(|place| {
+                let (list, address) = place.key;
+                let queue = lists.get(&list).and_then(|queues| queues.get(&address));
+                queue.is_some_and(|queue| place.position(queue).is_some())
+            });
         }
     }
 
+    /// Forgets the sender that came first of those that wait.
     fn evict_oldest(&mut self) {
-        let Some((key, at)) = self.order.pop_front() else {
-            return;
-        };
-        let removed = self.with_queue(key, |queue| {
-            let place = queue.iter().position(|sender| sender.at == at)?;
-            queue.remove(place)
-        });
-        self.evicted += u64::from(removed.flatten().is_some());
+        while let Some(place) = self.order.pop_front() {
+            let removed = self.with_queue(place.key, |queue| queue.remove(place.position(queue)?));
+            if removed.flatten().is_some() {
+                self.evicted += 1;
+                return;
+            }
+        }
     }
 
-    /// Does something to the queue of a key, if there is one.
+    /// Takes something out of the queue of a key, if there is one.
     pub(super) fn with_queue<R>(
         &mut self,
         (list, address): Key,
@@ -137,7 +175,9 @@ impl Senders {
     ) -> Option<R> {
         let queues = self.lists.get_mut(&list)?;
         let queue = queues.get_mut(&address)?;
+        let before = queue.len();
         let result = does(queue);
+        self.live -= before - queue.len();
         if queue.is_empty() {
             queues.remove(&address);
         }
@@ -189,7 +229,9 @@ impl Senders {
         let Some(queues) = self.lists.get_mut(&List::Calls(cpu)) else {
             return unseen;
         };
+        let live = &mut self.live;
         queues.retain(|_, queue| {
+            let before = queue.len();
             let answered = queue.partition_point(|sender| sender.at <= at);
             let mut late = Vec::new();
             for mut sender in queue.drain(..answered) {
@@ -205,6 +247,7 @@ impl Senders {
             for sender in late.into_iter().rev() {
                 queue.push_front(sender);
             }
+            *live -= before - queue.len();
             !queue.is_empty()
         });
         unseen

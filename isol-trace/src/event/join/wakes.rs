@@ -1,47 +1,87 @@
 //! The last wake-ups by thread. They are never answered: not every one leads to a switch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{end_of, same};
 use crate::event::model::{Breach, Sender};
 
-/// Woken threads that are remembered; beyond that the list starts anew.
+/// Woken threads that are remembered; beyond that the one that was woken longest ago is forgotten.
 pub(super) const MAX_WOKEN: usize = 4096;
 
 /// Wake-ups of a thread that are remembered.
 const WAKES: usize = 4;
 
+/// A thread that was woken.
+#[derive(Debug, Default)]
+struct Woken {
+    /// Who woke it, in the order of time.
+    wakes: VecDeque<Box<Sender>>,
+    /// Its place in the order of all; 0 where it has none yet.
+    number: u64,
+    /// It was switched to since it was last woken.
+    ran: bool,
+}
+
 /// Who woke whom.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
-    by_thread: HashMap<u64, VecDeque<Box<Sender>>>,
+    by_thread: HashMap<u64, Woken>,
+    /// Threads in the order in which they were last woken.
+    order: BTreeMap<u64, u64>,
+    /// Wake-ups that ever came.
+    came: u64,
+    evicted: u64,
 }
 
 impl Wakes {
     /// Threads that are remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
+        assert_eq!(self.by_thread.len(), self.order.len());
         self.by_thread.len()
+    }
+
+    /// Threads that were forgotten for want of room before they were seen to run.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Remembers who woke a thread.
     pub(super) fn put(&mut self, thread: u64, sender: Box<Sender>) {
-        if self.by_thread.len() >= MAX_WOKEN {
-            self.by_thread.clear();
+        self.came += 1;
+        let number = self.came;
+        let woken = self.by_thread.entry(thread).or_default();
+        self.order.remove(&woken.number);
+        self.order.insert(number, thread);
+        woken.number = number;
+        woken.ran = false;
+        let place = woken
+            .wakes
+            .partition_point(|earlier| earlier.at <= sender.at);
+        woken.wakes.insert(place, sender);
+        while woken.wakes.len() > WAKES {
+            woken.wakes.pop_front();
         }
-        let queue = self.by_thread.entry(thread).or_default();
-        let place = queue.partition_point(|earlier| earlier.at <= sender.at);
-        queue.insert(place, sender);
-        while queue.len() > WAKES {
-            queue.pop_front();
+        if self.by_thread.len() > MAX_WOKEN {
+            self.evict_oldest();
         }
     }
 
+    /// Forgets the thread that was woken longest ago.
+    fn evict_oldest(&mut self) {
+        let oldest = self.order.pop_first();
+        let woken = oldest.and_then(|(_, thread)| self.by_thread.remove(&thread));
+        self.evicted += u64::from(woken.is_some_and(|woken| !woken.ran));
+    }
+
     /// Who woke a thread before it ran in this entry. `None` where it is not known which.
-    pub(super) fn waker(&self, thread: u32, breach: &Breach) -> Option<Box<Sender>> {
-        let queue = self.by_thread.get(&u64::from(thread))?;
-        let possible = queue.partition_point(|sender| sender.at <= end_of(breach));
-        let mut before = queue.iter().take(possible).rev();
+    pub(super) fn waker(&mut self, thread: u32, breach: &Breach) -> Option<Box<Sender>> {
+        let woken = self.by_thread.get_mut(&u64::from(thread))?;
+        let possible = woken
+            .wakes
+            .partition_point(|sender| sender.at <= end_of(breach));
+        woken.ran = possible == woken.wakes.len();
+        let mut before = woken.wakes.iter().take(possible).rev();
         let last = before.next()?;
         let mut within = before.take_while(|sender| sender.at >= breach.at);
         let one = within.all(|sender| same(sender, last));

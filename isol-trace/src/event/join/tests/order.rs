@@ -146,10 +146,33 @@ fn wake_ups_cost_other_senders_no_room() {
     for n in 0..40_000 {
         join.sent(Via::Wake, &send(200 + n, n, 8));
     }
-    assert_eq!(join.evicted(), 0);
-    assert!(join.wakes.len() <= wakes::MAX_WOKEN);
+    assert_eq!(join.waiting.evicted(), 0);
+    assert_eq!(join.wakes.len(), wakes::MAX_WOKEN);
     let entry = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
     assert_eq!(who(&provokers(&mut join, &entry)), [Some((7, false))]);
+}
+
+#[test]
+fn the_thread_that_was_woken_longest_ago_is_forgotten_and_counted() {
+    let mut join = Join::new(Pid(1));
+    let most = u32::try_from(wakes::MAX_WOKEN).unwrap();
+    for thread in 0..most {
+        join.sent(Via::Wake, &send(600, thread.into(), 7));
+    }
+    // One is woken once more, and one has run: the oldest now, and no loss.
+    join.sent(Via::Wake, &send(610, 0, 8));
+    let entry = |thread| breach(Cause::Reschedule, vec![switch(thread)]);
+    assert_eq!(askers(&mut join, &entry(1)), [Some((7, "remote"))]);
+    join.sent(Via::Wake, &send(620, most.into(), 9));
+    assert_eq!(askers(&mut join, &entry(1)), [None], "it made room");
+    assert_eq!(join.evicted(), 0);
+    join.sent(Via::Wake, &send(630, (most + 1).into(), 9));
+    assert_eq!(askers(&mut join, &entry(2)), [None], "it made room");
+    assert_eq!(join.evicted(), 1);
+    for (thread, by) in [(0, 8), (3, 7), (most, 9), (most + 1, 9)] {
+        assert_eq!(askers(&mut join, &entry(thread)), [Some((by, "remote"))]);
+    }
+    assert_eq!(join.wakes.len(), wakes::MAX_WOKEN);
 }
 
 #[test]
