@@ -190,6 +190,14 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
             breach.duration = Some(Nanos(1_940));
             let mut sender = sender(Via::CrossCall, at, "smp_call_function_single+0xd4");
             sender.callback = Some(function("clocksource_verify_one_cpu"));
+            sender.stack = [
+                "smp_call_function_single+0xd4",
+                "clocksource_watchdog+0x2b1",
+                "call_timer_fn+0x24",
+                "run_timer_softirq+0x19c",
+            ]
+            .map(function)
+            .to_vec();
             breach.origins = vec![Origin::Remote(Box::new(sender))];
         }
         6 => {

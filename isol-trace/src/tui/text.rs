@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::event::{
     ids::{Cpu, Nanos},
-    model::{Function, Origin},
+    model::{Function, Origin, Sender},
 };
 
 /// Shown where a value is not known. Never 0.
@@ -239,6 +239,22 @@ pub fn origin(origin: &Origin) -> String {
     let Some(sender) = origin.sender() else {
         return word.to_owned();
     };
+    let mut line = format!("{word}: {} by {}", who(sender), sender.via.word());
+    if let Some(callback) = &sender.callback {
+        line = format!("{line} {}", function(callback));
+    }
+    if let Some(callsite) = &sender.callsite {
+        line = format!("{line} from {}", function(callsite));
+    }
+    if sender.inferred || sender.unsure {
+        line.push_str(" (inferred)");
+    }
+    line
+}
+
+/// Who a sender was, and where.
+#[must_use]
+pub fn who(sender: &Sender) -> String {
     let who = match &sender.task {
         Some(task) => {
             let comm = task.comm.as_deref().unwrap_or("name not known,");
@@ -249,25 +265,17 @@ pub fn origin(origin: &Origin) -> String {
         }
         None => "an interrupt".to_owned(),
     };
-    let mut line = format!(
-        "{word}: {who} on CPU {} by {}",
-        sender.cpu,
-        sender.via.word()
-    );
-    let place = |place: &Function| match &place.name {
-        Some(name) => name.to_string(),
-        None => place.address.map_or_else(String::new, |it| it.to_string()),
-    };
-    if let Some(callback) = &sender.callback {
-        line = format!("{line} {}", place(callback));
+    format!("{who} on CPU {}", sender.cpu)
+}
+
+/// A function of the kernel by its name, or else its address.
+#[must_use]
+pub fn function(function: &Function) -> String {
+    match (&function.name, function.address) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => UNKNOWN.to_owned(),
     }
-    if let Some(callsite) = &sender.callsite {
-        line = format!("{line} from {}", place(callsite));
-    }
-    if sender.inferred || sender.unsure {
-        line.push_str(" (inferred)");
-    }
-    line
 }
 
 #[cfg(test)]

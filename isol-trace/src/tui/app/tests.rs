@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     event::{
         ids::{Cpu, Nanos, Seq, Tid},
-        model::{Event, Totals},
+        model::{CpuChange, Detection, Event, Totals, WatchedSet},
     },
     tui::{
         model::KEPT,
@@ -271,4 +271,72 @@ fn old_totals_are_called_old_until_the_end() {
     app.apply(Update::Ended(Story::new([1], 1).summary()));
     assert_eq!(app.model().stale(), None);
     assert!(app.ended());
+}
+
+fn watched(at: u64, changes: &[(u32, CpuChange)], cpus: &[u32]) -> Update {
+    Update::Event(Event::Watched(WatchedSet {
+        at: after_ms(at),
+        changes: changes.iter().map(|&(cpu, it)| (Cpu(cpu), it)).collect(),
+        cpus: cpus
+            .iter()
+            .map(|&cpu| (Cpu(cpu), Detection::Vectors))
+            .collect(),
+        blind_spots: Vec::new(),
+        housekeeping: vec![Cpu(0)],
+        probes: Vec::new(),
+    }))
+}
+
+fn changes(app: &App) -> Vec<(u64, &str)> {
+    let changes = app.model().recent_changes();
+    changes
+        .map(|(age, what)| (age.0 / 1_000_000, what))
+        .collect()
+}
+
+#[test]
+fn the_watched_set_follows_the_host() {
+    let mut app = started();
+    app.take_dirty();
+    app.apply(watched(1_000, &[(5, CpuChange::Isolated)], &[1, 2, 5]));
+    assert!(app.take_dirty());
+    let cpus = |app: &App| -> Vec<u32> {
+        let header = app.model().header.as_ref().expect("a header");
+        header.cpus.iter().map(|(cpu, _)| cpu.0).collect()
+    };
+    assert_eq!(cpus(&app), [1, 2, 5]);
+    app.apply(watched(2_000, &[(2, CpuChange::Offline)], &[1, 5]));
+    assert_eq!(cpus(&app), [1, 2, 5], "one that is offline stays");
+    app.apply(watched(3_000, &[(1, CpuChange::Released)], &[5]));
+    assert_eq!(cpus(&app), [2, 5]);
+    let header = app.model().header.as_ref().expect("a header");
+    let detections: Vec<_> = header.cpus.iter().map(|(_, by)| *by).collect();
+    assert_eq!(
+        detections,
+        [Detection::ContextTracking, Detection::Vectors],
+        "what was known stays"
+    );
+}
+
+#[test]
+fn what_happened_to_cpus_and_tasks_is_told_for_a_while() {
+    let mut app = started();
+    app.apply(watched(1_000, &[(2, CpuChange::Offline)], &[1]));
+    app.apply(Update::Event(Event::Moved {
+        task: breach(1, 2, after_ms(0), 0).task,
+        from: Cpu(2),
+        to: Cpu(0),
+        at: after_ms(1_500),
+    }));
+    app.tick(after_ms(2_000));
+    let moved = "spin (147) moved from CPU 2 to CPU 0";
+    assert_eq!(changes(&app), [(500, moved), (1_000, "CPU 2 offline")]);
+    app.tick(after_ms(31_200));
+    assert_eq!(changes(&app), [(29_700, moved)]);
+    for at in 0..4 {
+        app.apply(watched(31_000 + at, &[(2, CpuChange::Online)], &[1, 2]));
+    }
+    assert_eq!(changes(&app).len(), 3, "the last ones");
+    app.tick(after_ms(90_000));
+    assert_eq!(changes(&app), []);
 }

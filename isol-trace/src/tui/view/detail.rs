@@ -18,7 +18,7 @@ use crate::{
     attrib::rules::Rules,
     event::{
         ids::{MonoNanos, Nanos, RuleId},
-        model::{Breach, CauseDetail},
+        model::{Breach, CauseDetail, Origin, Sender},
     },
     tui::{App, app::Pane, model::Kept, rows::cause_words, text, theme::Theme},
 };
@@ -78,6 +78,14 @@ impl Facts {
             ]));
         }
     }
+
+    /// Adds values of one name, each on lines of its own.
+    fn list(&mut self, name: &'static str, values: impl Iterator<Item = impl AsRef<str>>) {
+        for (number, value) in values.enumerate() {
+            let name = if number == 0 { name } else { "" };
+            self.add(name, value.as_ref(), Style::new());
+        }
+    }
 }
 
 fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> Vec<Line<'static>> {
@@ -120,14 +128,13 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     ];
     let place: Vec<&str> = places.into_iter().flatten().collect();
     facts.add("at", &place.join(", "), plain);
-    for (number, function) in breach.inlined.iter().enumerate() {
-        facts.add(if number == 0 { "inlined" } else { "" }, function, plain);
-    }
+    facts.list("inlined", breach.inlined.iter());
     origins(breach, &mut facts);
     if let Some(id) = &breach.remedy {
         facts.add("remedy", &remedy(id), plain);
     }
     activities(breach, &mut facts);
+    stacks(breach, &mut facts);
     facts.lines
 }
 
@@ -139,11 +146,27 @@ fn origins(breach: &Breach, facts: &mut Facts) {
     for (number, origin) in breach.origins.iter().enumerate() {
         let label = if number == 0 { "origins" } else { "" };
         facts.add(label, &text::origin(origin), Style::default());
-        let stack = origin.sender().map(|sender| &sender.user_stack);
-        for (depth, frame) in stack.into_iter().flat_map(|stack| stack.iter()).enumerate() {
-            let label = if depth == 0 { "stack" } else { "" };
-            facts.add(label, frame, Style::default());
+    }
+}
+
+/// How those who asked for something got there: in the kernel and, below that, in user mode.
+/// Last, because they are long.
+fn stacks(breach: &Breach, facts: &mut Facts) {
+    let asked = breach.activities.iter().filter_map(|it| it.origin.as_ref());
+    let with_stack: Vec<&Sender> = breach
+        .origins
+        .iter()
+        .chain(asked)
+        .filter_map(Origin::sender)
+        .filter(|sender| !sender.stack.is_empty() || !sender.user_stack.is_empty())
+        .collect();
+    for sender in &with_stack {
+        if with_stack.len() > 1 {
+            facts.add("of", &text::who(sender), facts.theme.faint());
         }
+        let kernel = sender.stack.iter().map(text::function);
+        facts.list("stack", kernel);
+        facts.list("in user", sender.user_stack.iter());
     }
 }
 

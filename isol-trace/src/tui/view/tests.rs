@@ -13,7 +13,10 @@ use super::*;
 use crate::{
     event::{
         ids::{Cpu, Nanos},
-        model::{Detection, Event, Origin, ProbeState, Summary, Totals, TracerSummary},
+        model::{
+            CpuChange, Detection, Event, Origin, ProbeState, ProbeVerdict, Summary, Totals,
+            TracerSummary, WatchedSet,
+        },
     },
     tui::{
         Update,
@@ -85,6 +88,7 @@ fn busy(cpus: u32) -> (App, Story) {
 }
 
 mod any;
+mod detail;
 
 #[test]
 fn before_anything_arrived() {
@@ -149,42 +153,37 @@ fn help() {
     insta::assert_snapshot!(show(&mut app, 80, 24));
 }
 
+/// What happened to the watched set and to a task, a line each, for a while.
 #[test]
-fn detail() {
+fn what_changed_is_told() {
     let mut app = quiet(1_000);
-    let mut slept = breach(7, 1, after_ms(900), 3);
-    slept.end = isol_trace_common::record::End::Blocked;
-    slept.duration = Some(Nanos(1_250_000_000));
-    slept.idle = Nanos(1_249_000_000);
-    slept.section = Some(true);
-    app.apply(Update::Event(Event::Breach(Box::new(slept))));
-    app.apply(Update::Event(Event::Breach(Box::new(breach(
-        8,
-        2,
-        after_ms(950),
-        0,
-    )))));
-    keys(&mut app, &[Key::Enter]);
-    insta::assert_snapshot!("detail_timer_80x24", show(&mut app, 80, 24));
-    keys(&mut app, &[Key::Down]);
-    insta::assert_snapshot!("detail_slept_120x40", show(&mut app, 120, 40));
-}
-
-/// Who provoked a breach, how it got into the kernel, and what ran where the task was.
-#[test]
-fn detail_with_stacks() {
-    let mut app = quiet(1_000);
-    let mut asked = breach(9, 2, after_ms(960), 5);
-    asked.inlined = ["leaf (spin.h:7)", "middle (spin.h:20)"]
-        .map(Arc::from)
-        .into();
-    let sender = asked.origins.iter_mut().find_map(Origin::sender_mut);
-    sender.expect("a sender").user_stack = ["leaf (work.h:7) [inlined]", "work+0x1f (work.c:40)"]
-        .map(Arc::from)
-        .into();
-    app.apply(Update::Event(Event::Breach(Box::new(asked))));
-    keys(&mut app, &[Key::Enter]);
-    insta::assert_snapshot!("detail_with_stacks_120x40", show(&mut app, 120, 40));
+    app.apply(Update::Event(Event::Watched(WatchedSet {
+        at: after_ms(2_000),
+        changes: vec![
+            (Cpu(1), CpuChange::Released),
+            (Cpu(2), CpuChange::Offline),
+            (Cpu(5), CpuChange::Isolated),
+        ],
+        cpus: vec![(Cpu(5), Detection::Vectors)],
+        blind_spots: vec!["the end of a page fault".into()],
+        housekeeping: vec![Cpu(0), Cpu(1)],
+        probes: vec![ProbeVerdict {
+            name: "sys_enter".into(),
+            state: ProbeState::Attached,
+        }],
+    })));
+    app.tick(after_ms(4_000));
+    insta::assert_snapshot!("watched_120x24", show(&mut app, 120, 24));
+    app.apply(Update::Event(Event::Moved {
+        task: breach(1, 2, after_ms(0), 0).task,
+        from: Cpu(2),
+        to: Cpu(0),
+        at: after_ms(33_000),
+    }));
+    app.tick(after_ms(35_000));
+    insta::assert_snapshot!("moved_80x24", show(&mut app, 80, 24));
+    keys(&mut app, &[Key::ProbesTab]);
+    insta::assert_snapshot!("watched_probes_80x24", show(&mut app, 80, 24));
 }
 
 #[test]

@@ -14,6 +14,8 @@ enum Step {
     Ended,
     Skipped,
     Lost,
+    Watched(u32, u32),
+    Moved,
     Wild(Box<crate::event::model::CpuSummary>),
 }
 
@@ -58,6 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ended),
         1 => Just(Step::Skipped),
         1 => Just(Step::Lost),
+        1 => (0_u32..20, 0_u32..20).prop_map(|(released, isolated)| Step::Watched(released, isolated)),
+        1 => Just(Step::Moved),
         1 => wild.prop_map(Step::Wild),
     ]
 }
@@ -88,6 +92,23 @@ proptest! {
                 Step::Skipped => app.apply(Update::Skipped(12)),
                 Step::Lost => app.apply(Update::Event(Event::Lost {
                     cpu: Cpu(1), records: 3, at: after_ms(5),
+                })),
+                Step::Watched(released, isolated) => app.apply(Update::Event(Event::Watched(WatchedSet {
+                    at: after_ms(6),
+                    changes: vec![
+                        (Cpu(released), CpuChange::Released),
+                        (Cpu(isolated), CpuChange::Isolated),
+                    ],
+                    cpus: vec![(Cpu(isolated), Detection::Vectors)],
+                    blind_spots: Vec::new(),
+                    housekeeping: vec![Cpu(released)],
+                    probes: Vec::new(),
+                }))),
+                Step::Moved => app.apply(Update::Event(Event::Moved {
+                    task: breach(1, 1, after_ms(0), 0).task,
+                    from: Cpu(1),
+                    to: Cpu(0),
+                    at: after_ms(7),
                 })),
                 Step::Wild(summary) => app.apply(Update::Totals(Totals {
                     at: after_ms(summary.entries % 10_000), cpus: vec![*summary],
