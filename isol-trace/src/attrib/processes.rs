@@ -4,6 +4,8 @@
 //! process may see other files than the tracer under the same names (a container, a `chroot`):
 //! its own root directory is then held open, and outlives the process with its maps.
 
+mod identity;
+
 use std::{
     fmt::Write as _,
     fs::{self, File},
@@ -15,6 +17,8 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
+
+use identity::Identity;
 
 use super::{
     cache::Cache,
@@ -41,10 +45,12 @@ const SHORTEST_BUILD_ID: usize = 8;
 /// What is known of a process.
 #[derive(Debug)]
 pub(super) struct Process {
+    /// Tells it from every other that was ever known: another process, or another program.
+    pub(super) number: u64,
     /// Its code.
     pub(super) maps: UserMaps,
-    /// The program that it executes; `None` where that cannot be read.
-    program: Option<PathBuf>,
+    /// By which it is known again.
+    identity: Identity,
     /// Where its files are.
     view: View,
 }
@@ -100,6 +106,8 @@ pub(super) struct Processes {
     known: Cache<Pid, Arc<Process>>,
     roots: Cache<RootKey, Arc<File>>,
     limit: Limit,
+    /// Numbers that were given.
+    numbers: u64,
 }
 
 impl Processes {
@@ -110,6 +118,7 @@ impl Processes {
             known: Cache::new(PROCESSES),
             roots: Cache::new(ROOTS),
             limit: Limit::new(Instant::now()),
+            numbers: 0,
         }
     }
 
@@ -118,10 +127,17 @@ impl Processes {
         &self.root
     }
 
+    /// What is known of a process, if it is still that one.
+    pub(super) fn known(&mut self, pid: Pid) -> Option<Arc<Process>> {
+        let known = self.known.get(&pid)?;
+        let now = Identity::read(&self.root, pid);
+        known.identity.is_still(&now).then_some(known)
+    }
+
     /// A process that has code at `address`. Its maps are read again where they have none there:
     /// a library that was loaded later.
     pub(super) fn with_code_at(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
-        let known = self.known.get(&pid);
+        let known = self.known(pid);
         if known
             .as_ref()
             .is_some_and(|process| process.maps.find(address).is_some())
@@ -132,13 +148,9 @@ impl Processes {
         self.learn(pid).or(known)
     }
 
-    /// As [`Self::with_code_at`], for a process that nobody sees execute another program, and not more often
-    /// than the limit allows.
+    /// As [`Self::with_code_at`], and not more often than the limit allows: senders are many.
     pub(super) fn sender(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
-        let known = self.known.get(&pid).filter(|known| {
-            let now = self.program(pid);
-            now.is_none() || now == known.program
-        });
+        let known = self.known(pid);
         if known
             .as_ref()
             .is_some_and(|process| process.maps.find(address).is_some())
@@ -153,10 +165,26 @@ impl Processes {
 
     /// Reads what there is to know of a process now.
     pub(super) fn learn(&mut self, pid: Pid) -> Option<Arc<Process>> {
+        // First: what changes meanwhile is noticed later.
+        let identity = Identity::read(&self.root, pid);
         let maps = UserMaps::read(&self.root, pid).ok()?;
+        if maps.is_empty() {
+            // A zombie still has the file.
+            return None;
+        }
+        let before = self.known.get(&pid);
+        let same = before.filter(|before| before.identity.is_still(&identity));
+        let number = same.map_or_else(
+            || {
+                self.numbers += 1;
+                self.numbers
+            },
+            |same| same.number,
+        );
         let process = Arc::new(Process {
+            number,
             maps,
-            program: self.program(pid),
+            identity,
             view: self.view(pid),
         });
         self.known.insert(pid, process.clone());
@@ -202,11 +230,6 @@ impl Processes {
             .into_iter()
             .chain([link])
             .find(|file| fs::metadata(&file.path).is_ok_and(|file| file.ino() == inode))
-    }
-
-    /// What a process executes.
-    fn program(&self, pid: Pid) -> Option<PathBuf> {
-        fs::read_link(self.root.join(format!("proc/{pid}/exe"))).ok()
     }
 
     /// Whether a process has the tracer's root directory and mounts.

@@ -7,6 +7,7 @@
 //! address of a large file: [`super::places`] keeps that off the thread that reads the rings.
 
 mod memory;
+mod place;
 
 use std::{
     cell::OnceCell,
@@ -17,9 +18,11 @@ use std::{
 };
 
 use blazesym::symbolize::{
-    CodeInfo, Input, Sym, Symbolizer,
+    Input, Symbolizer,
     source::{Elf, Process as LiveProcess, Source},
 };
+
+pub use place::{UserPlace, Words};
 
 use memory::anonymous_memory;
 
@@ -45,20 +48,8 @@ const SHARE: u64 = 4;
 /// Frames whose words are remembered, in each of two generations.
 const FRAMES: usize = 2048;
 
-/// Words for places, innermost first.
-pub type Words = Arc<[Arc<str>]>;
-
-/// What is known of an instruction pointer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserPlace {
-    /// `main+0x2e`, or `spin+0x16de` (offset in the file) where the file has no symbols.
-    pub location: Option<Arc<str>>,
-    /// `spin.c:11`.
-    pub source: Option<Arc<str>>,
-    /// Functions that were inlined there, as `leaf (spin.h:7)`, innermost first. Where there are any,
-    /// [`Self::source`] is where the outermost of them was called.
-    pub inlined: Words,
-}
+/// Places that are remembered, in each of two generations.
+const PLACES: usize = 2048;
 
 /// The callers of a sender.
 #[derive(Debug)]
@@ -74,8 +65,10 @@ pub(super) struct Unwound {
 pub struct UserSymbols {
     processes: Processes,
     tables: Tables,
-    /// Frames as they are shown.
-    frames: Cache<(Pid, Frame), Words>,
+    /// Places of processes, by their numbers.
+    places: Cache<(u64, Address), UserPlace>,
+    /// Frames as they are shown, likewise.
+    frames: Cache<(u64, Frame), Words>,
     /// Stacks that were unwound.
     stacks: Cache<StackKey, Arc<Unwound>>,
     /// Our own vDSO, once it was asked for.
@@ -108,6 +101,7 @@ impl UserSymbols {
         Self {
             processes: Processes::new(root),
             tables: Tables::default(),
+            places: Cache::new(PLACES),
             frames: Cache::new(FRAMES),
             stacks: Cache::new(STACKS),
             vdso: OnceCell::new(),
@@ -119,12 +113,19 @@ impl UserSymbols {
         }
     }
 
-    /// Where `ip` of a process lies.
+    /// Where `ip` of a process lies. Asked again, it only looks whether that is still the same process
+    /// and program.
     pub fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
+        let known = self.processes.known(pid);
+        if let Some(place) = known.and_then(|known| self.places.get(&(known.number, ip))) {
+            return place;
+        }
         let Some(process) = self.processes.with_code_at(pid, ip) else {
             return UserPlace::default();
         };
-        self.resolve(pid, &process, ip, 0).unwrap_or_default()
+        let place = self.resolve(pid, &process, ip, 0).unwrap_or_default();
+        self.places.insert((process.number, ip), place.clone());
+        place
     }
 
     /// Finds the callers of a sender, and keeps them for [`Self::stack`].
@@ -168,14 +169,8 @@ impl UserSymbols {
     /// A process executes another program now: what was known of it is forgotten, and its code is
     /// read at once, lest it ends before it is asked for.
     pub fn executed(&mut self, pid: Pid) {
-        self.forget(pid);
-        self.processes.learn(pid);
-    }
-
-    /// Forgets a process.
-    fn forget(&mut self, pid: Pid) {
         self.processes.forget(pid);
-        self.frames.retain(|(known, _)| *known != pid);
+        self.processes.learn(pid);
     }
 
     /// Files whose source lines were given up, because their debug information is larger than the budget.
@@ -200,7 +195,7 @@ impl UserSymbols {
 
     /// A frame in words.
     fn frame(&mut self, pid: Pid, process: &Process, frame: Frame) -> Words {
-        if let Some(words) = self.frames.get(&(pid, frame)) {
+        if let Some(words) = self.frames.get(&(process.number, frame)) {
             return words;
         }
         let beyond = frame.address.0.wrapping_sub(frame.lookup().0);
@@ -219,7 +214,7 @@ impl UserSymbols {
             .map(|inlined| format!("{inlined} [inlined]").into())
             .chain([outer])
             .collect();
-        self.frames.insert((pid, frame), words.clone());
+        self.frames.insert((process.number, frame), words.clone());
         words
     }
 
@@ -361,40 +356,6 @@ impl UserSymbols {
         let found = symbolizer.symbolize_single(source, input).ok()?;
         found.as_sym().map(|sym| UserPlace::of(sym, beyond))
     }
-}
-
-impl UserPlace {
-    /// Words for a symbol: the function that was compiled, and the line in it,
-    /// which is a call's where an inlined function was running.
-    fn of(sym: &Sym<'_>, beyond: u64) -> Self {
-        let offset = (sym.offset as u64).wrapping_add(beyond);
-        let location = if offset == 0 {
-            sym.name.to_string()
-        } else {
-            format!("{}+{offset:#x}", sym.name)
-        };
-        let source = sym.code_info.as_deref().and_then(source_line);
-        let inlined = sym.inlined.iter().rev().map(|inlined| {
-            match inlined.code_info.as_ref().and_then(source_line) {
-                Some(source) => format!("{} ({source})", inlined.name).into(),
-                None => Arc::from(&*inlined.name),
-            }
-        });
-        Self {
-            location: Some(location.into()),
-            source: source.map(Arc::from),
-            inlined: inlined.collect(),
-        }
-    }
-}
-
-/// File name and line.
-fn source_line(code: &CodeInfo<'_>) -> Option<String> {
-    let file = Path::new(&*code.file).file_name()?.to_string_lossy();
-    Some(match code.line {
-        Some(line) => format!("{file}:{line}"),
-        None => file.into_owned(),
-    })
 }
 
 #[cfg(test)]

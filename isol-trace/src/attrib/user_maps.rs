@@ -134,6 +134,11 @@ impl UserMaps {
         )
     }
 
+    /// Whether there is no code at all.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+    }
+
     /// The mapping that `address` lies in.
     pub(super) fn find(&self, address: Address) -> Option<&Mapping> {
         let behind = self

@@ -137,6 +137,34 @@ fn a_sender_that_executes_another_program_is_read_again() {
     assert!(!Arc::ptr_eq(&first, &other), "another program");
 }
 
+/// As for a sender: an `execve` need not have been recorded.
+#[test]
+fn a_victim_that_executes_another_program_unseen_is_read_again() {
+    let tree = Tree::new();
+    symlink_in(&tree, "proc/7/exe", "/bin/spin");
+    let mut processes = Processes::new(tree.0.path());
+    let first = processes.with_code_at(PID, CODE).expect("it lives");
+    let again = processes.with_code_at(PID, CODE).expect("it lives");
+    assert!(Arc::ptr_eq(&first, &again), "read once");
+    // A library that was loaded later: the same program, read again.
+    tree.write(
+        "proc/7/maps",
+        "00401000-00480000 r-xp 00001000 fe:00 1 /bin/spin\n7f00000000-7f00001000 r-xp 0 fe:00 2 /lib/x\n",
+    );
+    let more = processes.with_code_at(PID, Address(0x7f_0000_0010));
+    let more = more.expect("it lives");
+    assert!(!Arc::ptr_eq(&first, &more));
+    assert_eq!(first.number, more.number);
+    fs::remove_file(tree.path("proc/7/exe")).expect("removed");
+    symlink_in(&tree, "proc/7/exe", "/bin/other");
+    let other = processes.with_code_at(PID, CODE).expect("it lives");
+    assert_ne!(first.number, other.number, "another program");
+    // A zombie's files are empty: what was known of it stays.
+    tree.write("proc/7/maps", "");
+    let dead = processes.with_code_at(PID, Address(0x10)).expect("known");
+    assert!(Arc::ptr_eq(&other, &dead));
+}
+
 #[test]
 fn maps_are_read_so_many_times_at_once_and_so_many_a_second() {
     let start = Instant::now();

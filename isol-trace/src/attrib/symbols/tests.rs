@@ -101,7 +101,7 @@ fn a_dead_process_is_resolved_from_what_was_known() {
     assert!(dead.location.is_some(), "{dead:?}");
     let unseen = symbols().place(pid, Address(code + 0x100));
     assert_eq!(unseen, UserPlace::default());
-    seen.forget(pid);
+    seen.processes.forget(pid);
     let forgotten = seen.place(pid, Address(code + 0x200));
     assert_eq!(forgotten, UserPlace::default());
 }
@@ -139,8 +139,13 @@ fn debug_information_beyond_the_budget_is_given_up() {
     assert!(first.source.is_some(), "what was found is kept");
     assert_eq!(symbols.heavy().len(), 1, "100 bytes do not fit in 99");
     assert!(symbols.symbolizer.is_none(), "and nothing is kept");
-    let place = symbols.place(own(), address);
-    assert_eq!(place.location, first.location, "names go on");
+    assert_eq!(symbols.place(own(), address), first, "it is remembered");
+    let place = symbols.place(own(), Address(address.0 + 1));
+    let function = |place: &UserPlace| {
+        let location = place.location.as_deref()?;
+        Some(location.split('+').next()?.to_owned())
+    };
+    assert_eq!(function(&place), function(&first), "names go on");
     assert_eq!(place.source, None, "without lines");
     assert_eq!(symbols.heavy().len(), 1, "a file is told once");
 }
@@ -155,7 +160,7 @@ fn a_full_budget_starts_anew_and_blames_no_small_file() {
     symbols.place(own(), address);
     assert!(symbols.symbolizer.is_some());
     MEMORY.store(1_000, Ordering::Relaxed);
-    let place = symbols.place(own(), address);
+    let place = symbols.place(own(), Address(address.0 + 1));
     assert!(place.source.is_some());
     assert!(symbols.symbolizer.is_none(), "the budget is full");
     assert!(symbols.heavy().is_empty(), "this file took none of it");
@@ -237,6 +242,45 @@ fn the_vdso_of_a_dead_process_has_names() {
     );
     let table = symbols.vdso_table(vdso).expect("it has tables");
     assert!(table.module(vdso, Address(vdso.start + 0x800)).is_some());
+}
+
+/// Nobody saw the first one go: the number is another process's by now.
+#[test]
+fn a_number_that_serves_again_gives_the_new_programs_names() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: String| {
+        let path = tree.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        fs::write(path, text).expect("a file");
+    };
+    let becomes = |program: &str, began: u64| {
+        write(&format!("bin/{program}"), "no ELF file".to_owned());
+        let file = fs::metadata(tree.path().join("bin").join(program)).expect("it is there");
+        let maps = format!(
+            "00401000-00480000 r-xp 00001000 fe:00 {} /bin/{program}\n",
+            std::os::unix::fs::MetadataExt::ino(&file)
+        );
+        write("proc/7/maps", maps);
+        let zeros = "0 ".repeat(18);
+        write(
+            "proc/7/task/7/stat",
+            format!("7 (spin) R {zeros}{began} 0 0 0 0 0 0\n"),
+        );
+    };
+    let mut symbols = UserSymbols::new(tree.path(), 1 << 30);
+    let mut location = || symbols.place(Pid(7), Address(0x40_1010)).location;
+    becomes("old", 100);
+    assert_eq!(location().as_deref(), Some("old+0x1010"));
+    becomes("new", 100);
+    assert_eq!(
+        location().as_deref(),
+        Some("old+0x1010"),
+        "it is remembered"
+    );
+    becomes("new", 200);
+    assert_eq!(location().as_deref(), Some("new+0x1010"));
+    fs::remove_dir_all(tree.path().join("proc/7")).expect("removed");
+    assert_eq!(location().as_deref(), Some("new+0x1010"), "dead");
 }
 
 /// What a process executes is read when it does: it may have ended when its first place is asked for.
