@@ -35,12 +35,17 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 pub use syscall_names::Arch;
 
 use self::{
-    cache::Cache, irq_names::IrqNames, kallsyms::KernelSymbols, places::Places, rules::Rules,
+    cache::Cache,
+    irq_names::IrqNames,
+    kallsyms::KernelSymbols,
+    places::{Known, PlaceKey, Places},
+    rules::Rules,
+    symbols::UserPlace,
 };
 use crate::event::{
     ids::Address,
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin, Sender},
-    user_stack::CopiedStack,
+    user_stack::{CopiedStack, StackKey},
 };
 
 /// What an [`Attributor`] looks up, and what it may take.
@@ -84,6 +89,23 @@ enum Named {
     Function(Address),
 }
 
+/// What is still being looked up for a breach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// Where its task was.
+    place: Option<PlaceKey>,
+    /// How senders got there.
+    stacks: Vec<StackKey>,
+}
+
+impl Awaited {
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.place.is_none() && self.stacks.is_empty()
+    }
+}
+
 /// Fills in what the kernel side leaves to user space: names and places.
 #[derive(Debug)]
 pub struct Attributor {
@@ -122,44 +144,81 @@ impl Attributor {
         })
     }
 
-    /// How long breaches may wait for names that take reading files, from now on and all together.
-    ///
-    /// Zero, as it is at first, suits a storm: what is not known yet stays absent.
-    /// A part of what a ring holds suits a drain that found few records.
-    pub const fn set_patience(&mut self, patience: Duration) {
-        if let Some(users) = &mut self.users {
-            users.set_patience(patience);
-        }
-    }
-
     /// Reads the kernel's symbols now rather than at the first breach that needs one.
     pub fn prepare(&mut self) {
         self.kernel.prepare();
     }
 
-    /// Adds names, places and the remedy to a breach.
-    pub fn fill(&mut self, breach: &mut Breach) {
+    /// Adds names and the remedy to a breach, and those places that are known at once. The others
+    /// are looked up meanwhile. Never waits.
+    pub fn name(&mut self, breach: &mut Breach) -> Awaited {
+        let mut awaited = Awaited::default();
         self.fill_cause(breach);
         for item in &mut breach.activities {
             self.fill_activity(item);
             if let Some(origin) = &mut item.origin {
-                self.fill_origin(origin);
+                self.fill_origin(origin, &mut awaited);
             }
         }
         if let (Some(users), Some(pid)) = (&mut self.users, breach.task.pid) {
-            let place = users.place(pid, breach.ip);
-            breach.location = place.location;
-            breach.source = place.source;
-            breach.inlined = place.inlined;
+            match users.place(pid, breach.ip) {
+                Known::Is(place) => set_place(breach, place),
+                Known::Later(key) => awaited.place = Some(key),
+            }
             // What follows runs another program at the same addresses.
             if matches!(breach.cause_name.as_deref(), Some("execve" | "execveat")) {
                 users.executed(pid);
             }
         }
         for origin in &mut breach.origins {
-            self.fill_origin(origin);
+            self.fill_origin(origin, &mut awaited);
         }
         breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
+        awaited
+    }
+
+    /// Whether everything is there that was looked up for a breach.
+    pub fn is_there(&mut self, awaited: &Awaited) -> bool {
+        let Some(users) = &mut self.users else {
+            return true;
+        };
+        awaited.is_empty() || !users.is_awaited(awaited.place, &awaited.stacks)
+    }
+
+    /// Waits for what is looked up for a breach.
+    pub fn wait(&mut self, awaited: &Awaited, at_most: Duration) {
+        if let Some(users) = &mut self.users
+            && !awaited.is_empty()
+        {
+            users.wait(awaited.place, &awaited.stacks, at_most);
+        }
+    }
+
+    /// Adds to a breach what has been found of what [`Self::name`] had looked up for it.
+    pub fn complete(&mut self, breach: &mut Breach, awaited: &Awaited) {
+        let Some(users) = &mut self.users else {
+            return;
+        };
+        if let Some(key) = awaited.place {
+            set_place(breach, users.place_of(key));
+        }
+        if awaited.stacks.is_empty() {
+            return;
+        }
+        let asked = breach
+            .activities
+            .iter_mut()
+            .filter_map(|it| it.origin.as_mut());
+        for sender in asked
+            .chain(&mut breach.origins)
+            .filter_map(Origin::sender_mut)
+        {
+            if let Some(key) = sender.stack_key()
+                && awaited.stacks.contains(&key)
+            {
+                sender.user_stack = users.stack_of(key);
+            }
+        }
     }
 
     /// Has the user stack of a sender put in words, for the breach that it led to.
@@ -202,7 +261,7 @@ impl Attributor {
     }
 
     /// Names the places of a sender, and takes from its stack what the names tell.
-    fn fill_origin(&mut self, origin: &mut Origin) {
+    fn fill_origin(&mut self, origin: &mut Origin, awaited: &mut Awaited) {
         let Some(Sender {
             callback,
             callsite,
@@ -221,7 +280,10 @@ impl Attributor {
             && let Some(sender) = origin.sender_mut()
             && let Some(key) = sender.stack_key()
         {
-            sender.user_stack = users.stack(key);
+            match users.stack(key) {
+                Known::Is(words) => sender.user_stack = words,
+                Known::Later(key) => awaited.stacks.push(key),
+            }
         }
     }
 
@@ -299,4 +361,11 @@ impl Attributor {
         self.names.insert(what, name.clone());
         Some(name)
     }
+}
+
+/// Says where the task of a breach was.
+fn set_place(breach: &mut Breach, place: UserPlace) {
+    breach.location = place.location;
+    breach.source = place.source;
+    breach.inlined = place.inlined;
 }

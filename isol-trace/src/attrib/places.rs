@@ -1,11 +1,9 @@
-//! Places in user space without waiting for them longer than the reader can afford.
+//! Places in user space, without ever waiting for them.
 //!
-//! [`UserSymbols`] works on a thread of its own. The reader's thread asks a cache;
-//! an address that is not in it goes to that thread, and the reader waits for the
-//! answer as long as its patience allows: some time while little happens, so that
-//! a rare breach has its place, and not at all in a storm, when a few milliseconds
-//! are a full ring. In a storm the first breaches of a place come without it, and
-//! those after the answer with it.
+//! [`UserSymbols`] works on a thread of its own. The reader's thread asks a cache; an address that
+//! is not in it goes to that thread, and the reader is told by what to know the answer when it is
+//! there. An answer holds for a quarter of a second: then the question goes to that thread again, which
+//! looks whether the number is still the same process's and that still executes the same program.
 //!
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
@@ -18,7 +16,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -43,13 +41,36 @@ const OPEN_STACKS: usize = 1024;
 /// comes, or, for who armed a timer, for as long as it is asked for.
 pub(super) const STACKS: usize = 4096;
 
-/// An instruction pointer of a process.
-type Key = (Pid, Address);
+/// How long a place holds before it is looked at again.
+const GOOD_FOR: Duration = Duration::from_millis(250);
+
+/// How long it may stand in where that look takes its time. A number does not serve again so soon.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// An instruction pointer of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlaceKey {
+    /// The process.
+    pid: Pid,
+    /// Which of the programs that it was seen to execute.
+    program: u64,
+    /// The instruction pointer.
+    ip: Address,
+}
+
+/// What is known at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known<K, V> {
+    /// This.
+    Is(V),
+    /// Nothing that is new enough: what is known under this key later.
+    Later(K),
+}
 
 /// To the symbols' thread.
 enum Question {
     /// Where does this lie?
-    Place(Key),
+    Place(PlaceKey),
     /// Find the callers of this sender, and keep them.
     Unwind(Box<CopiedStack>),
     /// How did this sender get there?
@@ -61,7 +82,7 @@ enum Question {
 /// From the symbols' thread.
 enum Answer {
     /// Here.
-    Place(Key, UserPlace),
+    Place(PlaceKey, UserPlace),
     /// Thus.
     Stack(StackKey, Words),
     /// The debug information of this file is larger than the budget.
@@ -71,24 +92,44 @@ enum Answer {
 /// Questions of one kind.
 #[derive(Debug)]
 struct Asked<K, V> {
-    /// Answers.
-    known: Cache<K, V>,
+    /// Answers, and when they came.
+    known: Cache<K, (V, Instant)>,
     /// Questions without an answer yet.
     open: HashSet<K>,
+    /// How long an answer holds.
+    good_for: Duration,
+    /// How long it is better than none.
+    kept_for: Duration,
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Asked<K, V> {
+impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
     /// Nothing is asked; `remembered` answers in each of two generations.
-    fn new(remembered: usize) -> Self {
+    fn new(remembered: usize, good_for: Duration, kept_for: Duration) -> Self {
         Self {
             known: Cache::new(remembered),
             open: HashSet::new(),
+            good_for,
+            kept_for,
         }
+    }
+
+    /// An answer that still holds.
+    fn fresh(&mut self, key: K) -> Option<V> {
+        let (answer, at) = self.known.get(&key)?;
+        (at.elapsed() < self.good_for).then_some(answer)
+    }
+
+    /// The last answer; an empty one where there is none, or it is too old.
+    fn last(&mut self, key: K) -> V {
+        let known = self.known.get(&key);
+        known
+            .filter(|(_, at)| at.elapsed() < self.kept_for)
+            .map_or_else(V::default, |(answer, _)| answer)
     }
 
     fn take(&mut self, key: K, answer: V) {
         self.open.remove(&key);
-        self.known.insert(key, answer);
+        self.known.insert(key, (answer, Instant::now()));
     }
 }
 
@@ -96,7 +137,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Asked<K, V> {
 #[derive(Debug)]
 pub struct Places {
     /// Places of addresses.
-    addresses: Asked<Key, UserPlace>,
+    addresses: Asked<PlaceKey, UserPlace>,
+    /// The program that each process executes, where it was seen to begin.
+    programs: Cache<Pid, u64>,
+    /// Programs that were seen to begin.
+    executed: u64,
     /// Stacks in words.
     stacks: Asked<StackKey, Words>,
     /// Stacks that the symbols' thread was given.
@@ -109,8 +154,6 @@ pub struct Places {
     questions: Sender<Question>,
     /// From it.
     answers: Receiver<Answer>,
-    /// How long new places are waited for, all together.
-    patience: Duration,
     /// Files whose source lines were given up.
     heavy: Vec<PathBuf>,
 }
@@ -140,50 +183,62 @@ impl Places {
             .name("symbols".to_owned())
             .spawn(move || work(&asked, &answered))?;
         Ok(Self {
-            addresses: Asked::new(remembered),
-            stacks: Asked::new(STACKS),
+            addresses: Asked::new(remembered, GOOD_FOR, KEPT_FOR),
+            programs: Cache::new(remembered),
+            executed: 0,
+            stacks: Asked::new(STACKS, Duration::MAX, Duration::MAX),
             given: Cache::new(STACKS),
             waiting,
             dropped_stacks: 0,
             questions,
             answers,
-            patience: Duration::ZERO,
             heavy: Vec::new(),
         })
     }
 
-    /// How long new places are waited for from now on, all together.
-    pub const fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Where `ip` of a process lies, or by what that will be known.
+    pub fn place(&mut self, pid: Pid, ip: Address) -> Known<PlaceKey, UserPlace> {
+        let program = self.programs.get(&pid).unwrap_or(0);
+        let key = PlaceKey { pid, program, ip };
+        self.ask(|all| &mut all.addresses, key, Question::Place)
     }
 
-    /// Where `ip` of a process lies; nothing where that is not known (yet).
-    pub fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
-        let key = (pid, ip);
-        self.ask(|all| &mut all.addresses, key, || Question::Place(key))
-    }
-
-    /// The answer to a question of a kind, as far as it is there or patience allows.
+    /// The answer to a question of a kind if it is there; else the question is asked.
     fn ask<K: Copy + Eq + Hash, V: Clone + Default>(
         &mut self,
         kind: fn(&mut Self) -> &mut Asked<K, V>,
         key: K,
-        question: impl FnOnce() -> Question,
-    ) -> V {
+        question: fn(K) -> Question,
+    ) -> Known<K, V> {
         let asked = kind(self);
-        if let Some(answer) = asked.known.get(&key) {
-            return answer;
+        if let Some(answer) = asked.fresh(key) {
+            return Known::Is(answer);
         }
-        if !asked.open.contains(&key) {
-            // A thread that is gone (it panicked) answers nothing: breaches go on without places.
-            if asked.open.len() >= OPEN || self.questions.send(question()).is_err() {
-                self.collect();
-                return kind(self).known.get(&key).unwrap_or_default();
-            }
+        // A thread that is gone (it panicked) answers nothing: breaches go on without places.
+        if !asked.open.contains(&key)
+            && asked.open.len() < OPEN
+            && self.questions.send(question(key)).is_ok()
+        {
             kind(self).open.insert(key);
         }
-        self.wait_while(|all| kind(all).open.contains(&key));
-        kind(self).known.get(&key).unwrap_or_default()
+        Known::Later(key)
+    }
+
+    /// Whether the answer to one of these is still to come.
+    pub fn is_awaited(&mut self, place: Option<PlaceKey>, stacks: &[StackKey]) -> bool {
+        self.collect();
+        place.is_some_and(|key| self.addresses.open.contains(&key))
+            || stacks.iter().any(|key| self.stacks.open.contains(key))
+    }
+
+    /// What is known by now of a place.
+    pub fn place_of(&mut self, key: PlaceKey) -> UserPlace {
+        self.addresses.last(key)
+    }
+
+    /// What is known by now of a stack.
+    pub fn stack_of(&mut self, key: StackKey) -> Words {
+        self.stacks.last(key)
     }
 
     /// Has the callers of a sender found.
@@ -204,12 +259,12 @@ impl Places {
         }
     }
 
-    /// The stack of a sender in words; empty where it left none, or is not known (yet).
-    pub fn stack(&mut self, key: StackKey) -> Words {
+    /// The stack of a sender in words, or by what that will be known; empty where it left none.
+    pub fn stack(&mut self, key: StackKey) -> Known<StackKey, Words> {
         if self.stacks.known.get(&key).is_none() && self.given.get(&key).is_none() {
-            return Words::default();
+            return Known::Is(Words::default());
         }
-        self.ask(|all| &mut all.stacks, key, || Question::Stack(key))
+        self.ask(|all| &mut all.stacks, key, Question::Stack)
     }
 
     /// Stacks that were dropped because too many were waiting.
@@ -220,7 +275,9 @@ impl Places {
 
     /// A process executes another program now.
     pub fn executed(&mut self, pid: Pid) {
-        self.addresses.known.retain(|(known, _)| *known != pid);
+        // Breaches that wait for their names were in the program before.
+        self.executed += 1;
+        self.programs.insert(pid, self.executed);
         let _ = self.questions.send(Question::Executed(pid));
     }
 
@@ -230,27 +287,32 @@ impl Places {
         &self.heavy
     }
 
-    /// Takes answers until the one that is waited for is there or patience ends.
-    fn wait_while(&mut self, waiting: impl Fn(&mut Self) -> bool) {
-        self.collect();
-        if self.patience.is_zero() {
-            return;
-        }
+    /// Takes answers until there is nothing to wait for among these or the time is over.
+    pub fn wait(&mut self, place: Option<PlaceKey>, stacks: &[StackKey], at_most: Duration) {
         let begun = Instant::now();
-        while waiting(self) {
-            let left = self.patience.saturating_sub(begun.elapsed());
+        while self.is_awaited(place, stacks) {
+            let left = at_most.saturating_sub(begun.elapsed());
             match self.answers.recv_timeout(left) {
                 Ok(answer) => self.take(answer),
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => return,
+                // The next look finds that out too.
+                Err(RecvTimeoutError::Disconnected) => {}
             }
         }
-        self.patience = self.patience.saturating_sub(begun.elapsed());
     }
 
     /// Takes the answers that are there.
     fn collect(&mut self) {
-        while let Ok(answer) = self.answers.try_recv() {
-            self.take(answer);
+        loop {
+            match self.answers.try_recv() {
+                Ok(answer) => self.take(answer),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.addresses.open.clear();
+                    self.stacks.open.clear();
+                    return;
+                }
+            }
         }
     }
 
@@ -296,7 +358,7 @@ fn answer(
             None => later.pop_front(),
         };
         let answer = match question {
-            Some(Question::Place((pid, ip))) => Answer::Place((pid, ip), symbols.place(pid, ip)),
+            Some(Question::Place(key)) => Answer::Place(key, symbols.place(key.pid, key.ip)),
             Some(Question::Stack(key)) => Answer::Stack(key, symbols.stack(key)),
             Some(Question::Executed(pid)) => {
                 symbols.executed(pid);

@@ -5,6 +5,7 @@
 //! drained, and only then are the probes detached.
 
 mod follow;
+mod hold;
 mod reader;
 
 pub use follow::FOLLOW;
@@ -163,12 +164,7 @@ impl Session {
     /// Takes what waits in the rings, one turn each, and says when to come again.
     pub fn drain(&mut self, mut take: impl FnMut(Event)) -> Pace {
         let taken = self.reader.turn(&mut self.tracer, &mut take);
-        let pace = self.pace.after(taken);
-        self.reader.attributor.set_patience(match pace {
-            Pace::Storm => Duration::ZERO,
-            Pace::Calm(_) => PATIENCE,
-        });
-        pace
+        self.pace.after(taken)
     }
 
     /// The totals as they stand, and a `lost` event for every CPU that has lost records since.
@@ -229,8 +225,8 @@ impl Session {
     pub fn finish(mut self, mut take: impl FnMut(Event)) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
-        self.reader.attributor.set_patience(PATIENCE);
         while self.reader.turn(&mut self.tracer, &mut take) > 0 {}
+        self.reader.finish(&mut take);
         let (totals, lost) = self.totals()?;
         for event in lost {
             take(event);
@@ -252,10 +248,6 @@ impl Session {
         })
     }
 }
-
-/// How long the breaches of a turn may wait for the names of places when there is no hurry.
-/// Meanwhile nobody drains: at 200,000 records a second a ring of 1 MiB holds 55 ms.
-const PATIENCE: Duration = Duration::from_millis(25);
 
 /// How often the rings are looked at: at once while they fill, seldom while nothing comes.
 ///

@@ -52,6 +52,14 @@ fn attributor(root: &Path) -> Attributor {
     Attributor::new(root, &options).expect("nothing can fail yet")
 }
 
+/// Names a breach, with what has to be looked up.
+fn fill(attributor: &mut Attributor, breach: &mut Breach) {
+    let awaited = attributor.name(breach);
+    attributor.wait(&awaited, std::time::Duration::from_mins(1));
+    assert!(attributor.is_there(&awaited));
+    attributor.complete(breach, &awaited);
+}
+
 /// A breach as the kernel's record gives it: without names.
 fn unnamed(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
     Breach {
@@ -84,7 +92,7 @@ fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
 fn filled(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
     let root = tree();
     let mut breach = unnamed(cause, activities);
-    attributor(root.path()).fill(&mut breach);
+    fill(&mut attributor(root.path()), &mut breach);
     breach
 }
 
@@ -191,7 +199,7 @@ fn a_sender_has_its_places_named() {
             inferred: false,
         })),
     ];
-    attributor(root.path()).fill(&mut breach);
+    fill(&mut attributor(root.path()), &mut breach);
     let sender = breach.origins[1].sender().expect("a sender");
     let named = |place: &Function| place.name.as_deref().map(str::to_owned);
     assert_eq!(
@@ -302,12 +310,11 @@ fn a_breach_of_this_process_has_its_place() {
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
-    attributor.set_patience(std::time::Duration::from_mins(1));
     let here = a_breach_of_this_process_has_its_place as *const () as u64;
     let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
     breach.task.pid = Some(Pid(std::process::id()));
     breach.ip = Address(here);
-    attributor.fill(&mut breach);
+    fill(&mut attributor, &mut breach);
     let location = breach.location.expect("this binary has symbols");
     assert!(
         location.contains("a_breach_of_this_process_has_its_place"),
@@ -337,7 +344,6 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
-    attributor.set_patience(std::time::Duration::from_mins(1));
     let mut assembler = Assembler::new(Pid(1));
     // A ring's records lie at multiples of eight.
     let mut words = vec![0_u64; size_of::<UserStack>() / 8];
@@ -365,7 +371,7 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
     let mut stack_of = |sender: &Sender| {
         let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
         breach.origins = vec![Origin::Remote(Box::new(sender.clone()))];
-        attributor.fill(&mut breach);
+        fill(&mut attributor, &mut breach);
         let sender = breach.origins[0].sender().expect("as before");
         sender.user_stack.clone()
     };

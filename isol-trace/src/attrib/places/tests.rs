@@ -12,7 +12,7 @@ fn numbering(go: Receiver<()>) -> Places {
                     return;
                 }
                 let place = UserPlace {
-                    location: Some(format!("at {}", key.1).into()),
+                    location: Some(format!("{} at {}", key.program, key.ip).into()),
                     ..UserPlace::default()
                 };
                 let _ = answers.send(Answer::Place(key, place));
@@ -26,48 +26,72 @@ fn location(place: &UserPlace) -> Option<&str> {
     place.location.as_deref()
 }
 
-#[test]
-fn with_patience_the_first_breach_has_its_place() {
-    let (go, wait) = channel();
-    let mut places = numbering(wait);
-    places.set_patience(LONG);
-    go.send(()).expect("a listener");
-    assert_eq!(
-        location(&places.place(Pid(1), Address(16))),
-        Some("at 0x10")
-    );
+/// What is known of a place, after as long as it takes.
+fn found(places: &mut Places, pid: Pid, ip: Address) -> UserPlace {
+    match places.place(pid, ip) {
+        Known::Is(place) => place,
+        Known::Later(key) => {
+            places.wait(Some(key), &[], LONG);
+            places.place_of(key)
+        }
+    }
+}
+
+/// By what a place that is not known yet will be known.
+fn later(places: &mut Places, pid: Pid, ip: Address) -> PlaceKey {
+    match places.place(pid, ip) {
+        Known::Later(key) => key,
+        Known::Is(place) => panic!("{place:?}"),
+    }
 }
 
 #[test]
-fn without_patience_nothing_is_waited_for_and_later_breaches_have_it() {
+fn nothing_is_waited_for_and_what_is_asked_for_once_is_there_later() {
     let (go, wait) = channel();
     let mut places = numbering(wait);
+    let key = later(&mut places, Pid(1), Address(16));
     for _ in 0..100 {
-        assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
+        assert_eq!(later(&mut places, Pid(1), Address(16)), key);
     }
     assert_eq!(places.addresses.open.len(), 1, "asked once");
+    assert!(places.is_awaited(Some(key), &[]));
+    assert_eq!(places.place_of(key), UserPlace::default());
     go.send(()).expect("a listener");
-    places.set_patience(LONG);
-    assert_eq!(
-        location(&places.place(Pid(1), Address(16))),
-        Some("at 0x10")
-    );
-    places.set_patience(Duration::ZERO);
-    assert_eq!(
-        location(&places.place(Pid(1), Address(16))),
-        Some("at 0x10")
-    );
+    places.wait(Some(key), &[], LONG);
+    assert_eq!(location(&places.place_of(key)), Some("0 at 0x10"));
+    assert!(!places.is_awaited(Some(key), &[]));
+    assert!(matches!(
+        places.place(Pid(1), Address(16)),
+        Known::Is(place) if location(&place) == Some("0 at 0x10")
+    ));
 }
 
 #[test]
-fn patience_is_for_all_places_together() {
+fn whoever_waits_does_so_for_a_while_only() {
     let (_go, wait) = channel();
     let mut places = numbering(wait);
-    places.set_patience(Duration::from_millis(5));
-    for ip in 0..3 {
-        places.place(Pid(1), Address(ip));
-        assert!(places.patience.is_zero(), "used up by the first");
-    }
+    let key = later(&mut places, Pid(1), Address(16));
+    places.wait(Some(key), &[], Duration::from_millis(5));
+    assert!(places.is_awaited(Some(key), &[]));
+}
+
+/// It may be another process's number by now.
+#[test]
+fn a_place_is_asked_for_again_after_a_while_and_the_old_answer_kept() {
+    let (go, wait) = channel();
+    let mut places = numbering(wait);
+    places.addresses.good_for = Duration::ZERO;
+    places.addresses.kept_for = LONG;
+    go.send(()).expect("a listener");
+    found(&mut places, Pid(1), Address(16));
+    let key = later(&mut places, Pid(1), Address(16));
+    assert!(places.is_awaited(Some(key), &[]));
+    assert_eq!(location(&places.place_of(key)), Some("0 at 0x10"));
+    go.send(()).expect("a listener");
+    places.wait(Some(key), &[], LONG);
+    assert!(!places.is_awaited(Some(key), &[]), "answered anew");
+    places.addresses.kept_for = Duration::ZERO;
+    assert_eq!(places.place_of(key), UserPlace::default(), "too old");
 }
 
 #[test]
@@ -84,22 +108,41 @@ fn open_questions_are_bounded() {
 fn a_thread_that_is_gone_costs_places_and_nothing_else() {
     let (go, wait) = channel();
     let mut places = numbering(wait);
+    let key = later(&mut places, Pid(1), Address(15));
     drop(go);
-    places.set_patience(LONG);
-    assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
-    assert_eq!(places.place(Pid(1), Address(17)), UserPlace::default());
+    places.wait(Some(key), &[], LONG);
+    assert!(!places.is_awaited(Some(key), &[]), "nobody will answer");
+    for ip in [15, 16, 17] {
+        assert_eq!(
+            found(&mut places, Pid(1), Address(ip)),
+            UserPlace::default()
+        );
+    }
 }
 
 #[test]
 fn a_process_that_executes_is_asked_for_again() {
     let (go, wait) = channel();
     let mut places = numbering(wait);
-    places.set_patience(LONG);
     go.send(()).expect("a listener");
-    places.place(Pid(1), Address(16));
+    found(&mut places, Pid(1), Address(16));
+    // One that still waits for its name was in the program before.
+    let before = later(&mut places, Pid(1), Address(17));
     places.executed(Pid(1));
-    places.set_patience(Duration::ZERO);
-    assert_eq!(places.place(Pid(1), Address(16)), UserPlace::default());
+    let after = later(&mut places, Pid(1), Address(17));
+    let again = later(&mut places, Pid(1), Address(16));
+    assert_eq!(places.place_of(again), UserPlace::default());
+    for _ in 0..3 {
+        go.send(()).expect("a listener");
+    }
+    places.wait(Some(before), &[], LONG);
+    places.wait(Some(after), &[], LONG);
+    assert_eq!(location(&places.place_of(before)), Some("0 at 0x11"));
+    assert_eq!(location(&places.place_of(after)), Some("1 at 0x11"));
+    assert_eq!(
+        location(&found(&mut places, Pid(1), Address(16))),
+        Some("1 at 0x10")
+    );
 }
 
 /// The real thing: what a sender left is unwound at once, and named when it is asked for.
@@ -110,8 +153,7 @@ fn this_process_has_stacks() {
     let stack = own_stack(here, 0x7000_0000, 0, &[]);
     let key = stack.key;
     places.unwind(stack);
-    places.set_patience(LONG);
-    let words = places.stack(key);
+    let words = told(&mut places, key);
     assert!(words[0].contains("this_process_has_stacks"), "{words:?}");
     assert_eq!(places.waiting.load(Ordering::Relaxed), 0, "it was taken");
 }
@@ -120,9 +162,8 @@ fn this_process_has_stacks() {
 #[test]
 fn this_process_has_places() {
     let mut places = Places::start(Path::new("/"), 16, 64 << 20).expect("a thread");
-    places.set_patience(LONG);
     let here = this_process_has_places as *const () as u64;
-    let place = places.place(Pid(std::process::id()), Address(here));
+    let place = found(&mut places, Pid(std::process::id()), Address(here));
     let name = location(&place)
         .expect("this binary has symbols")
         .to_owned();
@@ -151,6 +192,17 @@ fn stack_of(tid: u32) -> CopiedStack {
     stack
 }
 
+/// The words for a stack, after as long as it takes.
+fn told(places: &mut Places, key: StackKey) -> Words {
+    match places.stack(key) {
+        Known::Is(words) => words,
+        Known::Later(key) => {
+            places.wait(None, &[key], LONG);
+            places.stack_of(key)
+        }
+    }
+}
+
 #[test]
 fn a_stack_is_there_when_its_breach_comes_later() {
     let (go, wait) = channel();
@@ -158,31 +210,27 @@ fn a_stack_is_there_when_its_breach_comes_later() {
     let (first, second) = (stack_of(1), stack_of(2));
     places.unwind(first.clone());
     places.unwind(second.clone());
-    assert!(places.stack(first.key).is_empty(), "nobody waits for it");
-    assert!(
-        places.stack(first.key).is_empty(),
-        "and it is asked for once"
-    );
+    for _ in 0..2 {
+        assert_eq!(places.stack(first.key), Known::Later(first.key));
+    }
+    assert!(places.is_awaited(None, &[first.key]));
+    assert_eq!(places.stacks.open.len(), 1, "it is asked for once");
     go.send(()).expect("a listener");
     go.send(()).expect("a listener");
-    places.set_patience(LONG);
-    assert_eq!(&*places.stack(second.key)[0], "of 2");
-    places.set_patience(Duration::ZERO);
-    assert_eq!(&*places.stack(first.key)[0], "of 1");
-    assert_eq!(
-        &*places.stack(first.key)[0],
-        "of 1",
-        "as often as it is asked"
-    );
+    assert_eq!(&*told(&mut places, second.key)[0], "of 2");
+    for _ in 0..2 {
+        let Known::Is(words) = places.stack(first.key) else {
+            panic!("it is known, as often as it is asked")
+        };
+        assert_eq!(&*words[0], "of 1");
+    }
 }
 
 #[test]
 fn a_sender_without_a_stack_is_not_waited_for() {
     let (_go, wait) = channel();
     let mut places = telling(wait);
-    places.set_patience(LONG);
-    assert!(places.stack(stack_of(1).key).is_empty());
-    assert_eq!(places.patience, LONG, "nothing was used up");
+    assert_eq!(places.stack(stack_of(1).key), Known::Is(Words::default()));
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! From the rings to events: read, put together, attributed.
+//!
+//! Names that take reading files are found on another thread. Nobody waits for them here: their
+//! breach is held, and what comes after it, while the rings are read on.
 
-use super::monotonic;
+use std::time::Instant;
+
+use super::{
+    hold::{Hold, PATIENCE},
+    monotonic,
+};
 use crate::{
-    attrib::Attributor,
+    attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
     event::{assemble::Assembler, decode::DecodeError, ids::Pid, model::Event},
 };
@@ -15,6 +23,7 @@ pub(super) struct Reader {
     pub(super) assembler: Assembler,
     pub(super) attributor: Attributor,
     malformed: Option<DecodeError>,
+    held: Hold<(Event, Awaited)>,
 }
 
 impl Reader {
@@ -23,6 +32,7 @@ impl Reader {
             assembler: Assembler::new(Pid(std::process::id())),
             attributor,
             malformed: None,
+            held: Hold::new(),
         }
     }
 
@@ -32,6 +42,7 @@ impl Reader {
             assembler,
             attributor,
             malformed,
+            held,
         } = self;
         assembler.begin(monotonic());
         let records = tracer.drain(TURN, |taken| match taken {
@@ -45,13 +56,28 @@ impl Reader {
         for stack in assembler.take_stacks() {
             attributor.unwind(stack);
         }
+        let now = Instant::now();
         assembler.settled(|mut event| {
-            if let Event::Breach(breach) = &mut event {
-                attributor.fill(breach);
-            }
-            take(event);
+            let awaited = match &mut event {
+                Event::Breach(breach) => attributor.name(breach),
+                _ => Awaited::default(),
+            };
+            held.put(now, (event, awaited));
         });
+        while let Some(done) = held.next(now, |(_, awaited)| attributor.is_there(awaited)) {
+            take(completed(attributor, done));
+        }
         records
+    }
+
+    /// Hands over what is held, after the last turn.
+    pub(super) fn finish(&mut self, mut take: impl FnMut(Event)) {
+        let begun = Instant::now();
+        while let Some(held) = self.held.first() {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            self.attributor.wait(&held.1, left);
+            take(completed(&mut self.attributor, held));
+        }
     }
 
     /// What a person should know of what could not be read or named, each told once.
@@ -62,4 +88,14 @@ impl Reader {
         }));
         all
     }
+}
+
+/// An event with what was found for it meanwhile.
+fn completed(attributor: &mut Attributor, (mut event, awaited): (Event, Awaited)) -> Event {
+    if let Event::Breach(breach) = &mut event
+        && !awaited.is_empty()
+    {
+        attributor.complete(breach, &awaited);
+    }
+    event
 }
