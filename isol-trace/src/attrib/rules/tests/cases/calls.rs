@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "do_sync_core",
                 &["text_poke_bp_batch", "load_module", "__do_sys_finit_module"],
             ),
-            calls().asked("do_kernel_range_flush", &["load_module"]),
+            calls().asked("do_kernel_range_flush", &["vfree", "bpf_prog_load"]),
             Some("tlb-kernel"),
         ),
         case(

@@ -59,7 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case(
             "clocksource-skew-check",
-            call().asked("watchdog_check_skew_remote", &[]),
+            call().asked("watchdog_check_skew_remote", &["clocksource_watchdog"]),
             call().asked("nohz_full_kick_func", &[]),
             Some("nohz-kick"),
         ),

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::event::model::Activity;
 
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case(
@@ -67,6 +68,14 @@ pub(super) fn cases() -> Vec<Case> {
             Some("tick-posix-timer"),
         ),
         case(
+            "packet-timer",
+            timer()
+                .did(Activity::Hrtimer, "qdisc_watchdog")
+                .did(Activity::Softirq, "NET_TX"),
+            timer().did(Activity::Hrtimer, "qdisc_other"),
+            Some("timer-migration"),
+        ),
+        case(
             "timer-migration",
             timer()
                 .did(Activity::Softirq, "TIMER")
@@ -82,8 +91,8 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case(
             "rcu-softirq",
-            timer().did(Activity::Softirq, "RCU"),
             resched().did(Activity::Softirq, "RCU"),
+            resched().switched("rcuop/1").did(Activity::Softirq, "RCU"),
             Some("rcu-callbacks"),
         ),
         case(
