@@ -249,10 +249,17 @@ struct Asker {
 }
 
 impl Asker {
-    /// Every origin is this one, save as many unknown ones as runs were missed. Gives the others.
+    /// Every origin of such a call is this one, save as many unknown ones as runs were missed. Gives
+    /// the others. The kernel's own calls of other functions are not looked at.
     fn named<'a>(&self, origins: Vec<&'a Origin>) -> Result<Vec<&'a Origin>> {
-        let (unknown, origins): (Vec<_>, Vec<_>) =
+        let (unknown, mut origins): (Vec<_>, Vec<_>) =
             origins.into_iter().partition(|one| one.kind == "unknown");
+        let other = |one: &&Origin| {
+            one.callback
+                .as_deref()
+                .is_some_and(|it| it != self.callback)
+        };
+        origins.retain(|one| !other(one));
         ensure!(
             !self.by_tracepoint || unknown.len() as u64 <= self.missed,
             "{} origins are unknown, and {} runs were missed",
