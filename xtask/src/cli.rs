@@ -3,13 +3,13 @@
 use std::{io, process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     bench::{self, Bench},
     build,
     demo::{self, Demo},
-    lint,
+    kernel, lint,
     say::{print, say},
     setup::{LINES, Setup},
     test::{self, Selection},
@@ -33,6 +33,15 @@ fn line_name(text: &str) -> Result<String, String> {
     }
     let names: Vec<&str> = LINES.iter().map(|line| line.name).collect();
     Err(format!("the kernel lines are {}", names.join(", ")))
+}
+
+/// A base of the kernel series.
+fn base(text: &str) -> Result<kernel::Base, String> {
+    let found = kernel::BASES.into_iter().find(|base| base.name == text);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = kernel::BASES.iter().map(|base| base.name).collect();
+        format!("the series is for {}", names.join(", "))
+    })
 }
 
 /// The developer's commands of isol-trace.
@@ -87,9 +96,31 @@ enum Command {
         #[arg(long)]
         no_copy: bool,
     },
+    /// Build the kernel with the task-isolation series, or run the series' selftests
+    #[command(after_help = "Example: cargo xtask kernel test")]
+    Kernel {
+        /// What to do
+        #[arg(value_enum)]
+        task: KernelTask,
+        /// The kernel that the series is for
+        #[arg(long, value_name = "BASE", default_value = kernel::BASES[0].name, value_parser = base)]
+        base: kernel::Base,
+        /// With everything that checks locks, RCU and entry code
+        #[arg(long)]
+        debug: bool,
+    },
     /// Run a command in a guest, show its output and exit with its status
     #[command(after_help = "Example: cargo xtask vm --kernel 6.1 -- uname -a")]
     Vm(VmArgs),
+}
+
+/// What to do with the kernel.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KernelTask {
+    /// Fetch the source, apply the series, build, and print where the image is
+    Build,
+    /// Build it if need be, and run the selftests in a guest
+    Test,
 }
 
 /// What to test.
@@ -194,6 +225,10 @@ impl Cli {
                     no_copy,
                 },
             ),
+            Command::Kernel { task, base, debug } => match task {
+                KernelTask::Build => kernel::build(&setup, base, debug),
+                KernelTask::Test => kernel::test(&setup, base, debug),
+            },
             Command::Vm(args) => args.run(&setup),
         }
     }

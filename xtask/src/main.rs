@@ -5,6 +5,7 @@
 //! - [`vm`]: one command in one guest;
 //! - [`mod@test`], [`lint`]: the checks;
 //! - [`tally`]: counting what they find;
+//! - [`kernel`]: the kernel with the task-isolation series, and its selftests;
 //! - [`demo`]: the tool at work;
 //! - [`mod@bench`]: what it costs.
 
@@ -14,6 +15,7 @@ mod cache;
 mod cli;
 mod demo;
 mod exec;
+mod kernel;
 mod lint;
 mod say;
 mod setup;

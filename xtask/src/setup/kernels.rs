@@ -78,6 +78,18 @@ pub(crate) struct KernelImage {
     pub(crate) modules: Vec<PathBuf>,
 }
 
+impl KernelImage {
+    /// One that comes from no package, and has everything built in.
+    pub(crate) fn of_ours(name: &str, image: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            package: None,
+            image,
+            modules: Vec::new(),
+        }
+    }
+}
+
 /// Finds the kernel, fetching it if it is a line that is not in the cache.
 pub(super) fn ensure(setup: &Setup, line_or_path: &str) -> Result<KernelImage> {
     let Some(line) = LINES.iter().find(|line| line.name == line_or_path) else {
@@ -110,12 +122,7 @@ fn by_path(name: &str) -> Result<KernelImage> {
             lines.join(", ")
         );
     }
-    Ok(KernelImage {
-        name: name.to_owned(),
-        package: None,
-        image,
-        modules: Vec::new(),
-    })
+    Ok(KernelImage::of_ours(name, image))
 }
 
 /// The kernel of `line` in the cache.

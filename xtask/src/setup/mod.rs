@@ -1,7 +1,7 @@
 //! What the other commands need and a machine may lack: got once, kept in the cache, said on
 //! standard error.
 
-mod apt;
+pub(crate) mod apt;
 mod bpf_linker;
 mod busybox;
 mod kernels;

@@ -23,6 +23,14 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
+    /// A file of this machine, and its absolute path in the guest.
+    pub(crate) fn new(from: PathBuf, to: &str) -> Self {
+        Self {
+            from,
+            to: to.to_owned(),
+        }
+    }
+
     /// Reads `FILE[:DEST]`; without DEST the file goes to the guest's `/root`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (from, to) = match text.split_once(':') {

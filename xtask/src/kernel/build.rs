@@ -1,0 +1,202 @@
+//! From Debian's source and our patches to an image, kept in the cache.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::series::{self, Base};
+use crate::{
+    cache::UNFINISHED,
+    exec,
+    say::say,
+    setup::{
+        Setup,
+        apt::{self, Apt},
+    },
+};
+
+/// Programs that building takes, each with Debian's package of it.
+const TOOLS: [(&str, &str); 9] = [
+    ("make", "make"),
+    ("gcc", "gcc"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("pahole", "dwarves"),
+    ("patch", "patch"),
+    ("xz", "xz-utils"),
+    ("cpio", "cpio"),
+];
+
+/// A header that building takes, with its package.
+const HEADER: (&str, &str) = ("/usr/include/gelf.h", "libelf-dev");
+
+/// A kernel with the series.
+#[derive(Clone, Debug)]
+pub(super) struct Built {
+    folder: PathBuf,
+}
+
+impl Built {
+    /// What boots.
+    pub(super) fn image(&self) -> PathBuf {
+        self.folder.join("bzImage")
+    }
+
+    /// The selftest's program, which needs no library.
+    pub(super) fn selftest(&self) -> PathBuf {
+        self.folder.join("selftest")
+    }
+}
+
+/// The kernel of a base, from the cache if it has been built.
+pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
+    let kind = if debug { "-debug" } else { "" };
+    let name = format!("isolation/{}{kind}-{}", base.name, base.key(debug)?);
+    let folder = setup.cache.path(&name);
+    if folder.join("bzImage").is_file() {
+        return Ok(Built { folder });
+    }
+    check_tools()?;
+    let lock = setup.cache.lock()?;
+    let machine = apt::machine(
+        &format!("the source of Linux {}", base.name),
+        "it comes with Debian",
+    )?;
+    let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
+    let scratch = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(setup.cache.path(""))?;
+    let log = setup.cache.path("isolation.log");
+    say(format!("kernel: fetching {}", base.package));
+    apt.unpack(&[base.package.to_owned()], scratch.path())?;
+    let source = unpack(base, scratch.path())?;
+    apply(base, &source)?;
+    say(format!(
+        "kernel: building Linux {} with the series, for some minutes; see {}",
+        base.name,
+        log.display()
+    ));
+    let output = scratch.path().join("output");
+    make(&source, &output, debug, &log)?;
+    let folder = setup.cache.install(&lock, &name, |target| {
+        fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
+        fs::copy(output.join(".config"), target.join("config"))?;
+        compile_selftest(&source, target)
+    })?;
+    Ok(Built { folder })
+}
+
+fn check_tools() -> Result<()> {
+    let has = |program: &str| {
+        std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        })
+    };
+    let mut missing: Vec<_> = TOOLS
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !Path::new(HEADER.0).is_file() {
+        missing.push(HEADER.1);
+    }
+    if !missing.is_empty() {
+        bail!(
+            "building a kernel takes these Debian packages, which are not here: {}",
+            missing.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// Unpacks the source that lies as an archive in an unpacked package.
+fn unpack(base: Base, scratch: &Path) -> Result<PathBuf> {
+    let archive = scratch
+        .join("usr/src")
+        .join(format!("{}.tar.xz", base.package));
+    exec::output(
+        Command::new("tar")
+            .arg("--extract")
+            .arg("--file")
+            .arg(&archive)
+            .arg("--directory")
+            .arg(scratch),
+    )
+    .with_context(|| format!("the package {} has no source", base.package))?;
+    Ok(scratch.join(base.package))
+}
+
+/// Applies the series, every line where it says.
+fn apply(base: Base, source: &Path) -> Result<()> {
+    for path in base.patches()? {
+        exec::output(
+            Command::new("patch")
+                .args(["--strip=1", "--fuzz=0", "--silent", "--forward"])
+                .arg("--input")
+                .arg(&path)
+                .current_dir(source),
+        )
+        .with_context(|| format!("{} does not apply", path.display()))?;
+    }
+    Ok(())
+}
+
+fn make(source: &Path, output: &Path, debug: bool, log: &Path) -> Result<()> {
+    fs::create_dir(output)?;
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let run = |target: &str| {
+        let mut command = Command::new("make");
+        command
+            .arg("--silent")
+            .arg(format!("--jobs={jobs}"))
+            .arg(format!("O={}", output.display()))
+            .arg("ARCH=x86_64")
+            .arg(target)
+            .current_dir(source);
+        exec::logged(&mut command, log)
+    };
+    run("tinyconfig")?;
+    exec::logged(
+        Command::new("scripts/kconfig/merge_config.sh")
+            .arg("-m")
+            .arg("-O")
+            .arg(output)
+            .arg(output.join(".config"))
+            .args(series::configs(debug))
+            .current_dir(source),
+        log,
+    )?;
+    run("olddefconfig")?;
+    let config = fs::read_to_string(output.join(".config"))?;
+    if !config.lines().any(|line| line == "CONFIG_TASK_ISOLATION=y") {
+        bail!("the configuration lacks what CONFIG_TASK_ISOLATION depends on");
+    }
+    run("bzImage")
+}
+
+/// Compiles the selftest against the patched headers, for a guest without libraries.
+fn compile_selftest(source: &Path, target: &Path) -> Result<()> {
+    let headers = target.join("include/linux");
+    fs::create_dir_all(&headers)?;
+    fs::copy(
+        source.join("include/uapi/linux/task_isolation.h"),
+        headers.join("task_isolation.h"),
+    )?;
+    exec::output(
+        Command::new("gcc")
+            .args(["-O2", "-static", "-I"])
+            .arg(target.join("include"))
+            .arg("-o")
+            .arg(target.join("selftest"))
+            .arg("task_isolation.c")
+            .arg("-lpthread")
+            .current_dir(source.join("tools/testing/selftests/task_isolation")),
+    )?;
+    Ok(())
+}
