@@ -63,20 +63,12 @@ pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
         return Ok(Built { folder });
     }
     check_tools()?;
-    let lock = setup.cache.lock()?;
-    let machine = apt::machine(
-        &format!("the source of Linux {}", base.name),
-        "it comes with Debian",
-    )?;
-    let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
     let scratch = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .tempdir_in(setup.cache.path(""))?;
-    let log = setup.cache.path("isolation.log");
-    say(format!("kernel: fetching {}", base.package));
-    apt.unpack(&[base.package.to_owned()], scratch.path())?;
-    let source = unpack(base, scratch.path())?;
+    let source = fetch(setup, base, scratch.path())?;
     apply(base, &source)?;
+    let log = setup.cache.path("isolation.log");
     say(format!(
         "kernel: building Linux {} with the series, for some minutes; see {}",
         base.name,
@@ -84,12 +76,28 @@ pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
     ));
     let output = scratch.path().join("output");
     make(&source, &output, debug, &log)?;
+    let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
         fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
         fs::copy(output.join(".config"), target.join("config"))?;
         compile_selftest(&source, target)
     })?;
     Ok(Built { folder })
+}
+
+/// Fetches and unpacks the newest source of a base.
+fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
+    // Held no longer than this takes: others may fetch while we build.
+    let lock = setup.cache.lock()?;
+    let machine = apt::machine(
+        &format!("the source of Linux {}", base.name),
+        "apply `kernel/patches` to a tree of your own, build it, and name it with `--kernel PATH`",
+    )?;
+    let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
+    say(format!("kernel: fetching {}", base.package));
+    apt.unpack(&[base.package.to_owned()], scratch)?;
+    drop(lock);
+    unpack(base, scratch)
 }
 
 fn check_tools() -> Result<()> {
