@@ -1,6 +1,7 @@
 //! Running other programs: errors that say which command failed and with what words.
 
 use std::{
+    env,
     fmt::Write as _,
     fs::File,
     path::Path,
@@ -13,6 +14,12 @@ use anyhow::{Context as _, Result, bail};
 
 /// Lines of a failed command's output that an error carries.
 const TAIL_LINES: usize = 15;
+
+/// Whether a program is in one of the folders of `PATH`.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}
 
 /// The command as a person would type it.
 fn typed(command: &Command) -> String {

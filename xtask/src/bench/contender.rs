@@ -167,8 +167,7 @@ fn perf(_place: &Place) -> Result<Peer> {
 
 /// Whether a peer is installed; if not, how to get it.
 fn require(program: &str, package: &str) -> Result<()> {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&paths).any(|folder| folder.join(program).is_file()) {
+    if exec::is_installed(program) {
         return Ok(());
     }
     bail!("not installed: `apt install {package}`")

@@ -101,14 +101,9 @@ fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
 }
 
 fn check_tools() -> Result<()> {
-    let has = |program: &str| {
-        std::env::var_os("PATH").is_some_and(|path| {
-            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        })
-    };
     let mut missing: Vec<_> = TOOLS
         .iter()
-        .filter(|(program, _)| !has(program))
+        .filter(|(program, _)| !exec::is_installed(program))
         .map(|(_, package)| *package)
         .collect();
     if !Path::new(HEADER.0).is_file() {
