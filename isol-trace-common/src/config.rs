@@ -23,6 +23,8 @@ pub struct Offsets {
     pub regs_flags: u32,
     /// `pt_regs.orig_ax` (x86): the system-call number or -1.
     pub regs_number: u32,
+    /// `pt_regs.ax` (x86): what a system call returns.
+    pub regs_result: u32,
     /// The six argument registers, in the order of the system-call convention.
     pub regs_args: [u32; 6],
     /// `pt_regs.cx` (x86): the SYSCALL instruction leaves the instruction pointer in it.
@@ -51,6 +53,12 @@ pub struct Offsets {
     pub irqaction_handler: u32,
     /// `kernel_siginfo.si_code`.
     pub siginfo_code: u32,
+    /// `k_sigaction.sa` plus `sigaction.sa_handler`.
+    pub sigaction_handler: u32,
+    /// `task_struct.signal`.
+    pub task_signal: u32,
+    /// `signal_struct.group_exit_code`.
+    pub signal_exit_code: u32,
     /// `pool_workqueue.pool`.
     pub pwq_pool: u32,
     /// `worker_pool.cpu`.
@@ -75,6 +83,7 @@ impl Offsets {
         regs_bp: ABSENT,
         regs_flags: ABSENT,
         regs_number: ABSENT,
+        regs_result: ABSENT,
         regs_args: [ABSENT; 6],
         regs_cx: ABSENT,
         regs_r11: ABSENT,
@@ -89,6 +98,9 @@ impl Offsets {
         work_function: ABSENT,
         irqaction_handler: ABSENT,
         siginfo_code: ABSENT,
+        sigaction_handler: ABSENT,
+        task_signal: ABSENT,
+        signal_exit_code: ABSENT,
         pwq_pool: ABSENT,
         pool_cpu: ABSENT,
         timer_flags: ABSENT,
@@ -134,6 +146,18 @@ pub const FILTER_SECTION: u32 = 1 << 2;
 
 /// `prctl` operation that begins and ends an isolated section: "ISOL".
 pub const PR_TASK_ISOLATION: u64 = 0x4953_4f4c;
+
+/// Operations of [`PR_TASK_ISOLATION`] (`kernel/patches`, `include/uapi/linux/task_isolation.h`).
+pub mod isolation {
+    /// Isolation ends.
+    pub const LEAVE: u64 = 0;
+    /// Isolation begins.
+    pub const ENTER: u64 = 1;
+    /// The first of those that tell or configure something, and change nothing.
+    pub const FIRST_QUIET: u64 = 2;
+    /// The last of them.
+    pub const LAST_QUIET: u64 = 5;
+}
 
 /// Slot of the map of rings for what CPUs that are not watched ask of watched ones.
 pub const SENDERS_SLOT: u32 = MAX_CPUS;
@@ -184,6 +208,14 @@ pub struct Config {
     pub queues_seen: u32,
     /// Not 0: senders leave a copy of their user stack.
     pub user_stacks: u32,
+    /// The signal that a breach inside an isolated section is answered with; 0 for none.
+    pub strict_signal: u32,
+    /// System calls that strict mode leaves alone: `exit`, `exit_group`, `rt_sigreturn`.
+    pub exempt_calls: [u32; 3],
+    /// Not 0: this kernel has task isolation, and tells of it.
+    pub knows_isolation: u32,
+    /// Zero, for later.
+    pub reserved: u32,
     /// The first of the CPUs that are watched from the beginning; [`ABSENT`] beyond their end. For
     /// programs that go through a mask of CPUs, which must not take long.
     pub first_watched: [u32; FIRST_WATCHED],
@@ -201,6 +233,10 @@ impl Config {
         own_pid: 0,
         queues_seen: 0,
         user_stacks: 0,
+        strict_signal: 0,
+        exempt_calls: [ABSENT; 3],
+        knows_isolation: 0,
+        reserved: 0,
         first_watched: [ABSENT; FIRST_WATCHED],
         offsets: Offsets::UNKNOWN,
         preempt_count: PreemptCount::UNKNOWN,

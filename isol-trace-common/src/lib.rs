@@ -7,6 +7,7 @@
 //! - [`record`]: what a ring carries, padding-free, layout pinned by tests;
 //! - [`send`]: what senders leave of what they asked of a watched CPU;
 //! - [`user_stack`]: where a sender was in user mode, on request;
+//! - [`kill`]: signals that end a task, and who raised them;
 //! - [`span`]: the machine that turns tracepoint hits into one record per kernel entry;
 //! - [`ledger`]: the exact totals that are kept in the kernel;
 //! - [`config`]: what user space tells the programs before they are armed.
@@ -26,6 +27,7 @@ extern crate std;
 pub mod activity;
 pub mod cause;
 pub mod config;
+pub mod kill;
 pub mod ledger;
 pub mod record;
 pub mod send;

@@ -28,6 +28,8 @@ words! {
         UserStack = 8, "user_stack";
         /// A [`Moved`]: a task went to or from a watched CPU.
         Moved = 9, "moved";
+        /// A [`crate::kill::Kill`]: a signal that ends a task, or that strict mode raised.
+        Kill = 10, "kill";
     }
 }
 

@@ -97,6 +97,15 @@ impl Registers {
         (number >= 0).then_some(number as u32)
     }
 
+    /// What a system call returns to its caller, at its end; `None` where this kernel does not show it.
+    #[inline(always)]
+    pub(crate) fn result(self) -> Option<i64> {
+        if config!(offsets.regs_result) == ABSENT {
+            return None;
+        }
+        Some(register!(self, regs_result).cast_signed())
+    }
+
     /// The SYSCALL instruction leaves ip in rcx and the flags in r11 (Intel SDM, SYSCALL).
     #[inline(always)]
     pub(crate) fn is_syscall_instruction(self) -> bool {
@@ -163,6 +172,21 @@ pub(crate) fn irqaction_handler(action: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn siginfo_code(info: u64) -> Option<i32> {
     read(info, config!(offsets.siginfo_code))
+}
+
+/// `k_sigaction.sa.sa_handler`: 0 for the default action.
+#[inline(always)]
+pub(crate) fn signal_handler(action: u64) -> Option<u64> {
+    read(action, config!(offsets.sigaction_handler))
+}
+
+/// `task_struct.signal.group_exit_code`: the signal that ends the process, where one does. What its
+/// threads see is `SIGKILL` (`kernel/signal.c:complete_signal`, v6.12).
+#[inline(always)]
+pub(crate) fn ending_signal(task: u64) -> u32 {
+    let code: Option<u32> = follow(task, config!(offsets.task_signal))
+        .and_then(|signal| read(signal, config!(offsets.signal_exit_code)));
+    code.unwrap_or(0) & 0x7f
 }
 
 /// `task_struct.pid`: the thread.

@@ -4,6 +4,7 @@
 //! - [`kfield`]: the only reads of kernel structures;
 //! - [`span`]: how a span opens, closes and leaves as a record;
 //! - [`tasks`]: who the task is: name, filters, sections;
+//! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
 //!
 //! A new tracepoint is a row and a function in a file of [`probe`], and a row in the
@@ -95,9 +96,11 @@ pub(crate) use tracepoints;
 use aya_ebpf::helpers::generated::bpf_get_func_arg;
 
 mod kfield;
+mod kill;
 mod maps;
 mod probe;
 mod span;
+mod strict;
 mod tasks;
 
 /// The arguments of a tracepoint, in the order of its `TP_PROTO`. BTF and raw

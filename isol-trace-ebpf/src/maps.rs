@@ -1,15 +1,19 @@
 //! Every map, and the read-only configuration.
 
-use core::{cell::Cell, ptr::addr_of};
+use core::{
+    cell::{Cell, UnsafeCell},
+    ptr::addr_of,
+};
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, RingBuf},
     helpers::generated::bpf_get_smp_processor_id,
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use isol_trace_common::{
     config::{Config, Control, MASK_WORDS, RING_SLOTS, SENDERS_SLOT, Watch},
+    kill::{Remembered, Signalled, Strike},
     span::{CpuState, away::Away},
 };
 
@@ -63,9 +67,37 @@ pub(crate) fn is_in_call(tid: u32) -> bool {
     unsafe { AWAY.get(&tid) }.is_some_and(|away| away.in_call != 0)
 }
 
-/// Threads in an isolated section.
+/// Threads in an isolated section, each with its [`isol_trace_common::kill::Section`].
 #[map]
 pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Threads that strict mode has struck and whose signal is to come.
+#[map]
+pub(crate) static STRIKES: HashMap<u32, Strike> = HashMap::with_max_entries(1024, 0);
+
+/// Who sent a process its last signal that could end it.
+#[map]
+pub(crate) static SIGNALLED: LruHashMap<u32, Signalled> = LruHashMap::with_max_entries(1024, 0);
+
+/// A [`Remembered`] in a map.
+#[repr(transparent)]
+pub(crate) struct RememberedCell(UnsafeCell<Remembered>);
+
+// SAFETY: each CPU changes only its own, and only where it closes a span: programs of one CPU do
+// not close spans inside one another.
+unsafe impl Sync for RememberedCell {}
+
+impl RememberedCell {
+    /// Where it is.
+    #[inline(always)]
+    pub(crate) const fn get(&self) -> *mut Remembered {
+        self.0.get()
+    }
+}
+
+/// The last entries of each CPU whose records found no room; user space sizes it to the possible CPUs.
+#[map]
+pub(crate) static REMEMBERED: Array<RememberedCell> = Array::with_max_entries(1, 0);
 
 /// Watched processes, where there is a filter.
 #[map]

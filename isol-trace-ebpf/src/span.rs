@@ -25,8 +25,9 @@ use isol_trace_common::{
 
 use crate::{
     kfield::Registers,
+    kill,
     maps::{AWAY, RINGS, this_cpu},
-    tasks,
+    strict, tasks,
 };
 
 /// The machine's clock in the kernel.
@@ -98,6 +99,7 @@ pub(crate) fn depart(
         if tasks::is_section_call(number, registers) {
             state.note(NOTE_SECTION_CALL);
         }
+        strict::strike_call(state, number, registers);
     }
 }
 
@@ -240,11 +242,12 @@ fn write_entry(state: &CpuState, kind: Kind) {
     written(state, done);
 }
 
-/// Counts a record that did not fit.
+/// Counts a record that did not fit, and keeps what it told.
 #[inline(always)]
 fn written(state: &CpuState, done: bool) {
     if !done {
         add(&state.ledger.lost, 1);
+        kill::remember(&state.entry);
     }
 }
 

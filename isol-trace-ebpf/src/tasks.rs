@@ -2,12 +2,16 @@
 
 use core::ptr::addr_of;
 
-use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_current_pid_tgid};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_comm, generated::bpf_get_current_pid_tgid},
+};
 use isol_trace_common::{
-    config::{Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION},
+    config::{Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION, isolation},
+    kill::Section,
     ledger::add,
     record::{Kind, Task},
-    span::{CpuState, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN},
+    span::{CpuState, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, TASK_STRUCK},
 };
 
 use crate::{
@@ -37,6 +41,13 @@ pub(crate) fn new_generation() {
     }
 }
 
+/// The section that a thread is in.
+#[inline(always)]
+pub(crate) fn section(tid: u32) -> Option<Section> {
+    // SAFETY: the value is a plain word that nobody points into.
+    unsafe { SECTIONS.get(&tid) }.map(|&word| Section(word))
+}
+
 /// Fills the task cache and announces the task to the reader.
 #[inline(never)]
 pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
@@ -45,9 +56,11 @@ pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
     let pid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     let mut flags = 0;
-    // SAFETY: the value is a plain word that nobody points into.
-    if unsafe { SECTIONS.get(&tid) }.is_some() {
+    if let Some(section) = section(tid) {
         flags |= TASK_IN_SECTION;
+        if section.is_struck() {
+            flags |= TASK_STRUCK;
+        }
     }
     if pid == config!(own_pid) {
         flags |= TASK_OWN;
@@ -125,19 +138,34 @@ pub(crate) fn leave_section(tid: u32) {
     }
 }
 
-/// A section begins or ends as its `prctl` returns. Outside a section any operation begins
-/// one; inside, operation 0 ends it and any other keeps it.
+/// `EAGAIN` (`include/uapi/asm-generic/errno-base.h`): the kernel could not bring the CPU to rest.
+const TRY_AGAIN: i64 = -11;
+
+/// A section begins or ends as its `prctl` returns.
+///
+/// Operations that configure or tell something change nothing. On a kernel without task isolation a
+/// task that has no section and "leaves" begins one: operations mean nothing there, and programs may
+/// leave them out.
 #[inline(never)]
 pub(crate) fn toggle_section(state: &CpuState, tid: u32) {
     let inside = state.task.flags.get() & TASK_IN_SECTION != 0;
-    if inside && state.entry.args[1].get() != 0 {
-        return;
+    match state.entry.args[1].get() {
+        isolation::LEAVE if inside || config!(knows_isolation) != 0 => {
+            let _none = SECTIONS.remove(&tid);
+        }
+        isolation::FIRST_QUIET..=isolation::LAST_QUIET => return,
+        _ if inside => return,
+        isolation::ENTER if Registers::of_current().result() == Some(TRY_AGAIN) => return,
+        // What the kernel has told of its activation stays.
+        _ => {
+            let _known = SECTIONS.insert(&tid, &Section::PLAIN.0, u64::from(BPF_NOEXIST));
+        }
     }
-    let _changed = if inside {
-        SECTIONS.remove(&tid)
-    } else {
-        SECTIONS.insert(&tid, &1, 0)
-    };
-    // Looked up anew at the next departure.
+    forget(state);
+}
+
+/// The current task is looked up anew at its next departure.
+#[inline(always)]
+pub(crate) fn forget(state: &CpuState) {
     state.task.tid.set(0);
 }

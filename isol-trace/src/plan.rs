@@ -18,6 +18,7 @@ use crate::{
     event::{
         ids::{Cpu, Pid},
         model::Detection,
+        signal::Signal,
     },
     host::{
         Host, HostError, cpu_list::CpuSet, detection::detection, identity::Identity,
@@ -61,6 +62,8 @@ pub struct TracePlan {
     pub bpf_stats: bool,
     /// Keep the user stacks of senders.
     pub user_stacks: bool,
+    /// Answer a breach inside an isolated section with this signal.
+    pub strict: Option<Signal>,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -176,6 +179,7 @@ impl TracePlan {
             ring_bytes: ring_size.bytes(),
             bpf_stats,
             user_stacks: args.user_stacks,
+            strict: None,
             identity: host.identity()?,
         })
     }

@@ -18,6 +18,7 @@ use isol_trace::{cli::Cli, doctor, sink::SCHEMA};
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
+    kill::Kill,
     record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved, Task},
     send::Send,
     user_stack::UserStack,
@@ -156,6 +157,7 @@ fn the_wire_is_as_described() {
             Kind::Back => size_of::<Back>(),
             Kind::Send => size_of::<Send>(),
             Kind::Moved => size_of::<Moved>(),
+            Kind::Kill => size_of::<Kill>(),
             Kind::UserStack => size_of::<UserStack>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());

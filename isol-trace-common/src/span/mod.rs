@@ -169,6 +169,8 @@ pub const TASK_FILTERED: u32 = 1 << 0;
 pub const TASK_IN_SECTION: u32 = 1 << 1;
 /// The task is the tracer itself.
 pub const TASK_OWN: u32 = 1 << 2;
+/// Strict mode has struck in this section.
+pub const TASK_STRUCK: u32 = 1 << 3;
 
 /// `CpuState::notes`: the owner slept inside the span.
 pub const NOTE_SLEPT: u32 = 1 << 0;

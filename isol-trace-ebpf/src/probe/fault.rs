@@ -11,6 +11,7 @@ use crate::{
     Arguments,
     maps::{is_derived, this_cpu, watched_state},
     span::{Kernel, now},
+    strict,
 };
 
 crate::tracepoints! {
@@ -32,6 +33,9 @@ fn user(arguments: Arguments) {
         arguments.word(2) as u32,
         arguments.word(0),
     );
+    if taken {
+        strict::strike_cause(state, Cause::PageFault);
+    }
     if derived && taken {
         // Nothing marks a fault's end here.
         state.untimed();

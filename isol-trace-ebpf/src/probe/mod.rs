@@ -3,6 +3,7 @@
 pub(crate) mod entry;
 pub(crate) mod fault;
 pub(crate) mod irq;
+pub(crate) mod isolation;
 pub(crate) mod nmi;
 pub(crate) mod sched;
 pub(crate) mod send;
@@ -23,8 +24,14 @@ use crate::{
     kfield::{Registers, current_is_user},
     maps::{armed, is_derived, is_in_call, this_cpu},
     span::{Kernel, current_tid, flush, now},
-    tasks,
+    strict, tasks,
 };
+
+/// Whether an entry is open, or one is being opened or closed.
+#[inline(always)]
+fn is_under_way(state: &CpuState) -> bool {
+    matches!(state.phase(), Phase::Open | Phase::Busy)
+}
 
 /// An interrupt begins: the cause of the entry where it has none, an activity in any case.
 #[inline(always)]
@@ -35,7 +42,8 @@ pub(crate) fn interrupt_entry(
     number: u32,
     subject: u64,
 ) {
-    if is_derived(this_cpu()) && !is_in_call(current_tid()) {
+    // A task that was left behind in a system call is in the kernel already.
+    if is_derived(this_cpu()) && !is_under_way(state) && !is_in_call(current_tid()) {
         depart_derived(state);
     }
     let is_vector = matches!(kind, Activity::Vector);
@@ -45,7 +53,12 @@ pub(crate) fn interrupt_entry(
         subject
     };
     let is_cause = state.attribute(cause, number, of_entry);
-    let flags = if is_cause { ACTIVITY_IS_CAUSE } else { 0 };
+    let flags = if is_cause {
+        strict::strike_cause(state, cause);
+        ACTIVITY_IS_CAUSE
+    } else {
+        0
+    };
     let (number, subject) = if is_vector {
         (cause as u32, [0, now()])
     } else {
@@ -86,10 +99,10 @@ pub(crate) fn settle_derived(state: &CpuState) {
 /// entry that was settling goes on if the registers saved at the departure are still the same.
 #[inline(always)]
 pub(crate) fn depart_derived(state: &CpuState) {
-    let phase = state.phase();
-    if matches!(phase, Phase::Open | Phase::Busy) {
+    if is_under_way(state) {
         return;
     }
+    let phase = state.phase();
     let tid = current_tid();
     if !current_is_user(tid) {
         return;

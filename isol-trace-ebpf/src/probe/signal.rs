@@ -3,8 +3,8 @@
 use isol_trace_common::{activity::Activity, cause::Cause, record::End, span::Phase};
 
 use crate::{
-    Arguments, kfield,
-    maps::watched_state,
+    Arguments, kfield, kill,
+    maps::{armed, watched_state},
     span::{Kernel, current_tid},
 };
 
@@ -21,11 +21,23 @@ const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
 const LAST_SPECIAL_INFO: u64 = 2;
 
 /// `signal:signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`.
-///
+#[inline(always)]
+fn generate(arguments: Arguments) {
+    if armed().is_some() {
+        kill::sent(
+            arguments.word(0) as u32,
+            arguments.word(1),
+            arguments.word(2),
+            arguments.word(4) as u32,
+        );
+    }
+    name_exception(arguments);
+}
+
 /// A forced signal to the current task with a positive code comes from an exception, and then
 /// `thread.trap_nr` says which. Without all of these conditions the number is an old one.
 #[inline(always)]
-fn generate(arguments: Arguments) {
+fn name_exception(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     if state.phase() != Phase::Open || state.entry.tid.get() != current_tid() {
         return;
@@ -58,4 +70,5 @@ fn deliver(arguments: Arguments) {
     if state.end_for(current_tid()) != End::Switched {
         state.mark(&Kernel, Activity::Signal, arguments.word(0) as u32, [0, 0]);
     }
+    kill::delivered(state, arguments.word(0) as u32, arguments.word(2));
 }

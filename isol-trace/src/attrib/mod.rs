@@ -20,7 +20,6 @@ pub mod places;
 mod processes;
 pub mod rules;
 mod senders;
-pub mod signal_names;
 pub mod softirq_names;
 pub mod symbols;
 pub mod syscall_names;
@@ -44,7 +43,8 @@ use self::{
 };
 use crate::event::{
     ids::Address,
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Origin, Sender},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Kill, Origin, Sender},
+    signal::Signal,
     user_stack::{CopiedStack, StackKey},
 };
 
@@ -177,6 +177,30 @@ impl Attributor {
         awaited
     }
 
+    /// Adds names to a kill; its user stack is put in words meanwhile. Never waits.
+    pub fn name_kill(&mut self, kill: &mut Kill) -> Awaited {
+        let mut awaited = Awaited::default();
+        for entry in &mut kill.unlogged {
+            entry.cause_name = self.cause_name(&entry.cause);
+        }
+        if let Some(users) = &mut self.users {
+            match users.stack(kill.stack_key()) {
+                Known::Is(words) => kill.user_stack = words,
+                Known::Later(key) => awaited.stacks.push(key),
+            }
+        }
+        awaited
+    }
+
+    /// Adds to a kill what has been found of what [`Self::name_kill`] had looked up for it.
+    pub fn complete_kill(&mut self, kill: &mut Kill, awaited: &Awaited) {
+        if let Some(users) = &mut self.users
+            && let Some(&key) = awaited.stacks.first()
+        {
+            kill.user_stack = users.stack_of(key);
+        }
+    }
+
     /// Whether everything is there that was looked up for a breach.
     pub fn is_there(&mut self, awaited: &Awaited) -> bool {
         let Some(users) = &mut self.users else {
@@ -289,29 +313,22 @@ impl Attributor {
 
     /// Names the cause.
     fn fill_cause(&mut self, breach: &mut Breach) {
-        match breach.cause {
-            CauseDetail::Syscall {
-                number: Some(number),
-                ..
-            } => breach.cause_name = self.named(Named::Syscall(number)),
-            CauseDetail::CompatSyscall { number } => {
-                breach.cause_name = self.named(Named::CompatSyscall(number));
-            }
-            CauseDetail::Exception { trap: Some(trap) } => {
-                breach.cause_name = self.named(Named::Exception(trap));
-            }
-            CauseDetail::DeviceIrq { irq, handler } => {
-                breach.cause_name = self.irqs.name(irq);
-                breach.cause_handler = handler.and_then(|handler| self.function(handler));
-            }
-            CauseDetail::Nmi { handler } => {
-                breach.cause_handler = handler.and_then(|handler| self.function(handler));
-                breach.cause_name.clone_from(&breach.cause_handler);
-            }
-            CauseDetail::Syscall { number: None, .. }
-            | CauseDetail::Exception { trap: None }
-            | CauseDetail::PageFault { .. }
-            | CauseDetail::Plain(_) => {}
+        if let CauseDetail::DeviceIrq { handler, .. } | CauseDetail::Nmi { handler } = breach.cause
+        {
+            breach.cause_handler = handler.and_then(|handler| self.function(handler));
+        }
+        breach.cause_name = self.cause_name(&breach.cause);
+    }
+
+    /// The name of a cause for people.
+    fn cause_name(&mut self, cause: &CauseDetail) -> Option<Arc<str>> {
+        match *cause {
+            CauseDetail::Syscall { number, .. } => self.named(Named::Syscall(number?)),
+            CauseDetail::CompatSyscall { number } => self.named(Named::CompatSyscall(number)),
+            CauseDetail::Exception { trap } => self.named(Named::Exception(trap?)),
+            CauseDetail::DeviceIrq { irq, .. } => self.irqs.name(irq),
+            CauseDetail::Nmi { handler } => self.function(handler?),
+            CauseDetail::PageFault { .. } | CauseDetail::Plain(_) => None,
         }
     }
 
@@ -353,7 +370,7 @@ impl Attributor {
             Named::Exception(trap) => exception_names::exception_name(trap)?.into(),
             Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),
             Named::Softirq(number) => softirq_names::softirq_name(number)?.into(),
-            Named::Signal(number) => (&*signal_names::signal_name(number)?).into(),
+            Named::Signal(number) => (&*Signal::new(number)?.name()).into(),
             Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
             Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
             Named::Function(address) => self.kernel.place(address)?.to_string().into(),

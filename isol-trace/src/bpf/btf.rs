@@ -238,6 +238,7 @@ impl KernelTypes {
             regs_bp: regs("bp"),
             regs_flags: regs("flags"),
             regs_number: regs("orig_ax"),
+            regs_result: regs("ax"),
             // The x86-64 system-call convention: arch/x86/entry/entry_64.S, v6.12.
             regs_args: ["di", "si", "dx", "r10", "r8", "r9"].map(regs),
             regs_cx: regs("cx"),
@@ -253,6 +254,9 @@ impl KernelTypes {
             work_function: at("work_struct", "func"),
             irqaction_handler: at("irqaction", "handler"),
             siginfo_code: at("kernel_siginfo", "si_code"),
+            sigaction_handler: at("k_sigaction", "sa.sa_handler"),
+            task_signal: at("task_struct", "signal"),
+            signal_exit_code: at("signal_struct", "group_exit_code"),
             pwq_pool: at("pool_workqueue", "pool"),
             pool_cpu: at("worker_pool", "cpu"),
             timer_flags: at("timer_list", "flags"),

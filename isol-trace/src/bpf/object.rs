@@ -3,6 +3,7 @@
 use isol_trace_common::{
     cause::Cause,
     config::Control,
+    kill::{REMEMBERED, REMEMBERED_WORDS, Remembered},
     ledger::{CauseTotals, Ledger},
     record::{FullEntry, MAX_ACTIVITIES},
     span::{CpuState, Phase},
@@ -22,6 +23,31 @@ pub(super) struct StateWords([u64; STATE_WORDS]);
 
 // SAFETY: plain words without padding.
 unsafe impl aya::Pod for StateWords {}
+
+/// [`Remembered`] as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct RememberedWords([u64; size_of::<Remembered>() / 8]);
+
+// SAFETY: plain words without padding.
+unsafe impl aya::Pod for RememberedWords {}
+
+impl RememberedWords {
+    /// The entries, the oldest first.
+    pub(super) fn in_order(&self) -> Vec<[u64; REMEMBERED_WORDS]> {
+        let Some((&count, entries)) = self.0.split_first() else {
+            return Vec::new();
+        };
+        let (entries, _) = entries.as_chunks::<REMEMBERED_WORDS>();
+        let first = count.saturating_sub(REMEMBERED as u64);
+        (first..count)
+            .filter_map(|number| {
+                let place = usize::try_from(number % REMEMBERED as u64).ok()?;
+                entries.get(place).copied()
+            })
+            .collect()
+    }
+}
 
 /// [`Control`] as a map value.
 #[derive(Clone, Copy)]
@@ -133,6 +159,22 @@ mod tests {
 
     use super::*;
     use crate::{event::ids::Cpu, stats::summary::cpu_summary};
+
+    #[test]
+    fn entries_are_remembered_in_the_order_in_which_they_came() {
+        let mut words = [0; size_of::<Remembered>() / 8];
+        let read = |words| RememberedWords(words).in_order();
+        assert!(read(words).is_empty());
+        for number in 0..11_usize {
+            words[0] = number as u64 + 1;
+            let place = 1 + number % REMEMBERED * REMEMBERED_WORDS;
+            words[place] = number as u64;
+            let first: Vec<_> = read(words).iter().map(|entry| entry[0]).collect();
+            let expected: Vec<_> = (0..=number as u64).collect();
+            let skipped = expected.len().saturating_sub(REMEMBERED);
+            assert_eq!(first, expected[skipped..], "after {number}");
+        }
+    }
 
     /// A state in which a breach has ended and another entry is under way.
     fn state(phase: Phase, cause: Cause, notes: u32) -> StateWords {

@@ -24,6 +24,8 @@ pub(super) enum When {
     Detection(Detection),
     /// Only where the kernel lacks this tracepoint, which would do.
     Without(&'static str),
+    /// Only where the kernel has it: most have not.
+    There,
 }
 
 /// One row.
@@ -139,6 +141,9 @@ pub(super) const PROBES: &[Probe] = &[
     tracepoint!("sched_process_exec"),
     tracepoint!("sched_process_exit"),
     tracepoint!("task_rename"),
+    tracepoint!("task_isolation_exit", When::There),
+    tracepoint!("task_isolation_breach", When::There),
+    tracepoint!("task_isolation_enter", When::There),
     tracepoint!("sys_enter", VECTORS),
     tracepoint!("sys_exit", VECTORS),
     tracepoint!("user_enter", TRACKING),

@@ -4,7 +4,7 @@ use aya::{Ebpf, maps::HashMap as BpfHashMap};
 use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION, PreemptCount};
 
 use super::{btf::KernelTypes, error::TracerError};
-use crate::event::{ids::Cpu, model::Detection};
+use crate::event::{ids::Cpu, model::Detection, signal::Signal};
 
 /// What to watch.
 #[derive(Clone, Debug)]
@@ -27,7 +27,13 @@ pub struct Request {
     pub statistics: bool,
     /// Have senders leave a copy of their user stack.
     pub user_stacks: bool,
+    /// Answer a breach inside an isolated section with this signal.
+    pub strict: Option<Signal>,
 }
+
+/// System calls that are no breach: the task ends, or comes back from a handler, whose signal was one.
+const EXEMPT_CALLS: [libc::c_long; 3] =
+    [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_rt_sigreturn];
 
 /// The read-only configuration of the programs.
 pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
@@ -51,6 +57,9 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
     config.own_pid = std::process::id();
     config.queues_seen = u32::from(types.has_tracepoint("csd_queue_cpu"));
     config.user_stacks = u32::from(request.user_stacks);
+    config.strict_signal = request.strict.map_or(0, Signal::number);
+    config.exempt_calls = EXEMPT_CALLS.map(|call| u32::try_from(call).unwrap_or(u32::MAX));
+    config.knows_isolation = u32::from(types.has_tracepoint("task_isolation_enter"));
     config.preempt_count = request.preempt_count;
     config
 }
@@ -88,6 +97,7 @@ pub(super) mod tests {
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
             user_stacks: false,
+            strict: None,
         }
     }
 

@@ -13,14 +13,17 @@ use aya::{
     maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf},
     programs::Program,
 };
-use isol_trace_common::config::{BARRIER_SLOT, Control, SENDERS_SLOT};
+use isol_trace_common::{
+    config::{BARRIER_SLOT, Control, SENDERS_SLOT},
+    kill::REMEMBERED_WORDS,
+};
 use zerocopy::IntoBytes as _;
 
 use super::{
     attach::attach,
     btf::KernelTypes,
     error::TracerError,
-    object::{ControlWords, OBJECT, Snapshot, StateWords},
+    object::{ControlWords, OBJECT, RememberedWords, Snapshot, StateWords},
     probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
@@ -45,6 +48,7 @@ pub struct Tracer {
     own_sends: PerCpuArray<MapData, u64>,
     lost_sends: PerCpuArray<MapData, u64>,
     lost_stacks: PerCpuArray<MapData, u64>,
+    remembered: Array<MapData, RememberedWords>,
     outer: ArrayOfMaps<MapData, MapData>,
     /// Which CPUs the programs watch.
     watch: WatchedMask,
@@ -89,6 +93,7 @@ impl Tracer {
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
+            .map_max_entries("REMEMBERED", request.possible_cpus)
             .load(OBJECT)?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
@@ -105,6 +110,7 @@ impl Tracer {
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
         let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
         let lost_stacks = typed(&mut ebpf, "LOST_STACKS")?;
+        let remembered = typed(&mut ebpf, "REMEMBERED")?;
         let mut tracer = Self {
             ebpf,
             rings: Vec::new(),
@@ -114,6 +120,7 @@ impl Tracer {
             own_sends,
             lost_sends,
             lost_stacks,
+            remembered,
             outer,
             watch,
             ring_bytes: request.ring_bytes,
@@ -335,6 +342,16 @@ impl Tracer {
         sum(&self.lost_stacks, "LOST_STACKS")
     }
 
+    /// The last entries of a CPU whose records found no room, the oldest first, each in the words of
+    /// an entry and its arguments; none where that cannot be read.
+    #[must_use]
+    pub fn remembered(&self, Cpu(cpu): Cpu) -> Vec<[u64; REMEMBERED_WORDS]> {
+        self.remembered
+            .get(&cpu, 0)
+            .map(|words| words.in_order())
+            .unwrap_or_default()
+    }
+
     /// Runs that the kernel skipped, per probe; probes without any are left out.
     #[must_use]
     pub fn missed_runs(&self) -> Vec<(String, u64)> {
@@ -408,6 +425,7 @@ pub(super) fn wanted(
         When::Always => true,
         When::Detection(detection) => detections.contains(&detection),
         When::Without(tracepoint) => !types.has_tracepoint(tracepoint),
+        When::There => types.has_tracepoint(probe.name),
     })
 }
 
@@ -415,7 +433,9 @@ pub(super) fn wanted(
 pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     let (exists, what) = match probe.when {
         When::Without(_) => (types.has_function(probe.name), "function"),
-        When::Always | When::Detection(_) => (types.has_tracepoint(probe.name), "tracepoint"),
+        When::Always | When::Detection(_) | When::There => {
+            (types.has_tracepoint(probe.name), "tracepoint")
+        }
     };
     if exists {
         Ok(())

@@ -108,6 +108,7 @@ impl Session {
                 preempt_count: preempt_count(&host, &types),
                 statistics: plan.bpf_stats,
                 user_stacks: plan.user_stacks,
+                strict: plan.strict,
             };
             (
                 Tracer::attach(&request, &types).map_err(Error::tracer)?,
@@ -226,7 +227,7 @@ impl Session {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
         while self.reader.turn(&mut self.tracer, &mut take) > 0 {}
-        self.reader.finish(&mut take);
+        self.reader.finish(&self.tracer, &mut take);
         let (totals, lost) = self.totals()?;
         for event in lost {
             take(event);

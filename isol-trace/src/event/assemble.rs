@@ -9,15 +9,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use isol_trace_common::record::{
-    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, FLAG_LATE_SYSCALL, FLAG_NO_DURATION,
-    FLAG_SECTION, Moved, Task,
+    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, Entry, FLAG_LATE_SYSCALL,
+    FLAG_NO_DURATION, FLAG_SECTION, Moved, Task,
 };
 
 use super::{
     decode::{DecodeError, EntryView, Record, decode},
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     join::Join,
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId},
+    kill::{Arrived, Kills},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId, Unlogged},
     order::Order,
     user_stack::CopiedStack,
 };
@@ -46,6 +47,7 @@ enum Unsettled {
     Breach(Box<Breach>),
     Back(Back),
     Moved(Moved),
+    Kill(Box<Arrived>),
 }
 
 /// Puts records together.
@@ -57,6 +59,7 @@ pub struct Assembler {
     last: Option<TaskId>,
     away: HashMap<(Cpu, MonoNanos), Seq>,
     stacks: Vec<CopiedStack>,
+    kills: Kills,
     next: u64,
 }
 
@@ -71,6 +74,7 @@ impl Assembler {
             last: None,
             away: HashMap::new(),
             stacks: Vec::new(),
+            kills: Kills::default(),
             next: 0,
         }
     }
@@ -107,6 +111,11 @@ impl Assembler {
                 let at = MonoNanos(moved.at_ns);
                 self.order.put(at, Unsettled::Moved(*moved));
             }
+            Record::Kill(raiser, signal, kill) => {
+                let arrived = Box::new(Arrived::of(kill, raiser, signal));
+                self.order
+                    .put(MonoNanos(kill.at_ns), Unsettled::Kill(arrived));
+            }
             Record::Send(via, send) => {
                 self.order.read(MonoNanos(send.at_ns));
                 self.join.sent(via, send);
@@ -128,16 +137,29 @@ impl Assembler {
     /// all known. Breaches have their numbers and origins then. The others wait for the next turn.
     pub fn settled(&mut self, mut take: impl FnMut(Event)) {
         for item in self.order.settled() {
-            take(match item {
+            match item {
                 Unsettled::Breach(mut breach) => {
                     self.number(&mut breach);
                     self.join.join(&mut breach);
-                    Event::Breach(breach)
+                    let mut killed = Vec::new();
+                    self.kills.numbered(&breach, |kill| killed.push(kill));
+                    take(Event::Breach(breach));
+                    for kill in killed {
+                        take(Event::Kill(Box::new(kill)));
+                    }
                 }
-                Unsettled::Back(back) => self.back(&back),
-                Unsettled::Moved(moved) => moved_task(&moved),
-            });
+                Unsettled::Back(back) => take(self.back(&back)),
+                Unsettled::Moved(moved) => take(moved_task(&moved)),
+                Unsettled::Kill(arrived) => self
+                    .kills
+                    .came(*arrived, |kill| take(Event::Kill(Box::new(kill)))),
+            }
         }
+    }
+
+    /// After the last turn: hands over the kills whose breaches have no record.
+    pub fn finish(&mut self, mut take: impl FnMut(Event)) {
+        self.kills.finish(|kill| take(Event::Kill(Box::new(kill))));
     }
 
     /// Gives a breach the next number of the log.
@@ -241,7 +263,7 @@ fn moved_task(moved: &Moved) -> Event {
         task: TaskId {
             pid: (moved.pid != 0).then_some(Pid(moved.pid)),
             tid: Tid(moved.tid),
-            comm: Some(comm(&name_bytes(moved.comm))),
+            comm: Some(name(moved.comm)),
         },
         from: Cpu(moved.from),
         to: Cpu(moved.to),
@@ -309,7 +331,7 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         .filter(|&key| key != 0)
         .map(Address),
         began: began(item),
-        comm: switch.then(|| comm(&name_bytes(item.subject))),
+        comm: switch.then(|| name(item.subject)),
         net: net(item),
         name: None,
         origin: None,
@@ -323,6 +345,31 @@ fn name_bytes(words: [u64; 2]) -> [u8; 16] {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     name
+}
+
+/// A thread's name that came as two words, up to its NUL.
+pub(super) fn name(words: [u64; 2]) -> Arc<str> {
+    comm(&name_bytes(words))
+}
+
+/// What an entry tells without the state of the CPU; `None` where its numbers are none.
+pub(super) fn unlogged(entry: &Entry, args: &[u64; 6]) -> Option<Unlogged> {
+    let word = Cause::from_wire(entry.cause)?;
+    let view = EntryView {
+        entry,
+        cause: word,
+        end: End::from_wire(entry.end)?,
+        args: (word == Cause::Syscall).then_some(args),
+        idle_ns: 0,
+        activities: &[],
+    };
+    Some(Unlogged {
+        at: MonoNanos(entry.opened_ns),
+        duration: (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns)),
+        cause: cause(&view),
+        cause_name: None,
+        ip: Address(entry.ip),
+    })
 }
 
 /// A thread's name up to its NUL; bytes that are no UTF-8 are replaced.

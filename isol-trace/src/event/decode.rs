@@ -3,6 +3,7 @@
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
+    kill::{Kill, Raiser},
     record::{
         ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved,
         Task,
@@ -11,6 +12,8 @@ use isol_trace_common::{
     user_stack::{STACK_PIECE, UserStack},
 };
 use zerocopy::FromBytes as _;
+
+use super::signal::Signal;
 
 /// Bytes that are no record of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +60,8 @@ pub enum Record<'a> {
     Moved(&'a Moved),
     /// Where that sender was in user mode, and the bytes of its stack.
     UserStack(&'a UserStack, &'a [u8]),
+    /// A signal that ends a task, or that strict mode raised.
+    Kill(Raiser, Signal, &'a Kill),
 }
 
 /// A kernel entry whose numbers are words.
@@ -132,6 +137,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
                 .and_then(|length| stack.bytes.get(..length))
                 .ok_or(DecodeError::StackLength(stack.length))?;
             Ok(Record::UserStack(stack, copied))
+        }
+        Kind::Kill => {
+            let (kill, _) = Kill::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let unknown = |what, number| DecodeError::UnknownNumber { what, number };
+            let raiser = Raiser::from_wire(kill.raiser).ok_or(unknown("raiser", kill.raiser))?;
+            let signal = Signal::new(kill.signal.into()).ok_or(unknown("signal", kill.signal))?;
+            Ok(Record::Kill(raiser, signal, kill))
         }
     }
 }

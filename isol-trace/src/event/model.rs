@@ -9,6 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 pub use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
 
 pub use super::{
+    kill::{Kill, KilledBy, Signaller, Unlogged},
     origin::{Function, Origin, Sender},
     probe::{Detection, ProbeState, ProbeVerdict},
 };
@@ -390,6 +391,8 @@ pub enum Event {
         /// When.
         at: MonoNanos,
     },
+    /// A signal that ended a task, or that strict mode raised.
+    Kill(Box<Kill>),
     /// The last.
     Summary(Summary),
 }

@@ -97,9 +97,9 @@ struct RawCause {
 
 /// A cause with all that belongs to it.
 #[derive(Debug)]
-struct ReadCause {
-    detail: CauseDetail,
-    name: Option<Text>,
+pub(super) struct ReadCause {
+    pub(super) detail: CauseDetail,
+    pub(super) name: Option<Text>,
     handler: Option<Text>,
     net: Option<u64>,
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`reader`]: one event after the other, and what is wrong with a line;
 //! - `field`: values that the log spells as text: addresses, closed lists of words;
-//! - `breach`, `origin`, `header`, `change`, `summary`: the records;
+//! - `breach`, `origin`, `header`, `change`, `kill`, `summary`: the records;
 //! - `numbers`: numbers that the log gives by their names alone.
 //!
 //! What the log does not hold is `None` in what comes back: addresses of functions that have
@@ -14,6 +14,7 @@ mod breach;
 mod change;
 mod field;
 mod header;
+mod kill;
 mod numbers;
 mod origin;
 pub mod reader;

@@ -8,6 +8,7 @@ use super::{
     breach::RawBreach,
     change::{RawMoved, RawWatched},
     header::{Format, Preface, RawHeader},
+    kill::ReadKill,
     summary::RawSummary,
 };
 use crate::{
@@ -187,6 +188,7 @@ impl<R: BufRead> LogReader<R> {
             }
             "watched" => self.parse::<RawWatched>(text)?.into(),
             "moved" => self.parse::<RawMoved>(text)?.into(),
+            "kill" => Event::Kill(Box::new(self.parse::<ReadKill>(text)?.0)),
             "summary" => Event::Summary(self.parse::<RawSummary>(text)?.into()),
             _ => return Ok(None),
         }))

@@ -64,6 +64,12 @@ impl<'a> Object<'a> {
         number(self.member(key), value.into());
     }
 
+    /// A number that may be negative.
+    pub(super) fn integer(&mut self, key: Key, value: i32) {
+        let out = self.member(key);
+        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
     /// A number, if it is known.
     pub(super) fn known_number(&mut self, key: Key, value: Option<impl Into<u64>>) {
         if let Some(value) = value {

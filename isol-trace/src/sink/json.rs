@@ -98,6 +98,7 @@ impl<W: Write> Sink for JsonLines<W> {
             Event::Moved { task, from, to, at } => {
                 record::moved(out, calendar, task, *from, *to, *at);
             }
+            Event::Kill(kill) => record::kill(out, calendar, kill),
             Event::Summary(summary) => record::summary(out, summary),
         }
         out.push(b'\n');

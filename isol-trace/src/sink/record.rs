@@ -11,8 +11,8 @@ use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuSummary, Detection,
-        Function, Header, Origin, ProbeState, ProbeVerdict, Summary, TaskId, TracerSummary, Via,
-        WatchedSet,
+        Function, Header, Kill, KilledBy, Origin, ProbeState, ProbeVerdict, Signaller, Summary,
+        TaskId, TracerSummary, Unlogged, Via, WatchedSet,
     },
 };
 
@@ -118,11 +118,25 @@ fn task(out: &mut Vec<u8>, task: &TaskId) {
 
 /// Why the kernel was entered.
 fn cause(out: &mut Vec<u8>, breach: &Breach) {
-    let name = breach.cause_name.as_deref();
-    let handler_name = breach.cause_handler.as_deref();
+    cause_members(
+        out,
+        &breach.cause,
+        breach.cause_name.as_deref(),
+        breach.cause_handler.as_deref(),
+        breach.cause_net,
+    );
+}
+
+fn cause_members(
+    out: &mut Vec<u8>,
+    cause: &CauseDetail,
+    name: Option<&str>,
+    handler_name: Option<&str>,
+    net: Option<Nanos>,
+) {
     let mut object = Object::begin(out);
-    object.word(key!("kind"), breach.cause.cause().word());
-    match &breach.cause {
+    object.word(key!("kind"), cause.cause().word());
+    match cause {
         CauseDetail::Syscall { number, args } => {
             object.known_number(key!("nr"), *number);
             object.known_text(key!("name"), name);
@@ -164,7 +178,7 @@ fn cause(out: &mut Vec<u8>, breach: &Breach) {
         }
         CauseDetail::Plain(_) => object.known_text(key!("name"), name),
     }
-    object.known_number(key!("net_ns"), breach.cause_net.map(|Nanos(ns)| ns));
+    object.known_number(key!("net_ns"), net.map(|Nanos(ns)| ns));
     object.end();
 }
 
@@ -291,6 +305,55 @@ pub(super) fn moved(
     task(object.member(key!("task")), who);
     object.number(key!("from"), from.0);
     object.number(key!("to"), to.0);
+    object.end();
+}
+
+/// A signal that ended a task, or that strict mode raised.
+pub(super) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
+    let mut object = Object::begin(out);
+    object.word(key!("type"), "kill");
+    times(&mut object, calendar, kill.at);
+    object.number(key!("cpu"), kill.cpu.0);
+    task(object.member(key!("task")), &kill.task);
+    object.number(key!("signal"), kill.signal.number());
+    object.text(key!("name"), &kill.signal.name());
+    object.flag(key!("fatal"), kill.fatal);
+    object.word(key!("by"), kill.by.word());
+    if let KilledBy::Remote(Signaller { cpu, task }) = &kill.by {
+        let mut sender = Object::begin(object.member(key!("sender")));
+        sender.number(key!("cpu"), cpu.0);
+        sender.known_number(key!("pid"), task.pid.map(|pid| pid.0));
+        sender.number(key!("tid"), task.tid.0);
+        sender.known_text(key!("comm"), task.comm.as_deref());
+        sender.end();
+    }
+    if let Some(code) = kill.code {
+        object.integer(key!("code"), code);
+    }
+    object.known_number(key!("breach"), kill.breach.map(|seq| seq.0));
+    object.array(key!("history"), &kill.history, |out, seq| {
+        number(out, seq.0)
+    });
+    if !kill.unlogged.is_empty() {
+        object.array(key!("unlogged"), &kill.unlogged, unlogged);
+    }
+    texts(&mut object, key!("user_stack"), &kill.user_stack);
+    object.end();
+}
+
+/// An entry that is known from the kernel's memory alone.
+fn unlogged(out: &mut Vec<u8>, entry: &Unlogged) {
+    let mut object = Object::begin(out);
+    object.number(key!("mono_ns"), entry.at.0);
+    object.known_number(key!("duration_ns"), entry.duration.map(|Nanos(ns)| ns));
+    cause_members(
+        object.member(key!("cause")),
+        &entry.cause,
+        entry.cause_name.as_deref(),
+        None,
+        None,
+    );
+    object.address(key!("ip"), entry.ip);
     object.end();
 }
 

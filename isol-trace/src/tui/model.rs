@@ -17,8 +17,8 @@ use super::{
 use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Seq},
     model::{
-        Breach, CpuChange, CpuSummary, Event, Header, ProbeState, Summary, Totals, TracerSummary,
-        WatchedSet,
+        Breach, CpuChange, CpuSummary, Event, Header, Kill, KilledBy, ProbeState, Summary, Totals,
+        TracerSummary, WatchedSet,
     },
 };
 
@@ -95,6 +95,7 @@ impl Model {
                     format!("{name} ({}) moved from CPU {from} to CPU {to}", task.tid),
                 );
             }
+            Update::Event(Event::Kill(kill)) => self.killed(&kill),
             Update::Totals(totals) => return self.totals(totals),
             Update::Tracer(tracer) => {
                 let tracer = Some(tracer);
@@ -106,6 +107,28 @@ impl Model {
             Update::Ended(summary) | Update::Event(Event::Summary(summary)) => self.end(summary),
         }
         true
+    }
+
+    /// A signal ended a task, or strict mode raised one.
+    fn killed(&mut self, kill: &Kill) {
+        let name = kill.task.comm.as_deref().unwrap_or("a task");
+        let what = if kill.fatal { "was killed" } else { "got" };
+        let by = match &kill.by {
+            KilledBy::StrictMode => " by strict mode".to_owned(),
+            KilledBy::Tracer => " by isol-trace --strict".to_owned(),
+            KilledBy::Remote(sender) => {
+                let who = sender.task.comm.as_deref().unwrap_or("another process");
+                format!(" by {who} ({})", sender.task.tid)
+            }
+            KilledBy::Task | KilledBy::Kernel | KilledBy::Unknown => String::new(),
+        };
+        let Kill {
+            task, cpu, signal, ..
+        } = kill;
+        self.changed(
+            kill.at,
+            format!("{name} ({}) {what}{by} on CPU {cpu}: {signal}", task.tid),
+        );
     }
 
     /// A header begins a new account; the same one said twice does not.

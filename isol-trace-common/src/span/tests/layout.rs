@@ -51,7 +51,7 @@ fn what_user_space_hands_over_is_pinned() {
     assert_eq!(offset_of!(Away, in_call), 24);
     assert_eq!(size_of::<Offsets>(), 31 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 20);
-    assert_eq!(size_of::<Config>(), 20 + 64 + 31 * 4 + 24);
+    assert_eq!(size_of::<Config>(), 44 + 64 + 35 * 4 + 24);
     assert_eq!(offset_of!(Config, offsets), 84);
     assert_eq!(offset_of!(Config, preempt_count), 84 + 31 * 4);
     assert_eq!(size_of::<Watch>(), 2 * 512);

@@ -12,7 +12,13 @@ use super::{
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
-    event::{assemble::Assembler, decode::DecodeError, ids::Pid, model::Event},
+    event::{
+        assemble::Assembler,
+        decode::DecodeError,
+        ids::Pid,
+        kill::unlogged,
+        model::{Event, Kill, Unlogged},
+    },
 };
 
 /// Records taken from one ring before the next ring has its turn.
@@ -60,6 +66,10 @@ impl Reader {
         assembler.settled(|mut event| {
             let awaited = match &mut event {
                 Event::Breach(breach) => attributor.name(breach),
+                Event::Kill(kill) => {
+                    kill.unlogged = remembered(tracer, kill);
+                    attributor.name_kill(kill)
+                }
                 _ => Awaited::default(),
             };
             held.put(now, (event, awaited));
@@ -71,7 +81,21 @@ impl Reader {
     }
 
     /// Hands over what is held, after the last turn.
-    pub(super) fn finish(&mut self, mut take: impl FnMut(Event)) {
+    pub(super) fn finish(&mut self, tracer: &Tracer, mut take: impl FnMut(Event)) {
+        let Self {
+            assembler,
+            attributor,
+            held,
+            ..
+        } = self;
+        assembler.finish(|mut event| {
+            let mut awaited = Awaited::default();
+            if let Event::Kill(kill) = &mut event {
+                kill.unlogged = remembered(tracer, kill);
+                awaited = attributor.name_kill(kill);
+            }
+            held.put(Instant::now(), (event, awaited));
+        });
         let begun = Instant::now();
         while let Some(held) = self.held.first() {
             let left = PATIENCE.saturating_sub(begun.elapsed());
@@ -92,10 +116,21 @@ impl Reader {
 
 /// An event with what was found for it meanwhile.
 fn completed(attributor: &mut Attributor, (mut event, awaited): (Event, Awaited)) -> Event {
-    if let Event::Breach(breach) = &mut event
-        && !awaited.is_empty()
-    {
-        attributor.complete(breach, &awaited);
+    match &mut event {
+        _ if awaited.is_empty() => {}
+        Event::Breach(breach) => attributor.complete(breach, &awaited),
+        Event::Kill(kill) => attributor.complete_kill(kill, &awaited),
+        _ => {}
     }
     event
+}
+
+/// The last entries of a task that the ring had no room for. What cannot be read is not remembered.
+fn remembered(tracer: &Tracer, kill: &Kill) -> Vec<Unlogged> {
+    tracer
+        .remembered(kill.cpu)
+        .iter()
+        .filter_map(|words| unlogged(words, kill.task.tid))
+        .filter(|entry| entry.at <= kill.at)
+        .collect()
 }

@@ -8,9 +8,10 @@ use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange, CpuSummary,
-        Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict, ProgramRuns,
-        Sender, Summary, TaskId, TracerSummary, Via, WatchedSet,
+        Detection, End, Event, Function, Header, Kill, KilledBy, Origin, ProbeState, ProbeVerdict,
+        ProgramRuns, Sender, Signaller, Summary, TaskId, TracerSummary, Unlogged, Via, WatchedSet,
     },
+    signal::Signal,
 };
 
 /// Where the log's numbers end that JSON readers keep exactly.
@@ -358,6 +359,62 @@ fn summary() -> BoxedStrategy<Summary> {
 }
 
 /// Any event but a header.
+fn killed_by() -> impl Strategy<Value = KilledBy> {
+    prop_oneof![
+        Just(KilledBy::StrictMode),
+        Just(KilledBy::Tracer),
+        Just(KilledBy::Task),
+        Just(KilledBy::Kernel),
+        Just(KilledBy::Unknown),
+        (any::<u32>(), task()).prop_map(|(cpu, task)| KilledBy::Remote(Signaller {
+            cpu: Cpu(cpu),
+            task
+        })),
+    ]
+}
+
+fn unlogged() -> impl Strategy<Value = Unlogged> {
+    (
+        number(),
+        option::of(nanos()),
+        cause(),
+        option::of(shared()),
+        address(),
+    )
+        .prop_map(|(at, duration, cause, cause_name, ip)| Unlogged {
+            at: MonoNanos(at),
+            duration,
+            cause,
+            cause_name,
+            ip,
+        })
+}
+
+fn kill() -> impl Strategy<Value = Kill> {
+    let who = (number(), any::<u32>(), task(), 1..=64_u32, any::<bool>());
+    let why = (
+        killed_by(),
+        option::of(any::<i32>()),
+        option::of(number()),
+        vec(number(), 0..4),
+    );
+    (who, why, vec(unlogged(), 0..3), vec(shared(), 0..3)).prop_map(
+        |((at, cpu, task, signal, fatal), (by, code, breach, history), unlogged, stack)| Kill {
+            at: MonoNanos(at),
+            cpu: Cpu(cpu),
+            task,
+            signal: Signal::new(signal).unwrap_or(Signal::KILL),
+            fatal,
+            by,
+            code,
+            breach: breach.map(Seq),
+            history: history.into_iter().map(Seq).collect(),
+            unlogged,
+            user_stack: stack.into(),
+        },
+    )
+}
+
 pub(super) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => breach().prop_map(|breach| Event::Breach(Box::new(breach))),
@@ -381,6 +438,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             to: Cpu(to),
             at: MonoNanos(at),
         }),
+        1 => kill().prop_map(|kill| Event::Kill(Box::new(kill))),
         1 => summary().prop_map(Event::Summary),
     ]
 }

@@ -1,0 +1,166 @@
+//! What is left of a task that a signal ends: who raised it, for which entry, and its user stack.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm,
+    generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id},
+};
+use isol_trace_common::{
+    config::SENDERS_SLOT,
+    kill::{
+        KILL_FATAL, KILL_SENDER, Kill, REMEMBERED as PLACES, REMEMBERED_WORDS, Raiser,
+        SENT_BY_INTERRUPT, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
+    },
+    record::Kind,
+    span::{CpuState, EntryCells, Phase, TASK_FILTERED},
+};
+
+use crate::{
+    kfield,
+    maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count, this_cpu},
+    probe::user_stack,
+    span::{current_tid, now, write_to},
+};
+
+/// `SEND_SIG_NOINFO`: from the current task (`include/linux/sched/signal.h`, v6.12).
+const FROM_TASK: u64 = 0;
+/// `SEND_SIG_PRIV`: from the kernel.
+const FROM_KERNEL: u64 = 1;
+
+/// A signal is sent to a task: keeps by whom, if it could end its process.
+#[inline(always)]
+pub(crate) fn sent(signal: u32, info: u64, task: u64, result: u32) {
+    if !is_deadly(signal) || result != 0 || !kfield::is_user(task) {
+        return;
+    }
+    let code = match info {
+        FROM_TASK => 0,
+        FROM_KERNEL => SI_KERNEL,
+        _ => kfield::siginfo_code(info).unwrap_or(SI_KERNEL),
+    };
+    // SAFETY: the helper has no requirements.
+    let ids = unsafe { bpf_get_current_pid_tgid() };
+    let flags = if kfield::in_interrupt() == Some(true) {
+        u32::from(SENT_BY_INTERRUPT)
+    } else {
+        0
+    };
+    let signalled = Signalled {
+        signal,
+        code,
+        // SAFETY: the helper has no requirements.
+        cpu: unsafe { bpf_get_smp_processor_id() },
+        pid: (ids >> 32) as u32,
+        tid: ids as u32,
+        flags,
+        comm: current_comm(),
+    };
+    let _full = SIGNALLED.insert(&kfield::task_pid(task), &signalled, 0);
+}
+
+/// A signal is delivered to the current task, whose action it finds at `action`.
+#[inline(never)]
+pub(crate) fn delivered(state: &CpuState, signal: u32, action: u64) {
+    let tid = current_tid();
+    let task = kfield::current();
+    let is_default = kfield::signal_handler(action) == Some(0);
+    // A thread whose process is being ended sees SIGKILL, whatever ends it.
+    let ending = if signal == SIGKILL {
+        kfield::ending_signal(task)
+    } else {
+        0
+    };
+    let signal = if ending == 0 { signal } else { ending };
+    let is_fatal = is_default && is_deadly(signal);
+    // SAFETY: entries of one thread are written and removed by programs that run where it runs.
+    let strike = unsafe { STRIKES.get(&tid) }
+        .copied()
+        .filter(|strike| u32::from(strike.signal) == signal);
+    if strike.is_none() && (!is_fatal || is_left_out(state, tid)) {
+        return;
+    }
+    tell(state, tid, signal, is_fatal, strike);
+    if strike.is_some() {
+        let _gone = STRIKES.remove(&tid);
+    }
+}
+
+/// Whether a filter leaves the current task out.
+#[inline(always)]
+fn is_left_out(state: &CpuState, tid: u32) -> bool {
+    state.task.tid.get() == tid && state.task.flags.get() & TASK_FILTERED != 0
+}
+
+#[inline(always)]
+fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<Strike>) {
+    // SAFETY: the helper has no requirements.
+    let ids = unsafe { bpf_get_current_pid_tgid() };
+    let (pid, cpu, at_ns) = ((ids >> 32) as u32, this_cpu(), now());
+    let mut kill = Kill {
+        kind: Kind::Kill as u8,
+        signal: signal as u8,
+        raiser: Raiser::Signal as u8,
+        flags: if is_fatal { KILL_FATAL } else { 0 },
+        tid,
+        pid,
+        cpu,
+        at_ns,
+        entry_cpu: cpu,
+        comm: current_comm(),
+        ..Kill::default()
+    };
+    if let Some(strike) = strike {
+        kill.raiser = strike.raiser;
+        kill.opened_ns = strike.opened_ns;
+        kill.entry_cpu = strike.cpu;
+    } else if state.phase() == Phase::Open && state.entry.tid.get() == tid {
+        kill.opened_ns = state.entry.opened_ns.get();
+    }
+    // SAFETY: copied out before anything else is done with the map.
+    if let Some(&by) = unsafe { SIGNALLED.get(&pid) }
+        && by.signal == signal
+    {
+        kill.flags |= KILL_SENDER | by.flags as u8;
+        kill.code = by.code;
+        kill.sender_cpu = by.cpu;
+        kill.sender_pid = by.pid;
+        kill.sender_tid = by.tid;
+        kill.sender_comm = by.comm;
+    }
+    // Not to this CPU's own ring: that may be full of what the task did before.
+    if !write_to(SENDERS_SLOT, &kill) {
+        count(&LOST_SENDS);
+    }
+    user_stack::leave(at_ns, ids, cpu);
+}
+
+#[inline(always)]
+fn current_comm() -> [u64; 2] {
+    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    // SAFETY: sixteen bytes are two words; read unaligned.
+    unsafe { comm.as_ptr().cast::<[u64; 2]>().read_unaligned() }
+}
+
+/// Keeps an entry whose record found no room.
+#[inline(never)]
+pub(crate) fn remember(entry: &EntryCells) {
+    let Some(room) = REMEMBERED.get(this_cpu()) else {
+        return;
+    };
+    let room = room.get();
+    // SAFETY: the pointer is of a live map value of this CPU's own.
+    let count = unsafe { (&raw const (*room).count).read_volatile() };
+    let place = count as usize & (PLACES - 1);
+    let from = core::ptr::from_ref(entry).cast::<u64>();
+    let mut word = 0;
+    while word < REMEMBERED_WORDS {
+        // SAFETY: `place` and `word` are within bounds; an entry's cells are longer than that.
+        unsafe {
+            let to = (&raw mut (*room).entries).cast::<u64>();
+            to.add(place * REMEMBERED_WORDS + word)
+                .write_volatile(from.add(word).read_volatile());
+        }
+        word += 1;
+    }
+    // SAFETY: as above.
+    unsafe { (&raw mut (*room).count).write_volatile(count + 1) };
+}

@@ -1,0 +1,91 @@
+//! Strict mode: a breach inside an isolated section is answered with a signal.
+//!
+//! Two hands do that. The kernel's own, where it has the task-isolation series: then its tracepoint
+//! tells which entry was the breach ([`noted`]). And, on request and on every kernel, ours
+//! ([`strike`]): once a section, and never for an `irq_work` interrupt, because the signal
+//! itself travels by one where interrupts are off
+//! (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
+
+use aya_ebpf::{bindings::BPF_EXIST, helpers::generated::bpf_send_signal_thread};
+use isol_trace_common::{
+    cause::Cause,
+    kill::{Raiser, Strike},
+    span::{CpuState, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, TASK_STRUCK},
+};
+
+use crate::{
+    kfield::Registers,
+    maps::{SECTIONS, STRIKES, config, this_cpu},
+    span::current_tid,
+    tasks,
+};
+
+/// A system call: a breach, unless it is one by which a task leaves, or comes back from a handler.
+#[inline(always)]
+pub(crate) fn strike_call(state: &CpuState, number: u32, registers: Registers) {
+    if config!(strict_signal) == 0 {
+        return;
+    }
+    let is_exempt = number == config!(exempt_calls[0])
+        || number == config!(exempt_calls[1])
+        || number == config!(exempt_calls[2])
+        || tasks::is_section_call(number, registers);
+    if !is_exempt {
+        strike(state);
+    }
+}
+
+/// An interrupt or a fault that has just become the cause of the entry.
+#[inline(always)]
+pub(crate) fn strike_cause(state: &CpuState, cause: Cause) {
+    if config!(strict_signal) != 0 && cause as u8 != Cause::IrqWork as u8 {
+        strike(state);
+    }
+}
+
+/// Answers the open entry with the signal, once a section.
+#[inline(never)]
+fn strike(state: &CpuState) {
+    let (tid, flags) = (state.entry.tid.get(), state.task.flags.get());
+    if flags & TASK_IN_SECTION == 0
+        || flags & (TASK_STRUCK | TASK_FILTERED | TASK_OWN) != 0
+        || state.phase() != Phase::Open
+        || state.task.tid.get() != tid
+        || current_tid() != tid
+    {
+        return;
+    }
+    let signal = config!(strict_signal);
+    if !keep(state, tid, signal as u8, Raiser::Tracer) {
+        return;
+    }
+    // SAFETY: the helper has no requirements.
+    if unsafe { bpf_send_signal_thread(signal) } != 0 {
+        // Another one is still on its way on this CPU: the next breach is answered.
+        let _none = STRIKES.remove(&tid);
+        return;
+    }
+    state.task.flags.set(flags | TASK_STRUCK);
+    if let Some(section) = tasks::section(tid) {
+        let _none = SECTIONS.insert(&tid, &section.struck().0, u64::from(BPF_EXIST));
+    }
+}
+
+/// The kernel's strict mode has found a breach, and a signal will follow.
+#[inline(always)]
+pub(crate) fn noted(state: &CpuState, tid: u32, signal: u32) {
+    let _kept = keep(state, tid, signal as u8, Raiser::StrictMode);
+}
+
+/// Keeps which entry it was for the delivery of the signal.
+#[inline(always)]
+fn keep(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
+    let strike = Strike {
+        opened_ns: state.entry.opened_ns.get(),
+        cpu: this_cpu(),
+        signal,
+        raiser: raiser as u8,
+        reserved: 0,
+    };
+    STRIKES.insert(&tid, &strike, 0).is_ok()
+}

@@ -1,0 +1,309 @@
+//! Tasks that a signal ends, or that strict mode signals: by whom, for which breach, after which others.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use isol_trace_common::{
+    kill::{self as wire, KILL_FATAL, KILL_SENDER, Raiser, SENT_BY_INTERRUPT, SI_KERNEL},
+    record::Entry,
+};
+
+use super::{
+    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+    model::{Breach, CauseDetail, TaskId},
+    signal::Signal,
+    user_stack::StackKey,
+};
+
+/// Breaches that are remembered of each CPU.
+const RECENT: usize = 32;
+
+/// Breaches of the same task that a kill names, the one that led to it included.
+const HISTORY: usize = 9;
+
+/// Kills that may wait for their breach; of more the oldest goes without.
+const MAX_WAITING: usize = 256;
+
+/// Who raised the signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KilledBy {
+    /// Strict mode of the kernel's task isolation.
+    StrictMode,
+    /// The strict mode that isol-trace makes (`record --strict`).
+    Tracer,
+    /// The task itself: an exception, or a signal that its own process sent.
+    Task,
+    /// Another process.
+    Remote(Signaller),
+    /// The kernel: a timer that the task had armed, a limit, a lack of memory.
+    Kernel,
+    /// Not known.
+    Unknown,
+}
+
+/// Another process that sent a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signaller {
+    /// Its CPU.
+    pub cpu: Cpu,
+    /// The thread that sent it.
+    pub task: TaskId,
+}
+
+impl KilledBy {
+    /// Every word of [`Self::word`].
+    pub const WORDS: [&'static str; 6] = [
+        "strict-mode",
+        "tracer",
+        "task",
+        "remote",
+        "kernel",
+        "unknown",
+    ];
+
+    /// The word that the log shows; one of [`Self::WORDS`].
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::StrictMode => "strict-mode",
+            Self::Tracer => "tracer",
+            Self::Task => "task",
+            Self::Remote(_) => "remote",
+            Self::Kernel => "kernel",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What a record tells.
+    fn of(kill: &wire::Kill, raiser: Raiser) -> Self {
+        match raiser {
+            Raiser::StrictMode => return Self::StrictMode,
+            Raiser::Tracer => return Self::Tracer,
+            Raiser::Signal => {}
+        }
+        if kill.flags & KILL_SENDER == 0 {
+            return Self::Unknown;
+        }
+        let (by_interrupt, own_thread) = (
+            kill.flags & SENT_BY_INTERRUPT != 0,
+            kill.sender_tid == kill.tid,
+        );
+        // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER).
+        match kill.code {
+            _ if by_interrupt => Self::Kernel,
+            // A general protection fault has this code as well.
+            SI_KERNEL | 1.. if own_thread => Self::Task,
+            1.. => Self::Kernel,
+            _ if kill.sender_pid == kill.pid => Self::Task,
+            _ => Self::Remote(Signaller {
+                cpu: Cpu(kill.sender_cpu),
+                task: TaskId {
+                    pid: Some(Pid(kill.sender_pid)),
+                    tid: Tid(kill.sender_tid),
+                    comm: Some(super::assemble::name(kill.sender_comm)),
+                },
+            }),
+        }
+    }
+}
+
+/// An entry that is known from the kernel's memory alone: its record found no room in the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlogged {
+    /// When the task left user mode.
+    pub at: MonoNanos,
+    /// How long until the end; `None` where the end was not seen.
+    pub duration: Option<Nanos>,
+    /// Why.
+    pub cause: CauseDetail,
+    /// The cause's name for people. Filled by [`crate::attrib`].
+    pub cause_name: Option<Arc<str>>,
+    /// Where the task was in user mode.
+    pub ip: Address,
+}
+
+/// A signal that ended a task, or that strict mode raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// When it was delivered.
+    pub at: MonoNanos,
+    /// Where.
+    pub cpu: Cpu,
+    /// To whom.
+    pub task: TaskId,
+    /// Which.
+    pub signal: Signal,
+    /// Its action is to end the process, rather than to call a handler.
+    pub fatal: bool,
+    /// Who raised it.
+    pub by: KilledBy,
+    /// `si_code` of the signal; `None` where the sender was not seen.
+    pub code: Option<i32>,
+    /// The breach that led to it, or in which it arrived; `None` where its record was lost.
+    pub breach: Option<Seq>,
+    /// The last breaches of the task on that CPU, in order; the last one is [`Kill::breach`].
+    pub history: Vec<Seq>,
+    /// Entries of the task that the ring had no room for, from the kernel's memory, in order.
+    pub unlogged: Vec<Unlogged>,
+    /// Where the task was in user mode, innermost first, as `function+0x1f (file.c:12)`. Filled by
+    /// [`crate::attrib`].
+    pub user_stack: Arc<[Arc<str>]>,
+}
+
+impl Kill {
+    /// What its user stack is known by.
+    #[must_use]
+    pub const fn stack_key(&self) -> StackKey {
+        StackKey {
+            at: self.at,
+            cpu: self.cpu,
+            tid: self.task.tid,
+        }
+    }
+}
+
+/// A kill and the entry that led to it.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    kill: Kill,
+    /// CPU and departure of the entry; `None` where there is none.
+    entry: Option<(Cpu, MonoNanos)>,
+}
+
+impl Arrived {
+    /// What a record tells.
+    pub(super) fn of(kill: &wire::Kill, raiser: Raiser, signal: Signal) -> Self {
+        let entry =
+            (kill.opened_ns != 0).then_some((Cpu(kill.entry_cpu), MonoNanos(kill.opened_ns)));
+        Self {
+            kill: Kill {
+                at: MonoNanos(kill.at_ns),
+                cpu: Cpu(kill.cpu),
+                task: TaskId {
+                    pid: Some(Pid(kill.pid)),
+                    tid: Tid(kill.tid),
+                    comm: Some(super::assemble::name(kill.comm)),
+                },
+                signal,
+                fatal: kill.flags & KILL_FATAL != 0,
+                by: KilledBy::of(kill, raiser),
+                code: (kill.flags & KILL_SENDER != 0).then_some(kill.code),
+                breach: None,
+                history: Vec::new(),
+                unlogged: Vec::new(),
+                user_stack: Arc::default(),
+            },
+            entry,
+        }
+    }
+}
+
+/// A breach that has its number.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    tid: Tid,
+    at: MonoNanos,
+    seq: Seq,
+}
+
+/// Brings kills and breaches together.
+#[derive(Debug, Default)]
+pub(super) struct Kills {
+    /// The last breaches of each CPU, by its number.
+    recent: Vec<VecDeque<Recent>>,
+    /// Kills whose breach has not ended yet.
+    waiting: VecDeque<Arrived>,
+}
+
+impl Kills {
+    /// A breach has its number: gives the kills that waited for it, or can wait no longer.
+    pub(super) fn numbered(&mut self, breach: &Breach, mut take: impl FnMut(Kill)) {
+        let recent = self.of(breach.cpu);
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(Recent {
+            tid: breach.task.tid,
+            at: breach.at,
+            seq: breach.seq,
+        });
+        if self.waiting.is_empty() {
+            return;
+        }
+        // Entries of a CPU end in order: after a later one theirs can only have been lost.
+        let waiting = std::mem::take(&mut self.waiting);
+        for arrived in waiting {
+            match arrived.entry {
+                Some((cpu, at)) if cpu != breach.cpu || at > breach.at => {
+                    self.waiting.push_back(arrived);
+                }
+                _ => take(self.told(arrived)),
+            }
+        }
+    }
+
+    /// A kill: given at once if its breach has a number, or never will.
+    pub(super) fn came(&mut self, arrived: Arrived, mut take: impl FnMut(Kill)) {
+        let is_known = match arrived.entry {
+            None => true,
+            Some((cpu, at)) => self.of(cpu).iter().any(|recent| recent.at >= at),
+        };
+        if is_known {
+            take(self.told(arrived));
+            return;
+        }
+        self.waiting.push_back(arrived);
+        if self.waiting.len() > MAX_WAITING
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            take(self.told(oldest));
+        }
+    }
+
+    /// The log ends: gives all that wait.
+    pub(super) fn finish(&mut self, mut take: impl FnMut(Kill)) {
+        while let Some(arrived) = self.waiting.pop_front() {
+            take(self.told(arrived));
+        }
+    }
+
+    fn of(&mut self, Cpu(cpu): Cpu) -> &mut VecDeque<Recent> {
+        let place = cpu as usize;
+        if self.recent.len() <= place {
+            self.recent.resize_with(place + 1, VecDeque::new);
+        }
+        &mut self.recent[place]
+    }
+
+    /// The kill with its breach and history.
+    fn told(&mut self, arrived: Arrived) -> Kill {
+        let Arrived { mut kill, entry } = arrived;
+        let (cpu, until) = entry.unwrap_or((kill.cpu, kill.at));
+        let own: Vec<_> = self
+            .of(cpu)
+            .iter()
+            .filter(|recent| recent.tid == kill.task.tid && recent.at <= until)
+            .copied()
+            .collect();
+        if let (Some(last), Some((_, at))) = (own.last(), entry)
+            && last.at == at
+        {
+            kill.breach = Some(last.seq);
+        }
+        let skipped = own.len().saturating_sub(HISTORY);
+        kill.history = own.iter().skip(skipped).map(|recent| recent.seq).collect();
+        kill
+    }
+}
+
+/// An entry of the kernel's memory, of the thread `tid`; `None` if it is another's or no entry at all.
+#[must_use]
+pub fn unlogged(words: &[u64], Tid(tid): Tid) -> Option<Unlogged> {
+    use zerocopy::{FromBytes as _, IntoBytes as _};
+    let bytes = words.as_bytes();
+    let (entry, rest) = Entry::ref_from_prefix(bytes).ok()?;
+    let (args, _) = <[u64; 6]>::ref_from_prefix(rest).ok()?;
+    super::assemble::unlogged(entry, args).filter(|_| entry.tid == tid)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use isol_trace_common::{cause::Cause, record::End};
+use zerocopy::IntoBytes as _;
+
+use super::*;
+use crate::event::model::tests::breach;
+
+const TID: u32 = 7;
+
+fn wire() -> wire::Kill {
+    wire::Kill {
+        signal: 9,
+        flags: KILL_FATAL | KILL_SENDER,
+        tid: TID,
+        pid: 70,
+        cpu: 1,
+        at_ns: 500,
+        opened_ns: 300,
+        entry_cpu: 1,
+        sender_cpu: 4,
+        sender_pid: 80,
+        sender_tid: 81,
+        sender_comm: [0x68_73, 0],
+        ..wire::Kill::default()
+    }
+}
+
+fn by(change: impl FnOnce(&mut wire::Kill)) -> &'static str {
+    let mut kill = wire();
+    change(&mut kill);
+    KilledBy::of(&kill, Raiser::Signal).word()
+}
+
+#[test]
+fn a_raiser_is_told_from_code_and_sender() {
+    let kill = wire();
+    assert_eq!(
+        KilledBy::of(&kill, Raiser::StrictMode),
+        KilledBy::StrictMode
+    );
+    assert_eq!(KilledBy::of(&kill, Raiser::Tracer), KilledBy::Tracer);
+    let KilledBy::Remote(sender) = KilledBy::of(&kill, Raiser::Signal) else {
+        panic!("kill(2) of another process")
+    };
+    assert_eq!(sender.cpu, Cpu(4));
+    assert_eq!(sender.task.comm.as_deref(), Some("sh"));
+    assert_eq!(by(|kill| kill.flags = KILL_FATAL), "unknown");
+    assert_eq!(by(|kill| kill.sender_pid = 70), "task", "abort(3)");
+    // Its own fault: SEGV_MAPERR, and a general protection fault.
+    for code in [1, SI_KERNEL] {
+        let own = |kill: &mut wire::Kill| {
+            kill.code = code;
+            (kill.sender_pid, kill.sender_tid) = (70, TID);
+        };
+        assert_eq!(by(own), "task", "{code}");
+    }
+    // Out of memory, in whoever's time it was.
+    assert_eq!(by(|kill| kill.code = SI_KERNEL), "kernel");
+    // A timer, in an interrupt of the task itself.
+    let timer = |kill: &mut wire::Kill| {
+        kill.flags |= SENT_BY_INTERRUPT;
+        (kill.sender_pid, kill.sender_tid) = (70, TID);
+    };
+    assert_eq!(by(timer), "kernel");
+}
+
+#[test]
+fn every_word_is_one() {
+    let all = [
+        KilledBy::StrictMode,
+        KilledBy::Tracer,
+        KilledBy::Task,
+        KilledBy::of(&wire(), Raiser::Signal),
+        KilledBy::Kernel,
+        KilledBy::Unknown,
+    ];
+    assert_eq!(all.map(|by| by.word()), KilledBy::WORDS);
+}
+
+/// A machine and the breaches that it has seen.
+#[derive(Default)]
+struct Seen {
+    kills: Kills,
+    next: u64,
+}
+
+impl Seen {
+    /// A breach ends; gives the kills that it releases.
+    fn ends(&mut self, tid: u32, cpu: u32, at: u64) -> Vec<Kill> {
+        self.next += 1;
+        let mut one = breach();
+        (one.seq, one.cpu, one.at) = (Seq(self.next), Cpu(cpu), MonoNanos(at));
+        one.task.tid = Tid(tid);
+        let mut taken = Vec::new();
+        self.kills.numbered(&one, |kill| taken.push(kill));
+        taken
+    }
+
+    fn comes(&mut self, kill: &wire::Kill) -> Vec<Kill> {
+        let arrived = Arrived::of(kill, Raiser::Signal, Signal::KILL);
+        let mut taken = Vec::new();
+        self.kills.came(arrived, |kill| taken.push(kill));
+        taken
+    }
+}
+
+fn numbers(history: &[Seq]) -> Vec<u64> {
+    history.iter().map(|seq| seq.0).collect()
+}
+
+#[test]
+fn a_kill_waits_for_the_end_of_its_breach_and_names_those_before() {
+    let mut seen = Seen::default();
+    for (tid, cpu, at) in [(TID, 1, 100), (8, 1, 150), (TID, 2, 160), (TID, 1, 200)] {
+        assert!(seen.ends(tid, cpu, at).is_empty());
+    }
+    assert!(seen.comes(&wire()).is_empty(), "its entry is still open");
+    assert!(seen.ends(TID, 2, 900).is_empty(), "another CPU's");
+    let [kill] = &*seen.ends(TID, 1, 300) else {
+        panic!("not released")
+    };
+    assert_eq!(kill.breach, Some(Seq(6)));
+    assert_eq!(numbers(&kill.history), [1, 4, 6]);
+    assert!(seen.ends(TID, 1, 301).is_empty(), "once");
+}
+
+#[test]
+fn a_kill_whose_breach_has_ended_already_does_not_wait() {
+    let mut seen = Seen::default();
+    for at in [100, 300, 400] {
+        seen.ends(TID, 1, at);
+    }
+    let [kill] = &*seen.comes(&wire()) else {
+        panic!("it waits")
+    };
+    assert_eq!(kill.breach, Some(Seq(2)));
+    assert_eq!(numbers(&kill.history), [1, 2]);
+}
+
+#[test]
+fn a_kill_whose_breach_was_lost_goes_with_the_next_one() {
+    let mut seen = Seen::default();
+    seen.ends(TID, 1, 100);
+    seen.comes(&wire());
+    let [kill] = &*seen.ends(8, 1, 400) else {
+        panic!("it waits for what cannot come")
+    };
+    assert_eq!(kill.breach, None);
+    assert_eq!(numbers(&kill.history), [1]);
+}
+
+#[test]
+fn a_history_is_bounded_and_the_end_of_the_log_waits_for_nothing() {
+    let mut seen = Seen::default();
+    for at in 0..20 {
+        seen.ends(TID, 1, at);
+    }
+    seen.comes(&wire());
+    let mut left = Vec::new();
+    seen.kills.finish(|kill| left.push(kill));
+    assert_eq!(
+        numbers(&left[0].history),
+        [12, 13, 14, 15, 16, 17, 18, 19, 20]
+    );
+    let none = wire::Kill {
+        opened_ns: 0,
+        ..wire()
+    };
+    assert_eq!(seen.comes(&none).len(), 1, "no entry to wait for");
+    for _ in 0..=MAX_WAITING {
+        left.extend(seen.comes(&wire()));
+    }
+    assert_eq!(left.len(), 2, "the oldest goes");
+}
+
+#[test]
+fn an_entry_is_remembered_for_its_own_thread() {
+    let entry = Entry {
+        kind: 2,
+        cause: Cause::Syscall as u8,
+        end: End::Return as u8,
+        tid: TID,
+        opened_ns: 10,
+        duration_ns: 5,
+        number: 1,
+        ..Entry::default()
+    };
+    let mut words = [0_u64; 12];
+    words.as_mut_bytes()[..48].copy_from_slice(entry.as_bytes());
+    words[8] = 12;
+    let told = unlogged(&words, Tid(TID)).unwrap();
+    assert_eq!(told.duration, Some(Nanos(5)));
+    let expected = CauseDetail::Syscall {
+        number: Some(1),
+        args: Some([0, 0, 12, 0, 0, 0]),
+    };
+    assert_eq!(told.cause, expected);
+    assert_eq!(unlogged(&words, Tid(8)), None);
+    assert_eq!(
+        unlogged(&[0; 12], Tid(0)),
+        None,
+        "a zeroed place is no entry"
+    );
+}

@@ -1,0 +1,129 @@
+//! A signal that ended a task, as the log has it.
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{
+    breach::ReadCause,
+    field::{Hex, Text},
+    origin::RawTask,
+};
+use crate::event::{
+    ids::{Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+    model::{Kill, KilledBy, Signaller, TaskId, Unlogged},
+    signal::Signal,
+};
+
+#[derive(Debug, Deserialize)]
+struct RawKill {
+    mono_ns: u64,
+    cpu: u32,
+    task: RawTask,
+    signal: u32,
+    #[serde(default)]
+    fatal: bool,
+    by: Text,
+    sender: Option<RawSender>,
+    code: Option<i32>,
+    breach: Option<u64>,
+    #[serde(default)]
+    history: Vec<u64>,
+    #[serde(default)]
+    unlogged: Vec<RawUnlogged>,
+    #[serde(default)]
+    user_stack: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawSender {
+    cpu: u32,
+    pid: Option<u32>,
+    tid: u32,
+    comm: Option<Text>,
+}
+
+impl From<RawSender> for Signaller {
+    fn from(raw: RawSender) -> Self {
+        Self {
+            cpu: Cpu(raw.cpu),
+            task: TaskId {
+                pid: raw.pid.map(Pid),
+                tid: Tid(raw.tid),
+                comm: raw.comm.map(|Text(comm)| comm),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct RawUnlogged {
+    mono_ns: u64,
+    duration_ns: Option<u64>,
+    cause: ReadCause,
+    ip: Hex,
+}
+
+impl From<RawUnlogged> for Unlogged {
+    fn from(raw: RawUnlogged) -> Self {
+        let Hex(ip) = raw.ip;
+        Self {
+            at: MonoNanos(raw.mono_ns),
+            duration: raw.duration_ns.map(Nanos),
+            cause: raw.cause.detail,
+            cause_name: raw.cause.name.map(|Text(name)| name),
+            ip,
+        }
+    }
+}
+
+/// A kill.
+#[derive(Debug)]
+pub(super) struct ReadKill(pub(super) Kill);
+
+impl<'de> Deserialize<'de> for ReadKill {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawKill::deserialize(deserializer)?;
+        kill(raw).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn kill(raw: RawKill) -> Result<Kill, String> {
+    let Text(word) = raw.by;
+    Ok(Kill {
+        at: MonoNanos(raw.mono_ns),
+        cpu: Cpu(raw.cpu),
+        task: raw.task.into(),
+        signal: Signal::new(raw.signal)
+            .ok_or_else(|| format!("{} is no number of a signal", raw.signal))?,
+        fatal: raw.fatal,
+        by: by(&word, raw.sender)?,
+        code: raw.code,
+        breach: raw.breach.map(Seq),
+        history: raw.history.into_iter().map(Seq).collect(),
+        unlogged: raw.unlogged.into_iter().map(Into::into).collect(),
+        user_stack: raw
+            .user_stack
+            .into_iter()
+            .map(|Text(frame)| frame)
+            .collect(),
+    })
+}
+
+fn by(word: &str, sender: Option<RawSender>) -> Result<KilledBy, String> {
+    Ok(match word {
+        "strict-mode" => KilledBy::StrictMode,
+        "tracer" => KilledBy::Tracer,
+        "task" => KilledBy::Task,
+        "remote" => KilledBy::Remote(
+            sender
+                .ok_or("a signal of another process has no 'sender'")?
+                .into(),
+        ),
+        "kernel" => KilledBy::Kernel,
+        "unknown" => KilledBy::Unknown,
+        other => {
+            return Err(format!(
+                "'{other}' raises no signal that this version of isol-trace knows"
+            ));
+        }
+    })
+}
