@@ -71,6 +71,10 @@ pub(crate) fn is_in_call(tid: u32) -> bool {
 #[map]
 pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
+/// Processes that our strict mode is for: the command, and what it forked.
+#[map]
+pub(crate) static STRICT: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
 /// Threads that strict mode has struck and whose signal is to come.
 #[map]
 pub(crate) static STRIKES: HashMap<u32, Strike> = HashMap::with_max_entries(1024, 0);

@@ -2,11 +2,14 @@
 //!
 //! Two hands do that. The kernel's own, where it has the task-isolation series: then its tracepoint
 //! tells which entry was the breach ([`noted`]). And, on request and on every kernel, ours
-//! ([`strike`]): once a section, and never for an `irq_work` interrupt, because the signal
+//! ([`strike`]): for the command that the tracer starts, once a section, and never for an `irq_work` interrupt, because the signal
 //! itself travels by one where interrupts are off
 //! (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
 
-use aya_ebpf::{bindings::BPF_EXIST, helpers::generated::bpf_send_signal_thread};
+use aya_ebpf::{
+    bindings::BPF_EXIST,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_send_signal_thread},
+};
 use isol_trace_common::{
     cause::Cause,
     kill::{Raiser, Strike},
@@ -15,7 +18,7 @@ use isol_trace_common::{
 
 use crate::{
     kfield::Registers,
-    maps::{SECTIONS, STRIKES, config, this_cpu},
+    maps::{SECTIONS, STRICT, STRIKES, config, this_cpu},
     span::current_tid,
     tasks,
 };
@@ -55,6 +58,12 @@ fn strike(state: &CpuState) {
     {
         return;
     }
+    // SAFETY: the helper has no requirements.
+    let pid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    // SAFETY: the value is never read.
+    if unsafe { STRICT.get(&pid) }.is_none() {
+        return;
+    }
     let signal = config!(strict_signal);
     if !keep(state, tid, signal as u8, Raiser::Tracer) {
         return;
@@ -68,6 +77,24 @@ fn strike(state: &CpuState) {
     state.task.flags.set(flags | TASK_STRUCK);
     if let Some(section) = tasks::section(tid) {
         let _none = SECTIONS.insert(&tid, &section.struck().0, u64::from(BPF_EXIST));
+    }
+}
+
+/// A process forks: what the tracer starts is to be strict, and what that forks.
+#[inline(always)]
+pub(crate) fn forked(parent: u32, child: u32) {
+    // SAFETY: the value is never read.
+    let inherits = parent == config!(own_pid) || unsafe { STRICT.get(&parent) }.is_some();
+    if parent != child && inherits {
+        let _full = STRICT.insert(&child, &1, 0);
+    }
+}
+
+/// A process is no more.
+#[inline(always)]
+pub(crate) fn gone(pid: u32) {
+    if config!(strict_signal) != 0 {
+        let _none = STRICT.remove(&pid);
     }
 }
 

@@ -94,6 +94,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
             user_stacks: false,
+            strict: None,
         },
         &types,
     )?;

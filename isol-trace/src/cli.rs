@@ -11,7 +11,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{event::ids::Pid, host::cpu_list::CpuSet};
+use crate::{
+    event::{ids::Pid, signal::Signal},
+    host::cpu_list::CpuSet,
+};
 use value::{Comm, RingSize};
 
 /// Why was the kernel entered on an isolated CPU? Every entry counted, with one cause, a
@@ -43,6 +46,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  isol-trace record -o log.jsonl --duration 60s\n  \
                       isol-trace record --cpus 2-3 -o log.jsonl -- ./my-task --fast\n  \
+                      isol-trace record --strict=USR1 -o log.jsonl -- ./my-task\n  \
                       isol-trace record --duration 10s | jq 'select(.type == \"breach\")'\n\n\
                       With CMD, the exit status is that of CMD (128 + signal if it was killed)."
     )]
@@ -167,6 +171,18 @@ pub struct RecordArgs {
     #[arg(long)]
     pub from_prctl: bool,
 
+    /// Kill CMD, or send it this signal, at its first breach after it says that it is isolated, with
+    /// prctl 0x49534f4c; needs no patched kernel. The system call itself still runs.
+    #[arg(
+        long,
+        value_name = "SIGNAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "KILL",
+        value_parser = value::signal
+    )]
+    pub strict: Option<Signal>,
+
     /// Say which probes would attach, and stop: no entry is recorded, CMD is not started.
     #[arg(long)]
     pub dry_run: bool,
@@ -268,7 +284,7 @@ mod tests {
     fn the_synopsis_of_the_contract_parses() {
         let args = record(
             "isol-trace record -o log --cpus 1-3,5 --pid 7 --pid 8 --comm spin --user-stacks \
-             --duration 500ms --from-prctl --dry-run --bpf-stats --ring-size 64K \
+             --duration 500ms --from-prctl --strict=usr1 --dry-run --bpf-stats --ring-size 64K \
              -- cmd --cpus 9 -o x",
         );
         assert_eq!(args.output, PathBuf::from("log"));
@@ -277,6 +293,7 @@ mod tests {
         assert_eq!(args.watch.comm[0].as_str(), "spin");
         assert!(args.watch.user_stacks);
         assert_eq!(args.duration, Some(Duration::from_millis(500)));
+        assert_eq!(args.strict, Signal::new(10));
         assert!(args.from_prctl && args.dry_run && args.bpf_stats);
         assert_eq!(args.ring_size.bytes(), 64 << 10);
         assert_eq!(args.command, ["cmd", "--cpus", "9", "-o", "x"]);
@@ -289,6 +306,20 @@ mod tests {
         assert_eq!(args.ring_size.bytes(), 1 << 20);
         assert!(args.command.is_empty() && args.watch.cpus.is_none());
         assert!(!args.watch.user_stacks);
+    }
+
+    #[test]
+    fn strict_mode_kills_unless_another_signal_is_named() {
+        let strict = |line: &str| record(line).strict;
+        assert_eq!(strict("isol-trace record -- cmd"), None);
+        let bare = record("isol-trace record --strict -- cmd");
+        assert_eq!(bare.strict, Some(Signal::KILL));
+        assert_eq!(bare.command, ["cmd"]);
+        assert_eq!(
+            parse("isol-trace record --strict=NOPE -- cmd").unwrap_err(),
+            "invalid value 'NOPE' for '--strict[=<SIGNAL>]': a signal is a name or a number, such as KILL, \
+             SIGUSR1 or 10 (see isol-trace record --help)"
+        );
     }
 
     #[test]

@@ -106,6 +106,11 @@ pub enum PlanError {
         "--from-prctl starts the account when CMD says that it is isolated, and there is no CMD: name it after --, as in `isol-trace record --from-prctl -- ./my-task`"
     )]
     PrctlWithoutCommand,
+    /// Nobody to be strict with.
+    #[error(
+        "--strict signals CMD at its first breach, and there is no CMD: name it after --, as in `isol-trace record --strict -- ./my-task`"
+    )]
+    StrictWithoutCommand,
     /// The command.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -225,7 +230,11 @@ impl RecordPlan {
         if args.from_prctl && args.command.is_empty() {
             return Err(PlanError::PrctlWithoutCommand);
         }
-        let trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
+        if args.strict.is_some() && args.command.is_empty() {
+            return Err(PlanError::StrictWithoutCommand);
+        }
+        let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
+        trace.strict = args.strict;
         let command = CommandPlan::find(args.command, search_path)?;
         require_probes(host)?;
         Ok(Self {

@@ -14,7 +14,7 @@ use crate::{
         state_of, this_cpu, watched_state,
     },
     span::{Kernel, back, current_tid, flush, leave, leave_behind, now, wake, write_to},
-    tasks,
+    strict, tasks,
 };
 
 crate::tracepoints! {
@@ -23,6 +23,7 @@ crate::tracepoints! {
     sched_waking, raw_sched_waking => waking;
     sched_process_exec, raw_sched_process_exec => exec;
     sched_process_exit, raw_sched_process_exit => exit;
+    sched_process_fork, raw_sched_process_fork => fork;
     task_rename, raw_task_rename => rename;
 }
 
@@ -180,6 +181,7 @@ fn exit(_arguments: Arguments) {
     let tid = current_tid();
     // Wherever it dies: its number will be another's.
     let _none = SECTIONS.remove(&tid);
+    strict::gone(tid);
     let Some(state) = watched_state() else { return };
     let _none = AWAY.remove(&tid);
     if state.entry.tid.get() != tid {
@@ -190,6 +192,15 @@ fn exit(_arguments: Arguments) {
         Phase::Settling => flush(state),
         Phase::Closed | Phase::Busy => {}
     }
+}
+
+/// `sched:sched_process_fork(struct task_struct *parent, struct task_struct *child)`, before the child runs.
+#[inline(always)]
+fn fork(arguments: Arguments) {
+    strict::forked(
+        kfield::task_pid(arguments.word(0)),
+        kfield::task_pid(arguments.word(1)),
+    );
 }
 
 /// `task:task_rename(struct task_struct *task, const char *comm)`, before the change.

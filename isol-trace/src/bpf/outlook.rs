@@ -13,7 +13,7 @@ use crate::event::{
 /// Every probe that these CPUs want: `Attached` where the kernel has its hook, else `Absent`.
 #[must_use]
 pub fn outlook(watched: &[(Cpu, Detection)], types: &KernelTypes) -> Vec<ProbeVerdict> {
-    wanted(watched, types)
+    wanted(watched, types, false)
         .map(|probe| ProbeVerdict {
             name: probe.name.into(),
             state: match exists(probe, types) {

@@ -26,6 +26,8 @@ pub(super) enum When {
     Without(&'static str),
     /// Only where the kernel has it: most have not.
     There,
+    /// Only where breaches are answered with a signal.
+    Strict,
 }
 
 /// One row.
@@ -141,6 +143,7 @@ pub(super) const PROBES: &[Probe] = &[
     tracepoint!("sched_process_exec"),
     tracepoint!("sched_process_exit"),
     tracepoint!("task_rename"),
+    tracepoint!("sched_process_fork", When::Strict),
     tracepoint!("task_isolation_exit", When::There),
     tracepoint!("task_isolation_breach", When::There),
     tracepoint!("task_isolation_enter", When::There),

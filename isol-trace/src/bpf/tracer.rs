@@ -53,6 +53,8 @@ pub struct Tracer {
     /// Which CPUs the programs watch.
     watch: WatchedMask,
     ring_bytes: u32,
+    /// Breaches are answered with a signal.
+    strict: bool,
     verdicts: Vec<ProbeVerdict>,
     attached: Vec<(&'static str, &'static str)>,
     generation: u32,
@@ -124,6 +126,7 @@ impl Tracer {
             outer,
             watch,
             ring_bytes: request.ring_bytes,
+            strict: request.strict.is_some(),
             verdicts: Vec::new(),
             attached: Vec::new(),
             generation: 1,
@@ -183,7 +186,7 @@ impl Tracer {
         types: &KernelTypes,
         mut between: impl FnMut(&mut Self),
     ) -> Result<(), TracerError> {
-        let new: Vec<_> = wanted(cpus, types)
+        let new: Vec<_> = wanted(cpus, types, self.strict)
             .filter(|probe| self.verdicts.iter().all(|known| known.name != probe.name))
             .collect();
         if new.is_empty() {
@@ -415,10 +418,11 @@ pub fn blind_spots(watched: &[(Cpu, Detection)]) -> Vec<&'static str> {
     }
 }
 
-/// The probes that these CPUs want on this kernel.
+/// The probes that these CPUs want on this kernel; `strict`: breaches are answered with a signal.
 pub(super) fn wanted(
     watched: &[(Cpu, Detection)],
     types: &KernelTypes,
+    strict: bool,
 ) -> impl Iterator<Item = &'static Probe> {
     let detections: Vec<_> = watched.iter().map(|(_, detection)| *detection).collect();
     PROBES.iter().filter(move |probe| match probe.when {
@@ -426,6 +430,7 @@ pub(super) fn wanted(
         When::Detection(detection) => detections.contains(&detection),
         When::Without(tracepoint) => !types.has_tracepoint(tracepoint),
         When::There => types.has_tracepoint(probe.name),
+        When::Strict => strict,
     })
 }
 
@@ -433,7 +438,7 @@ pub(super) fn wanted(
 pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     let (exists, what) = match probe.when {
         When::Without(_) => (types.has_function(probe.name), "function"),
-        When::Always | When::Detection(_) | When::There => {
+        When::Always | When::Detection(_) | When::There | When::Strict => {
             (types.has_tracepoint(probe.name), "tracepoint")
         }
     };

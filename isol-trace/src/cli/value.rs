@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    event::ids::Pid,
+    event::{ids::Pid, signal::Signal},
     host::cpu_list::{CpuListError, CpuSet},
 };
 
@@ -25,6 +25,9 @@ pub enum ValueError {
     /// A name of a thread that no thread has.
     #[error("the kernel keeps {max} bytes of a thread's name; give the first {max}: '{0}'", max = Comm::MAX)]
     LongComm(String),
+    /// Not a signal.
+    #[error("a signal is a name or a number, such as KILL, SIGUSR1 or 10")]
+    Signal,
     /// A time without a unit.
     #[error("a time has a unit: did you mean {0}s?")]
     NoUnit(String),
@@ -131,6 +134,11 @@ pub fn comm(text: &str) -> Result<Comm, ValueError> {
         return Err(ValueError::LongComm(text[..start].to_owned()));
     }
     Ok(Comm(text.to_owned()))
+}
+
+/// Reads a signal.
+pub fn signal(text: &str) -> Result<Signal, ValueError> {
+    Signal::from_text(text).ok_or(ValueError::Signal)
 }
 
 /// Reads a time.
