@@ -14,6 +14,9 @@ use super::{
     user_stack::StackKey,
 };
 
+/// A timer of the task (`include/uapi/asm-generic/siginfo.h`).
+const SI_TIMER: i32 = -2;
+
 /// Breaches that are remembered of each CPU.
 const RECENT: usize = 32;
 
@@ -90,6 +93,7 @@ impl KilledBy {
         // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER).
         match kill.code {
             _ if by_interrupt => Self::Kernel,
+            SI_TIMER => Self::Kernel,
             // A general protection fault has this code as well.
             SI_KERNEL | 1.. if own_thread => Self::Task,
             1.. => Self::Kernel,

@@ -3,7 +3,7 @@
 //! - `truth list`: the tests' names
 //! - `truth run NAME…`, `truth all`: runs tests against the isol-trace in the path
 //! - `truth observe NAME…`: what the kernel itself says of provocations, without isol-trace
-//! - `truth provoke …`, `truth command …`: what the tests start on the watched CPU
+//! - `truth provoke …`, `truth command …`, `truth victim …`: what the tests start on the watched CPU
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use isol_trace_guest::truth::{
-    command, plan,
+    command, kill, plan,
     provoke::actor::{self, Actor},
     results::tell,
     stage::SharedStage,
@@ -65,6 +65,7 @@ fn run() -> Result<ExitCode> {
             actor::run(name, &actor)?;
             Ok(ExitCode::SUCCESS)
         }
+        ["victim", name] => Ok(ExitCode::from(kill::victim(name)?)),
         ["command", name, rest @ ..] => {
             let code = command::child(name, rest)?;
             Ok(ExitCode::from(code))

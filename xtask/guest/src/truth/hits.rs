@@ -37,6 +37,11 @@ enum Proof {
 /// What a test has seen rather than a log shows by itself.
 pub const SECTION_ENDED_BY_EXEC: &str = "a section that a new program ended";
 
+/// A task that the command forked, and that strict mode struck.
+pub const STRICT_CHILD: &str = "a child that strict mode struck";
+/// A signal of the kernel's own strict mode, or none where it should be none.
+pub const STRUCK_BY_KERNEL: &str = "a section of a kernel with task isolation";
+
 /// The names of vectors: hook and cause.
 const VECTORS: &[(&str, &str)] = &[
     ("local_timer", "local_timer"),
@@ -112,6 +117,10 @@ const PROOFS: &[(&str, Proof)] = &[
     ("sched_waking", Proof::Ran("sched_waking")),
     ("sched_process_exec", Proof::Seen(SECTION_ENDED_BY_EXEC)),
     ("sched_process_exit", Proof::Seen("exited")),
+    ("sched_process_fork", Proof::Seen(STRICT_CHILD)),
+    ("task_isolation_enter", Proof::Seen(STRUCK_BY_KERNEL)),
+    ("task_isolation_breach", Proof::Seen(STRUCK_BY_KERNEL)),
+    ("task_isolation_exit", Proof::Seen(STRUCK_BY_KERNEL)),
     ("task_rename", Proof::Seen("renamed")),
     ("sys_enter", Proof::Seen("syscall by vectors")),
     ("sys_exit", Proof::Seen("syscall by vectors timed")),

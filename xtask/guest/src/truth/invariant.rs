@@ -5,7 +5,17 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Result;
 use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 
-use super::log::{Breach, CpuTotals, Line, for_each};
+use super::log::{Breach, CpuTotals, Kill, Line, for_each};
+
+/// Who raises a signal.
+const RAISERS: [&str; 6] = [
+    "strict-mode",
+    "tracer",
+    "task",
+    "remote",
+    "kernel",
+    "unknown",
+];
 
 /// Problems listed at most; the rest is counted.
 const SHOWN: usize = 20;
@@ -94,7 +104,27 @@ impl Invariants {
                     }
                 }
             }
+            Line::Kill(kill) => self.kill(&kill),
             Line::Moved(_) | Line::Other(_) => {}
+        }
+    }
+
+    /// A kill names only breaches that the log has shown, in order.
+    fn kill(&mut self, kill: &Kill) {
+        let ordered = kill.history.is_sorted_by(|one, next| one < next);
+        let known = kill
+            .history
+            .iter()
+            .chain(&kill.breach)
+            .all(|&seq| seq != 0 && seq <= self.last_seq);
+        if !ordered || !known {
+            self.problem(format!(
+                "line {}: a kill after breach {}: {kill:?}",
+                self.lines, self.last_seq
+            ));
+        }
+        if !(1..=64).contains(&kill.signal) || !RAISERS.contains(&kill.by.as_str()) {
+            self.problem(format!("line {}: {kill:?}", self.lines));
         }
     }
 

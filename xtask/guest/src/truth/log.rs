@@ -203,6 +203,38 @@ pub struct Moved {
     pub to: u32,
 }
 
+/// Who sent a signal.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Signaller {
+    /// Its process.
+    pub pid: Option<u32>,
+}
+
+/// A signal that ended a task, or that strict mode raised.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Kill {
+    /// When it was delivered.
+    pub mono_ns: u64,
+    /// Where.
+    pub cpu: u32,
+    /// To whom.
+    pub task: Task,
+    /// Which.
+    pub signal: u32,
+    /// Its action is to end the process.
+    pub fatal: bool,
+    /// Who raised it.
+    pub by: String,
+    /// The sender, where that is another process.
+    pub sender: Option<Signaller>,
+    /// The breach that led to it.
+    pub breach: Option<u64>,
+    /// The breaches of the task up to that one.
+    pub history: Vec<u64>,
+    /// Where the task was.
+    pub user_stack: Vec<String>,
+}
+
 /// Totals of a cause.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CauseTotals {
@@ -283,6 +315,8 @@ pub enum Line {
     Watched(Watched),
     /// A task went to another CPU.
     Moved(Moved),
+    /// A signal ended a task.
+    Kill(Kill),
     /// The last.
     Summary(Summary),
     /// A type that this reader does not know.
@@ -320,6 +354,7 @@ impl Line {
             }
             "watched" => Self::Watched(serde_json::from_str(text)?),
             "moved" => Self::Moved(serde_json::from_str(text)?),
+            "kill" => Self::Kill(serde_json::from_str(text)?),
             "summary" => Self::Summary(serde_json::from_str(text)?),
             other => Self::Other(other.to_owned()),
         })
@@ -353,6 +388,8 @@ pub struct Log {
     pub changes: Vec<Watched>,
     /// Tasks that went to another CPU.
     pub moves: Vec<Moved>,
+    /// Signals that ended a task.
+    pub kills: Vec<Kill>,
     /// The last line.
     pub summary: Option<Summary>,
 }
@@ -374,6 +411,7 @@ impl Log {
                 Line::Back(back) => log.backs.push(back),
                 Line::Watched(change) => log.changes.push(change),
                 Line::Moved(moved) => log.moves.push(moved),
+                Line::Kill(kill) => log.kills.push(kill),
                 Line::Summary(summary) => log.summary = Some(summary),
                 Line::Lost(..) | Line::Other(_) => {}
             }

@@ -18,6 +18,7 @@ pub mod hits;
 pub mod independent;
 pub mod interrupts;
 pub mod invariant;
+pub mod kill;
 pub mod leftover;
 pub mod load;
 pub mod log;

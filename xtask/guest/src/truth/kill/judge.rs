@@ -1,0 +1,90 @@
+//! What a log must say of a kill.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::truth::log::{Breach, Kill, Log};
+
+/// Where nothing more is to be said.
+pub(super) fn drop_kill(_kill: Kill) -> String {
+    String::new()
+}
+
+/// The one kill of a log.
+pub(super) fn only(log: &Log, signal: i32, by: &str) -> Result<Kill> {
+    let [kill] = log.kills.as_slice() else {
+        bail!("{} kills: {:?}", log.kills.len(), log.kills)
+    };
+    ensure!(
+        kill.signal == signal.unsigned_abs() && kill.by == by,
+        "signal {} by {}, and it was {signal} by {by}",
+        kill.signal,
+        kill.by
+    );
+    Ok(kill.clone())
+}
+
+/// The one kill of a log, which ended its task in a breach of one of these causes.
+pub(super) fn killed(log: &Log, signal: i32, by: &str, causes: &[&str]) -> Result<Kill> {
+    let kill = only(log, signal, by)?;
+    ensure!(kill.fatal, "not fatal");
+    let breach = led_by(log, &kill, causes)?;
+    ensure!(
+        matches!(breach.end.as_str(), "exited" | "return"),
+        "its breach ended as {}",
+        breach.end
+    );
+    Ok(kill)
+}
+
+/// The one signal of a log, which had a handler.
+pub(super) fn handled(log: &Log, signal: i32, by: &str) -> Result<Kill> {
+    let kill = only(log, signal, by)?;
+    ensure!(!kill.fatal, "fatal, with a handler");
+    Ok(kill)
+}
+
+/// The breach of a kill, whose cause is one of these, by name or kind.
+pub(super) fn led_by<'a>(log: &'a Log, kill: &Kill, causes: &[&str]) -> Result<&'a Breach> {
+    let seq = kill.breach.context("a kill without its breach")?;
+    ensure!(
+        kill.history.last() == Some(&seq),
+        "the breach {seq} is not the last of {:?}",
+        kill.history
+    );
+    let breach = log
+        .breaches
+        .iter()
+        .find(|breach| breach.seq == seq)
+        .with_context(|| format!("no breach {seq} in the log"))?;
+    let cause = &breach.cause;
+    let name = cause.name.as_deref().unwrap_or_default();
+    ensure!(
+        causes.iter().any(|one| *one == name || *one == cause.kind),
+        "the breach was {cause:?}, and not of {causes:?}"
+    );
+    ensure!(
+        kill.task.tid == breach.task.tid,
+        "the breach {seq} is of thread {}",
+        breach.task.tid
+    );
+    Ok(breach)
+}
+
+/// The breach before that of a kill was this system call of the same task.
+pub(super) fn preceded(log: &Log, kill: &Kill, call: &str) -> Result<String> {
+    let before = kill.history.iter().rev().nth(1).context("no history")?;
+    let breach = log.breaches.iter().find(|breach| breach.seq == *before);
+    let name = breach.and_then(|breach| breach.cause.name.as_deref());
+    ensure!(name == Some(call), "before it came {name:?}, not {call}");
+    Ok(String::new())
+}
+
+pub(super) fn by_other(log: &Log) -> Result<String> {
+    let kill = only(log, libc::SIGKILL, "remote")?;
+    let sender = kill.sender.context("no sender")?;
+    ensure!(
+        sender.pid.is_some() && sender.pid != kill.task.pid,
+        "the sender is {sender:?}"
+    );
+    Ok(String::new())
+}
