@@ -1,10 +1,6 @@
 //! Building the workspace's programs: for this machine, or as single static files.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -62,6 +58,14 @@ pub(crate) fn guest_programs(tools: &BuildTools) -> Result<Programs> {
     Ok(Programs { guest })
 }
 
+/// Builds the tests and examples of the crate for task isolation.
+pub(crate) fn task_isolation(tools: &BuildTools) -> Result<Vec<(String, PathBuf)>> {
+    build_static(
+        tools,
+        &["--package=task-isolation", "--examples", "--test=guest"],
+    )
+}
+
 /// Builds programs that need nothing of the system they run on: name and path of each.
 fn build_static(tools: &BuildTools, what: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let host = &tools.toolchain.host;
@@ -100,15 +104,16 @@ fn build_static(tools: &BuildTools, what: &[&str]) -> Result<Vec<(String, PathBu
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// The executables that cargo's messages name.
+/// The executables that cargo's messages name, by the names of their targets: a test's file has more to
+/// its name.
 fn executables(messages: &str) -> Vec<(String, PathBuf)> {
     messages
         .lines()
         .filter_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
-            let path = Path::new(message.get("executable")?.as_str()?);
-            let name = path.file_name()?.to_str()?;
-            Some((name.to_owned(), path.to_path_buf()))
+            let path = message.get("executable")?.as_str()?;
+            let name = message.get("target")?.get("name")?.as_str()?;
+            Some((name.to_owned(), path.into()))
         })
         .collect()
 }
@@ -120,12 +125,19 @@ mod tests {
     #[test]
     fn executables_are_found_among_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","executable":null}
-{"reason":"compiler-artifact","executable":"/t/release/init"}
+{"reason":"compiler-artifact","target":{"name":"init"},"executable":"/t/release/init"}
+{"reason":"compiler-artifact","target":{"name":"guest"},"executable":"/t/release/deps/guest-0123"}
 not json
 {"reason":"build-finished","success":true}"#;
         assert_eq!(
             executables(messages),
-            [("init".to_owned(), PathBuf::from("/t/release/init"))]
+            [
+                ("init".to_owned(), PathBuf::from("/t/release/init")),
+                (
+                    "guest".to_owned(),
+                    PathBuf::from("/t/release/deps/guest-0123")
+                )
+            ]
         );
     }
 }

@@ -1,8 +1,10 @@
-//! The kernel with the task-isolation series: built, and its selftests run in a guest.
+//! The kernel with the task-isolation series: built, and its selftests and those of the crate for
+//! programs that use it run in guests.
 
 mod build;
 mod selftest;
 mod series;
+mod userspace;
 
 use std::process::ExitCode;
 
@@ -23,12 +25,14 @@ pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the selftests of the series in a guest of its kernel, and prints the closing line.
+/// Runs the selftests of the series and the tests of the crate in guests of its kernel, and prints
+/// the closing line.
 pub(crate) fn test(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
     let built = build::ensure(setup, base, debug)?;
     let host = Host::open(setup)?;
     let image = KernelImage::of_ours(base.name, built.image());
     let mut tally = Tally::default();
-    selftest::run(&host, image, &built, &mut tally)?;
+    selftest::run(&host, image.clone(), &built, &mut tally)?;
+    userspace::run(setup, &host, image, &mut tally)?;
     Ok(tally.close())
 }

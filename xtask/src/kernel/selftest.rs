@@ -61,13 +61,13 @@ pub(super) fn run(
 }
 
 /// How many tests there are: the plan line, `1..N`.
-fn planned(text: &str) -> Option<usize> {
+pub(super) fn planned(text: &str) -> Option<usize> {
     let plan = text.lines().find_map(|line| line.strip_prefix("1.."))?;
     plan.trim().parse().ok()
 }
 
 /// The verdict of each test, from the lines of the Test Anything Protocol.
-fn verdicts(text: &str) -> Vec<(String, Verdict)> {
+pub(super) fn verdicts(text: &str) -> Vec<(String, Verdict)> {
     text.lines().filter_map(verdict).collect()
 }
 
