@@ -13,7 +13,8 @@ use aya_ebpf::{
 use isol_trace_common::{
     cause::Cause,
     kill::{Raiser, Strike},
-    span::{CpuState, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, TASK_STRUCK},
+    record::FLAG_SECTION,
+    span::{CpuState, Phase, TASK_FILTERED, TASK_OWN, TASK_STRUCK},
 };
 
 use crate::{
@@ -50,10 +51,11 @@ pub(crate) fn strike_cause(state: &CpuState, cause: Cause) {
 #[inline(never)]
 fn strike(state: &CpuState) {
     let (tid, flags) = (state.entry.tid.get(), state.task.flags.get());
-    if flags & TASK_IN_SECTION == 0
+    // The entry's own flag: task isolation of the kernel may have ended the section with it.
+    let [.., in_section] = state.entry.head.get().to_le_bytes();
+    if in_section & FLAG_SECTION == 0
         || flags & (TASK_STRUCK | TASK_FILTERED | TASK_OWN) != 0
         || state.phase() != Phase::Open
-        || state.task.tid.get() != tid
         || current_tid() != tid
     {
         return;

@@ -72,6 +72,11 @@ impl Ftrace {
         Self::start(cpus, ACCOUNT)
     }
 
+    /// Takes these events down.
+    pub fn events_of(cpus: &[u32], events: &[&str]) -> Result<Self> {
+        Self::start(cpus, events)
+    }
+
     fn start(cpus: &[u32], events: &[&str]) -> Result<Self> {
         let folder = PathBuf::from("/sys/kernel/tracing/instances/truth");
         if folder.exists() {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::{
+    agree,
     bench::{Bench, Group},
     causes, command, count,
     derive::derive,
@@ -33,6 +34,7 @@ fn groups() -> Vec<Group> {
         filter::group(),
         command::group(),
         kill::group(),
+        agree::group(),
         detection::group(),
         doctor::group(),
         follow::partition(),

@@ -29,7 +29,7 @@ pub(super) fn killed(log: &Log, signal: i32, by: &str, causes: &[&str]) -> Resul
     ensure!(kill.fatal, "not fatal");
     let breach = led_by(log, &kill, causes)?;
     ensure!(
-        matches!(breach.end.as_str(), "exited" | "return"),
+        matches!(breach.end.as_str(), "exited" | "return" | "switched"),
         "its breach ended as {}",
         breach.end
     );

@@ -1,6 +1,7 @@
 //! Signals that end a task: by whom, for which breach. And strict mode, which raises them.
 
 mod judge;
+mod mixed;
 mod victim;
 
 use std::{env, fs};
@@ -250,9 +251,15 @@ fn others(bench: &mut Bench) -> Result<String> {
     Ok(String::new())
 }
 
+/// Whether this kernel has the task-isolation series.
+#[must_use]
+pub fn has_task_isolation() -> bool {
+    fs::exists("/sys/devices/system/cpu/task_isolation").unwrap_or(false)
+}
+
 /// What only a kernel with the task-isolation series can show.
 fn kernel(bench: &mut Bench) -> Result<()> {
-    let has_it = fs::exists("/sys/devices/system/cpu/task_isolation").unwrap_or(false);
+    let has_it = has_task_isolation();
     for (test, mode, code) in [
         ("kernel_strict", "kernel_strict", 128 + libc::SIGKILL),
         ("kernel_signal", "kernel_signal", 0),
