@@ -32,7 +32,7 @@ pub(super) fn run() -> Result<()> {
     }
     sys::pin(0, &[cpu])?;
     let timer = sys::ThreadTimer::create(libc::SIGALRM)?;
-    let sibling = Sibling::start(helper)?;
+    let sibling = Sibling::start(helper);
     configure(0, PERSISTENT, 0)?;
     enter()?;
     for turn in 0..turns {
@@ -90,7 +90,7 @@ struct Shared {
 }
 
 impl Sibling {
-    fn start(cpu: u32) -> Result<Self> {
+    fn start(cpu: u32) -> Self {
         let shared = Arc::new(Shared {
             page: std::sync::Mutex::new(None),
             asked: AtomicU32::new(0),
@@ -114,7 +114,7 @@ impl Sibling {
                 its.done.fetch_add(1, Ordering::Release);
             }
         });
-        Ok(Self { shared })
+        Self { shared }
     }
 
     /// Has a page unmapped, and spins meanwhile.
