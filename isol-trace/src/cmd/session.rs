@@ -14,7 +14,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use self::reader::Reader;
 use isol_trace_common::config::PreemptCount;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     allocator::give_memory_back,
@@ -25,6 +24,7 @@ use crate::{
         request::Request,
         tracer::{Tracer, blind_spots},
     },
+    clock::monotonic,
     error::Error,
     event::{
         ids::{Cpu, MonoNanos},
@@ -64,19 +64,6 @@ pub struct Session {
     pace: Adaptive,
     /// What a person should know and has not been told.
     complaints: Vec<String>,
-}
-
-/// `CLOCK_MONOTONIC` as BPF reads it.
-#[must_use]
-pub fn monotonic() -> MonoNanos {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
-    MonoNanos(
-        seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds),
-    )
 }
 
 impl Session {

@@ -5,13 +5,11 @@
 
 use std::time::Instant;
 
-use super::{
-    hold::{Hold, PATIENCE},
-    monotonic,
-};
+use super::hold::{Hold, PATIENCE};
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
+    clock::monotonic,
     event::{assemble::Assembler, decode::DecodeError, ids::Pid, model::Event},
 };
 
