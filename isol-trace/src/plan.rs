@@ -61,6 +61,8 @@ pub struct TracePlan {
     pub bpf_stats: bool,
     /// Keep the user stacks of senders.
     pub user_stacks: bool,
+    /// Record what programs map, for the names of those that do not live long.
+    pub mappings: bool,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -176,6 +178,7 @@ impl TracePlan {
             ring_bytes: ring_size.bytes(),
             bpf_stats,
             user_stacks: args.user_stacks,
+            mappings: false,
             identity: host.identity()?,
         })
     }
@@ -221,7 +224,8 @@ impl RecordPlan {
         if args.from_prctl && args.command.is_empty() {
             return Err(PlanError::PrctlWithoutCommand);
         }
-        let trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
+        let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
+        trace.mappings = true;
         let command = CommandPlan::find(args.command, search_path)?;
         require_probes(host)?;
         Ok(Self {
@@ -293,7 +297,7 @@ mod tests {
         assert_eq!(comms, ["a", "b"]);
         assert_eq!(plan.trace.possible_cpus, 4);
         assert_eq!(plan.trace.ring_bytes, 1 << 20);
-        assert!(plan.trace.user_stacks);
+        assert!(plan.trace.user_stacks && plan.trace.mappings);
         assert!(matches!(plan.output, Output::Stdout));
         assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
     }

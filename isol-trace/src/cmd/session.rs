@@ -104,8 +104,8 @@ impl Session {
         };
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
-        let attributor =
-            Attributor::new(&host.path("/"), &Options::default()).map_err(Error::Symbols)?;
+        // Interrupts every CPU, as attaching does.
+        let attributor = Attributor::new(&host.path("/"), &names(plan)).map_err(Error::Symbols)?;
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
@@ -221,12 +221,14 @@ impl Session {
         let mut tracer = self.tracer_summary()?;
         let Self {
             tracer: programs,
+            reader,
             host,
             plan,
             ..
         } = self;
         let before = kernel_sent(&host, &plan);
         drop(programs);
+        reader.attributor.stop_mappings();
         tracer.detach_breaches = difference(before, kernel_sent(&host, &plan));
         Ok(Summary {
             at,
@@ -267,6 +269,16 @@ impl Adaptive {
             (self.pause + Self::SHORTEST).min(Self::LONGEST)
         };
         Pace::Calm(self.pause)
+    }
+}
+
+/// What is looked up.
+fn names(plan: &TracePlan) -> Options {
+    let online = &plan.watched | &plan.housekeeping;
+    let recorded = plan.mappings.then(|| online.iter().collect());
+    Options {
+        record_mappings_on: recorded.unwrap_or_default(),
+        ..Options::default()
     }
 }
 

@@ -43,6 +43,7 @@ impl Reader {
             held,
         } = self;
         assembler.begin(monotonic());
+        attributor.take_mappings();
         let records = tracer.drain(TURN, |taken| match taken {
             Taken::Record(cpu, bytes) => {
                 if let Err(error) = assembler.record(cpu, bytes) {
