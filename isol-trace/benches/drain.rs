@@ -30,7 +30,7 @@ use isol_trace::{
         request::Request,
         tracer::{Taken, Tracer},
     },
-    cmd::session::monotonic,
+    clock::monotonic,
     event::{
         assemble::Assembler,
         ids::{Cpu, Pid},

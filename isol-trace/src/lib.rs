@@ -11,6 +11,7 @@
 //! - [`sink`]: the JSON log, and [`log`]: the same read back;
 //! - [`tui`]: the dashboard;
 //! - [`cli`]: what was typed;
+//! - [`clock`]: what records are stamped with;
 //! - [`plan`]: what is to be done, valid;
 //! - [`cmd`]: one module a command;
 //! - [`error`]: the sentence with which a command ends early.
@@ -19,6 +20,7 @@ mod allocator;
 pub mod attrib;
 pub mod bpf;
 pub mod cli;
+pub mod clock;
 pub mod cmd;
 pub mod doctor;
 pub mod error;

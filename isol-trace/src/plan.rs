@@ -64,6 +64,8 @@ pub struct TracePlan {
     pub user_stacks: bool,
     /// Answer a breach inside an isolated section with this signal.
     pub strict: Option<Signal>,
+    /// Record what programs map, for the names of those that do not live long.
+    pub mappings: bool,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -185,6 +187,7 @@ impl TracePlan {
             bpf_stats,
             user_stacks: args.user_stacks,
             strict: None,
+            mappings: false,
             identity: host.identity()?,
         })
     }
@@ -235,6 +238,7 @@ impl RecordPlan {
         }
         let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
         trace.strict = args.strict;
+        trace.mappings = true;
         let command = CommandPlan::find(args.command, search_path)?;
         require_probes(host)?;
         Ok(Self {
@@ -306,7 +310,7 @@ mod tests {
         assert_eq!(comms, ["a", "b"]);
         assert_eq!(plan.trace.possible_cpus, 4);
         assert_eq!(plan.trace.ring_bytes, 1 << 20);
-        assert!(plan.trace.user_stacks);
+        assert!(plan.trace.user_stacks && plan.trace.mappings);
         assert!(matches!(plan.output, Output::Stdout));
         assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
     }

@@ -5,7 +5,8 @@
 //!
 //! - [`kallsyms`]: functions of the kernel;
 //! - [`irq_names`]: device interrupts;
-//! - [`symbols`]: places and stacks in user space, which [`places`] finds on a thread of its own.
+//! - [`symbols`]: places and stacks in user space, which [`places`] finds on a thread of its own;
+//! - `mappings`: what programs map, recorded as they do it, for those that do not live to be read.
 //!
 //! [`rules`] then says what would end the breach.
 //!
@@ -16,6 +17,7 @@ mod cache;
 pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
+mod mappings;
 pub mod places;
 mod processes;
 pub mod rules;
@@ -37,12 +39,13 @@ use self::{
     cache::Cache,
     irq_names::IrqNames,
     kallsyms::KernelSymbols,
+    mappings::Mappings,
     places::{Known, PlaceKey, Places},
     rules::Rules,
     symbols::UserPlace,
 };
 use crate::event::{
-    ids::Address,
+    ids::{Address, Cpu},
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Kill, Origin, Sender},
     signal::Signal,
     user_stack::{CopiedStack, StackKey},
@@ -59,6 +62,9 @@ pub struct Options {
     pub places: usize,
     /// Anonymous memory, in bytes, that parsed symbols of user space may take.
     pub symbol_memory: u64,
+    /// CPUs on which the kernel is asked to record what programs map: all that are online, or none. Opening
+    /// interrupts each of them.
+    pub record_mappings_on: Vec<Cpu>,
 }
 
 impl Default for Options {
@@ -68,6 +74,7 @@ impl Default for Options {
             user_symbols: true,
             places: 4096,
             symbol_memory: 12 << 20,
+            record_mappings_on: Vec::new(),
         }
     }
 }
@@ -119,6 +126,10 @@ pub struct Attributor {
     irqs: IrqNames,
     /// Places in user space.
     users: Option<Places>,
+    /// What programs map, if that is recorded.
+    mappings: Option<Mappings>,
+    /// Why it is not, where it was asked for.
+    no_mappings: Option<io::Error>,
     /// What would end a breach.
     rules: &'static Rules,
     /// Complaints that have been told.
@@ -127,11 +138,21 @@ pub struct Attributor {
 
 impl Attributor {
     /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing
-    /// is read yet; the thread that finds places starts, on the CPUs of its caller.
+    /// is read yet; the thread that finds places starts, on the CPUs of its caller. What programs map
+    /// is recorded from here on, where that was asked for.
     pub fn new(root: &Path, options: &Options) -> io::Result<Self> {
+        let wanted = options.user_symbols && !options.record_mappings_on.is_empty();
+        let mappings = wanted.then(|| Mappings::open(&options.record_mappings_on));
+        let (mappings, no_mappings) = match mappings.transpose() {
+            Ok(mappings) => (mappings, None),
+            Err(error) => (None, Some(error)),
+        };
         let users = options
             .user_symbols
-            .then(|| Places::start(root, options.places, options.symbol_memory))
+            .then(|| {
+                let (places, memory) = (options.places, options.symbol_memory);
+                Places::start(root, places, memory, mappings.clone())
+            })
             .transpose()?;
         Ok(Self {
             arch: options.arch,
@@ -139,6 +160,8 @@ impl Attributor {
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
             users,
+            mappings,
+            no_mappings,
             rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
         })
@@ -258,6 +281,26 @@ impl Attributor {
         self.users.as_ref().map_or(0, Places::dropped_stacks)
     }
 
+    /// Takes what was recorded of programs since the last time. Often, lest there be no room for more.
+    pub fn take_mappings(&self) {
+        if let Some(mappings) = &self.mappings {
+            mappings.turn();
+        }
+    }
+
+    /// Has the kernel record no more of what programs map. That interrupts every CPU: after disarming.
+    pub fn stop_mappings(&self) {
+        if let Some(mappings) = &self.mappings {
+            mappings.close();
+        }
+    }
+
+    /// Records of what programs map that found no room; `None` where nothing is recorded.
+    #[must_use]
+    pub fn lost_mappings(&self) -> Option<u64> {
+        self.mappings.as_ref().map(Mappings::lost)
+    }
+
     /// What is wrong with the names, as sentences for people, each told once.
     pub fn complaints(&mut self) -> Vec<String> {
         let heavy = self.users.iter().flat_map(Places::heavy);
@@ -273,10 +316,26 @@ impl Attributor {
             .complaint()
             .into_iter()
             .chain(lines)
+            .chain(self.mappings_complaint())
             .filter(|complaint| !self.told.contains(complaint))
             .collect();
         self.told.extend(new.iter().cloned());
         new
+    }
+
+    /// What is wrong with the record of what programs map.
+    fn mappings_complaint(&self) -> Option<String> {
+        if let Some(error) = &self.no_mappings {
+            return Some(format!(
+                "programs that end before their maps are read come without names: the kernel does not \
+                 record what they map ({error}), for which it asks for CAP_PERFMON and CONFIG_PERF_EVENTS"
+            ));
+        }
+        (self.lost_mappings()? > 0).then(|| {
+            "records of what programs map were lost: some that end before their maps are read come \
+             without names"
+                .to_owned()
+        })
     }
 
     /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.

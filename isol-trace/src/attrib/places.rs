@@ -24,6 +24,7 @@ use std::{
 
 use super::{
     cache::Cache,
+    mappings::Mappings,
     symbols::{UserPlace, UserSymbols, Words},
 };
 use crate::event::{
@@ -161,12 +162,17 @@ pub struct Places {
 impl Places {
     /// The processes under `root`: `remembered` answers in each of two generations,
     /// `budget` bytes for parsed symbols. Starts the symbols' thread, which runs on the CPUs of its caller.
-    pub fn start(root: &Path, remembered: usize, budget: u64) -> std::io::Result<Self> {
+    pub(super) fn start(
+        root: &Path,
+        remembered: usize,
+        budget: u64,
+        mappings: Option<Mappings>,
+    ) -> std::io::Result<Self> {
         let root = root.to_owned();
         let waiting = Arc::new(AtomicUsize::new(0));
         let taken = waiting.clone();
         Self::start_with(remembered, waiting, move |questions, answers| {
-            let mut symbols = UserSymbols::new(&root, budget);
+            let mut symbols = UserSymbols::with_mappings(&root, budget, mappings);
             answer(&mut symbols, &taken, questions, answers);
         })
     }

@@ -3,6 +3,9 @@
 //! What is read of a process is kept, so that one which has ended still has its places. A
 //! process may see other files than the tracer under the same names (a container, a `chroot`):
 //! its own root directory is then held open, and outlives the process with its maps.
+//!
+//! One that ended before it was asked for has what was recorded of it, where that is recorded
+//! ([`super::mappings`]).
 
 mod identity;
 
@@ -22,9 +25,13 @@ use identity::Identity;
 
 use super::{
     cache::Cache,
+    mappings::Mappings,
     user_maps::{Mapping, UserMaps},
 };
-use crate::event::ids::{Address, Pid};
+use crate::{
+    clock::monotonic,
+    event::ids::{Address, MonoNanos, Pid},
+};
 
 /// Processes that are kept, in each of two generations.
 const PROCESSES: usize = 64;
@@ -49,6 +56,8 @@ pub(super) struct Process {
     pub(super) number: u64,
     /// Its code.
     pub(super) maps: UserMaps,
+    /// When that was so.
+    maps_at: MonoNanos,
     /// By which it is known again.
     identity: Identity,
     /// Where its files are.
@@ -103,6 +112,8 @@ impl MappedFile {
 pub(super) struct Processes {
     /// Where `proc` is.
     root: PathBuf,
+    /// What processes were recorded to map, if that is recorded.
+    mappings: Option<Mappings>,
     known: Cache<Pid, Arc<Process>>,
     roots: Cache<RootKey, Arc<File>>,
     limit: Limit,
@@ -112,9 +123,10 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Nothing is read yet.
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path, mappings: Option<Mappings>) -> Self {
         Self {
             root: root.to_owned(),
+            mappings,
             known: Cache::new(PROCESSES),
             roots: Cache::new(ROOTS),
             limit: Limit::new(Instant::now()),
@@ -131,42 +143,107 @@ impl Processes {
     pub(super) fn known(&mut self, pid: Pid) -> Option<Arc<Process>> {
         let known = self.known.get(&pid)?;
         let now = Identity::read(&self.root, pid);
-        known.identity.is_still(&now).then_some(known)
+        // Of one that is dead, only the record tells that it was another one in the end.
+        let since = self.mappings.as_ref().and_then(|all| all.since(pid));
+        let is_still =
+            known.identity.is_still(&now) && since.is_none_or(|since| since <= known.maps_at);
+        is_still.then_some(known)
     }
 
     /// A process that has code at `address`. Its maps are read again where they have none there:
     /// a library that was loaded later.
     pub(super) fn with_code_at(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
         let known = self.known(pid);
-        if known
-            .as_ref()
-            .is_some_and(|process| process.maps.find(address).is_some())
-        {
+        if has_code(known.as_ref(), address) {
             return known;
         }
-        // One that has died is still what it was known to be.
-        self.learn(pid).or(known)
+        self.learn_of(pid, known, address)
     }
 
     /// As [`Self::with_code_at`], and not more often than the limit allows: senders are many.
     pub(super) fn sender(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
         let known = self.known(pid);
-        if known
-            .as_ref()
-            .is_some_and(|process| process.maps.find(address).is_some())
-        {
+        if has_code(known.as_ref(), address) {
             return known;
         }
         if !self.limit.allows(Instant::now()) {
-            return known;
+            return self.recorded(pid, known);
         }
-        self.learn(pid).or(known)
+        self.learn_of(pid, known, address)
+    }
+
+    /// Reads what there is to know of a process, or takes what was recorded of it where that has no
+    /// code at `address`. One that has died is still what it was known to be.
+    fn learn_of(
+        &mut self,
+        pid: Pid,
+        known: Option<Arc<Process>>,
+        address: Address,
+    ) -> Option<Arc<Process>> {
+        let learned = self.learn(pid);
+        if has_code(learned.as_ref(), address) {
+            return learned;
+        }
+        self.recorded(pid, learned.or(known))
+    }
+
+    /// A process with what was recorded of it since it was `known`.
+    fn recorded(&mut self, pid: Pid, known: Option<Arc<Process>>) -> Option<Arc<Process>> {
+        let Some(recorded) = self.mappings.as_ref().and_then(|all| all.of(pid)) else {
+            return known;
+        };
+        let known = known.filter(|known| recorded.space.since <= known.maps_at);
+        // A child has its parent's code until it executes a program.
+        let base = known.clone().or_else(|| self.parent(recorded.base?));
+        let none = UserMaps::of(Vec::new());
+        let before = base.as_ref().map_or(&none, |base| &base.maps);
+        let at = known.as_ref().map_or(MonoNanos(0), |known| known.maps_at);
+        let maps = match recorded.space.code.since(at, before) {
+            Some(maps) => maps,
+            None if known.is_some() => return known,
+            None => UserMaps::of(before.all().to_vec()),
+        };
+        if maps.is_empty() {
+            return None;
+        }
+        let identity = Identity::read(&self.root, pid);
+        let number = match &known {
+            Some(known) => known.number,
+            None => self.next_number(),
+        };
+        let process = Arc::new(Process {
+            number,
+            maps,
+            maps_at: recorded.until,
+            identity,
+            view: match base {
+                Some(base) => base.view.clone(),
+                None => self.view(pid),
+            },
+        });
+        self.known.insert(pid, process.clone());
+        Some(process)
+    }
+
+    /// A process for what its child has of it.
+    fn parent(&mut self, pid: Pid) -> Option<Arc<Process>> {
+        if let Some(known) = self.known(pid) {
+            return Some(known);
+        }
+        self.limit.allows(Instant::now()).then(|| self.learn(pid))?
+    }
+
+    /// A number that no process has.
+    const fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     /// Reads what there is to know of a process now.
     pub(super) fn learn(&mut self, pid: Pid) -> Option<Arc<Process>> {
         // First: what changes meanwhile is noticed later.
         let identity = Identity::read(&self.root, pid);
+        let maps_at = monotonic();
         let maps = UserMaps::read(&self.root, pid).ok()?;
         if maps.is_empty() {
             // A zombie still has the file.
@@ -174,16 +251,14 @@ impl Processes {
         }
         let before = self.known.get(&pid);
         let same = before.filter(|before| before.identity.is_still(&identity));
-        let number = same.map_or_else(
-            || {
-                self.numbers += 1;
-                self.numbers
-            },
-            |same| same.number,
-        );
+        let number = match same {
+            Some(same) => same.number,
+            None => self.next_number(),
+        };
         let process = Arc::new(Process {
             number,
             maps,
+            maps_at,
             identity,
             view: self.view(pid),
         });
@@ -213,10 +288,14 @@ impl Processes {
         };
         let by_name = match &process.view {
             View::Ours => vec![below(self.root.clone())],
-            View::Chroot(root) => vec![MappedFile {
-                path: self.root.join(relative),
-                root: held(root),
-            }],
+            View::Chroot(root) => vec![
+                MappedFile {
+                    path: self.root.join(relative),
+                    root: held(root),
+                },
+                // A recorded name is the process's own.
+                below(held(root)),
+            ],
             View::Foreign(root) => vec![below(held(root))],
             View::Unknown => vec![below(self.root.clone()), below(of_process.join("root"))],
         };
@@ -267,6 +346,11 @@ impl Processes {
         self.roots.insert(key, opened.clone());
         Ok(opened)
     }
+}
+
+/// Whether a process has code at an address.
+fn has_code(process: Option<&Arc<Process>>, address: Address) -> bool {
+    process.is_some_and(|process| process.maps.find(address).is_some())
 }
 
 /// The path of a directory that is held open.

@@ -28,6 +28,7 @@ use memory::anonymous_memory;
 
 use super::{
     cache::Cache,
+    mappings::Mappings,
     places::STACKS,
     processes::{MappedFile, Process, Processes},
     tables::{Table, Tables},
@@ -98,8 +99,13 @@ impl UserSymbols {
     /// The processes under `root`, with `budget` bytes for what is parsed.
     #[must_use]
     pub fn new(root: &Path, budget: u64) -> Self {
+        Self::with_mappings(root, budget, None)
+    }
+
+    /// As [`Self::new`], with what processes were recorded to map.
+    pub(super) fn with_mappings(root: &Path, budget: u64, mappings: Option<Mappings>) -> Self {
         Self {
-            processes: Processes::new(root),
+            processes: Processes::new(root, mappings),
             tables: Tables::default(),
             places: Cache::new(PLACES),
             frames: Cache::new(FRAMES),

@@ -1,10 +1,13 @@
-//! Where a process has its code: the executable lines of `/proc/PID/maps`.
+//! Where a process has its code: the executable lines of `/proc/PID/maps`, or what was recorded when
+//! it mapped them ([`super::mappings`]).
 //!
-//! Read once a process and kept: reading takes a lock of the very process that
+//! The file is read once a process and kept: reading takes a lock of the very process that
 //! must not be disturbed, and a process that has died can still be resolved.
 
 use std::{
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -39,6 +42,23 @@ pub(super) enum Backing {
     Anonymous,
 }
 
+impl Backing {
+    /// What the kernel calls by this name, and by this inode.
+    fn of(inode: u64, name: &[u8]) -> Self {
+        let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+        if inode != 0 && name.starts_with(b"/") {
+            Self::File {
+                path: OsStr::from_bytes(name).into(),
+                inode,
+            }
+        } else if name.starts_with(b"[") {
+            Self::Special(String::from_utf8_lossy(name).into_owned())
+        } else {
+            Self::Anonymous
+        }
+    }
+}
+
 impl Mapping {
     /// Where in the file `address` lies.
     pub(super) const fn file_offset(&self, address: Address) -> u64 {
@@ -52,6 +72,49 @@ impl Mapping {
             Backing::Special(name) => Some(name.clone()),
             Backing::Anonymous => None,
         }
+    }
+
+    /// What the kernel tells of a mapping when it is made: what lies there, and by what `name` the
+    /// mapping process knows it.
+    pub(super) fn recorded(start: u64, length: u64, offset: u64, inode: u64, name: &[u8]) -> Self {
+        let backing = match name {
+            // The kernel had no room for the path, and then tells no inode
+            // (kernel/events/core.c:perf_event_mmap_event, v6.12).
+            b"//toolong" | b"//enomem" => Backing::Special("[path not known]".to_owned()),
+            name => Backing::of(inode, name),
+        };
+        let offset = match backing {
+            Backing::File { .. } => offset,
+            // An address, which `/proc/PID/maps` does not show either.
+            Backing::Special(_) | Backing::Anonymous => 0,
+        };
+        Self {
+            start,
+            end: start.saturating_add(length),
+            offset,
+            backing,
+        }
+    }
+
+    /// The part of it that lies before an address.
+    pub(super) fn before(&self, address: u64) -> Option<Self> {
+        (self.start < address).then(|| Self {
+            end: self.end.min(address),
+            ..self.clone()
+        })
+    }
+
+    /// The part of it that lies from an address on.
+    pub(super) fn from(&self, address: u64) -> Option<Self> {
+        let cut = address.saturating_sub(self.start);
+        (address < self.end).then(|| Self {
+            start: self.start + cut,
+            offset: match self.backing {
+                Backing::File { .. } => self.offset.wrapping_add(cut),
+                Backing::Special(_) | Backing::Anonymous => self.offset,
+            },
+            ..self.clone()
+        })
     }
 
     /// Parses a line; `None` where it is no code.
@@ -73,17 +136,7 @@ impl Mapping {
         if rights.as_bytes().get(2) != Some(&b'x') {
             return None;
         }
-        let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-        let backing = if inode != 0 && path.starts_with('/') {
-            Backing::File {
-                path: unescape(path).into(),
-                inode,
-            }
-        } else if path.starts_with('[') {
-            Backing::Special(path.to_owned())
-        } else {
-            Backing::Anonymous
-        };
+        let backing = Backing::of(inode, unescape(path).as_bytes());
         Some(Self {
             start: u64::from_str_radix(start, 16).ok()?,
             end: u64::from_str_radix(end, 16).ok()?,
@@ -117,6 +170,16 @@ impl UserMaps {
         Self {
             mappings: text.lines().filter_map(Mapping::parse).collect(),
         }
+    }
+
+    /// These mappings, which are in the order of their addresses and do not overlap.
+    pub(super) const fn of(mappings: Vec<Mapping>) -> Self {
+        Self { mappings }
+    }
+
+    /// All of them, in the order of their addresses.
+    pub(super) fn all(&self) -> &[Mapping] {
+        &self.mappings
     }
 
     /// The mapping that the kernel gives this name, such as `[vdso]`.

@@ -14,7 +14,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use self::reader::Reader;
 use isol_trace_common::config::PreemptCount;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     allocator::give_memory_back,
@@ -25,6 +24,7 @@ use crate::{
         request::Request,
         tracer::{Tracer, blind_spots},
     },
+    clock::monotonic,
     error::Error,
     event::{
         ids::{Cpu, MonoNanos},
@@ -66,19 +66,6 @@ pub struct Session {
     complaints: Vec<String>,
 }
 
-/// `CLOCK_MONOTONIC` as BPF reads it.
-#[must_use]
-pub fn monotonic() -> MonoNanos {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
-    MonoNanos(
-        seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds),
-    )
-}
-
 impl Session {
     /// Keeps this process off the watched CPUs and out of their way. Before any thread starts.
     pub fn prepare(plan: &TracePlan) -> Result<affinity::HugePages, Error> {
@@ -118,8 +105,8 @@ impl Session {
         };
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
-        let attributor =
-            Attributor::new(&host.path("/"), &Options::default()).map_err(Error::Symbols)?;
+        // Interrupts every CPU, as attaching does.
+        let attributor = Attributor::new(&host.path("/"), &names(plan)).map_err(Error::Symbols)?;
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
@@ -235,12 +222,14 @@ impl Session {
         let mut tracer = self.tracer_summary()?;
         let Self {
             tracer: programs,
+            reader,
             host,
             plan,
             ..
         } = self;
         let before = kernel_sent(&host, &plan);
         drop(programs);
+        reader.attributor.stop_mappings();
         tracer.detach_breaches = difference(before, kernel_sent(&host, &plan));
         Ok(Summary {
             at,
@@ -281,6 +270,16 @@ impl Adaptive {
             (self.pause + Self::SHORTEST).min(Self::LONGEST)
         };
         Pace::Calm(self.pause)
+    }
+}
+
+/// What is looked up.
+fn names(plan: &TracePlan) -> Options {
+    let online = &plan.watched | &plan.housekeeping;
+    let recorded = plan.mappings.then(|| online.iter().collect());
+    Options {
+        record_mappings_on: recorded.unwrap_or_default(),
+        ..Options::default()
     }
 }
 

@@ -148,7 +148,7 @@ fn a_process_that_executes_is_asked_for_again() {
 /// The real thing: what a sender left is unwound at once, and named when it is asked for.
 #[test]
 fn this_process_has_stacks() {
-    let mut places = Places::start(Path::new("/"), 16, 256 << 20).expect("a thread");
+    let mut places = Places::start(Path::new("/"), 16, 256 << 20, None).expect("a thread");
     let here = this_process_has_stacks as *const () as u64;
     let stack = own_stack(here, 0x7000_0000, 0, &[]);
     let key = stack.key;
@@ -161,7 +161,7 @@ fn this_process_has_stacks() {
 /// The real thing, on this process.
 #[test]
 fn this_process_has_places() {
-    let mut places = Places::start(Path::new("/"), 16, 64 << 20).expect("a thread");
+    let mut places = Places::start(Path::new("/"), 16, 64 << 20, None).expect("a thread");
     let here = this_process_has_places as *const () as u64;
     let place = found(&mut places, Pid(std::process::id()), Address(here));
     let name = location(&place)

@@ -1,7 +1,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
-use crate::attrib::user_maps::Backing;
+use crate::attrib::{mappings::Act, user_maps::Backing};
 
 const PID: Pid = Pid(7);
 const CODE: Address = Address(0x40_1010);
@@ -57,7 +57,7 @@ fn a_process_of_our_own_namespace_has_our_files() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
     symlink_in(&tree, "proc/7/root", tree.0.path());
-    let file = opened(&mut Processes::new(tree.0.path()));
+    let file = opened(&mut Processes::new(tree.0.path(), None));
     let expected = MappedFile {
         path: tree.path("bin/spin"),
         root: tree.0.path().to_owned(),
@@ -72,7 +72,7 @@ fn a_containers_files_are_its_own_and_outlive_its_process() {
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[2]");
     tree.write("proc/7/root/bin/spin", "theirs");
     tree.map("proc/7/root/bin/spin");
-    let mut processes = Processes::new(tree.0.path());
+    let mut processes = Processes::new(tree.0.path(), None);
     let file = opened(&mut processes).expect("it is there");
     assert_eq!(fs::read_to_string(&file.path).expect("a file"), "theirs");
     assert_eq!(file.path, file.root.join("bin/spin"));
@@ -104,7 +104,7 @@ fn a_containers_files_are_its_own_and_outlive_its_process() {
 #[test]
 fn where_the_namespace_cannot_be_read_every_path_is_tried() {
     let tree = Tree::new();
-    let mut processes = Processes::new(tree.0.path());
+    let mut processes = Processes::new(tree.0.path(), None);
     let file = opened(&mut processes).expect("it is there");
     assert_eq!(file.path, tree.path("bin/spin"));
     tree.write("proc/7/root/bin/spin", "theirs");
@@ -125,7 +125,7 @@ fn where_the_namespace_cannot_be_read_every_path_is_tried() {
 fn a_sender_that_executes_another_program_is_read_again() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/exe", "/bin/spin");
-    let mut processes = Processes::new(tree.0.path());
+    let mut processes = Processes::new(tree.0.path(), None);
     let first = processes.sender(PID, CODE).expect("it lives");
     let again = processes.sender(PID, CODE).expect("it lives");
     assert!(Arc::ptr_eq(&first, &again), "read once");
@@ -142,7 +142,7 @@ fn a_sender_that_executes_another_program_is_read_again() {
 fn a_victim_that_executes_another_program_unseen_is_read_again() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/exe", "/bin/spin");
-    let mut processes = Processes::new(tree.0.path());
+    let mut processes = Processes::new(tree.0.path(), None);
     let first = processes.with_code_at(PID, CODE).expect("it lives");
     let again = processes.with_code_at(PID, CODE).expect("it lives");
     assert!(Arc::ptr_eq(&first, &again), "read once");
@@ -163,6 +163,97 @@ fn a_victim_that_executes_another_program_unseen_is_read_again() {
     tree.write("proc/7/maps", "");
     let dead = processes.with_code_at(PID, Address(0x10)).expect("known");
     assert!(Arc::ptr_eq(&other, &dead));
+}
+
+/// A page of a library, as it is recorded.
+fn library(page: u64, inode: u64) -> Act {
+    let mapping = Mapping::recorded(page << 12, 1 << 12, 0, inode, b"/lib/x.so");
+    Act::Map { pid: PID, mapping }
+}
+
+fn inode_at(process: &Process, address: u64) -> Option<u64> {
+    match process.maps.find(Address(address))?.backing {
+        Backing::File { inode, .. } => Some(inode),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_a_process_mapped_after_it_was_read_and_before_it_died_is_known() {
+    let tree = Tree::new();
+    symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
+    symlink_in(&tree, "proc/7/root", tree.0.path());
+    let mut processes = Processes::new(tree.0.path(), None);
+    let before = (monotonic(), library(0x401, 1));
+    let first = processes.with_code_at(PID, CODE).expect("it lives");
+    fs::remove_dir_all(tree.path("proc/7")).expect("removed");
+    let later = (monotonic(), library(0x7000, 2));
+    processes.mappings = Some(Mappings::told([before, later]));
+    let both = processes.with_code_at(PID, Address(0x700_0010));
+    let both = both.expect("it is recorded");
+    assert_eq!(inode_at(&both, 0x700_0010), Some(2));
+    assert_eq!(inode_at(&both, CODE.0), inode_at(&first, CODE.0));
+    assert_eq!(both.number, first.number, "the same program");
+    let opened = opened(&mut processes).expect("as it was known");
+    assert_eq!(opened.path, tree.path("bin/spin"));
+    let again = processes.with_code_at(PID, Address(0x10)).expect("known");
+    assert!(Arc::ptr_eq(&both, &again), "nothing is new");
+}
+
+#[test]
+fn the_last_program_of_a_dead_process_is_another_one() {
+    let tree = Tree::new();
+    let mut processes = Processes::new(tree.0.path(), None);
+    let first = processes.with_code_at(PID, CODE).expect("it lives");
+    fs::remove_dir_all(tree.path("proc/7")).expect("removed");
+    let executed = (monotonic(), Act::Exec { pid: PID });
+    let mapped = (monotonic(), library(0x7000, 2));
+    processes.mappings = Some(Mappings::told([executed, mapped]));
+    for lookup in [Processes::with_code_at, Processes::sender] {
+        let other = lookup(&mut processes, PID, CODE).expect("it is recorded");
+        assert_ne!(first.number, other.number);
+        assert_eq!(inode_at(&other, CODE.0), None);
+        assert_eq!(inode_at(&other, 0x700_0010), Some(2));
+    }
+}
+
+#[test]
+fn a_child_that_is_dead_has_its_parents_code() {
+    let tree = Tree::new();
+    let (pid, parent) = (Pid(8), PID);
+    let forked = (monotonic(), Act::Fork { pid, parent });
+    let mappings = Mappings::told([forked.clone()]);
+    let mut processes = Processes::new(tree.0.path(), Some(mappings));
+    let child = processes.with_code_at(pid, CODE).expect("its parent lives");
+    assert!(child.maps.find(CODE).is_some());
+    let executed = (monotonic(), Act::Exec { pid: parent });
+    let mappings = Mappings::told([forked, executed]);
+    let mut processes = Processes::new(tree.0.path(), Some(mappings));
+    let child = processes.with_code_at(pid, CODE);
+    assert!(child.is_none(), "another program's by now");
+}
+
+/// It calls its files by other names than the maps that we read.
+#[test]
+fn a_recorded_name_is_below_the_processs_own_root() {
+    let tree = Tree::new();
+    symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
+    tree.write("jail/lib/x.so", "theirs");
+    symlink_in(&tree, "proc/7/root", tree.path("jail"));
+    let mut processes = Processes::new(tree.0.path(), None);
+    processes.with_code_at(PID, CODE).expect("it lives");
+    fs::remove_dir_all(tree.path("proc/7")).expect("removed");
+    let inode = fs::metadata(tree.path("jail/lib/x.so"))
+        .expect("a file")
+        .ino();
+    let later = (monotonic(), library(0x7000, inode));
+    processes.mappings = Some(Mappings::told([later]));
+    let address = Address(0x700_0010);
+    let process = processes.with_code_at(PID, address).expect("recorded");
+    let mapping = process.maps.find(address).expect("code");
+    let file = processes.open_path(PID, &process, mapping, Path::new("/lib/x.so"), inode);
+    let file = file.expect("it is there");
+    assert_eq!(fs::read_to_string(file.path).expect("a file"), "theirs");
 }
 
 #[test]
@@ -231,7 +322,7 @@ fn opened_in(root: &Path, by: &str, before: &[&str]) -> MappedFile {
     }
     let mut child = command.spawn().expect("it starts");
     let pid = Pid(child.id());
-    let mut processes = Processes::new(Path::new("/"));
+    let mut processes = Processes::new(Path::new("/"), None);
     let begun = Instant::now();
     let found = loop {
         let process = processes.learn(pid).expect("it lives");

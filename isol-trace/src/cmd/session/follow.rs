@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Session, monotonic};
+use super::Session;
 use crate::{
     allocator::give_memory_back,
     bpf::{btf::KernelTypes, tracer::blind_spots},
+    clock::monotonic,
     error::Error,
     event::model::{Event, ProbeVerdict, WatchedSet},
     host::{affinity, cpu_list::CpuSet, detection::detection},

@@ -5,13 +5,11 @@
 
 use std::time::Instant;
 
-use super::{
-    hold::{Hold, PATIENCE},
-    monotonic,
-};
+use super::hold::{Hold, PATIENCE};
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
+    clock::monotonic,
     event::{
         assemble::Assembler,
         decode::DecodeError,
@@ -51,6 +49,7 @@ impl Reader {
             held,
         } = self;
         assembler.begin(monotonic());
+        attributor.take_mappings();
         let records = tracer.drain(TURN, |taken| match taken {
             Taken::Record(cpu, bytes) => {
                 if let Err(error) = assembler.record(cpu, bytes) {

@@ -1,0 +1,157 @@
+//! What processes map, recorded as they do it: for those that end before `/proc/PID/maps` is read.
+//!
+//! [`rings`] has the kernel's records, [`act`] what one says, [`spaces`] what follows of all of them.
+//! The reader's thread empties the rings at each of its turns, lest they fill while symbols are looked
+//! up; the symbols' thread does before each of its questions, so that the answer is not behind.
+
+mod act;
+mod order;
+mod rings;
+mod space;
+mod spaces;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+#[cfg(test)]
+pub(super) use act::Act;
+pub(super) use space::Space;
+
+use self::{
+    order::Order,
+    rings::Ring,
+    spaces::{Room, Spaces},
+};
+use crate::{
+    clock::monotonic,
+    event::ids::{Cpu, MonoNanos, Pid},
+};
+
+/// The record of what processes map, for both threads.
+#[derive(Clone)]
+pub(super) struct Mappings(Arc<Mutex<Recorder>>);
+
+/// What is recorded of a process at a time.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its address space.
+    pub(super) space: Space,
+    /// Another process that has what this one had before it was recorded.
+    pub(super) base: Option<Pid>,
+    /// What happened before this is in it.
+    pub(super) until: MonoNanos,
+}
+
+struct Recorder {
+    rings: Vec<Ring>,
+    order: Order,
+    spaces: Spaces,
+    until: MonoNanos,
+}
+
+impl std::fmt::Debug for Mappings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mappings").finish_non_exhaustive()
+    }
+}
+
+impl Mappings {
+    /// Begins to record what is mapped on these CPUs. That interrupts each of them once.
+    pub(super) fn open(cpus: &[Cpu]) -> io::Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(Recorder {
+            rings: rings::open(cpus)?,
+            order: Order::default(),
+            spaces: Spaces::new(Room::default()),
+            until: MonoNanos(0),
+        }))))
+    }
+
+    /// What was recorded without a kernel.
+    #[cfg(test)]
+    pub(super) fn told(acts: impl IntoIterator<Item = (MonoNanos, Act)>) -> Self {
+        let mut spaces = Spaces::new(Room::default());
+        for (at, act) in acts {
+            spaces.apply(at, act);
+        }
+        Self(Arc::new(Mutex::new(Recorder {
+            rings: Vec::new(),
+            order: Order::default(),
+            spaces,
+            until: monotonic(),
+        })))
+    }
+
+    /// Empties the rings, unless the other thread is just doing that. Never waits.
+    pub(super) fn turn(&self) {
+        if let Ok(mut recorder) = self.0.try_lock() {
+            recorder.turn();
+        }
+    }
+
+    /// When a process began, or began its program; `None` where that was not recorded.
+    pub(super) fn since(&self, pid: Pid) -> Option<MonoNanos> {
+        let recorder = self.up_to_date();
+        recorder.spaces.get(pid).map(|space| space.since)
+    }
+
+    /// What is recorded of a process.
+    pub(super) fn of(&self, pid: Pid) -> Option<Known> {
+        let recorder = self.up_to_date();
+        let space = recorder.spaces.get(pid)?.clone();
+        Some(Known {
+            space,
+            base: recorder.spaces.base(pid),
+            until: recorder.until,
+        })
+    }
+
+    /// Records that found no room.
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().spaces.lost()
+    }
+
+    /// Records no more. What is known stays. That interrupts each CPU once.
+    pub(super) fn close(&self) {
+        let mut recorder = self.up_to_date();
+        recorder.rings = Vec::new();
+    }
+
+    fn up_to_date(&self) -> MutexGuard<'_, Recorder> {
+        let mut recorder = self.lock();
+        recorder.turn();
+        recorder
+    }
+
+    /// What a thread that panicked left is as good as what it found.
+    fn lock(&self) -> MutexGuard<'_, Recorder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder {
+    /// Takes what is in the rings, and has everything happen that came before this.
+    fn turn(&mut self) {
+        let Self {
+            rings,
+            order,
+            spaces,
+            until,
+        } = self;
+        if rings.is_empty() {
+            return;
+        }
+        let now = monotonic();
+        for ring in rings {
+            ring.drain(now, |at, act| order.put(at, act));
+        }
+        for (at, act) in order.before(now) {
+            spaces.apply(at, act);
+        }
+        *until = now;
+    }
+}
+
+#[cfg(test)]
+mod tests;

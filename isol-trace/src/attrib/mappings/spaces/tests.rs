@@ -1,0 +1,234 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    attrib::{
+        mappings::space::MAPPINGS,
+        user_maps::{Backing, Mapping, UserMaps},
+    },
+    event::ids::Address,
+};
+
+const PAGE: u64 = 0x1000;
+
+fn file(start: u64, pages: u64, inode: u64) -> Mapping {
+    Mapping::recorded(start * PAGE, pages * PAGE, 0, inode, b"/lib/x.so")
+}
+
+fn anonymous(start: u64) -> Mapping {
+    Mapping::recorded(start * PAGE, PAGE, start * PAGE, 0, b"//anon")
+}
+
+fn map(pid: u32, mapping: Mapping) -> Act {
+    let pid = Pid(pid);
+    Act::Map { pid, mapping }
+}
+
+fn fork(parent: u32, pid: u32) -> Act {
+    let (pid, parent) = (Pid(pid), Pid(parent));
+    Act::Fork { pid, parent }
+}
+
+const fn exec(pid: u32) -> Act {
+    Act::Exec { pid: Pid(pid) }
+}
+
+const fn exit(pid: u32) -> Act {
+    Act::Exit { pid: Pid(pid) }
+}
+
+fn happen(spaces: &mut Spaces, acts: impl IntoIterator<Item = Act>) {
+    for (at, act) in (1..).zip(acts) {
+        spaces.apply(MonoNanos(at), act);
+    }
+}
+
+fn after(acts: impl IntoIterator<Item = Act>) -> Spaces {
+    let mut spaces = Spaces::new(Room::default());
+    happen(&mut spaces, acts);
+    spaces
+}
+
+/// The code of a process, as far as it was recorded.
+fn code(spaces: &Spaces, pid: u32) -> UserMaps {
+    let none = || UserMaps::of(Vec::new());
+    let space = spaces.get(Pid(pid));
+    space
+        .and_then(|space| space.code.since(MonoNanos(0), &none()))
+        .unwrap_or_else(none)
+}
+
+/// The file on a page, and the page in it.
+fn found(maps: &UserMaps, page: u64) -> Option<(u64, u64)> {
+    let address = Address(page * PAGE + 8);
+    let mapping = maps.find(address)?;
+    let Backing::File { inode, .. } = mapping.backing else {
+        return None;
+    };
+    Some((inode, mapping.file_offset(address) / PAGE))
+}
+
+#[test]
+fn a_child_has_its_parents_code_until_it_executes() {
+    let mut spaces = after([exec(1), map(1, file(1, 4, 11)), fork(1, 2)]);
+    assert_eq!(found(&code(&spaces, 2), 2), Some((11, 1)));
+    assert_eq!(spaces.base(Pid(2)), None, "all is recorded");
+    happen(&mut spaces, [map(2, file(8, 1, 12))]);
+    assert_eq!(found(&code(&spaces, 1), 8), None, "the parent has not");
+    happen(&mut spaces, [exec(2), map(2, file(1, 1, 13))]);
+    assert_eq!(found(&code(&spaces, 2), 1), Some((13, 0)));
+    assert_eq!(found(&code(&spaces, 2), 2), None);
+    assert_eq!(found(&code(&spaces, 1), 2), Some((11, 1)));
+}
+
+#[test]
+fn what_was_there_before_is_the_parents_as_long_as_it_has_it() {
+    // 1 was there before; 2 is its child, and 3 that one's.
+    let mut spaces = after([fork(1, 2), map(2, file(1, 1, 11)), fork(2, 3)]);
+    assert_eq!(spaces.base(Pid(2)), Some(Pid(1)));
+    assert_eq!(spaces.base(Pid(3)), Some(Pid(1)));
+    assert_eq!(found(&code(&spaces, 3), 1), Some((11, 0)));
+    spaces.apply(MonoNanos(9), exec(1));
+    assert_eq!(spaces.base(Pid(3)), None, "it has other code now");
+    assert_eq!(spaces.base(Pid(1)), None);
+    let own = after([map(1, file(1, 1, 11)), fork(1, 2)]);
+    assert_eq!(own.base(Pid(1)), None, "it has its own");
+    assert_eq!(own.base(Pid(2)), Some(Pid(1)));
+    assert_eq!(own.get(Pid(1)).expect("known").since, MonoNanos(0));
+    assert_eq!(own.get(Pid(2)).expect("known").since, MonoNanos(2));
+}
+
+#[test]
+fn only_what_came_later_is_added_to_maps_that_were_read() {
+    let spaces = after([
+        map(1, file(1, 4, 11)),
+        map(1, file(8, 4, 12)),
+        map(1, file(10, 4, 13)),
+    ]);
+    let read = UserMaps::of(vec![file(1, 1, 21), file(8, 8, 22)]);
+    let space = spaces.get(Pid(1)).expect("known");
+    let maps = space.code.since(MonoNanos(2), &read).expect("one is later");
+    assert_eq!(found(&maps, 1), Some((21, 0)));
+    assert_eq!(found(&maps, 2), None, "unmapped before it was read");
+    assert_eq!(found(&maps, 9), Some((22, 1)));
+    assert_eq!(found(&maps, 10), Some((13, 0)));
+    assert_eq!(found(&maps, 14), Some((22, 6)));
+    assert!(space.code.since(MonoNanos(3), &read).is_none());
+}
+
+#[test]
+fn after_a_loss_nothing_is_known_but_what_begins_then() {
+    let begun = [exec(1), map(1, file(1, 1, 11)), exec(2)];
+    let mut spaces = after(begun);
+    happen(&mut spaces, [Act::Lost { records: 3 }]);
+    assert!(spaces.get(Pid(1)).is_none());
+    happen(&mut spaces, [map(1, file(5, 1, 12)), exec(2)]);
+    assert_eq!(found(&code(&spaces, 1), 1), None);
+    assert_eq!(spaces.get(Pid(1)).expect("known").since, MonoNanos(0));
+    assert_eq!(spaces.get(Pid(2)).expect("known").since, MonoNanos(2));
+    assert_eq!(spaces.lost(), 3);
+}
+
+#[test]
+fn a_compiler_does_not_drive_out_the_program() {
+    let program = [exec(1), map(1, file(1, 1, 11))];
+    let compiled = (0..2 * MAPPINGS as u64).map(|at| map(1, anonymous(10 + 2 * at)));
+    let library = [map(1, file(4, 2, 12))];
+    let spaces = after(program.into_iter().chain(compiled).chain(library));
+    let maps = code(&spaces, 1);
+    assert_eq!(maps.all().len(), MAPPINGS);
+    assert_eq!(found(&maps, 1), Some((11, 0)));
+    assert_eq!(found(&maps, 5), Some((12, 1)));
+}
+
+#[test]
+fn those_that_have_just_ended_stay_and_memory_is_bounded() {
+    let room = Room {
+        processes: 100,
+        ended: 10,
+        bytes: 1 << 20,
+    };
+    let mut spaces = Spaces::new(room);
+    for pid in 2..1000 {
+        let keeps_running = pid % 2 == 0;
+        let life = [fork(1, pid), exec(pid), map(pid, file(1, 1, pid.into()))];
+        happen(&mut spaces, life);
+        if !keeps_running {
+            happen(&mut spaces, [exit(pid), exit(pid)]);
+            let last_ten = (3..=pid).rev().step_by(2).take(10);
+            for ended in last_ten {
+                assert!(spaces.get(Pid(ended)).is_some(), "{ended} of {pid}");
+            }
+        }
+        assert!(spaces.all.len() <= room.processes);
+        assert_eq!(spaces.all.len(), spaces.living.len() + spaces.ended.len());
+    }
+    let tight = Room {
+        bytes: 1000,
+        ..room
+    };
+    let mut spaces = Spaces::new(tight);
+    for pid in 2..1000 {
+        happen(&mut spaces, [exec(pid), map(pid, file(1, 1, 7))]);
+        assert!(spaces.bytes <= tight.bytes);
+    }
+    assert!(!spaces.all.is_empty());
+}
+
+/// What processes do, in numbers small enough to collide.
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let pid = || 1_u32..5;
+    let act = prop_oneof![
+        6 => (pid(), 0_u64..16, 0_u64..6, 1_u64..9)
+            .prop_map(|(pid, start, pages, inode)| map(pid, file(start, pages, inode))),
+        2 => (pid(), pid())
+            .prop_filter("another", |(pid, parent)| pid != parent)
+            .prop_map(|(pid, parent)| fork(parent, pid)),
+        1 => pid().prop_map(exec),
+        1 => pid().prop_map(exit),
+    ];
+    proptest::collection::vec(act, 0..40)
+}
+
+/// File and page of each of the first pages.
+type Pages = [Option<(u64, u64)>; 24];
+
+proptest! {
+    /// Page by page the same as a table that is written page by page.
+    #[test]
+    fn the_last_mapping_of_a_page_counts(acts in acts()) {
+        let mut model: HashMap<Pid, Pages> = HashMap::new();
+        for act in &acts {
+            match act {
+                Act::Map { pid, mapping } => {
+                    let Backing::File { inode, .. } = mapping.backing else { continue };
+                    let pages = model.entry(*pid).or_default();
+                    for page in mapping.start / PAGE..mapping.end / PAGE {
+                        let place = usize::try_from(page).expect("few");
+                        pages[place] = Some((inode, page - mapping.start / PAGE));
+                    }
+                }
+                Act::Fork { pid, parent } => {
+                    let pages = model.get(parent).copied().unwrap_or_default();
+                    model.insert(*pid, pages);
+                }
+                Act::Exec { pid } => {
+                    model.insert(*pid, Pages::default());
+                }
+                Act::Exit { .. } | Act::Lost { .. } => {}
+            }
+        }
+        let spaces = after(acts);
+        for pid in 1..5 {
+            let maps = code(&spaces, pid);
+            let pages: Vec<_> = (0..24).map(|page| found(&maps, page)).collect();
+            let expected = model.get(&Pid(pid)).copied().unwrap_or_default();
+            prop_assert_eq!(&pages[..], &expected[..]);
+            for pair in maps.all().windows(2) {
+                prop_assert!(pair[0].end <= pair[1].start);
+            }
+        }
+        let bytes: usize = spaces.all.values().map(|kept| kept.space.code.bytes()).sum();
+        prop_assert_eq!(spaces.bytes, bytes);
+    }
+}
