@@ -1,6 +1,7 @@
 //! The kernel with the task-isolation series: built, and its selftests run in a guest.
 
 mod build;
+mod complaints;
 mod selftest;
 mod series;
 
@@ -9,10 +10,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 pub(crate) use self::series::{BASES, Base};
+use self::build::NoSource;
 use crate::{
-    say::print,
+    say::{print, say},
     setup::{KernelImage, Setup},
-    tally::Tally,
+    tally::{Tally, Verdict},
+    verdicts,
     vm::Host,
 };
 
@@ -25,10 +28,32 @@ pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> 
 
 /// Runs the selftests of the series in a guest of its kernel, and prints the closing line.
 pub(crate) fn test(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
-    let built = build::ensure(setup, base, debug)?;
     let host = Host::open(setup)?;
-    let image = KernelImage::of_ours(base.name, built.image());
+    Ok(tally(setup, &host, base, debug)?.close())
+}
+
+/// The same, counted. A kernel that cannot be built is a failure, save that of a base whose source is
+/// not to be had and need not be.
+pub(crate) fn tally(setup: &Setup, host: &Host, base: Base, debug: bool) -> Result<Tally> {
     let mut tally = Tally::default();
-    selftest::run(&host, image, &built, &mut tally)?;
-    Ok(tally.close())
+    let built = match build::ensure(setup, base, debug) {
+        Ok(built) => built,
+        Err(error) => {
+            let why = format!("{error:#}");
+            let verdict = if base.may_lack && error.is::<NoSource>() {
+                Verdict::Skip(why)
+            } else {
+                Verdict::Fail(why)
+            };
+            tally.add(&format!("{} with the series", base.name), &verdict);
+            return Ok(tally);
+        }
+    };
+    let kind = if debug { ", checking itself" } else { "" };
+    let name = format!("{} with the series{kind}", base.name);
+    say(format!("test: the selftests on {name}"));
+    verdicts::of_two_runs(&name, || {
+        let image = KernelImage::of_ours(base.name, built.image());
+        selftest::run(host, image, &built)
+    })
 }
