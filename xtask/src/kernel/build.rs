@@ -65,15 +65,28 @@ impl Built {
     }
 }
 
-/// There is no source to build from: Debian replaces the newest kernel's every few weeks.
+/// What this machine lacks for building.
 #[derive(Debug)]
-pub(super) struct NoSource(&'static str);
+pub(super) enum Lacking {
+    /// The package with the source: Debian replaces the newest kernel's every few weeks.
+    Source(&'static str),
+    /// Programs and headers, of these packages.
+    Tools(String),
+}
 
-impl fmt::Display for NoSource {
+impl fmt::Display for Lacking {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the package {} is not to be had here", self.0)
+        match self {
+            Self::Source(package) => write!(formatter, "the package {package} is not to be had"),
+            Self::Tools(packages) => write!(
+                formatter,
+                "building a kernel takes these Debian packages, which are not here: {packages}"
+            ),
+        }
     }
 }
+
+impl std::error::Error for Lacking {}
 
 /// The kernel of a base, from the cache if it has been built.
 pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
@@ -119,10 +132,10 @@ fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
         &format!("the source of Linux {}", base.name),
         "apply `kernel/patches` to a tree of your own, build it, and name it with `--kernel PATH`",
     )
-    .context(NoSource(base.package))?;
+    .context(Lacking::Source(base.package))?;
     let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
     if apt.versions(base.package)?.is_empty() {
-        return Err(anyhow::anyhow!("the machine's mirror has none")).context(NoSource(base.package));
+        return Err(Lacking::Source(base.package).into());
     }
     say(format!("kernel: fetching {}", base.package));
     apt.unpack(&[base.package.to_owned()], scratch)?;
@@ -133,8 +146,11 @@ fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
 /// The warnings of a build's log.
 fn warnings(log: &[u8]) -> String {
     let log = String::from_utf8_lossy(log);
-    let lines = log.lines().filter(|line| line.contains("warning:"));
-    lines.map(|line| format!("{line}\n")).collect()
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("warning:"))
+        .collect();
+    lines.join("\n")
 }
 
 fn check_tools() -> Result<()> {
@@ -147,10 +163,7 @@ fn check_tools() -> Result<()> {
         missing.push(HEADER.1);
     }
     if !missing.is_empty() {
-        bail!(
-            "building a kernel takes these Debian packages, which are not here: {}",
-            missing.join(" ")
-        );
+        return Err(Lacking::Tools(missing.join(" ")).into());
     }
     Ok(())
 }

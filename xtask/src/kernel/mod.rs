@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use self::build::Lacking;
 pub(crate) use self::series::{BASES, Base};
-use self::build::NoSource;
 use crate::{
     say::{print, say},
     setup::{KernelImage, Setup},
@@ -28,22 +28,23 @@ pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> 
 
 /// Runs the selftests of the series in a guest of its kernel, and prints the closing line.
 pub(crate) fn test(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
+    build::ensure(setup, base, debug)?;
     let host = Host::open(setup)?;
     Ok(tally(setup, &host, base, debug)?.close())
 }
 
-/// The same, counted. A kernel that cannot be built is a failure, save that of a base whose source is
-/// not to be had and need not be.
+/// The same, counted. A kernel that cannot be built is a failure, save where the machine lacks what
+/// building takes, or the source of a base that need not be there.
 pub(crate) fn tally(setup: &Setup, host: &Host, base: Base, debug: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     let built = match build::ensure(setup, base, debug) {
         Ok(built) => built,
         Err(error) => {
             let why = format!("{error:#}");
-            let verdict = if base.may_lack && error.is::<NoSource>() {
-                Verdict::Skip(why)
-            } else {
-                Verdict::Fail(why)
+            let verdict = match error.downcast_ref() {
+                Some(Lacking::Tools(_)) => Verdict::Skip(why),
+                Some(Lacking::Source(_)) if base.may_lack => Verdict::Skip(why),
+                _ => Verdict::Fail(why),
             };
             tally.add(&format!("{} with the series", base.name), &verdict);
             return Ok(tally);

@@ -31,9 +31,9 @@ const LOG_SIZE: &str = "log_buf_len=4M";
 /// How a test asks on the console for what only the emulator can do.
 const REQUEST: &str = "task_isolation: inject ";
 
-/// What is injected as a machine check: bank 1 holds a deferred error (MCI_STATUS_VAL, UC, EN and
+/// What is injected as a machine check: bank 1 holds a deferred error (`MCI_STATUS_VAL`, UC, EN and
 /// DEFERRED; arch/x86/include/asm/mce.h), which AMD's severity code only has logged, and the program
-/// can go on (MCG_STATUS_RIPV and MCIP).
+/// can go on (`MCG_STATUS_RIPV` and MCIP).
 const MACHINE_CHECK: &str = "1 0xb000100000000000 5 0 0";
 
 /// What the emulator's monitor is told for a line of the console: an NMI for every CPU, or a machine
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_request_is_a_command_of_the_monitor() {
-        let asked = |request: &str| injection(&format!("[    3.1] task_isolation: inject {request}"));
+        let asked =
+            |request: &str| injection(&format!("[    3.1] task_isolation: inject {request}"));
         assert_eq!(asked("nmi").as_deref(), Some("nmi"));
         assert_eq!(
             asked("mce 1").as_deref(),
