@@ -57,19 +57,37 @@ impl Cache {
 
     /// Waits for the right to write to the cache.
     pub(crate) fn lock(&self) -> Result<CacheLock> {
-        let path = self.path("lock");
+        let lock = self.wait_for("lock", "is filling the cache")?;
+        // Nobody else writes now: whatever is unfinished was left by a run that was killed.
+        sweep(&self.root, SWEEP_DEPTH)?;
+        Ok(lock)
+    }
+
+    /// Waits for the right to do something that takes long and has a folder of its own, `inside` the
+    /// cache, which is empty now.
+    pub(crate) fn lock_folder(&self, inside: &str) -> Result<(CacheLock, PathBuf)> {
+        let lock = self.wait_for(&format!("{inside}.lock"), "is at this as well")?;
+        let folder = self.path(inside);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir(&folder)?;
+        Ok((lock, folder))
+    }
+
+    /// Waits for whoever has locked the file `name`, who `does` something.
+    fn wait_for(&self, name: &str, does: &str) -> Result<CacheLock> {
+        let path = self.path(name);
         let file = File::create(&path)
             .with_context(|| format!("cannot write to the cache: {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                say("setup: waiting for another run that is filling the cache");
+                say(format!("setup: waiting for another run that {does}"));
                 file.lock()?;
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        // Nobody else writes now: whatever is unfinished was left by a run that was killed.
-        sweep(&self.root, SWEEP_DEPTH)?;
         Ok(CacheLock { _file: file })
     }
 
@@ -211,6 +229,17 @@ mod tests {
         assert!(!cache.path("tools/.unfinished-b").exists());
         assert!(!cache.path("apt/guests/.unfinished-c").exists());
         assert!(cache.path("tools/finished").exists());
+    }
+
+    #[test]
+    fn a_locked_folder_is_empty_and_not_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().into()).unwrap();
+        fs::create_dir_all(cache.path("work/left")).unwrap();
+        let (_alone, work) = cache.lock_folder("work").unwrap();
+        assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+        let _lock = cache.lock().unwrap();
+        assert!(work.exists());
     }
 
     #[test]

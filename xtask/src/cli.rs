@@ -257,15 +257,14 @@ impl VmArgs {
         let host = Host::open(setup)?;
         let quiet = if self.noisy { "" } else { QUIET };
         let guest = Guest {
-            kernel,
             cpus: self.smp,
             memory: self.memory,
             append: format!("{quiet} {}", self.append),
             extras: self.add,
-            command: self.command,
             terminal: self.tty,
             limit: Duration::from_secs(self.time_limit),
             accel: self.accel,
+            ..Guest::new(kernel, self.command)
         };
         let mut output = Output {
             stdout: &mut io::stdout().lock(),

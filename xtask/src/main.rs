@@ -4,7 +4,7 @@
 //! - [`build`]: the workspace's programs;
 //! - [`vm`]: one command in one guest;
 //! - [`mod@test`], [`lint`]: the checks;
-//! - [`tally`]: counting what they find;
+//! - [`verdicts`], [`tally`]: what they find, and counting it;
 //! - [`kernel`]: the kernel with the task-isolation series, and its selftests;
 //! - [`demo`]: the tool at work;
 //! - [`mod@bench`]: what it costs.
@@ -21,6 +21,7 @@ mod say;
 mod setup;
 mod tally;
 mod test;
+mod verdicts;
 mod vm;
 
 use std::process::ExitCode;

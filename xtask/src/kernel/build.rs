@@ -1,7 +1,7 @@
 //! From Debian's source and our patches to an image, kept in the cache.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, bail};
 
 use super::series::{self, Base};
 use crate::{
-    cache::UNFINISHED,
     exec,
     say::say,
     setup::{
@@ -33,6 +32,12 @@ const TOOLS: [(&str, &str); 9] = [
     ("cpio", "cpio"),
 ];
 
+/// What a build's warnings are kept as.
+const WARNINGS: &str = "warnings";
+
+/// Where a build is at work: its source and objects take some gigabytes.
+const WORK: &str = "isolation-work";
+
 /// A header that building takes, with its package.
 const HEADER: (&str, &str) = ("/usr/include/gelf.h", "libelf-dev");
 
@@ -52,21 +57,53 @@ impl Built {
     pub(super) fn selftest(&self) -> PathBuf {
         self.folder.join("selftest")
     }
+
+    /// The lines of the build's log in which something warned.
+    pub(super) fn warnings(&self) -> Result<String> {
+        let path = self.folder.join(WARNINGS);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
 }
+
+/// What this machine lacks for building.
+#[derive(Debug)]
+pub(super) enum Lacking {
+    /// The package with the source: Debian replaces the newest kernel's every few weeks.
+    Source(&'static str),
+    /// Programs and headers, of these packages.
+    Tools(String),
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(package) => write!(formatter, "the package {package} is not to be had"),
+            Self::Tools(packages) => write!(
+                formatter,
+                "building a kernel takes these Debian packages, which are not here: {packages}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Lacking {}
 
 /// The kernel of a base, from the cache if it has been built.
 pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
     let kind = if debug { "-debug" } else { "" };
     let name = format!("isolation/{}{kind}-{}", base.name, base.key(debug)?);
     let folder = setup.cache.path(&name);
-    if folder.join("bzImage").is_file() {
+    // What was built before warnings were kept is built again.
+    let is_built = || folder.join(WARNINGS).is_file();
+    if is_built() {
         return Ok(Built { folder });
     }
     check_tools()?;
-    let scratch = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(setup.cache.path(""))?;
-    let source = fetch(setup, base, scratch.path())?;
+    let (_alone, scratch) = setup.cache.lock_folder(WORK)?;
+    if is_built() {
+        return Ok(Built { folder });
+    }
+    let source = fetch(setup, base, &scratch)?;
     apply(base, &source)?;
     let log = setup.cache.path("isolation.log");
     say(format!(
@@ -74,14 +111,16 @@ pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
         base.name,
         log.display()
     ));
-    let output = scratch.path().join("output");
+    let output = scratch.join("output");
     make(&source, &output, debug, &log)?;
     let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
         fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
         fs::copy(output.join(".config"), target.join("config"))?;
+        fs::write(target.join(WARNINGS), warnings(&fs::read(&log)?))?;
         compile_selftest(&source, target)
     })?;
+    fs::remove_dir_all(&scratch)?;
     Ok(Built { folder })
 }
 
@@ -92,12 +131,26 @@ fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
     let machine = apt::machine(
         &format!("the source of Linux {}", base.name),
         "apply `kernel/patches` to a tree of your own, build it, and name it with `--kernel PATH`",
-    )?;
+    )
+    .context(Lacking::Source(base.package))?;
     let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
+    if apt.versions(base.package)?.is_empty() {
+        return Err(Lacking::Source(base.package).into());
+    }
     say(format!("kernel: fetching {}", base.package));
     apt.unpack(&[base.package.to_owned()], scratch)?;
     drop(lock);
     unpack(base, scratch)
+}
+
+/// The warnings of a build's log.
+fn warnings(log: &[u8]) -> String {
+    let log = String::from_utf8_lossy(log);
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("warning:"))
+        .collect();
+    lines.join("\n")
 }
 
 fn check_tools() -> Result<()> {
@@ -110,10 +163,7 @@ fn check_tools() -> Result<()> {
         missing.push(HEADER.1);
     }
     if !missing.is_empty() {
-        bail!(
-            "building a kernel takes these Debian packages, which are not here: {}",
-            missing.join(" ")
-        );
+        return Err(Lacking::Tools(missing.join(" ")).into());
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The kernel with the task-isolation series: built, and its selftests and those of the crate for
-//! programs that use it run in guests.
+//! The kernel with the task-isolation series: built, and tested in guests: its own tests, those of
+//! the crate for programs that use it, and isol-trace beside it.
 
 mod build;
+mod complaints;
 mod selftest;
 mod series;
 mod userspace;
@@ -10,13 +11,23 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use self::build::Lacking;
 pub(crate) use self::series::{BASES, Base};
 use crate::{
-    say::print,
+    say::{print, say},
     setup::{KernelImage, Setup},
-    tally::Tally,
+    tally::{Tally, Verdict},
+    test, verdicts,
     vm::Host,
 };
+
+/// Tests of the ground truth that only such a kernel can pass: isol-trace beside it.
+const BOTH_SIDES: [&str; 4] = [
+    "kernel_strict",
+    "kernel_signal",
+    "kernel_log",
+    "kernel_agrees",
+];
 
 /// Builds the kernel of a base unless the cache has it, and prints where its image is.
 pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
@@ -25,14 +36,43 @@ pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the selftests of the series and the tests of the crate in guests of its kernel, and prints
-/// the closing line.
+/// Tests the series in guests of its kernel, and prints the closing line.
 pub(crate) fn test(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
-    let built = build::ensure(setup, base, debug)?;
+    build::ensure(setup, base, debug)?;
     let host = Host::open(setup)?;
-    let image = KernelImage::of_ours(base.name, built.image());
+    Ok(tally(setup, &host, base, debug)?.close())
+}
+
+/// The same, counted. A kernel that cannot be built is a failure, save where the machine lacks what
+/// building takes, or the source of a base that need not be there.
+pub(crate) fn tally(setup: &Setup, host: &Host, base: Base, debug: bool) -> Result<Tally> {
     let mut tally = Tally::default();
-    selftest::run(&host, image.clone(), &built, &mut tally)?;
-    userspace::run(setup, &host, image, &mut tally)?;
-    Ok(tally.close())
+    let built = match build::ensure(setup, base, debug) {
+        Ok(built) => built,
+        Err(error) => {
+            let why = format!("{error:#}");
+            let verdict = match error.downcast_ref() {
+                Some(Lacking::Tools(_)) => Verdict::Skip(why),
+                Some(Lacking::Source(_)) if base.may_lack => Verdict::Skip(why),
+                _ => Verdict::Fail(why),
+            };
+            tally.add(&format!("{} with the series", base.name), &verdict);
+            return Ok(tally);
+        }
+    };
+    let kind = if debug { ", checking itself" } else { "" };
+    let name = format!("{} with the series{kind}", base.name);
+    let image = || KernelImage::of_ours(base.name, built.image());
+    say(format!("test: the selftests on {name}"));
+    tally.merge(verdicts::of_two_runs(&name, || {
+        selftest::run(host, image(), &built)
+    })?);
+    say(format!("test: the crate on {name}"));
+    tally.merge(verdicts::of_two_runs(&format!("{name} crate"), || {
+        userspace::run(setup, host, image())
+    })?);
+    tally.merge(verdicts::of_two_runs(&name, || {
+        test::some(host, &name, image(), &BOTH_SIDES)
+    })?);
+    Ok(tally)
 }

@@ -17,13 +17,23 @@ pub(crate) struct Base {
     pub(crate) name: &'static str,
     /// Debian's package of its source.
     pub(super) package: &'static str,
+    /// Whether it may be gone from the mirrors: backports keep only the newest kernels.
+    pub(super) may_lack: bool,
 }
 
 /// All of them.
-pub(crate) const BASES: [Base; 1] = [Base {
-    name: "6.12",
-    package: "linux-source-6.12",
-}];
+pub(crate) const BASES: [Base; 2] = [
+    Base {
+        name: "6.12",
+        package: "linux-source-6.12",
+        may_lack: false,
+    },
+    Base {
+        name: "7.3",
+        package: "linux-source-7.3",
+        may_lack: true,
+    },
+];
 
 impl Base {
     /// Its patches, in order.

@@ -9,7 +9,8 @@ use crate::{
     build,
     say::say,
     setup::{KernelImage, Setup},
-    tally::{Tally, Verdict},
+    tally::Verdict,
+    verdicts::Verdicts,
     vm::{Guest, Host, Output, initramfs::Extra, qemu::QUIET},
 };
 
@@ -33,13 +34,8 @@ const SCRIPT: &str = "for irq in /proc/irq/*/smp_affinity; do echo 1 > $irq; don
                       for cpu in /sys/kernel/debug/sched/fair_server/cpu*; do echo 0 > $cpu/runtime; \
                       done 2>/dev/null; exec /root/guest";
 
-/// Runs them, and counts each.
-pub(super) fn run(
-    setup: &Setup,
-    host: &Host,
-    kernel: KernelImage,
-    tally: &mut Tally,
-) -> Result<()> {
+/// Runs them, and says what became of each.
+pub(super) fn run(setup: &Setup, host: &Host, kernel: KernelImage) -> Result<Verdicts> {
     let programs = build::task_isolation(&setup.build_tools()?)?;
     let command = ["sh", "-c", SCRIPT].map(str::to_owned).to_vec();
     let guest = Guest {
@@ -57,10 +53,7 @@ pub(super) fn run(
     let outcome = host.run(&guest, &mut output)?;
     let text = String::from_utf8_lossy(&text);
     say(&text);
-    let verdicts = verdicts(&text);
-    for (name, verdict) in &verdicts {
-        tally.add(name, verdict);
-    }
+    let mut verdicts = verdicts(&text);
     // A kernel that lacks the feature has no plan either: this one must not.
     let planned = planned(&text);
     if planned != Some(verdicts.len()) {
@@ -68,9 +61,9 @@ pub(super) fn run(
             "{} of {planned:?} tests of the crate have a verdict; the guest {outcome:?}",
             verdicts.len()
         );
-        tally.add("crate", &Verdict::Fail(told));
+        verdicts.push(("run".to_owned(), Verdict::Fail(told)));
     }
-    Ok(())
+    Ok(verdicts)
 }
 
 /// The programs with their places in the guest.

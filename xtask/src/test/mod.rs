@@ -1,11 +1,11 @@
-//! Every test: on this machine, and the ground truth in a guest of every kernel line.
+//! Every test: on this machine, the ground truth in a guest of every kernel line, and the selftests
+//! of the task-isolation series in a guest of each of its kernels.
 
 mod golden;
 mod host;
 mod results;
 
 use std::{
-    collections::BTreeMap,
     io,
     process::ExitCode,
     time::{Duration, Instant},
@@ -15,9 +15,11 @@ use anyhow::Result;
 
 use self::results::Results;
 use crate::{
+    kernel,
     say::say,
-    setup::{LINES, Setup},
+    setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
+    verdicts::{self, Verdicts},
     vm::{
         Guest, Host, Outcome, Output,
         qemu::{Accel, QUIET},
@@ -39,7 +41,7 @@ const GUEST_LIMIT: Duration = Duration::from_mins(20);
 pub(crate) struct Selection {
     /// Leave the guests out.
     pub(crate) fast: bool,
-    /// Only these kernel lines; all, if none is named.
+    /// Only these kernel lines; all, and the kernels of the series, if none is named.
     pub(crate) kernels: Vec<String>,
     /// Leave this machine's tests out.
     pub(crate) guests_only: bool,
@@ -65,6 +67,12 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
             for line in selection.lines() {
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
+            // Who names lines means those alone; `cargo xtask kernel test` is for one of these.
+            if selection.kernels.is_empty() {
+                for base in kernel::BASES {
+                    tally.merge(kernel::tally(setup, &host, base, false)?);
+                }
+            }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
     }
@@ -81,51 +89,9 @@ impl Selection {
     }
 }
 
-/// One kernel line. Under emulation a provocation can meet the kernel's own housekeeping, and a
-/// run in which something failed is repeated once, in a fresh guest: a test that fails in both
-/// has failed, and what failed in one alone is said.
+/// One kernel line.
 fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    let mut verdicts = boot(setup, host, line, selection)?;
-    let failed = failed(&verdicts);
-    if failed > 0 {
-        say(format!(
-            "test: {line}: {failed} failed; once more, in a fresh guest"
-        ));
-        verdicts = either(verdicts, boot(setup, host, line, selection)?);
-    }
-    let mut tally = Tally::default();
-    for (test, verdict) in &verdicts {
-        tally.add(&format!("{line} {test}"), verdict);
-    }
-    Ok(tally)
-}
-
-/// Each test of a kernel line with its verdict, in order.
-type Verdicts = Vec<(String, Verdict)>;
-
-fn failed(verdicts: &[(String, Verdict)]) -> usize {
-    let fails = |(_, verdict): &&(String, Verdict)| matches!(verdict, Verdict::Fail(_));
-    verdicts.iter().filter(fails).count()
-}
-
-/// What two runs of the same tests say together: the second, save where the first passed. A test
-/// that one of them did not come to has failed there.
-fn either(first: Verdicts, second: Verdicts) -> Verdicts {
-    let mut first: BTreeMap<_, _> = first.into_iter().collect();
-    let mut both = Vec::new();
-    for (test, verdict) in second {
-        let verdict = match (first.remove(&test), verdict) {
-            (Some(Verdict::Pass), Verdict::Fail(why))
-            | (Some(Verdict::Fail(why)), Verdict::Pass) => {
-                say(format!("test: {test} passed once of two runs: {why}"));
-                Verdict::Pass
-            }
-            (_, verdict) => verdict,
-        };
-        both.push((test, verdict));
-    }
-    both.extend(first);
-    both
+    verdicts::of_two_runs(line, || boot(setup, host, line, selection))
 }
 
 /// Boots one kernel line and judges it.
@@ -155,16 +121,43 @@ fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result
     say(format!(
         "test: {line}: {} tests, {} failed, in {} s",
         verdicts.len(),
-        failed(&verdicts),
+        verdicts::failed(&verdicts),
         started.elapsed().as_secs()
     ));
+    Ok(verdicts)
+}
+
+/// Runs some tests of the ground truth on a kernel that is no line of its own.
+pub(crate) fn some(
+    host: &Host,
+    name: &str,
+    kernel: KernelImage,
+    tests: &[&str],
+) -> Result<Verdicts> {
+    say(format!("test: isol-trace on {name}"));
+    let command = ["truth", "run"].iter().chain(tests);
+    let guest = Guest {
+        append: format!("{QUIET} {OPEN_DEVICES}"),
+        limit: GUEST_LIMIT,
+        ..Guest::new(kernel, command.map(ToString::to_string).collect())
+    };
+    let mut output = Output {
+        stdout: &mut io::stderr(),
+        stderr: &mut io::stderr(),
+        result: &mut |result| say(format!("{name}: {result}")),
+    };
+    let outcome = host.run(&guest, &mut output)?;
+    let results = Results::read(outcome.results.iter().map(String::as_str));
+    let whole = whole(&outcome, &results, verdicts::failed(&results.tests) > 0);
+    let mut verdicts = results.tests;
+    verdicts.push(("truth/run".into(), whole));
     Ok(verdicts)
 }
 
 /// What a guest said, and what it should have said.
 fn judge(line: &str, outcome: &Outcome, selection: &Selection) -> Result<Verdicts> {
     let results = Results::read(outcome.results.iter().map(String::as_str));
-    let whole = whole(outcome, &results, failed(&results.tests) > 0);
+    let whole = whole(outcome, &results, verdicts::failed(&results.tests) > 0);
     let probes = match &results.probes {
         Some(probes) => golden::check(line, probes, selection.bless)?,
         None => Verdict::Fail("the guest named no probes".into()),
@@ -235,38 +228,6 @@ mod tests {
         fails(Ok(2), &ONE, false);
         fails(Ok(0), &ONE, true);
         fails(Err(Fault::Ended(String::new())), &ONE, false);
-    }
-
-    #[test]
-    fn a_test_fails_that_never_passed() {
-        let fail = || Verdict::Fail("x".into());
-        let verdicts = |of: &[(&str, Verdict)]| -> Verdicts {
-            of.iter()
-                .map(|(test, verdict)| ((*test).to_owned(), verdict.clone()))
-                .collect()
-        };
-        let first = verdicts(&[
-            ("twice", fail()),
-            ("first", fail()),
-            ("second", Verdict::Pass),
-            ("gone", fail()),
-            ("unseen", Verdict::Pass),
-        ]);
-        let second = verdicts(&[
-            ("twice", fail()),
-            ("first", Verdict::Pass),
-            ("second", fail()),
-            ("new", fail()),
-            ("none", Verdict::Skip("y".into())),
-        ]);
-        let both = either(first, second);
-        let failing: Vec<_> = both
-            .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Fail(_)))
-            .map(|(test, _)| test.as_str())
-            .collect();
-        assert_eq!(failing, ["twice", "new", "gone"]);
-        assert_eq!(both.len(), 7);
     }
 
     #[test]

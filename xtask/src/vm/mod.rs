@@ -97,6 +97,8 @@ pub(crate) struct Guest {
     pub(crate) limit: Duration,
     /// What runs it.
     pub(crate) accel: Accel,
+    /// What the emulator is told when the console says a line.
+    pub(crate) injects: fn(&str) -> Option<String>,
 }
 
 impl Guest {
@@ -112,6 +114,7 @@ impl Guest {
             terminal: false,
             limit: LIMIT,
             accel: Accel::default(),
+            injects: |_| None,
         }
     }
 }
@@ -227,7 +230,7 @@ impl Host {
             console: String::new(),
             repeated: false,
         };
-        outcome.end = follow(&mut streams, &mut watch, &mut outcome, output)?;
+        outcome.end = follow(guest, &mut streams, &mut watch, &mut outcome, output)?;
         Ok((outcome, watch.booted()))
     }
 }
@@ -265,6 +268,7 @@ fn limits(guest: &Guest) -> Limits {
 
 /// Passes on what comes out of the guest until the watch says that it is over.
 fn follow(
+    guest: &Guest,
     streams: &mut Streams,
     watch: &mut Watch,
     outcome: &mut Outcome,
@@ -290,6 +294,9 @@ fn follow(
             }
             Ok(Event::Line(_, line)) => {
                 watch.console(&line, Instant::now());
+                if let Some(command) = (guest.injects)(&line) {
+                    streams.tell_emulator(&command);
+                }
                 outcome.console.push_str(&line);
                 outcome.console.push('\n');
             }

@@ -88,11 +88,19 @@ pub(crate) enum Stream {
     Stdout,
     /// The command's standard error.
     Stderr,
+    /// The emulator's own: what it says to the commands that it is given.
+    Monitor,
 }
 
 impl Stream {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Console, Self::Results, Self::Stdout, Self::Stderr];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Console,
+        Self::Results,
+        Self::Stdout,
+        Self::Stderr,
+        Self::Monitor,
+    ];
 
     /// Its name, as a device's and as a socket's.
     const fn name(self) -> &'static str {
@@ -101,17 +109,25 @@ impl Stream {
             Self::Results => "results",
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Monitor => "monitor",
         }
     }
 
-    /// Its virtio-serial port, if it is not the console.
-    const fn port(self) -> Option<&'static str> {
-        match self {
-            Self::Console => None,
-            Self::Results => Some(RESULTS_PORT),
-            Self::Stdout => Some(STDOUT_PORT),
-            Self::Stderr => Some(STDERR_PORT),
-        }
+    /// The arguments of what the guest has at the other end, or the emulator itself.
+    fn device(self) -> [String; 2] {
+        let name = self.name();
+        let port = |port| {
+            let argument = format!("virtserialport,chardev={name},name={port}");
+            ("-device", argument)
+        };
+        let (option, argument) = match self {
+            Self::Console => ("-serial", format!("chardev:{name}")),
+            Self::Monitor => ("-mon", format!("chardev={name},mode=readline")),
+            Self::Results => port(RESULTS_PORT),
+            Self::Stdout => port(STDOUT_PORT),
+            Self::Stderr => port(STDERR_PORT),
+        };
+        [option.to_owned(), argument]
     }
 
     /// Its socket in `folder`.
@@ -149,13 +165,8 @@ pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
         let socket = stream.socket(sockets);
         command
             .arg("-chardev")
-            .arg(format!("socket,id={name},path={}", socket.display()));
-        match stream.port() {
-            None => command.arg("-serial").arg(format!("chardev:{name}")),
-            Some(port) => command
-                .arg("-device")
-                .arg(format!("virtserialport,chardev={name},name={port}")),
-        };
+            .arg(format!("socket,id={name},path={}", socket.display()))
+            .args(stream.device());
     }
     if boot.terminal {
         command.args(["-chardev", "stdio,id=terminal,signal=off"]);

@@ -2,7 +2,7 @@
 //! events.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
         net::{UnixListener, UnixStream},
         process::CommandExt as _,
@@ -43,6 +43,7 @@ pub(crate) struct Streams {
     /// What came, until every stream has ended.
     pub(crate) events: Receiver<Event>,
     results: UnixStream,
+    monitor: UnixStream,
 }
 
 impl Streams {
@@ -70,10 +71,12 @@ impl Streams {
             }
         };
         let (sender, events) = mpsc::sync_channel(QUEUE);
-        let mut results = None;
+        let (mut results, mut monitor) = (None, None);
         for (stream, socket) in sockets {
-            if stream == Stream::Results {
-                results = Some(socket.try_clone()?);
+            match stream {
+                Stream::Results => results = Some(socket.try_clone()?),
+                Stream::Monitor => monitor = Some(socket.try_clone()?),
+                Stream::Console | Stream::Stdout | Stream::Stderr => {}
             }
             let sender = sender.clone();
             thread::spawn(move || read(stream, socket, &sender));
@@ -82,6 +85,7 @@ impl Streams {
             emulator,
             events,
             results: results.context("the results are not among the streams")?,
+            monitor: monitor.context("the monitor is not among the streams")?,
         })
     }
 
@@ -89,6 +93,12 @@ impl Streams {
     pub(crate) fn say_goodbye(&mut self) {
         // A guest that is gone needs none.
         let _ = self.results.write_all(GOODBYE);
+    }
+
+    /// Gives the emulator a command of its monitor.
+    pub(crate) fn tell_emulator(&mut self, command: &str) {
+        // An emulator that is gone shows in its streams.
+        let _ = writeln!(self.monitor, "{command}");
     }
 
     /// How the emulator ended, which it does right after its streams.
@@ -135,7 +145,7 @@ fn connect(
                     sockets.push((*stream, socket));
                     break;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
             if let Some(status) = emulator.try_wait()? {
@@ -165,6 +175,11 @@ fn read(stream: Stream, socket: UnixStream, sender: &SyncSender<Event>) {
     match stream {
         Stream::Console | Stream::Results => read_lines(stream, socket, sender),
         Stream::Stdout | Stream::Stderr => read_bytes(stream, socket, sender),
+        Stream::Monitor => {
+            let mut socket = socket;
+            // Read, so that the emulator does not wait, and of no interest.
+            let _ = io::copy(&mut socket, &mut io::sink());
+        }
     }
 }
 
