@@ -22,11 +22,16 @@ use crate::{
 };
 
 /// Tests of the ground truth that only such a kernel can pass: isol-trace beside it.
-const BOTH_SIDES: [&str; 4] = [
+const BOTH_SIDES: [&str; 9] = [
     "kernel_strict",
     "kernel_signal",
     "kernel_log",
     "kernel_agrees",
+    "explain_write",
+    "explain_allocation",
+    "explain_first_touch",
+    "explain_sibling",
+    "explain_log",
 ];
 
 /// Builds the kernel of a base unless the cache has it, and prints where its image is.

@@ -11,6 +11,7 @@ pub mod detection;
 pub mod director;
 pub mod doctor;
 pub mod expect;
+pub mod explain;
 pub mod filter;
 pub mod follow;
 pub mod forbidden;

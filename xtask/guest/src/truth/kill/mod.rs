@@ -1,6 +1,7 @@
 //! Signals that end a task: by whom, for which breach. And strict mode, which raises them.
 
 mod judge;
+mod mistakes;
 mod mixed;
 mod victim;
 
@@ -9,7 +10,10 @@ use std::{env, fs};
 use anyhow::{Result, ensure};
 
 use self::judge::{by_other, drop_kill, handled, killed, led_by, only, preceded};
-pub use self::victim::victim;
+pub use self::{
+    mistakes::{MISTAKES, line_of},
+    victim::victim,
+};
 
 use super::{
     bench::{Bench, Group},

@@ -13,7 +13,7 @@ use crate::truth::sys;
 /// `PR_TASK_ISOLATION` and its operations.
 const ISOLATE: libc::c_long = 0x4953_4f4c;
 pub(super) const LEAVE: libc::c_long = 0;
-const ENTER: libc::c_long = 1;
+pub(super) const ENTER: libc::c_long = 1;
 const CONFIGURE: libc::c_long = 3;
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
@@ -86,6 +86,7 @@ pub fn victim(name: &str) -> Result<u8> {
     match name.split_once('_') {
         Some(("strict", _)) => strict(name),
         Some(("kernel", _)) => kernel(name),
+        Some(("mistake", which)) => super::mistakes::make(which).map(|()| 0),
         _ => plain(name),
     }
 }

@@ -1,0 +1,127 @@
+//! What people do by mistake in a loop that means to be isolated.
+//!
+//! Each mistake is one line of this file, which [`line_of`] names: what `explain` has to find.
+
+use std::{
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+
+use super::victim::{ENTER, configure, enter, isolation};
+use crate::truth::{kill::has_task_isolation, sys};
+
+/// Names of the mistakes, as arguments of the victim.
+pub const MISTAKES: [&str; 4] = ["write", "allocation", "first_touch", "sibling"];
+
+/// The line on which a mistake is made.
+pub fn line_of(mistake: &str) -> Result<u32> {
+    Ok(match mistake {
+        "write" => WRITE,
+        "allocation" => ALLOCATION,
+        "first_touch" => FIRST_TOUCH,
+        "sibling" => SIBLING,
+        other => bail!("no mistake {other}"),
+    })
+}
+
+/// Says that this thread means to be isolated: to the kernel, where it can, else to the tracer.
+fn activate() -> Result<()> {
+    if has_task_isolation() {
+        configure(2, 0, 0)?;
+        return enter();
+    }
+    isolation(ENTER);
+    Ok(())
+}
+
+/// Makes a mistake, and is struck for it.
+pub(super) fn make(mistake: &str) -> Result<()> {
+    match mistake {
+        "write" => {
+            activate()?;
+            publish(7);
+        }
+        "allocation" => {
+            activate()?;
+            collect(1 << 21);
+        }
+        "first_touch" => {
+            let pages = sys::Pages::private(16)?;
+            activate()?;
+            fill(&pages);
+        }
+        "sibling" => neighbour()?,
+        other => bail!("no mistake {other}"),
+    }
+    sys::spin(Duration::from_mins(1));
+    Ok(())
+}
+
+#[inline(never)]
+fn publish(value: u32) {
+    log_line(if black_box(value) > 5 {
+        "much\n"
+    } else {
+        "little\n"
+    });
+    black_box(value);
+}
+
+const WRITE: u32 = line!() + 4;
+#[inline(never)]
+fn log_line(text: &str) {
+    // SAFETY: the bytes live.
+    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+    black_box(text);
+}
+
+const ALLOCATION: u32 = line!() + 3;
+#[inline(never)]
+fn collect(bytes: usize) {
+    let room: Vec<u8> = Vec::with_capacity(black_box(bytes));
+    black_box(room);
+}
+
+const FIRST_TOUCH: u32 = line!() + 5;
+#[inline(never)]
+fn fill(pages: &sys::Pages) {
+    let first = pages.start().as_ptr().wrapping_add(9 * 4096);
+    // SAFETY: the mapping is of sixteen pages.
+    unsafe { first.write_volatile(1) };
+    black_box(first);
+}
+
+/// A sibling on another CPU takes back memory that this thread has touched.
+fn neighbour() -> Result<()> {
+    let pages = Arc::new(sys::Pages::private(16)?);
+    pages.write(3);
+    let go = Arc::new(AtomicU32::new(0));
+    let (its, its_go) = (pages, go.clone());
+    thread::spawn(move || {
+        // CPU 0 is never isolated (kernel/time/tick-sched.c keeps the boot CPU out of nohz_full).
+        let _ = sys::pin(0, &[0]);
+        while its_go.load(Ordering::Acquire) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(50));
+        take_back(&its);
+    });
+    go.store(1, Ordering::Release);
+    activate()
+}
+
+const SIBLING: u32 = line!() + 5;
+#[inline(never)]
+fn take_back(pages: &sys::Pages) {
+    let page = pages.start().as_ptr().wrapping_add(3 * 4096);
+    // SAFETY: a page of ours that nobody uses any more.
+    unsafe { libc::munmap(page.cast(), 4096) };
+    black_box(page);
+}
