@@ -52,6 +52,17 @@ pub enum Command {
     )]
     Record(RecordArgs),
 
+    /// Say why a task was killed or signalled: by a log, or of a command that is started.
+    #[command(
+        mut_arg("user_stacks", |stacks| stacks.hide(true)),
+        override_usage = "isol-trace explain LOG\n       isol-trace explain [OPTIONS] -- CMD [ARG]...",
+        after_help = "Examples:\n  isol-trace explain log.jsonl\n  \
+                      isol-trace explain -- ./my-task --fast\n  \
+                      isol-trace explain --strict -o log.jsonl -- ./my-task\n\n\
+                      With CMD, the exit status is that of CMD (128 + signal if it was killed)."
+    )]
+    Explain(ExplainArgs),
+
     /// Say what this host isolates, what it leaves noisy and how to mend it.
     ///
     /// Reads settings alone: nothing is attached and no watched CPU is interrupted.
@@ -90,7 +101,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  isol-trace man record | man -l -")]
     Man {
         /// The command.
-        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "doctor", "schema", "completions", "man"])]
+        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "explain", "doctor", "schema", "completions", "man"])]
         command: Option<String>,
     },
 }
@@ -123,6 +134,27 @@ pub struct WatchArgs {
     /// its own CPU.
     #[arg(long)]
     pub user_stacks: bool,
+}
+
+/// What the isolated section of a command that is started means.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SectionArgs {
+    /// Start the account when CMD says that it is isolated, with prctl 0x49534f4c, so that
+    /// its start is no breach.
+    #[arg(long)]
+    pub from_prctl: bool,
+
+    /// Kill CMD, or send it this signal, at its first breach after it says that it is isolated, with
+    /// prctl 0x49534f4c; needs no patched kernel. The system call itself still runs.
+    #[arg(
+        long,
+        value_name = "SIGNAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "KILL",
+        value_parser = value::signal
+    )]
+    pub strict: Option<Signal>,
 }
 
 /// What was typed after `top`.
@@ -166,22 +198,9 @@ pub struct RecordArgs {
     #[arg(long, value_name = "TIME", value_parser = value::time)]
     pub duration: Option<Duration>,
 
-    /// Start the account when CMD says that it is isolated, with prctl 0x49534f4c, so that
-    /// its start is no breach.
-    #[arg(long)]
-    pub from_prctl: bool,
-
-    /// Kill CMD, or send it this signal, at its first breach after it says that it is isolated, with
-    /// prctl 0x49534f4c; needs no patched kernel. The system call itself still runs.
-    #[arg(
-        long,
-        value_name = "SIGNAL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "KILL",
-        value_parser = value::signal
-    )]
-    pub strict: Option<Signal>,
+    /// What the command's isolated section means.
+    #[command(flatten)]
+    pub section: SectionArgs,
 
     /// Say which probes would attach, and stop: no entry is recorded, CMD is not started.
     #[arg(long)]
@@ -197,6 +216,34 @@ pub struct RecordArgs {
 
     /// Start this command on the watched CPUs once the probes are in place, and stop when it
     /// ends.
+    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1..)]
+    pub command: Vec<OsString>,
+}
+
+/// What was typed after `explain`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ExplainArgs {
+    /// The log to read; - is stdin.
+    #[arg(
+        value_name = "LOG",
+        conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "from_prctl", "strict", "output", "command"]
+    )]
+    pub log: Option<PathBuf>,
+
+    /// Keep the log of CMD in this file.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What is watched, and what is kept of it: user stacks always are.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+
+    /// What the command's isolated section means.
+    #[command(flatten)]
+    pub section: SectionArgs,
+
+    /// Start this command on the watched CPUs once the probes are in place, and tell of it when it
+    /// has ended.
     #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1..)]
     pub command: Vec<OsString>,
 }
@@ -233,7 +280,7 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
         .get(1)
         .and_then(|word| word.to_str())
         .filter(|&word| definition.find_subcommand(word).is_some());
-    if command == Some("record")
+    if matches!(command, Some("record" | "explain"))
         && error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
         && !word.starts_with('-')
@@ -293,8 +340,8 @@ mod tests {
         assert_eq!(args.watch.comm[0].as_str(), "spin");
         assert!(args.watch.user_stacks);
         assert_eq!(args.duration, Some(Duration::from_millis(500)));
-        assert_eq!(args.strict, Signal::new(10));
-        assert!(args.from_prctl && args.dry_run && args.bpf_stats);
+        assert_eq!(args.section.strict, Signal::new(10));
+        assert!(args.section.from_prctl && args.dry_run && args.bpf_stats);
         assert_eq!(args.ring_size.bytes(), 64 << 10);
         assert_eq!(args.command, ["cmd", "--cpus", "9", "-o", "x"]);
     }
@@ -310,10 +357,10 @@ mod tests {
 
     #[test]
     fn strict_mode_kills_unless_another_signal_is_named() {
-        let strict = |line: &str| record(line).strict;
+        let strict = |line: &str| record(line).section.strict;
         assert_eq!(strict("isol-trace record -- cmd"), None);
         let bare = record("isol-trace record --strict -- cmd");
-        assert_eq!(bare.strict, Some(Signal::KILL));
+        assert_eq!(bare.section.strict, Some(Signal::KILL));
         assert_eq!(bare.command, ["cmd"]);
         assert_eq!(
             parse("isol-trace record --strict=NOPE -- cmd").unwrap_err(),
@@ -338,7 +385,7 @@ mod tests {
             (
                 "isol-trace",
                 "'isol-trace' requires a subcommand but one was not provided \
-                 [subcommands: top, record, doctor, schema, completions, man] (see isol-trace --help)",
+                 [subcommands: top, record, explain, doctor, schema, completions, man] (see isol-trace --help)",
             ),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected);

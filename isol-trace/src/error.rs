@@ -6,6 +6,7 @@ use std::io;
 use crate::{
     bpf::error::TracerError,
     host::{HostError, affinity::AffinityError},
+    log::LogError,
     plan::{PlanError, command::CommandError, output::OutputError},
 };
 
@@ -46,6 +47,22 @@ pub enum Error {
         name: String,
         /// Why.
         source: io::Error,
+    },
+    /// A log cannot be opened.
+    #[error("cannot read the log '{name}': {source}")]
+    OpenLog {
+        /// As typed.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was given is no log that can be read.
+    #[error("cannot read the log '{name}': {source}")]
+    ReadLog {
+        /// As typed.
+        name: String,
+        /// Why.
+        source: LogError,
     },
     /// Stdout took no more.
     #[error("cannot write to stdout: {0}")]

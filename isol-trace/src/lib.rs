@@ -9,6 +9,7 @@
 //! - [`doctor`]: what is wrong with a host, and what mends it;
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`sink`]: the JSON log, and [`log`]: the same read back;
+//! - [`explain`]: why a task was killed;
 //! - [`tui`]: the dashboard;
 //! - [`cli`]: what was typed;
 //! - [`clock`]: what records are stamped with;
@@ -25,6 +26,7 @@ pub mod cmd;
 pub mod doctor;
 pub mod error;
 pub mod event;
+pub mod explain;
 pub mod host;
 pub mod log;
 pub mod plan;

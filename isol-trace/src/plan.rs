@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod doctor;
+pub mod explain;
 pub mod output;
 
 use std::{ffi::OsStr, time::Duration};
@@ -113,6 +114,14 @@ pub enum PlanError {
         "--strict signals CMD at its first breach, and there is no CMD: name it after --, as in `isol-trace record --strict -- ./my-task`"
     )]
     StrictWithoutCommand,
+    /// Nothing to tell of.
+    #[error(
+        "explain reads a log or starts a command: `isol-trace explain LOG` or `isol-trace explain -- CMD`"
+    )]
+    NothingToExplain,
+    /// The story and the log in one stream.
+    #[error("explain tells on stdout what happened: name a file for the log, as in `-o log.jsonl`")]
+    ExplainToStdout,
     /// The command.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -230,14 +239,14 @@ impl RecordPlan {
         host: &Host,
         search_path: Option<&OsStr>,
     ) -> Result<Self, PlanError> {
-        if args.from_prctl && args.command.is_empty() {
+        if args.section.from_prctl && args.command.is_empty() {
             return Err(PlanError::PrctlWithoutCommand);
         }
-        if args.strict.is_some() && args.command.is_empty() {
+        if args.section.strict.is_some() && args.command.is_empty() {
             return Err(PlanError::StrictWithoutCommand);
         }
         let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
-        trace.strict = args.strict;
+        trace.strict = args.section.strict;
         trace.mappings = true;
         let command = CommandPlan::find(args.command, search_path)?;
         require_probes(host)?;
@@ -246,7 +255,7 @@ impl RecordPlan {
             command,
             output: Output::open(args.output)?,
             duration: args.duration,
-            from_prctl: args.from_prctl,
+            from_prctl: args.section.from_prctl,
             dry_run: args.dry_run,
         })
     }

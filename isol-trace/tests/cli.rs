@@ -122,10 +122,41 @@ fn malformed_requests_are_refused() {
         (
             &[],
             "'isol-trace' requires a subcommand but one was not provided [subcommands: top, \
-             record, doctor, schema, completions, man] (see isol-trace --help)",
+             record, explain, doctor, schema, completions, man] (see isol-trace --help)",
         ),
     ] {
         // A host that would be refused, too: what was typed comes first.
+        assert_eq!(refusal(isol_trace("unprivileged", words)), expected);
+    }
+}
+
+#[test]
+fn explain_wants_a_log_or_a_command() {
+    for (words, expected) in [
+        (
+            &["explain"][..],
+            "explain reads a log or starts a command: `isol-trace explain LOG` or `isol-trace \
+             explain -- CMD`",
+        ),
+        (
+            &["explain", "-o", "-", "--", "ls"],
+            "explain tells on stdout what happened: name a file for the log, as in `-o log.jsonl`",
+        ),
+        (
+            &["explain", "log", "--cpus", "1"],
+            "the argument '[LOG]' cannot be used with '--cpus <LIST>' (see isol-trace explain \
+             --help)",
+        ),
+        (
+            &["explain", "log", "--", "ls"],
+            "the argument '[LOG]' cannot be used with '[CMD] [ARG]...' (see isol-trace explain \
+             --help)",
+        ),
+        (
+            &["explain", "no/such/log"],
+            "cannot read the log 'no/such/log': No such file or directory (os error 2)",
+        ),
+    ] {
         assert_eq!(refusal(isol_trace("unprivileged", words)), expected);
     }
 }

@@ -19,7 +19,15 @@ fn stdout(words: &[&str]) -> String {
 #[test]
 fn help() {
     let mut all = stdout(&["--help"]);
-    for command in ["top", "record", "doctor", "schema", "completions", "man"] {
+    for command in [
+        "top",
+        "record",
+        "explain",
+        "doctor",
+        "schema",
+        "completions",
+        "man",
+    ] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Example"), "{command} has no example");
         write!(all, "\n──── isol-trace {command} ────\n\n{help}").unwrap();
@@ -30,7 +38,7 @@ fn help() {
 #[test]
 fn short_and_long_help_agree() {
     // That of doctor says more in its long form.
-    for command in ["top", "record", "schema", "completions", "man"] {
+    for command in ["top", "record", "explain", "schema", "completions", "man"] {
         assert_eq!(stdout(&[command, "-h"]), stdout(&[command, "--help"]));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod artefact;
 pub mod doctor;
+pub mod explain;
 pub mod progress;
 pub mod record;
 pub mod session;
@@ -22,7 +23,7 @@ use crate::{
     cli::{self, Cli, Command},
     error::Error,
     host::Host,
-    plan::{RecordPlan, TopPlan, doctor::DoctorPlan},
+    plan::{RecordPlan, TopPlan, doctor::DoctorPlan, explain::ExplainPlan},
     printable::printable,
 };
 
@@ -58,6 +59,10 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
         Command::Record(args) => {
             let search_path = std::env::var_os("PATH");
             record::run(RecordPlan::new(args, &host, search_path.as_deref())?)
+        }
+        Command::Explain(args) => {
+            let search_path = std::env::var_os("PATH");
+            explain::run(ExplainPlan::new(args, &host, search_path.as_deref())?)
         }
         Command::Doctor(args) => doctor::run(DoctorPlan::new(&args, &host)?, &host),
         Command::Schema { format } => artefact::schema(format),

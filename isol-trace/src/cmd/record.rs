@@ -1,4 +1,6 @@
-//! `record`: the log.
+//! `record`: the log. And what every command does that records while a command of its own runs.
+
+mod log;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,6 +15,7 @@ use tokio::{
     time::sleep,
 };
 
+use self::log::Log;
 use super::{
     progress::Progress,
     session::{FOLLOW, Pace, Session},
@@ -20,13 +23,15 @@ use super::{
 };
 use crate::{
     error::Error,
-    event::model::{Event, ProgramRuns, Sink, Summary},
+    event::{
+        ids::Pid,
+        model::{Event, ProgramRuns, Summary},
+    },
     host::{
         Host,
         affinity::{HugePages, pin_command},
     },
-    plan::{RecordPlan, command::CommandPlan, output::Output},
-    sink::{JsonLines, LogFile},
+    plan::{RecordPlan, command::CommandPlan},
 };
 
 /// How often totals are read, lost records reported and the log written out.
@@ -35,14 +40,41 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a recording leaves besides its log.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    /// How the command ended; `None` without one, and where it was not started.
+    pub(super) status: Option<ExitStatus>,
+    /// The command's process.
+    pub(super) pid: Option<Pid>,
+}
+
+impl Recorded {
+    /// The command's own exit status, or 128 and its signal; success without a command.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        self.status.map_or(ExitCode::SUCCESS, |status| {
+            ExitCode::from(passed_on(status))
+        })
+    }
+}
+
 /// Runs a valid `record`.
 pub fn run(plan: RecordPlan) -> Result<ExitCode, Error> {
+    let recorded = listen(plan, |_| {})?;
+    Ok(recorded.exit_code())
+}
+
+/// Records; `listener` hears every event of the log, also those that no file takes any more.
+pub(super) fn listen(
+    plan: RecordPlan,
+    mut listener: impl FnMut(&Event),
+) -> Result<Recorded, Error> {
     let huge_pages = Session::prepare(&plan.trace)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    runtime.block_on(record(plan, huge_pages))
+    runtime.block_on(record(plan, huge_pages, &mut listener))
 }
 
 /// Signals that end the trace in good order.
@@ -84,7 +116,11 @@ impl Ends {
     }
 }
 
-async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Error> {
+async fn record(
+    plan: RecordPlan,
+    huge_pages: HugePages,
+    listener: &mut dyn FnMut(&Event),
+) -> Result<Recorded, Error> {
     let mut ends = Ends::new()?;
     let mut session = Session::attach(&plan.trace, plan.from_prctl, Host::of_this_process())?;
     if !plan.trace.offline.is_empty() {
@@ -94,14 +130,15 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
         ));
     }
     if plan.dry_run {
-        return verdicts::print(&session.header());
+        verdicts::print(&session.header())?;
+        return Ok(Recorded::default());
     }
     // A signal in another poll of the runtime: let it arrive before anything is written.
     tokio::task::yield_now().await;
     if ends.pending().await {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Recorded::default());
     }
-    let mut log = Log::begin(plan.output)?;
+    let mut log = Log::begin(plan.output, listener)?;
     session.arm()?;
     log.take(&Event::Header(session.header()));
     log.flush();
@@ -111,6 +148,7 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
         .as_ref()
         .map(|it| start(it, &plan.trace.watched, huge_pages))
         .transpose()?;
+    let pid = child.as_ref().and_then(Child::id).map(Pid);
     let progress = Progress::new(plan.duration, io::stderr().is_terminal());
     let end = follow(
         &mut session,
@@ -138,9 +176,7 @@ async fn record(plan: RecordPlan, huge_pages: HugePages) -> Result<ExitCode, Err
         say(&line);
     }
     log.verdict()?;
-    Ok(status.map_or(ExitCode::SUCCESS, |status| {
-        ExitCode::from(passed_on(status))
-    }))
+    Ok(Recorded { status, pid })
 }
 
 /// What ended the trace.
@@ -153,7 +189,7 @@ enum End {
 
 async fn follow(
     session: &mut Session,
-    log: &mut Log,
+    log: &mut Log<'_>,
     child: &mut Option<Child>,
     ends: &mut Ends,
     duration: Option<Duration>,
@@ -237,7 +273,11 @@ fn forward(child: &Child, signal: i32) {
 }
 
 /// Ends a command whose time is over, and goes on draining meanwhile.
-async fn stop(mut child: Child, session: &mut Session, log: &mut Log) -> Result<ExitStatus, Error> {
+async fn stop(
+    mut child: Child,
+    session: &mut Session,
+    log: &mut Log<'_>,
+) -> Result<ExitStatus, Error> {
     forward(&child, libc::SIGTERM);
     let deadline = Instant::now() + GRACE;
     let mut killed = false;
@@ -264,87 +304,8 @@ fn passed_on(status: ExitStatus) -> u8 {
         .unwrap_or(u8::MAX)
 }
 
-/// The log, and what has become of writing it.
-struct Log {
-    sink: Box<dyn Sink>,
-    stdout: bool,
-    name: String,
-    failed: Option<io::Error>,
-}
-
-impl Log {
-    fn begin(output: Output) -> Result<Self, Error> {
-        let (file, stdout, name) = match output {
-            Output::Stdout => (
-                LogFile::stdout().map_err(Error::Stdout)?,
-                true,
-                "stdout".to_owned(),
-            ),
-            Output::File(file) => {
-                let name = file.path().display().to_string();
-                (
-                    LogFile::from_file(file.begin()?).map_err(Error::Stdout)?,
-                    false,
-                    name,
-                )
-            }
-        };
-        Ok(Self {
-            sink: Box::new(JsonLines::new(file)),
-            stdout,
-            name,
-            failed: None,
-        })
-    }
-
-    /// Writes an event. A log that takes no more stays whole up to its last line, and the
-    /// trace goes on without it: the verdict comes at the end.
-    fn take(&mut self, event: &Event) {
-        if self.failed.is_none()
-            && let Err(error) = self.sink.event(event)
-        {
-            self.fail(error);
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.failed.is_none()
-            && let Err(error) = self.sink.flush()
-        {
-            self.fail(error);
-        }
-    }
-
-    fn fail(&mut self, error: io::Error) {
-        if !(self.stdout && error.kind() == io::ErrorKind::BrokenPipe) {
-            say(&format!(
-                "the log ends here: cannot write to {}: {error}; counting goes on",
-                self.name
-            ));
-        }
-        self.failed = Some(error);
-    }
-
-    fn reader_is_gone(&self) -> bool {
-        self.failed
-            .as_ref()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
-    fn verdict(self) -> Result<(), Error> {
-        match self.failed {
-            None => Ok(()),
-            Some(source) if self.stdout => Err(Error::Stdout(source)),
-            Some(source) => Err(Error::Log {
-                name: self.name,
-                source,
-            }),
-        }
-    }
-}
-
 /// Says something on stderr, on a line of its own.
-fn say(sentence: &str) {
+pub(super) fn say(sentence: &str) {
     // A closed stderr is no reason to stop.
     let _ = writeln!(io::stderr(), "isol-trace: {sentence}");
 }

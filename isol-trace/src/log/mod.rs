@@ -24,4 +24,4 @@ pub use header::Preface;
 pub use reader::{LogError, LogReader};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@ use crate::{
     sink::{Anchor, JsonLines},
 };
 
-mod any;
+pub(crate) mod any;
 
 fn anchor() -> Anchor {
     Anchor::new(MonoNanos(5_000_000_000), 1_769_860_800_000_000_000)

@@ -11,6 +11,8 @@ use std::{
 /// Where a log goes.
 #[derive(Debug)]
 pub enum Output {
+    /// Nowhere: it is only listened to.
+    Nowhere,
     /// To stdout.
     Stdout,
     /// To a file.

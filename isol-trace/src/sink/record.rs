@@ -332,7 +332,7 @@ pub(super) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
     }
     object.known_number(key!("breach"), kill.breach.map(|seq| seq.0));
     object.array(key!("history"), &kill.history, |out, seq| {
-        number(out, seq.0)
+        number(out, seq.0);
     });
     if !kill.unlogged.is_empty() {
         object.array(key!("unlogged"), &kill.unlogged, unlogged);

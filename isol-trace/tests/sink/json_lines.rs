@@ -47,6 +47,13 @@ fn lost() {
 }
 
 #[test]
+fn kill() {
+    let lines = [samples::kill(), samples::remote_kill()]
+        .map(|kill| samples::line(&Event::Kill(Box::new(kill))));
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn summary() {
     insta::assert_snapshot!(samples::line(&Event::Summary(samples::summary())));
 }

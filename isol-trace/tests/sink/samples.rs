@@ -7,9 +7,11 @@ use isol_trace::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
         model::{
             Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange,
-            CpuSummary, Detection, End, Event, Function, Header, Origin, ProbeState, ProbeVerdict,
-            Sender, Sink, Summary, TaskId, TracerSummary, Via, WatchedSet,
+            CpuSummary, Detection, End, Event, Function, Header, Kill, KilledBy, Origin,
+            ProbeState, ProbeVerdict, Sender, Signaller, Sink, Summary, TaskId, TracerSummary,
+            Unlogged, Via, WatchedSet,
         },
+        signal::Signal,
     },
     sink::{Anchor, JsonLines},
 };
@@ -354,6 +356,54 @@ pub(crate) fn moved() -> Event {
     }
 }
 
+/// Strict mode has killed the task of [`breach`].
+pub(crate) fn kill() -> Kill {
+    Kill {
+        at: MonoNanos(BEGIN.0 + 4_000_000_000),
+        cpu: Cpu(1),
+        task: breach().task,
+        signal: Signal::KILL,
+        fatal: true,
+        by: KilledBy::StrictMode,
+        code: None,
+        breach: Some(Seq(17)),
+        history: [9, 11, 14, 17].map(Seq).into(),
+        unlogged: Vec::new(),
+        user_stack: [
+            "libc.so.6+0x114a77",
+            "publish+0x2e (spin.c:42)",
+            "main+0x2e (spin.c:11)",
+        ]
+        .map(Arc::from)
+        .into(),
+    }
+}
+
+/// Another process has killed it, and an entry before that found no room.
+pub(crate) fn remote_kill() -> Kill {
+    Kill {
+        by: KilledBy::Remote(Signaller {
+            cpu: Cpu(0),
+            task: TaskId {
+                pid: Some(Pid(88)),
+                tid: Tid(88),
+                comm: Some("bash".into()),
+            },
+        }),
+        code: Some(0),
+        breach: None,
+        unlogged: vec![Unlogged {
+            at: MonoNanos(BEGIN.0 + 3_999_000_000),
+            duration: Some(Nanos(2_104)),
+            cause: breach().cause,
+            cause_name: breach().cause_name,
+            ip: breach().ip,
+        }],
+        user_stack: Arc::default(),
+        ..kill()
+    }
+}
+
 pub(crate) fn summary() -> Summary {
     Summary {
         at: MonoNanos(BEGIN.0 + 10_000_000_000),
@@ -445,6 +495,7 @@ pub(crate) fn every_event() -> Vec<Event> {
     events.push(lost());
     events.push(watched());
     events.push(moved());
+    events.extend([kill(), remote_kill()].map(|kill| Event::Kill(Box::new(kill))));
     let mut with_stacks = summary();
     with_stacks.tracer.lost_user_stacks = Some(2);
     events.push(Event::Summary(with_stacks));

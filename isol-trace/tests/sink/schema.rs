@@ -2,7 +2,7 @@
 
 use crate::samples;
 use isol_trace::{
-    event::model::{Activity, Cause, End},
+    event::model::{Activity, Cause, End, KilledBy},
     sink::{SCHEMA, SCHEMA_NAME},
 };
 use jsonschema::Validator;
@@ -56,7 +56,7 @@ fn every_word_occurs_among_the_events() {
     for end in End::ALL {
         assert!(lines.contains(&format!("\"end\":\"{}\"", end.word())));
     }
-    for kind in ["header", "breach", "back", "lost", "summary"] {
+    for kind in ["header", "breach", "back", "lost", "kill", "summary"] {
         assert!(lines.contains(&format!("{{\"type\":\"{kind}\"")), "{kind}");
     }
 }
@@ -80,6 +80,8 @@ fn the_schema_lists_the_words_of_the_code() {
     let activities = Activity::ALL.iter().map(|kind| kind.word()).collect();
     let kinds = words("/$defs/activity/properties/kind/enum");
     assert_eq!(kinds, sorted(activities));
+    let raisers = words("/$defs/kill/properties/by/enum");
+    assert_eq!(raisers, sorted(KilledBy::WORDS.to_vec()));
     let ends = End::ALL.iter().map(|end| end.word()).collect();
     assert_eq!(words("/$defs/breach/properties/end/enum"), sorted(ends));
     assert_eq!(
@@ -103,12 +105,21 @@ fn every_field_is_described() {
     for event in samples::every_event() {
         let value = value(&samples::line(&event));
         described(value["type"].as_str().expect("a type"), &value);
-        for (definition, pointer) in [("task", "/task"), ("cause", "/cause")] {
+        for (definition, pointer) in [
+            ("task", "/task"),
+            ("cause", "/cause"),
+            ("cause", "/unlogged/0/cause"),
+            ("sender", "/sender"),
+        ] {
             if let Some(part) = value.pointer(pointer) {
                 described(definition, part);
             }
         }
-        for (definition, name) in [("activity", "activity"), ("origin", "origins")] {
+        for (definition, name) in [
+            ("activity", "activity"),
+            ("origin", "origins"),
+            ("unlogged", "unlogged"),
+        ] {
             for part in value[name].as_array().into_iter().flatten() {
                 described(definition, part);
             }

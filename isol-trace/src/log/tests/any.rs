@@ -415,7 +415,7 @@ fn kill() -> impl Strategy<Value = Kill> {
     )
 }
 
-pub(super) fn event() -> impl Strategy<Value = Event> {
+pub(crate) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => breach().prop_map(|breach| Event::Breach(Box::new(breach))),
         1 => (option::of(number()), nanos(), number(), any::<u32>()).prop_map(

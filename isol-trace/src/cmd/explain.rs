@@ -1,0 +1,87 @@
+//! `explain`: why a task was killed.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use super::record::{listen, say};
+use crate::{
+    error::Error,
+    explain::{Ended, Gatherer, Told, told, told_of},
+    log::LogReader,
+    plan::{RecordPlan, explain::ExplainPlan},
+};
+
+/// Runs a valid `explain`.
+pub fn run(plan: ExplainPlan) -> Result<ExitCode, Error> {
+    match plan {
+        ExplainPlan::Log(path) => {
+            print(&told(&of_log(&path)?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ExplainPlan::Command(plan) => of_command(*plan),
+    }
+}
+
+/// What a log tells.
+fn of_log(path: &Path) -> Result<Told, Error> {
+    if path.as_os_str() == "-" {
+        return read(io::stdin().lock(), "stdin");
+    }
+    let name = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read(BufReader::new(file), &name),
+        Err(source) => Err(Error::OpenLog { name, source }),
+    }
+}
+
+fn read(input: impl BufRead, name: &str) -> Result<Told, Error> {
+    let mut gatherer = Gatherer::default();
+    let mut log = LogReader::new(input);
+    for event in &mut log {
+        let event = event.map_err(|source| Error::ReadLog {
+            name: name.to_owned(),
+            source,
+        })?;
+        gatherer.take(&event);
+    }
+    if !log.is_complete() {
+        say("the log has no summary: it was cut short, or is still being written");
+    }
+    Ok(gatherer.finish())
+}
+
+/// Records a command, tells of it, and passes its exit status on.
+fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
+    let name = plan.command.as_ref().map_or_else(String::new, |command| {
+        let first = command.words().first();
+        first.map_or_else(String::new, |word| word.to_string_lossy().into_owned())
+    });
+    let mut gatherer = Gatherer::default();
+    let recorded = listen(plan, |event| gatherer.take(event))?;
+    let Some(status) = recorded.status else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let end = Ended {
+        name: &name,
+        pid: recorded.pid,
+        status,
+    };
+    match print(&told_of(&gatherer.finish(), &end)) {
+        Err(error) if !error.is_closed_stdout() => Err(error),
+        // Whoever listens no more still gets the status of the command.
+        _ => Ok(recorded.exit_code()),
+    }
+}
+
+/// Writes a whole text to stdout.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(Error::Stdout)
+}

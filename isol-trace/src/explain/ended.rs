@@ -1,0 +1,108 @@
+//! The end of a command that was recorded for the sake of its story.
+
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+use super::{Told, told};
+use crate::{
+    event::{ids::Pid, signal::Signal},
+    printable::printable,
+    tui::text::counted,
+};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// As it was typed.
+    pub name: &'a str,
+    /// Its process, where it is known.
+    pub pid: Option<Pid>,
+    /// Its own status.
+    pub status: ExitStatus,
+}
+
+/// What was recorded while a command ran, and how that ended, where no story tells it.
+#[must_use]
+pub fn told_of(recorded: &Told, ended: &Ended<'_>) -> String {
+    let mut text = if recorded.stories.is_empty() {
+        String::new()
+    } else {
+        told(recorded)
+    };
+    if let Some(sentence) = sentence(recorded, ended) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&sentence);
+        text.push('\n');
+    }
+    text
+}
+
+/// What no story tells of the command's end; `None` where one does.
+fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
+    let name = printable(ended.name);
+    let breaches = counted(recorded.breaches, "breach was", "breaches were");
+    let Some(number) = ended.status.signal() else {
+        let code = ended.status.code().unwrap_or_default();
+        return Some(format!(
+            "{name} was not killed: it ended with exit status {code}; {breaches} recorded."
+        ));
+    };
+    let signal = u32::try_from(number).ok().and_then(Signal::new);
+    let mut deaths = recorded.stories.iter().map(|story| &story.kill);
+    let is_told = deaths.any(|kill| {
+        // In a PID namespace numbers are others than those that the kernel shows.
+        kill.fatal && (kill.task.pid == ended.pid || Some(kill.signal) == signal)
+    });
+    if is_told {
+        return None;
+    }
+    let signal = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
+    let why = match recorded.lost {
+        0 => "it died on a CPU that is not watched".to_owned(),
+        lost => format!(
+            "it died on a CPU that is not watched, or that is among {} for which there was no room",
+            counted(lost, "record", "records")
+        ),
+    };
+    Some(format!(
+        "{name} was killed ({signal}), and no record says by whom: {why}; {breaches} recorded."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told_of_status(raw: i32, recorded: &Told) -> String {
+        let ended = Ended {
+            name: "./my-task",
+            pid: Some(Pid(7)),
+            status: ExitStatus::from_raw(raw),
+        };
+        told_of(recorded, &ended)
+    }
+
+    #[test]
+    fn an_end_without_a_story_is_told_in_a_sentence() {
+        let mut recorded = Told {
+            breaches: 12,
+            ..Told::default()
+        };
+        assert_eq!(
+            told_of_status(3 << 8, &recorded),
+            "./my-task was not killed: it ended with exit status 3; 12 breaches were recorded.\n"
+        );
+        assert_eq!(
+            told_of_status(11, &recorded),
+            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched; \
+             12 breaches were recorded.\n"
+        );
+        (recorded.lost, recorded.breaches) = (1, 1);
+        assert_eq!(
+            told_of_status(9, &recorded),
+            "./my-task was killed (SIGKILL), and no record says by whom: it died on a CPU that is not watched, \
+             or that is among 1 record for which there was no room; 1 breach was recorded.\n"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! What a story says below its first line.
+
+use std::sync::Arc;
+
+use super::{Before, Culprit, Story, cause::cause, place::of_entry, text::name};
+use crate::{
+    attrib::rules::Rules,
+    event::{
+        ids::{MonoNanos, Nanos, RuleId},
+        model::{ActivityItem, Breach, End, Kill, KilledBy, Origin, Sender},
+    },
+    tui::text::{UNKNOWN, counted, duration, function, maybe_duration},
+};
+
+/// Activities of the entry that are shown.
+const ACTIVITIES: usize = 6;
+
+/// The lines, indented.
+pub(super) fn of(story: &Story, culprit: Option<&Culprit>) -> Vec<String> {
+    let mut lines = Vec::new();
+    frames("call chain", &story.kill.user_stack, &mut lines);
+    match culprit {
+        Some(Culprit::Logged(breach)) => entry(&story.kill, breach, &mut lines),
+        Some(Culprit::Unlogged(entry)) => lines.push(format!(
+            "  entry: {}; known from the kernel's memory alone, its record found no room in the ring",
+            took(entry.duration)
+        )),
+        None => {}
+    }
+    before(story, &mut lines);
+    if let KilledBy::Remote(sender) = &story.kill.by {
+        lines.push(format!(
+            "  signal: sent by {} on CPU {}{}",
+            name(&sender.task),
+            sender.cpu,
+            code(&story.kill)
+        ));
+    }
+    match story.others() {
+        0 => {}
+        1 => lines.push("  1 other thread of the process died with it".to_owned()),
+        many => lines.push(format!(
+            "  {many} other threads of the process died with it"
+        )),
+    }
+    if story.repeats > 0 {
+        let more = counted(story.repeats, "more time", "more times");
+        lines.push(format!("  the process was signalled so {more}"));
+    }
+    if let Some(Culprit::Logged(breach)) = culprit
+        && let Some(id) = &breach.remedy
+    {
+        lines.push(format!("  remedy: {}", remedy(id)));
+    }
+    lines
+}
+
+fn frames(title: &str, frames: &[Arc<str>], lines: &mut Vec<String>) {
+    if frames.is_empty() {
+        return;
+    }
+    lines.push(format!("  {title}, innermost first:"));
+    lines.extend(frames.iter().map(|frame| format!("    {frame}")));
+}
+
+/// The entry itself: how long, what the kernel did in it, who asked for it.
+fn entry(kill: &Kill, breach: &Breach, lines: &mut Vec<String>) {
+    let mut line = format!(
+        "  entry: breach {}, begun {} before the signal, {}, {}",
+        breach.seq,
+        ago(kill.at, breach.at),
+        took(breach.duration),
+        end(breach.end)
+    );
+    match breach.section {
+        Some(true) => line.push_str("; inside its isolated section"),
+        Some(false) => line.push_str("; outside its isolated section"),
+        None => {}
+    }
+    lines.push(line);
+    if !breach.activities.is_empty() {
+        let shown = breach.activities.iter().take(ACTIVITIES).map(activity);
+        let mut line = format!("  in it: {}", shown.collect::<Vec<_>>().join(", "));
+        let more = breach.activities.len().saturating_sub(ACTIVITIES);
+        if more > 0 {
+            line = format!("{line} and {more} more");
+        }
+        lines.push(line);
+    }
+    let asked = breach.activities.iter().filter_map(|it| it.origin.as_ref());
+    for sender in breach
+        .origins
+        .iter()
+        .chain(asked)
+        .filter_map(Origin::sender)
+    {
+        asked_by(kill, sender, lines);
+    }
+}
+
+fn activity(item: &ActivityItem) -> String {
+    let mut words = item.kind.word().to_owned();
+    match (&item.name, item.address) {
+        (Some(name), _) => words = format!("{words} {name}"),
+        (None, Some(address)) => words = format!("{words} {address}"),
+        (None, None) => {}
+    }
+    match item.net {
+        Some(net) => format!("{words} {}", duration(net)),
+        None => words,
+    }
+}
+
+/// Who asked something of this CPU, and from where.
+fn asked_by(kill: &Kill, sender: &Sender, lines: &mut Vec<String>) {
+    let who = match &sender.task {
+        Some(task) => name(task),
+        None => "an interrupt".to_owned(),
+    };
+    let mut line = format!(
+        "  sender: {who} on CPU {}, by {}, {} before the signal",
+        sender.cpu,
+        sender.via.word(),
+        ago(kill.at, sender.at)
+    );
+    if let Some(callback) = &sender.callback {
+        line = format!("{line}, for {}", function(callback));
+    }
+    if let Some(callsite) = &sender.callsite {
+        line = format!("{line}, from {}", function(callsite));
+    }
+    if sender.inferred || sender.unsure {
+        line.push_str(" (inferred)");
+    }
+    lines.push(line);
+    if !sender.stack.is_empty() {
+        let names: Vec<String> = sender.stack.iter().map(function).collect();
+        lines.push(format!("    in the kernel: {}", names.join(" < ")));
+    }
+    if !sender.user_stack.is_empty() {
+        let frames = sender.user_stack.iter();
+        lines.push("    in its program, innermost first:".to_owned());
+        lines.extend(frames.map(|frame| format!("      {frame}")));
+    }
+}
+
+/// The entries before it, each on a line.
+fn before(story: &Story, lines: &mut Vec<String>) {
+    let (before, missing) = (story.before(), story.missing());
+    let total = before.len() + missing;
+    if total == 0 {
+        return;
+    }
+    let title = counted(total as u64, "entry", "entries");
+    lines.push(format!("  {title} of the thread before it:"));
+    let rows: Vec<[String; 4]> = before.iter().map(|it| row(&story.kill, it)).collect();
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (when, long) = (width(0), width(1));
+    for [ago, took, what, how] in &rows {
+        lines.push(format!(
+            "    {ago:>when$} before  {took:>long$}  {what}{how}"
+        ));
+    }
+    if missing > 0 {
+        lines.push(format!("    {missing} not in this log"));
+    }
+}
+
+/// When, how long, what and where, how it ended.
+fn row(kill: &Kill, before: &Before) -> [String; 4] {
+    let ago = ago(kill.at, before.at());
+    match before {
+        Before::Logged(breach) => [
+            ago,
+            maybe_duration(breach.duration),
+            cause(&breach.cause, breach.cause_name.as_deref()),
+            match &*of_entry(breach) {
+                "" => format!(", {}", end(breach.end)),
+                place => format!(" {place}, {}", end(breach.end)),
+            },
+        ],
+        Before::Unlogged(entry) => [
+            ago,
+            maybe_duration(entry.duration),
+            cause(&entry.cause, entry.cause_name.as_deref()),
+            format!(" at {}; not logged, from the kernel's memory", entry.ip),
+        ],
+    }
+}
+
+/// How long before the signal.
+fn ago(kill: MonoNanos, at: MonoNanos) -> String {
+    kill.0
+        .checked_sub(at.0)
+        .map_or_else(|| UNKNOWN.to_owned(), |ns| duration(Nanos(ns)))
+}
+
+fn took(time: Option<Nanos>) -> String {
+    match time {
+        Some(time) => format!("{} long", duration(time)),
+        None => "its end not seen".to_owned(),
+    }
+}
+
+const fn end(end: End) -> &'static str {
+    match end {
+        End::Return => "then back in user mode",
+        End::Switched => "then another task ran",
+        End::Exited => "the task died in it",
+        End::Blocked => "slept, then back in user mode",
+    }
+}
+
+fn code(kill: &Kill) -> String {
+    kill.code
+        .map_or_else(String::new, |code| format!(" (si_code {code})"))
+}
+
+/// What would end such breaches, and the name of the rule that says so.
+fn remedy(id: &RuleId) -> String {
+    let rule = Rules::embedded().ok().and_then(|rules| rules.get(id));
+    match rule {
+        Some(rule) => format!("{id}: {}", rule.remedy),
+        None => id.to_string(),
+    }
+}

@@ -1,0 +1,31 @@
+//! Why a task was killed or signalled: the entry that led to it, in words.
+//!
+//! Events go into a [`Gatherer`], which keeps the last breaches of each CPU and makes a [`Story`] of
+//! each process that a signal ended; [`told`] puts stories in words. Nothing here reads or writes a
+//! file, so that a log and a trace that runs are told alike.
+//!
+//! - `gather`: from events to stories;
+//! - `ended`: the same of a command that was started for it;
+//! - `story`: what belongs to one;
+//! - `frame`: places in programs, and which of them are a person's own code;
+//! - `call`: system calls with their arguments;
+//! - `cause`: why the kernel was entered; `place`: where the program was then;
+//! - `text`: the first line of a story; `lines`: those below it.
+
+mod call;
+mod cause;
+mod ended;
+mod frame;
+mod gather;
+mod lines;
+mod place;
+mod story;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use ended::{Ended, told_of};
+pub use gather::{Gatherer, Told};
+pub use story::{Before, Culprit, Story};
+pub use text::{in_words, told};

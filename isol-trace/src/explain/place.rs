@@ -1,0 +1,64 @@
+//! Where a program was: of a stack the frame that a person wrote.
+
+use std::sync::Arc;
+
+use super::frame::Frame;
+use crate::event::model::Breach;
+
+/// Where a stack is in the program itself: `at feed.rs:42 in publish(), called from main`. Empty
+/// where nothing is known.
+pub(super) fn of_stack(stack: &[Arc<str>], call: Option<&str>) -> String {
+    of_frames(stack, call, true)
+        .or_else(|| of_frames(stack, call, false))
+        .unwrap_or_default()
+}
+
+/// Where a task was: by its stack, else by the breach.
+pub(super) fn of_task(stack: &[Arc<str>], breach: Option<&Breach>, call: Option<&str>) -> String {
+    let by_line = of_frames(stack, call, true);
+    let by_breach = || breach.and_then(of_breach);
+    by_line
+        .or_else(|| by_breach().filter(|(_, has_line)| *has_line).map(|it| it.0))
+        .or_else(|| of_frames(stack, call, false))
+        .or_else(|| by_breach().map(|it| it.0))
+        .unwrap_or_default()
+}
+
+/// The innermost own frame; one with a source line if `with_line`.
+fn of_frames(stack: &[Arc<str>], call: Option<&str>, with_line: bool) -> Option<String> {
+    let mut own = stack
+        .iter()
+        .map(|frame| Frame::read(frame))
+        .filter(|frame| frame.is_own(call));
+    let inner = own.find(|frame| frame.source.is_some() || !with_line)?;
+    let place = words(&inner);
+    Some(match own.next() {
+        Some(caller) => format!("{place}, called from {}", caller.name),
+        None => place,
+    })
+}
+
+/// Where a breach says that the task was, and whether by its source line.
+fn of_breach(breach: &Breach) -> Option<(String, bool)> {
+    let location = breach.location.as_deref().unwrap_or_default();
+    let outer = Frame::at(location, breach.source.as_deref());
+    let inlined = breach.inlined.first().map(|it| Frame::read(it));
+    let frame = inlined.filter(|it| it.source.is_some()).unwrap_or(outer);
+    if frame.source.is_none() && location.is_empty() {
+        return (breach.ip.0 != 0).then(|| (format!("at {}", breach.ip), false));
+    }
+    Some((words(&frame), frame.source.is_some()))
+}
+
+/// A breach's place for one line.
+pub(super) fn of_entry(breach: &Breach) -> String {
+    of_breach(breach).map_or_else(String::new, |(place, _)| place)
+}
+
+fn words(frame: &Frame<'_>) -> String {
+    match (frame.source, frame.name) {
+        (Some(source), "") => format!("at {source}"),
+        (Some(source), _) => format!("at {source} in {}", frame.spoken()),
+        (None, _) => format!("in {}", frame.spoken()),
+    }
+}

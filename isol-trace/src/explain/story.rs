@@ -1,0 +1,143 @@
+//! What belongs to the end of one process.
+
+use std::sync::Arc;
+
+use crate::event::{
+    ids::{MonoNanos, Seq},
+    model::{Breach, Kill, KilledBy, Unlogged},
+};
+
+/// The entry that led to a signal, or in which it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Culprit {
+    /// It is in the log.
+    Logged(Arc<Breach>),
+    /// It found no room there, and is known from the kernel's memory.
+    Unlogged(Unlogged),
+}
+
+/// An entry of the task before that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It is in the log.
+    Logged(Arc<Breach>),
+    /// It found no room there.
+    Unlogged(Unlogged),
+}
+
+impl Before {
+    /// When the task left user mode.
+    #[must_use]
+    pub fn at(&self) -> MonoNanos {
+        match self {
+            Self::Logged(breach) => breach.at,
+            Self::Unlogged(entry) => entry.at,
+        }
+    }
+}
+
+/// A signal, and what led to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// The signal.
+    pub kill: Kill,
+    /// Breaches that the signal names, as far as they have been seen.
+    pub(super) known: Vec<Arc<Breach>>,
+    /// Threads that got a signal of this process's end, this one included.
+    pub(super) threads: Vec<u32>,
+    /// How often the process was signalled so after that, without being ended.
+    pub(super) repeats: u64,
+}
+
+impl Story {
+    /// The beginning of one.
+    pub(super) fn of(kill: &Kill) -> Self {
+        Self {
+            kill: kill.clone(),
+            known: Vec::new(),
+            threads: vec![kill.task.tid.0],
+            repeats: 0,
+        }
+    }
+
+    /// Other threads that died with this one.
+    #[must_use]
+    pub fn others(&self) -> usize {
+        if self.kill.fatal {
+            self.threads.len().saturating_sub(1)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the signal names a breach of this number that has not been seen.
+    pub(super) fn wants(&self, seq: Seq) -> bool {
+        (self.kill.breach == Some(seq) || self.kill.history.contains(&seq))
+            && self.known.iter().all(|known| known.seq != seq)
+    }
+
+    /// The entry that led to it.
+    #[must_use]
+    pub fn culprit(&self) -> Option<Culprit> {
+        match self.kill.breach {
+            Some(seq) => {
+                let breach = self.known.iter().find(|breach| breach.seq == seq)?;
+                Some(Culprit::Logged(Arc::clone(breach)))
+            }
+            None => self.last_unlogged().cloned().map(Culprit::Unlogged),
+        }
+    }
+
+    /// The last entry of the kernel's memory, if it is later than those of the log: then it is the one whose
+    /// record is missing.
+    fn last_unlogged(&self) -> Option<&Unlogged> {
+        let last = self.kill.unlogged.iter().max_by_key(|entry| entry.at)?;
+        let is_last = self.known.iter().all(|breach| breach.at < last.at);
+        (is_last && last.at <= self.kill.at).then_some(last)
+    }
+
+    /// The entries before that one, in order.
+    #[must_use]
+    pub fn before(&self) -> Vec<Before> {
+        let culprit = match self.kill.breach {
+            Some(_) => None,
+            None => self.last_unlogged(),
+        };
+        let logged = self
+            .known
+            .iter()
+            .filter(|breach| Some(breach.seq) != self.kill.breach)
+            .map(|breach| Before::Logged(Arc::clone(breach)));
+        let unlogged = self
+            .kill
+            .unlogged
+            .iter()
+            .filter(|&entry| Some(entry) != culprit)
+            .map(|entry| Before::Unlogged(entry.clone()));
+        let mut all: Vec<_> = logged.chain(unlogged).collect();
+        all.sort_by_key(Before::at);
+        all
+    }
+
+    /// Breaches before it that the signal names and that have not been seen.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        let mut seqs: Vec<_> = self.kill.history.clone();
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs.into_iter()
+            .filter(|&seq| Some(seq) != self.kill.breach && self.wants(seq))
+            .count()
+    }
+}
+
+/// How much a signal says of the end of its process: of several the least is told.
+pub(super) fn rank(kill: &Kill) -> (u8, MonoNanos) {
+    let rank = match kill.by {
+        KilledBy::StrictMode | KilledBy::Tracer => 0,
+        KilledBy::Task | KilledBy::Remote(_) | KilledBy::Kernel => 1,
+        // What the other threads of a process get is raised by nobody that was seen.
+        KilledBy::Unknown => 2,
+    };
+    (rank, kill.at)
+}

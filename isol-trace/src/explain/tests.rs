@@ -1,0 +1,318 @@
+//! Stories to the letter, and no event that could not be told.
+
+use std::{os::unix::process::ExitStatusExt as _, sync::Arc};
+
+use isol_trace_common::{cause::Cause, record::End};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    event::{
+        ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq},
+        model::{Breach, CauseDetail, Event, Kill, KilledBy, Signaller, Unlogged},
+        signal::Signal,
+    },
+    log::tests::any,
+};
+use sample::{END, entry, history, kill, killed, logged, shootdown, stack, task};
+
+mod sample;
+
+fn tell(events: impl IntoIterator<Item = Event>) -> String {
+    let mut gatherer = Gatherer::default();
+    for event in events {
+        gatherer.take(&event);
+    }
+    told(&gatherer.finish())
+}
+
+/// The history, this breach, and this end.
+fn tell_of(breach: Breach, kill: Kill) -> String {
+    tell(history().into_iter().chain([logged(breach), killed(kill)]))
+}
+
+#[test]
+fn a_system_call_by_strict_mode() {
+    let breach = Breach {
+        end: End::Exited,
+        remedy: RuleId::new("syscall-io"),
+        ..entry(17, 4_100)
+    };
+    let text = tell_of(breach, kill());
+    let page = include_str!("../../../docs/explain.md");
+    assert!(page.contains(&text), "docs/explain.md shows another story");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_page_fault_by_the_tracers_strict_mode() {
+    let breach = Breach {
+        end: End::Exited,
+        cause: CauseDetail::PageFault {
+            address: Address(0x7f00_dead_b000),
+            write: true,
+            user: true,
+            fetch: false,
+            protection: false,
+        },
+        cause_name: None,
+        location: Some("grow+0x40".into()),
+        source: Some("pool.c:12".into()),
+        remedy: RuleId::new("first-touch"),
+        ..entry(17, 4_100)
+    };
+    let kill = Kill {
+        by: KilledBy::Tracer,
+        user_stack: stack(&[
+            "clear (pool.h:7) [inlined]",
+            "grow+0x40 (pool.c:12)",
+            "main+0x1f (feed.c:10)",
+        ]),
+        ..kill()
+    };
+    insta::assert_snapshot!(tell_of(breach, kill));
+}
+
+#[test]
+fn a_siblings_munmap_by_strict_mode() {
+    let kill = Kill {
+        user_stack: stack(&["spin+0x8 (feed.c:11)", "main+0x1f (feed.c:10)"]),
+        ..kill()
+    };
+    insta::assert_snapshot!(tell_of(shootdown(), kill));
+}
+
+#[test]
+fn a_segmentation_fault() {
+    let breach = Breach {
+        end: End::Exited,
+        section: None,
+        cause: CauseDetail::PageFault {
+            address: Address(0),
+            write: false,
+            user: true,
+            fetch: false,
+            protection: false,
+        },
+        cause_name: None,
+        location: Some("next+0x4".into()),
+        source: Some("list.c:5".into()),
+        ..entry(17, 9_000)
+    };
+    let kill = Kill {
+        signal: Signal::new(11).unwrap(),
+        by: KilledBy::Task,
+        code: Some(1),
+        user_stack: Arc::default(),
+        ..kill()
+    };
+    insta::assert_snapshot!(tell_of(breach, kill));
+}
+
+#[test]
+fn a_kill_by_another_process() {
+    let breach = Breach {
+        end: End::Exited,
+        cause: CauseDetail::Plain(Cause::Reschedule),
+        cause_name: None,
+        ..entry(17, 9_000)
+    };
+    let kill = Kill {
+        by: KilledBy::Remote(Signaller {
+            cpu: Cpu(0),
+            task: task(88, 88, "bash"),
+        }),
+        code: Some(0),
+        user_stack: stack(&["spin+0x8 (feed.c:11)", "main+0x1f (feed.c:10)"]),
+        ..kill()
+    };
+    insta::assert_snapshot!(tell_of(breach, kill));
+}
+
+#[test]
+fn a_signal_that_is_handled() {
+    let kill = Kill {
+        signal: Signal::new(10).unwrap(),
+        fatal: false,
+        task: task(1234, 1236, "feed-io"),
+        ..kill()
+    };
+    let again = Kill {
+        at: MonoNanos(END + 5),
+        ..kill.clone()
+    };
+    let events = history().into_iter().chain([
+        logged(entry(17, 4_100)),
+        killed(kill),
+        killed(again.clone()),
+        killed(again),
+    ]);
+    insta::assert_snapshot!(tell(events));
+}
+
+#[test]
+fn a_breach_that_was_lost() {
+    let unlogged = |before: u64, duration| Unlogged {
+        at: MonoNanos(END - before),
+        duration,
+        cause: CauseDetail::Syscall {
+            number: Some(39),
+            args: Some([0; 6]),
+        },
+        cause_name: Some("getpid".into()),
+        ip: Address(0x0040_1000),
+    };
+    let kill = Kill {
+        breach: None,
+        history: [9, 11, 12].map(Seq).into(),
+        unlogged: vec![unlogged(800_000, Some(Nanos(900))), unlogged(2_000, None)],
+        ..kill()
+    };
+    let events = history().into_iter().chain([killed(kill)]);
+    insta::assert_snapshot!(tell(events));
+}
+
+#[test]
+fn nothing_is_known_but_the_signal() {
+    let kill = Kill {
+        by: KilledBy::Unknown,
+        breach: None,
+        history: Vec::new(),
+        user_stack: Arc::default(),
+        ..kill()
+    };
+    assert_eq!(
+        tell([killed(kill.clone())]),
+        "pid 1234 (feed) was killed (SIGKILL) on CPU 3, by whom is not known\n"
+    );
+    let by_kernel = Kill {
+        by: KilledBy::Kernel,
+        ..kill.clone()
+    };
+    assert!(
+        tell([killed(by_kernel)])
+            .starts_with("pid 1234 (feed) was killed (SIGKILL) on CPU 3 by the kernel\n")
+    );
+    let strict = Kill {
+        by: KilledBy::StrictMode,
+        user_stack: stack(&["main+0x1f (feed.c:10)"]),
+        ..kill
+    };
+    let text = tell([killed(strict)]);
+    assert!(
+        text.contains(
+            " by strict mode: the entry that led to it is not in the log; it was at feed.c:10 in main()\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_log_without_kills_says_so() {
+    assert_eq!(
+        tell(history()),
+        "No task was killed or signalled: the log has 2 breaches and no such end.\n"
+    );
+}
+
+#[test]
+fn a_process_is_told_once() {
+    let other = |tid, before: u64| {
+        killed(Kill {
+            at: MonoNanos(END - before),
+            task: task(1234, tid, "feed-io"),
+            by: KilledBy::Unknown,
+            breach: None,
+            ..kill()
+        })
+    };
+    let events = [
+        other(1236, 50),
+        logged(entry(17, 4_100)),
+        killed(kill()),
+        other(1237, 0),
+    ];
+    let text = tell(events.clone());
+    assert!(text.starts_with("pid 1234 (feed) was killed (SIGKILL) on CPU 3 by strict mode: syscall write(1, 0x7ffd00001000, 12) at feed.rs:42 in publish(), called from main\n"), "{text}");
+    assert!(
+        text.contains("\n  2 other threads of the process died with it\n"),
+        "{text}"
+    );
+    // The number again: another process.
+    let text = tell(events.into_iter().chain([other(1236, 0)]));
+    assert_eq!(text.split("\n\n").count(), 2, "{text}");
+}
+
+#[test]
+fn a_breach_may_come_after_its_kill() {
+    let in_order = tell_of(entry(17, 4_100), kill());
+    let mut events = history();
+    events.insert(0, killed(kill()));
+    events.push(logged(entry(17, 4_100)));
+    assert_eq!(tell(events), in_order);
+}
+
+#[test]
+fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
+    let told_after = |raw, pid| {
+        let mut gatherer = Gatherer::default();
+        gatherer.take(&killed(kill()));
+        let ended = Ended {
+            name: "./feed",
+            pid: Some(Pid(pid)),
+            status: std::process::ExitStatus::from_raw(raw),
+        };
+        told_of(&gatherer.finish(), &ended)
+    };
+    let story = tell([killed(kill())]);
+    assert_eq!(told_after(9, 1234), story);
+    assert_eq!(
+        told_after(15, 1234),
+        story,
+        "a fatal signal is delivered as SIGKILL"
+    );
+    assert_eq!(told_after(9, 2), story, "in a PID namespace");
+    let text = told_after(0, 1);
+    assert_eq!(
+        text,
+        format!(
+            "{story}\n./feed was not killed: it ended with exit status 0; 0 breaches were recorded.\n"
+        )
+    );
+    assert!(told_after(11, 1).contains("\n\n./feed was killed (SIGSEGV)"));
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut gatherer = Gatherer::default();
+    for number in 0..10_000 {
+        let mut one = entry(u64::from(number), 0);
+        one.cpu = Cpu(number);
+        gatherer.take(&logged(one));
+    }
+    for number in 0..300 {
+        let task = task(number, number, "t");
+        gatherer.take(&killed(Kill { task, ..kill() }));
+    }
+    let told = gatherer.finish();
+    assert_eq!((told.breaches, told.untold), (10_000, 44));
+    let text = super::told(&told);
+    assert!(text.ends_with(
+        "\n\n44 further signals are not told here: the log names them (records of type kill).\n"
+    ));
+}
+
+proptest! {
+    /// Whatever a log holds can be told, on printable lines; a story begins with its first line alone.
+    #[test]
+    fn any_log_is_told(events in proptest::collection::vec(any::event(), 0..12)) {
+        let text = tell(events);
+        prop_assert!(text.ends_with('\n'));
+        for story in text.trim_end().split("\n\n") {
+            for (number, line) in story.lines().enumerate() {
+                prop_assert!(!line.contains(char::is_control), "{line:?}");
+                prop_assert_eq!(number > 0, line.starts_with("  "), "{}", line);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A story in words: its first line, which says it all, and what is known beyond.
+
+use std::fmt::Write as _;
+
+use super::{
+    Culprit, Story, Told,
+    cause::{call_name, cause},
+    lines,
+    place::{of_stack, of_task},
+};
+use crate::{
+    event::{
+        ids::Pid,
+        model::{Breach, Kill, KilledBy, Origin, Sender, TaskId},
+    },
+    printable::printable,
+    tui::text::{counted, function},
+};
+
+/// Everything that a log tells, ended by a line feed: stories with an empty line between them.
+#[must_use]
+pub fn told(told: &Told) -> String {
+    if told.stories.is_empty() {
+        let breaches = counted(told.breaches, "breach", "breaches");
+        return format!(
+            "No task was killed or signalled: the log has {breaches} and no such end.\n"
+        );
+    }
+    let mut text = String::new();
+    for (number, story) in told.stories.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        text.push_str(&in_words(story));
+    }
+    if told.untold > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "\n{} not told here: the log names them (records of type kill).",
+            counted(told.untold, "further signal is", "further signals are")
+        );
+    }
+    text
+}
+
+/// One story, ended by a line feed.
+#[must_use]
+pub fn in_words(story: &Story) -> String {
+    let culprit = story.culprit();
+    let mut lines = vec![headline(story, culprit.as_ref())];
+    lines.extend(lines::of(story, culprit.as_ref()));
+    let mut text = String::new();
+    for line in lines {
+        // Names of tasks and functions may have anything in them.
+        text.push_str(&printable(&line));
+        text.push('\n');
+    }
+    text
+}
+
+/// `pid 1234 (feed) was killed (SIGKILL) on CPU 3 by strict mode: syscall …`.
+fn headline(story: &Story, culprit: Option<&Culprit>) -> String {
+    let kill = &story.kill;
+    let ended = if kill.fatal { "killed" } else { "signalled" };
+    let by = match &kill.by {
+        KilledBy::StrictMode => " by strict mode".to_owned(),
+        KilledBy::Tracer => " by isol-trace's strict mode".to_owned(),
+        KilledBy::Task => " by itself".to_owned(),
+        KilledBy::Remote(sender) => format!(" by {} on CPU {}", name(&sender.task), sender.cpu),
+        KilledBy::Kernel => " by the kernel".to_owned(),
+        KilledBy::Unknown => ", by whom is not known".to_owned(),
+    };
+    let is_its_doing = matches!(
+        kill.by,
+        KilledBy::StrictMode | KilledBy::Tracer | KilledBy::Task
+    );
+    let link = match (culprit, is_its_doing) {
+        (Some(_), true) => ": ",
+        (Some(_), false) => ", during ",
+        (None, true) => ": the entry that led to it is not in the log",
+        (None, false) => "",
+    };
+    format!(
+        "{} was {ended} ({}) on CPU {}{by}{link}{}",
+        subject(&kill.task),
+        kill.signal,
+        kill.cpu,
+        entry_and_place(kill, culprit)
+    )
+}
+
+/// The entry, who provoked it from elsewhere, and where the task was.
+fn entry_and_place(kill: &Kill, culprit: Option<&Culprit>) -> String {
+    let (detail, cause_name, breach) = match culprit {
+        Some(Culprit::Logged(breach)) => (&breach.cause, &breach.cause_name, Some(&**breach)),
+        Some(Culprit::Unlogged(entry)) => (&entry.cause, &entry.cause_name, None),
+        None => {
+            let place = of_task(&kill.user_stack, None, None);
+            return if place.is_empty() {
+                place
+            } else {
+                format!("; it was {place}")
+            };
+        }
+    };
+    let cause_name = cause_name.as_deref();
+    let what = cause(detail, cause_name);
+    let mut place = of_task(&kill.user_stack, breach, call_name(detail, cause_name));
+    if place.is_empty()
+        && let Some(Culprit::Unlogged(entry)) = culprit
+    {
+        place = format!("at {}", entry.ip);
+    }
+    match breach.and_then(first_sender) {
+        // The mistake is at the other end.
+        Some(sender) if !matches!(kill.by, KilledBy::Remote(_)) => {
+            let asked = sent_by(sender, kill.task.pid);
+            let what = match sender.callback.as_ref().map(function) {
+                Some(callback) => format!("{what} for {callback}"),
+                None => what,
+            };
+            match &*place {
+                "" => format!("{what}, {asked}"),
+                place => format!("{what}, {asked}; it was {place}"),
+            }
+        }
+        _ if place.is_empty() => what,
+        _ => format!("{what} {place}"),
+    }
+}
+
+/// The first who asked from another CPU.
+fn first_sender(breach: &Breach) -> Option<&Sender> {
+    breach.origins.iter().find_map(|origin| match origin {
+        Origin::Remote(sender) | Origin::Tracer(sender) => Some(&**sender),
+        _ => None,
+    })
+}
+
+/// `sent by insmod (pid 88) on CPU 0 at pool.c:88 in shrink(), called from main`.
+fn sent_by(sender: &Sender, own: Option<Pid>) -> String {
+    let who = match &sender.task {
+        Some(task) if task.pid.is_some() && task.pid == own => {
+            format!("its own thread {}", thread(task))
+        }
+        Some(task) => name(task),
+        None => "an interrupt".to_owned(),
+    };
+    let place = of_stack(&sender.user_stack, None);
+    let line = format!("sent by {who} on CPU {} {place}", sender.cpu);
+    line.trim_end().to_owned()
+}
+
+/// `pid 1234 (feed)`, `pid 1234, thread 1236 (feed-io),`.
+fn subject(task: &TaskId) -> String {
+    match task.pid {
+        Some(pid) if pid.0 != task.tid.0 => format!("pid {pid}, thread {},", thread(task)),
+        Some(pid) => format!("pid {pid}{}", of_comm(task)),
+        None => format!("thread {}", thread(task)),
+    }
+}
+
+/// `1236 (feed-io)`.
+fn thread(task: &TaskId) -> String {
+    format!("{}{}", task.tid, of_comm(task))
+}
+
+fn of_comm(task: &TaskId) -> String {
+    match task.comm.as_deref() {
+        Some(comm) if !comm.is_empty() => format!(" ({comm})"),
+        _ => String::new(),
+    }
+}
+
+/// `bash (pid 88)`.
+pub(super) fn name(task: &TaskId) -> String {
+    let number = match task.pid {
+        Some(pid) if pid.0 != task.tid.0 => format!("pid {pid}, thread {}", task.tid),
+        Some(pid) => format!("pid {pid}"),
+        None => format!("thread {}", task.tid),
+    };
+    match task.comm.as_deref() {
+        Some(comm) if !comm.is_empty() => format!("{comm} ({number})"),
+        _ => number,
+    }
+}
