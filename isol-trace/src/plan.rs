@@ -33,6 +33,9 @@ use output::{Output, OutputError};
 /// How many processes, and how many names, can be watched: what the maps of the programs hold.
 pub const MAX_FILTERS: usize = 256;
 
+/// How long a breach waits for its names where somebody waits for it.
+const PATIENCE: Duration = Duration::from_millis(25);
+
 /// What every tracing command needs to know.
 #[derive(Clone, Debug)]
 pub struct TracePlan {
@@ -67,6 +70,8 @@ pub struct TracePlan {
     pub strict: Option<Signal>,
     /// Record what programs map, for the names of those that do not live long.
     pub mappings: bool,
+    /// How long a breach waits for names that take reading files; without them it goes then.
+    pub patience: Duration,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -197,6 +202,7 @@ impl TracePlan {
             user_stacks: args.user_stacks,
             strict: None,
             mappings: false,
+            patience: PATIENCE,
             identity: host.identity()?,
         })
     }

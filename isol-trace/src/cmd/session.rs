@@ -110,7 +110,7 @@ impl Session {
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
-            reader: Reader::new(attributor),
+            reader: Reader::new(attributor, plan.patience),
             host,
             plan: plan.clone(),
             lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),

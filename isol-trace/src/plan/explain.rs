@@ -1,12 +1,15 @@
 //! A valid `explain`: of a log, or of a command that is started.
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use super::{PlanError, RecordPlan, output::Output};
 use crate::{
     cli::{ExplainArgs, RecordArgs, WatchArgs},
     host::Host,
 };
+
+/// How long a breach waits for its names.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A valid `explain`.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ impl ExplainPlan {
             ..RecordArgs::default()
         };
         let mut plan = RecordPlan::new(record, host, search_path)?;
+        // Nobody reads along.
+        plan.trace.patience = PATIENCE;
         plan.output = match args.output {
             Some(path) => Output::open(path)?,
             None => Output::Nowhere,

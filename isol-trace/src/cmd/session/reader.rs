@@ -3,9 +3,9 @@
 //! Names that take reading files are found on another thread. Nobody waits for them here: their
 //! breach is held, and what comes after it, while the rings are read on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::hold::{Hold, PATIENCE};
+use super::hold::Hold;
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
@@ -22,20 +22,28 @@ use crate::{
 /// Records taken from one ring before the next ring has its turn.
 const TURN: usize = 4_096;
 
+/// How long the death of a task waits for its user stack, and the end of the log for all names that
+/// are still looked up: the debug information of a large program takes its time.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the records of a trace go through.
 pub(super) struct Reader {
     pub(super) assembler: Assembler,
     pub(super) attributor: Attributor,
     malformed: Option<DecodeError>,
+    /// How long a breach waits for its names.
+    patience: Duration,
     held: Hold<(Event, Awaited)>,
 }
 
 impl Reader {
-    pub(super) fn new(attributor: Attributor) -> Self {
+    /// Breaches wait so long for their names at most.
+    pub(super) fn new(attributor: Attributor, patience: Duration) -> Self {
         Self {
             assembler: Assembler::new(Pid(std::process::id())),
             attributor,
             malformed: None,
+            patience,
             held: Hold::new(),
         }
     }
@@ -46,6 +54,7 @@ impl Reader {
             assembler,
             attributor,
             malformed,
+            patience,
             held,
         } = self;
         assembler.begin(monotonic());
@@ -63,15 +72,15 @@ impl Reader {
         }
         let now = Instant::now();
         assembler.settled(|mut event| {
-            let awaited = match &mut event {
-                Event::Breach(breach) => attributor.name(breach),
+            let (patience, awaited) = match &mut event {
+                Event::Breach(breach) => (*patience, attributor.name(breach)),
                 Event::Kill(kill) => {
                     kill.unlogged = remembered(tracer, kill);
-                    attributor.name_kill(kill)
+                    (LONG_PATIENCE, attributor.name_kill(kill))
                 }
-                _ => Awaited::default(),
+                _ => (*patience, Awaited::default()),
             };
-            held.put(now, (event, awaited));
+            held.put(now, patience, (event, awaited));
         });
         while let Some(done) = held.next(now, |(_, awaited)| attributor.is_there(awaited)) {
             take(completed(attributor, done));
@@ -93,11 +102,11 @@ impl Reader {
                 kill.unlogged = remembered(tracer, kill);
                 awaited = attributor.name_kill(kill);
             }
-            held.put(Instant::now(), (event, awaited));
+            held.put(Instant::now(), LONG_PATIENCE, (event, awaited));
         });
         let begun = Instant::now();
         while let Some(held) = self.held.first() {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let left = LONG_PATIENCE.saturating_sub(begun.elapsed());
             self.attributor.wait(&held.1, left);
             take(completed(&mut self.attributor, held));
         }

@@ -102,18 +102,21 @@ fn fill(pages: &sys::Pages) {
 fn neighbour() -> Result<()> {
     let pages = Arc::new(sys::Pages::private(16)?);
     pages.write(3);
-    let go = Arc::new(AtomicU32::new(0));
-    let (its, its_go) = (pages, go.clone());
+    let ready = Arc::new(AtomicU32::new(0));
+    let (its, its_ready) = (pages, ready.clone());
     thread::spawn(move || {
-        // CPU 0 is never isolated (kernel/time/tick-sched.c keeps the boot CPU out of nohz_full).
+        // The boot CPU is never isolated (kernel/time/tick-sched.c:tick_nohz_full_setup, v6.12).
         let _ = sys::pin(0, &[0]);
-        while its_go.load(Ordering::Acquire) == 0 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread::sleep(Duration::from_millis(50));
+        its_ready.store(1, Ordering::Release);
+        thread::sleep(Duration::from_millis(400));
         take_back(&its);
     });
-    go.store(1, Ordering::Release);
+    while ready.load(Ordering::Acquire) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // All that follows has been run and touched once: nothing else is to be a breach.
+    sys::settle_memory()?;
+    sys::spin(Duration::from_millis(1));
     activate()
 }
 
