@@ -117,7 +117,8 @@ impl<'a> Frame<'a> {
     /// The program's own code, rather than a library that enters the kernel on its behalf. `call` is the
     /// system call that was made.
     pub(super) fn is_own(&self, call: Option<&str>) -> bool {
-        if self.name.is_empty() || self.is_address() || self.is_file() {
+        let is_rusts = self.source.is_some_and(|it| it.starts_with("library/"));
+        if self.name.is_empty() || self.is_address() || self.is_file() || is_rusts {
             return false;
         }
         let name = self.name;
@@ -226,6 +227,7 @@ mod tests {
             "<W as core::fmt::Write>::write_str",
             "operator new(unsigned long)+0x1c (new_op.cc:50)",
             "malloc+0x20 (malloc.c:3300)",
+            "with_capacity<u8> (library/alloc/src/vec/mod.rs:524) [inlined]",
             "",
         ] {
             assert!(!Frame::read(text).is_own(Some("write")), "{text}");

@@ -46,9 +46,60 @@ impl UserPlace {
 
 /// File name and line.
 fn source_line(code: &CodeInfo<'_>) -> Option<String> {
-    let file = Path::new(&*code.file).file_name()?.to_string_lossy();
+    let file = file_name(
+        code.dir.as_deref().unwrap_or(Path::new("")),
+        Path::new(&*code.file),
+    )?;
     Some(match code.line {
         Some(line) => format!("{file}:{line}"),
-        None => file.into_owned(),
+        None => file,
     })
+}
+
+/// Where the sources of Rust's standard library are: as they are distributed, and as they are installed.
+const RUST_SOURCES: [&str; 2] = ["/rustc/", "/lib/rustlib/src/rust/"];
+
+/// The name of a source file; of one of Rust's standard library its path in there, which begins with
+/// `library/`: its inlined functions have names that any program's could have.
+fn file_name(folder: &Path, file: &Path) -> Option<String> {
+    let joined = folder.join(file);
+    let path = joined.to_string_lossy();
+    let is_rusts = RUST_SOURCES.iter().any(|it| path.contains(it));
+    if is_rusts && let Some(start) = path.find("/library/") {
+        return path.get(start + 1..).map(str::to_owned);
+    }
+    Some(file.file_name()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_without_its_folder_save_those_of_rust_itself() {
+        fn name(folder: &str, file: &str) -> Option<String> {
+            file_name(Path::new(folder), Path::new(file))
+        }
+        assert_eq!(
+            name("/home/me/feed/src", "feed.c").as_deref(),
+            Some("feed.c")
+        );
+        assert_eq!(name("", "src/feed.c").as_deref(), Some("feed.c"));
+        for folder in [
+            "/rustc/5980/library/alloc/src",
+            "/opt/rust/lib/rustlib/src/rust/library/alloc/src",
+        ] {
+            let expected = Some("library/alloc/src/alloc.rs");
+            assert_eq!(name(folder, "alloc.rs").as_deref(), expected);
+            assert_eq!(
+                name("/x", &format!("{folder}/alloc.rs")).as_deref(),
+                expected
+            );
+        }
+        assert_eq!(
+            name("/home/me/library/src", "a.rs").as_deref(),
+            Some("a.rs")
+        );
+        assert_eq!(name("", ""), None);
+    }
 }
