@@ -183,7 +183,7 @@ fn nothing_is_known_but_the_signal() {
     };
     assert_eq!(
         tell([killed(kill.clone())]),
-        "pid 1234 (feed) was killed (SIGKILL) on CPU 3, by whom is not known\n"
+        "pid 1234 (feed) was killed on CPU 3, by whom is not known\n"
     );
     let by_kernel = Kill {
         by: KilledBy::Kernel,
@@ -191,7 +191,7 @@ fn nothing_is_known_but_the_signal() {
     };
     assert!(
         tell([killed(by_kernel)])
-            .starts_with("pid 1234 (feed) was killed (SIGKILL) on CPU 3 by the kernel\n")
+            .starts_with("pid 1234 (feed) was killed on CPU 3 by the kernel\n")
     );
     let strict = Kill {
         by: KilledBy::StrictMode,
@@ -233,7 +233,7 @@ fn a_process_is_told_once() {
         other(1237, 0),
     ];
     let text = tell(events.clone());
-    assert!(text.starts_with("pid 1234 (feed) was killed (SIGKILL) on CPU 3 by strict mode: syscall write(1, 0x7ffd00001000, 12) at feed.rs:42 in publish(), called from main\n"), "{text}");
+    assert!(text.starts_with("pid 1234 (feed) was killed on CPU 3 by strict mode: syscall write(1, 0x7ffd00001000, 12) at feed.rs:42 in publish(), called from main\n"), "{text}");
     assert!(
         text.contains("\n  2 other threads of the process died with it\n"),
         "{text}"

@@ -12,6 +12,7 @@ use crate::{
     event::{
         ids::Pid,
         model::{Breach, Kill, KilledBy, Origin, Sender, TaskId},
+        signal::Signal,
     },
     printable::printable,
     tui::text::{counted, function},
@@ -59,10 +60,15 @@ pub fn in_words(story: &Story) -> String {
     text
 }
 
-/// `pid 1234 (feed) was killed (SIGKILL) on CPU 3 by strict mode: syscall …`.
+/// `pid 1234 (feed) was killed on CPU 3 by strict mode: syscall …`.
 fn headline(story: &Story, culprit: Option<&Culprit>) -> String {
     let kill = &story.kill;
-    let ended = if kill.fatal { "killed" } else { "signalled" };
+    let ended = match kill.fatal {
+        // That is what killing is.
+        true if kill.signal == Signal::KILL => "killed".to_owned(),
+        true => format!("killed ({})", kill.signal),
+        false => format!("signalled ({})", kill.signal),
+    };
     let by = match &kill.by {
         KilledBy::StrictMode => " by strict mode".to_owned(),
         KilledBy::Tracer => " by isol-trace's strict mode".to_owned(),
@@ -82,9 +88,8 @@ fn headline(story: &Story, culprit: Option<&Culprit>) -> String {
         (None, false) => "",
     };
     format!(
-        "{} was {ended} ({}) on CPU {}{by}{link}{}",
+        "{} was {ended} on CPU {}{by}{link}{}",
         subject(&kill.task),
-        kill.signal,
         kill.cpu,
         entry_and_place(kill, culprit)
     )
