@@ -90,11 +90,9 @@ impl std::error::Error for Lacking {}
 
 /// The kernel of a base, from the cache if it has been built.
 pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
-    let kind = if debug { "-debug" } else { "" };
-    let name = format!("isolation/{}{kind}-{}", base.name, base.key(debug)?);
+    let name = name(base, debug)?;
     let folder = setup.cache.path(&name);
-    // What was built before warnings were kept is built again.
-    let is_built = || folder.join(WARNINGS).is_file();
+    let is_built = || is_whole(&folder);
     if is_built() {
         return Ok(Built { folder });
     }
@@ -122,6 +120,27 @@ pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
     })?;
     fs::remove_dir_all(&scratch)?;
     Ok(Built { folder })
+}
+
+/// Whether the cache has the kernel of a base.
+pub(super) fn is_built(setup: &Setup, base: Base, debug: bool) -> Result<bool> {
+    Ok(is_whole(&setup.cache.path(&name(base, debug)?)))
+}
+
+/// Whether a folder of the cache has all that a build leaves: what was built before warnings were
+/// kept is built again.
+fn is_whole(folder: &Path) -> bool {
+    folder.join(WARNINGS).is_file()
+}
+
+/// Where in the cache a build of a base is.
+fn name(base: Base, debug: bool) -> Result<String> {
+    let kind = if debug { "-debug" } else { "" };
+    Ok(format!(
+        "isolation/{}{kind}-{}",
+        base.name,
+        base.key(debug)?
+    ))
 }
 
 /// Fetches and unpacks the newest source of a base.

@@ -18,7 +18,7 @@ pub(crate) struct Base {
     /// Debian's package of its source.
     pub(super) package: &'static str,
     /// Whether it may be gone from the mirrors: backports keep only the newest kernels.
-    pub(super) may_lack: bool,
+    pub(crate) may_lack: bool,
 }
 
 /// All of them.
