@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::hold::Hold;
+use super::hold::{Hold, Patience};
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{Taken, Tracer},
@@ -22,9 +22,15 @@ use crate::{
 /// Records taken from one ring before the next ring has its turn.
 const TURN: usize = 4_096;
 
+/// How many may wait behind a breach that waits for its names.
+const ROOM: usize = 1024;
+
 /// How long the death of a task waits for its user stack, and the end of the log for all names that
 /// are still looked up: the debug information of a large program takes its time.
-const LONG_PATIENCE: Duration = Duration::from_secs(10);
+const LONG: Patience = Patience {
+    time: Duration::from_secs(10),
+    room: ROOM * 64,
+};
 
 /// What the records of a trace go through.
 pub(super) struct Reader {
@@ -32,7 +38,7 @@ pub(super) struct Reader {
     pub(super) attributor: Attributor,
     malformed: Option<DecodeError>,
     /// How long a breach waits for its names.
-    patience: Duration,
+    patience: Patience,
     held: Hold<(Event, Awaited)>,
 }
 
@@ -43,7 +49,10 @@ impl Reader {
             assembler: Assembler::new(Pid(std::process::id())),
             attributor,
             malformed: None,
-            patience,
+            patience: Patience {
+                time: patience,
+                room: ROOM,
+            },
             held: Hold::new(),
         }
     }
@@ -76,7 +85,7 @@ impl Reader {
                 Event::Breach(breach) => (*patience, attributor.name(breach)),
                 Event::Kill(kill) => {
                     kill.unlogged = remembered(tracer, kill);
-                    (LONG_PATIENCE, attributor.name_kill(kill))
+                    (LONG, attributor.name_kill(kill))
                 }
                 _ => (*patience, Awaited::default()),
             };
@@ -102,11 +111,11 @@ impl Reader {
                 kill.unlogged = remembered(tracer, kill);
                 awaited = attributor.name_kill(kill);
             }
-            held.put(Instant::now(), LONG_PATIENCE, (event, awaited));
+            held.put(Instant::now(), LONG, (event, awaited));
         });
         let begun = Instant::now();
         while let Some(held) = self.held.first() {
-            let left = LONG_PATIENCE.saturating_sub(begun.elapsed());
+            let left = LONG.time.saturating_sub(begun.elapsed());
             self.attributor.wait(&held.1, left);
             take(completed(&mut self.attributor, held));
         }
