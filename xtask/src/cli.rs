@@ -117,6 +117,10 @@ enum Command {
 /// What to do with the kernel.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum KernelTask {
+    /// Fetch the source into a git tree with the series on a branch, and print where it is
+    Fetch,
+    /// Write the patches anew from that branch
+    Series,
     /// Fetch the source, apply the series, build, and print where the image is
     Build,
     /// Build it if need be, and run the selftests in a guest
@@ -226,6 +230,8 @@ impl Cli {
                 },
             ),
             Command::Kernel { task, base, debug } => match task {
+                KernelTask::Fetch => kernel::fetch(&setup, base),
+                KernelTask::Series => kernel::refresh(base),
                 KernelTask::Build => kernel::build(&setup, base, debug),
                 KernelTask::Test => kernel::test(&setup, base, debug),
             },

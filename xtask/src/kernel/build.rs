@@ -144,7 +144,7 @@ fn name(base: Base, debug: bool) -> Result<String> {
 }
 
 /// Fetches and unpacks the newest source of a base.
-fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
+pub(super) fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
     // Held no longer than this takes: others may fetch while we build.
     let lock = setup.cache.lock()?;
     let machine = apt::machine(

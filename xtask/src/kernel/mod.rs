@@ -5,6 +5,7 @@ mod build;
 mod complaints;
 mod selftest;
 mod series;
+mod tree;
 mod userspace;
 
 use std::process::ExitCode;
@@ -12,7 +13,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use self::build::Lacking;
-pub(crate) use self::series::{BASES, Base};
+pub(crate) use self::{
+    series::{BASES, Base},
+    tree::{fetch, refresh},
+};
 use crate::{
     say::{print, say},
     setup::{KernelImage, Setup},

@@ -36,9 +36,14 @@ pub(crate) const BASES: [Base; 2] = [
 ];
 
 impl Base {
+    /// Where its patches are.
+    pub(super) fn folder(self) -> PathBuf {
+        workspace().join("kernel/patches").join(self.name)
+    }
+
     /// Its patches, in order.
     pub(super) fn patches(self) -> Result<Vec<PathBuf>> {
-        let folder = workspace().join("kernel/patches").join(self.name);
+        let folder = self.folder();
         let mut patches = Vec::new();
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
