@@ -63,7 +63,10 @@ pub(crate) fn tally(
 ) -> Result<Tally> {
     let mut tally = Tally::default();
     if !may_build && !build::is_built(setup, base, debug)? {
-        let why = "building it would take longer than is left of this run".to_owned();
+        let why = format!(
+            "not built yet: `cargo xtask kernel build --base {}` does",
+            base.name
+        );
         let name = format!("{} with the series", base.name);
         tally.add(&name, &Verdict::Skip(why));
         return Ok(tally);
