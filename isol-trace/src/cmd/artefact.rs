@@ -1,13 +1,11 @@
 //! `schema`, `completions` and `man`: texts that are made from the program itself.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::print;
 use crate::{
     cli::{self, Format},
     doctor,
@@ -19,7 +17,7 @@ use crate::{
 pub fn completions(shell: Shell) -> Result<ExitCode, Error> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut cli::definition(), "isol-trace", &mut text);
-    print(&text)
+    print(&text).map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints the manual page of isol-trace, or of one of its commands.
@@ -32,7 +30,7 @@ pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
         .unwrap_or(definition);
     let mut text = Vec::new();
     Man::new(page).render(&mut text).map_err(Error::Stdout)?;
-    print(&text)
+    print(&text).map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints the JSON Schema of what isol-trace writes.
@@ -41,15 +39,5 @@ pub fn schema(format: Format) -> Result<ExitCode, Error> {
         Format::Log => sink::SCHEMA,
         Format::Doctor => doctor::json::SCHEMA,
     };
-    print(schema.as_bytes())
-}
-
-/// Writes a whole text to stdout.
-fn print(text: &[u8]) -> Result<ExitCode, Error> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text)
-        .and_then(|()| stdout.flush())
-        .map(|()| ExitCode::SUCCESS)
-        .map_err(Error::Stdout)
+    print(schema.as_bytes()).map(|()| ExitCode::SUCCESS)
 }

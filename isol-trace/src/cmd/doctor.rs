@@ -1,10 +1,11 @@
 //! `doctor`: what this host isolates, what it leaves noisy, and how to mend it.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     process::ExitCode,
 };
 
+use super::print;
 use crate::{
     bpf::{btf::KernelTypes, outlook::outlook, tracer::blind_spots},
     doctor::{
@@ -38,12 +39,8 @@ pub fn run(plan: DoctorPlan, host: &Host) -> Result<ExitCode, Error> {
     } else {
         text::text(&report, page())
     };
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
     // Whoever reads no further, as `head`, has the verdict all the same.
-    match written.map_err(Error::Stdout) {
+    match print(text.as_bytes()) {
         Err(error) if !error.is_closed_stdout() => return Err(error),
         _ => {}
     }

@@ -2,12 +2,15 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write as _},
+    io::{self, BufRead, BufReader},
     path::Path,
     process::ExitCode,
 };
 
-use super::record::{listen, say};
+use super::{
+    print,
+    record::{listen, say},
+};
 use crate::{
     error::Error,
     explain::{Ended, Gatherer, Told, told, told_of},
@@ -19,7 +22,7 @@ use crate::{
 pub fn run(plan: ExplainPlan) -> Result<ExitCode, Error> {
     match plan {
         ExplainPlan::Log(path) => {
-            print(&told(&of_log(&path)?))?;
+            print(told(&of_log(&path)?).as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         ExplainPlan::Command(plan) => of_command(*plan),
@@ -70,18 +73,9 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         pid: recorded.pid,
         status,
     };
-    match print(&told_of(&gatherer.finish(), &end)) {
+    match print(told_of(&gatherer.finish(), &end).as_bytes()) {
         Err(error) if !error.is_closed_stdout() => Err(error),
         // Whoever listens no more still gets the status of the command.
         _ => Ok(recorded.exit_code()),
     }
-}
-
-/// Writes a whole text to stdout.
-fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(Error::Stdout)
 }

@@ -80,6 +80,15 @@ fn conclude(result: Result<ExitCode, Error>) -> ExitCode {
     }
 }
 
+/// Writes a whole text to stdout.
+fn print(text: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text)
+        .and_then(|()| stdout.flush())
+        .map_err(Error::Stdout)
+}
+
 /// Says on stderr what is wrong.
 fn wrong(sentence: &str) -> ExitCode {
     // A closed stderr leaves the exit status to speak.

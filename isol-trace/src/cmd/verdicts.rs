@@ -1,10 +1,6 @@
 //! What would be watched, and how: the dry run.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::fmt::Write as _;
 
 use crate::{
     doctor::coverage::{blind_spot_lines, detection_lines, probe_lines},
@@ -13,13 +9,8 @@ use crate::{
 };
 
 /// Prints what a trace on this host would see.
-pub fn print(header: &Header) -> Result<ExitCode, Error> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text(header).as_bytes())
-        .and_then(|()| stdout.flush())
-        .map(|()| ExitCode::SUCCESS)
-        .map_err(Error::Stdout)
+pub fn print(header: &Header) -> Result<(), Error> {
+    super::print(text(header).as_bytes())
 }
 
 fn text(header: &Header) -> String {

@@ -18,7 +18,9 @@ use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     join::Join,
     kill::{Arrived, Kills},
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, TaskId, Unlogged},
+    model::{
+        Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, Kill, TaskId, Unlogged,
+    },
     order::Order,
     user_stack::CopiedStack,
 };
@@ -158,8 +160,8 @@ impl Assembler {
     }
 
     /// After the last turn: hands over the kills whose breaches have no record.
-    pub fn finish(&mut self, mut take: impl FnMut(Event)) {
-        self.kills.finish(|kill| take(Event::Kill(Box::new(kill))));
+    pub fn finish(&mut self, mut take: impl FnMut(Box<Kill>)) {
+        self.kills.finish(|kill| take(Box::new(kill)));
     }
 
     /// Gives a breach the next number of the log.
@@ -214,7 +216,7 @@ impl Assembler {
             seq: Seq(0),
             at: MonoNanos(entry.opened_ns),
             cpu,
-            duration: (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns)),
+            duration: duration(entry),
             idle: Nanos(view.idle_ns),
             end: view.end,
             section: Some(entry.flags & FLAG_SECTION != 0),
@@ -352,24 +354,20 @@ pub(super) fn name(words: [u64; 2]) -> Arc<str> {
     comm(&name_bytes(words))
 }
 
-/// What an entry tells without the state of the CPU; `None` where its numbers are none.
-pub(super) fn unlogged(entry: &Entry, args: &[u64; 6]) -> Option<Unlogged> {
-    let word = Cause::from_wire(entry.cause)?;
-    let view = EntryView {
-        entry,
-        cause: word,
-        end: End::from_wire(entry.end)?,
-        args: (word == Cause::Syscall).then_some(args),
-        idle_ns: 0,
-        activities: &[],
-    };
-    Some(Unlogged {
-        at: MonoNanos(entry.opened_ns),
-        duration: (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns)),
-        cause: cause(&view),
+/// An entry whose record found no room.
+pub(super) fn unlogged(view: &EntryView<'_>) -> Unlogged {
+    Unlogged {
+        at: MonoNanos(view.entry.opened_ns),
+        duration: duration(view.entry),
+        cause: cause(view),
         cause_name: None,
-        ip: Address(entry.ip),
-    })
+        ip: Address(view.entry.ip),
+    }
+}
+
+/// How long an entry took; `None` where its end was not seen.
+fn duration(entry: &Entry) -> Option<Nanos> {
+    (entry.flags & FLAG_NO_DURATION == 0).then_some(Nanos(entry.duration_ns))
 }
 
 /// A thread's name up to its NUL; bytes that are no UTF-8 are replaced.

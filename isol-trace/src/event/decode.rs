@@ -92,13 +92,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     match kind {
         Kind::Entry => {
             let (entry, _) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
-            view(entry, None, 0, &[])
+            view(entry, None, 0, &[]).map(Record::Entry)
         }
-        Kind::EntrySyscall => {
-            let (entry, rest) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
-            let (args, _) = <[u64; 6]>::ref_from_prefix(rest).map_err(|_unused| short)?;
-            view(entry, Some(args), 0, &[])
-        }
+        Kind::EntrySyscall => view_beginning(bytes).map(Record::Entry),
         Kind::EntryFew => {
             let (full, _) =
                 FullEntry::<FEW_ACTIVITIES>::ref_from_prefix(bytes).map_err(|_unused| short)?;
@@ -158,7 +154,18 @@ pub fn view_full<const N: usize>(full: &FullEntry<N>) -> Result<Record<'_>, Deco
             what: "count of activities",
             number: full.entry.activities,
         })?;
-    view(&full.entry, Some(&full.args), full.idle_ns, activities)
+    view(&full.entry, Some(&full.args), full.idle_ns, activities).map(Record::Entry)
+}
+
+/// Views an entry and its arguments, with which entries of every kind begin in a CPU's memory.
+pub fn view_beginning(bytes: &[u8]) -> Result<EntryView<'_>, DecodeError> {
+    let short = DecodeError::Short {
+        kind: Kind::EntrySyscall,
+        length: bytes.len(),
+    };
+    let (entry, rest) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
+    let (args, _) = <[u64; 6]>::ref_from_prefix(rest).map_err(|_unused| short)?;
+    view(entry, Some(args), 0, &[])
 }
 
 fn view<'a>(
@@ -166,7 +173,7 @@ fn view<'a>(
     args: Option<&'a [u64; 6]>,
     idle_ns: u64,
     activities: &'a [ActivityRecord],
-) -> Result<Record<'a>, DecodeError> {
+) -> Result<EntryView<'a>, DecodeError> {
     let unknown = |what, number| DecodeError::UnknownNumber { what, number };
     let cause = Cause::from_wire(entry.cause).ok_or(unknown("cause", entry.cause))?;
     let end = End::from_wire(entry.end).ok_or(unknown("end", entry.end))?;
@@ -177,14 +184,14 @@ fn view<'a>(
         return Err(unknown("activity", odd.kind));
     }
     let args = args.filter(|_| cause == Cause::Syscall);
-    Ok(Record::Entry(EntryView {
+    Ok(EntryView {
         entry,
         cause,
         end,
         args,
         idle_ns,
         activities,
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use isol_trace_common::{
-    kill::{self as wire, KILL_FATAL, KILL_SENDER, Raiser, SENT_BY_INTERRUPT, SI_KERNEL},
-    record::Entry,
+use isol_trace_common::kill::{
+    self as wire, KILL_FATAL, KILL_SENDER, Raiser, SENT_BY_INTERRUPT, SI_KERNEL,
 };
+use zerocopy::IntoBytes as _;
 
 use super::{
+    decode::view_beginning,
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     model::{Breach, CauseDetail, TaskId},
     signal::Signal,
@@ -302,11 +303,8 @@ impl Kills {
 /// An entry of the kernel's memory, of the thread `tid`; `None` if it is another's or no entry at all.
 #[must_use]
 pub fn unlogged(words: &[u64], Tid(tid): Tid) -> Option<Unlogged> {
-    use zerocopy::{FromBytes as _, IntoBytes as _};
-    let bytes = words.as_bytes();
-    let (entry, rest) = Entry::ref_from_prefix(bytes).ok()?;
-    let (args, _) = <[u64; 6]>::ref_from_prefix(rest).ok()?;
-    super::assemble::unlogged(entry, args).filter(|_| entry.tid == tid)
+    let view = view_beginning(words.as_bytes()).ok()?;
+    (view.entry.tid == tid).then(|| super::assemble::unlogged(&view))
 }
 
 #[cfg(test)]

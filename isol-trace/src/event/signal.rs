@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use isol_trace_common::kill::{MAX_SIGNAL, SIGKILL};
+
 /// `include/uapi/asm-generic/signal.h`, from 1 on; x86 (`arch/x86/include/uapi/asm/signal.h`) and arm64 number the same.
 const NAMES: [&str; 31] = [
     "SIGHUP",
@@ -37,9 +39,6 @@ const NAMES: [&str; 31] = [
     "SIGSYS",
 ];
 
-/// The last signal of x86 and arm64 (`_NSIG`).
-const LAST: u32 = 64;
-
 /// The first of the real-time signals that programs can use: the C library keeps those before it.
 const FIRST_REAL_TIME: u32 = 34;
 
@@ -49,12 +48,12 @@ pub struct Signal(u32);
 
 impl Signal {
     /// `SIGKILL`.
-    pub const KILL: Self = Self(9);
+    pub const KILL: Self = Self(SIGKILL);
 
     /// The signal of a number; `None` where there is none.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        if number >= 1 && number <= LAST {
+        if number >= 1 && number <= MAX_SIGNAL {
             Some(Self(number))
         } else {
             None
@@ -69,7 +68,7 @@ impl Signal {
         }
         let text = text.to_ascii_uppercase();
         let name = text.strip_prefix("SIG").unwrap_or(&text);
-        (1..=LAST)
+        (1..=MAX_SIGNAL)
             .map(Self)
             .find(|signal| signal.name().strip_prefix("SIG") == Some(name))
     }
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_named_by_number_or_name() {
-        for number in 1..=LAST {
+        for number in 1..=MAX_SIGNAL {
             let signal = Signal::new(number).unwrap();
             assert_eq!(Signal::from_text(&number.to_string()), Some(signal));
             assert_eq!(Signal::from_text(&signal.name()), Some(signal));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Before, Culprit, Story, cause::cause, place::of_entry, text::name};
+use super::{Entry, Story, cause::cause, place::of_entry, text::name};
 use crate::{
     attrib::rules::Rules,
     event::{
@@ -16,12 +16,12 @@ use crate::{
 const ACTIVITIES: usize = 6;
 
 /// The lines, indented.
-pub(super) fn of(story: &Story, culprit: Option<&Culprit>) -> Vec<String> {
+pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
     let mut lines = Vec::new();
     frames("call chain", &story.kill.user_stack, &mut lines);
     match culprit {
-        Some(Culprit::Logged(breach)) => entry(&story.kill, breach, &mut lines),
-        Some(Culprit::Unlogged(entry)) => lines.push(format!(
+        Some(Entry::Logged(breach)) => entry(&story.kill, breach, &mut lines),
+        Some(Entry::Unlogged(entry)) => lines.push(format!(
             "  entry: {}; known from the kernel's memory alone, its record found no room in the ring",
             took(entry.duration)
         )),
@@ -47,7 +47,7 @@ pub(super) fn of(story: &Story, culprit: Option<&Culprit>) -> Vec<String> {
         let more = counted(story.repeats, "more time", "more times");
         lines.push(format!("  the process was signalled so {more}"));
     }
-    if let Some(Culprit::Logged(breach)) = culprit
+    if let Some(Entry::Logged(breach)) = culprit
         && let Some(id) = &breach.remedy
     {
         lines.push(format!("  remedy: {}", remedy(id)));
@@ -170,10 +170,10 @@ fn before(story: &Story, lines: &mut Vec<String>) {
 }
 
 /// When, how long, what and where, how it ended.
-fn row(kill: &Kill, before: &Before) -> [String; 4] {
+fn row(kill: &Kill, before: &Entry) -> [String; 4] {
     let ago = ago(kill.at, before.at());
     match before {
-        Before::Logged(breach) => [
+        Entry::Logged(breach) => [
             ago,
             maybe_duration(breach.duration),
             cause(&breach.cause, breach.cause_name.as_deref()),
@@ -182,7 +182,7 @@ fn row(kill: &Kill, before: &Before) -> [String; 4] {
                 place => format!(" {place}, {}", end(breach.end)),
             },
         ],
-        Before::Unlogged(entry) => [
+        Entry::Unlogged(entry) => [
             ago,
             maybe_duration(entry.duration),
             cause(&entry.cause, entry.cause_name.as_deref()),

@@ -27,5 +27,5 @@ mod tests;
 
 pub use ended::{Ended, told_of};
 pub use gather::{Gatherer, Told};
-pub use story::{Before, Culprit, Story};
+pub use story::{Entry, Story};
 pub use text::{in_words, told};

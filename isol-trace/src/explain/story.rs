@@ -7,25 +7,16 @@ use crate::event::{
     model::{Breach, Kill, KilledBy, Unlogged},
 };
 
-/// The entry that led to a signal, or in which it arrived.
+/// An entry of the task: the one that led to a signal, or in which it arrived, or one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Culprit {
+pub enum Entry {
     /// It is in the log.
     Logged(Arc<Breach>),
     /// It found no room there, and is known from the kernel's memory.
     Unlogged(Unlogged),
 }
 
-/// An entry of the task before that one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Before {
-    /// It is in the log.
-    Logged(Arc<Breach>),
-    /// It found no room there.
-    Unlogged(Unlogged),
-}
-
-impl Before {
+impl Entry {
     /// When the task left user mode.
     #[must_use]
     pub fn at(&self) -> MonoNanos {
@@ -78,13 +69,13 @@ impl Story {
 
     /// The entry that led to it.
     #[must_use]
-    pub fn culprit(&self) -> Option<Culprit> {
+    pub fn culprit(&self) -> Option<Entry> {
         match self.kill.breach {
             Some(seq) => {
                 let breach = self.known.iter().find(|breach| breach.seq == seq)?;
-                Some(Culprit::Logged(Arc::clone(breach)))
+                Some(Entry::Logged(Arc::clone(breach)))
             }
-            None => self.last_unlogged().cloned().map(Culprit::Unlogged),
+            None => self.last_unlogged().cloned().map(Entry::Unlogged),
         }
     }
 
@@ -98,7 +89,7 @@ impl Story {
 
     /// The entries before that one, in order.
     #[must_use]
-    pub fn before(&self) -> Vec<Before> {
+    pub fn before(&self) -> Vec<Entry> {
         let culprit = match self.kill.breach {
             Some(_) => None,
             None => self.last_unlogged(),
@@ -107,15 +98,15 @@ impl Story {
             .known
             .iter()
             .filter(|breach| Some(breach.seq) != self.kill.breach)
-            .map(|breach| Before::Logged(Arc::clone(breach)));
+            .map(|breach| Entry::Logged(Arc::clone(breach)));
         let unlogged = self
             .kill
             .unlogged
             .iter()
             .filter(|&entry| Some(entry) != culprit)
-            .map(|entry| Before::Unlogged(entry.clone()));
+            .map(|entry| Entry::Unlogged(entry.clone()));
         let mut all: Vec<_> = logged.chain(unlogged).collect();
-        all.sort_by_key(Before::at);
+        all.sort_by_key(Entry::at);
         all
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Culprit, Story, Told,
+    Entry, Story, Told,
     cause::{call_name, cause},
     lines,
     place::{of_stack, of_task},
@@ -61,7 +61,7 @@ pub fn in_words(story: &Story) -> String {
 }
 
 /// `pid 1234 (feed) was killed on CPU 3 by strict mode: syscall …`.
-fn headline(story: &Story, culprit: Option<&Culprit>) -> String {
+fn headline(story: &Story, culprit: Option<&Entry>) -> String {
     let kill = &story.kill;
     let ended = match kill.fatal {
         // That is what killing is.
@@ -96,10 +96,10 @@ fn headline(story: &Story, culprit: Option<&Culprit>) -> String {
 }
 
 /// The entry, who provoked it from elsewhere, and where the task was.
-fn entry_and_place(kill: &Kill, culprit: Option<&Culprit>) -> String {
+fn entry_and_place(kill: &Kill, culprit: Option<&Entry>) -> String {
     let (detail, cause_name, breach) = match culprit {
-        Some(Culprit::Logged(breach)) => (&breach.cause, &breach.cause_name, Some(&**breach)),
-        Some(Culprit::Unlogged(entry)) => (&entry.cause, &entry.cause_name, None),
+        Some(Entry::Logged(breach)) => (&breach.cause, &breach.cause_name, Some(&**breach)),
+        Some(Entry::Unlogged(entry)) => (&entry.cause, &entry.cause_name, None),
         None => {
             let place = of_task(&kill.user_stack, None, None);
             return if place.is_empty() {
@@ -113,7 +113,7 @@ fn entry_and_place(kill: &Kill, culprit: Option<&Culprit>) -> String {
     let what = cause(detail, cause_name);
     let mut place = of_task(&kill.user_stack, breach, call_name(detail, cause_name));
     if place.is_empty()
-        && let Some(Culprit::Unlogged(entry)) = culprit
+        && let Some(Entry::Unlogged(entry)) = culprit
     {
         place = format!("at {}", entry.ip);
     }

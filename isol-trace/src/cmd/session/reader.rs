@@ -15,7 +15,7 @@ use crate::{
         decode::DecodeError,
         ids::Pid,
         kill::unlogged,
-        model::{Event, Kill, Unlogged},
+        model::{Event, Kill},
     },
 };
 
@@ -83,10 +83,7 @@ impl Reader {
         assembler.settled(|mut event| {
             let (patience, awaited) = match &mut event {
                 Event::Breach(breach) => (*patience, attributor.name(breach)),
-                Event::Kill(kill) => {
-                    kill.unlogged = remembered(tracer, kill);
-                    (LONG, attributor.name_kill(kill))
-                }
+                Event::Kill(kill) => (LONG, name_kill(tracer, attributor, kill)),
                 _ => (*patience, Awaited::default()),
             };
             held.put(now, patience, (event, awaited));
@@ -105,13 +102,9 @@ impl Reader {
             held,
             ..
         } = self;
-        assembler.finish(|mut event| {
-            let mut awaited = Awaited::default();
-            if let Event::Kill(kill) = &mut event {
-                kill.unlogged = remembered(tracer, kill);
-                awaited = attributor.name_kill(kill);
-            }
-            held.put(Instant::now(), LONG, (event, awaited));
+        assembler.finish(|mut kill| {
+            let awaited = name_kill(tracer, attributor, &mut kill);
+            held.put(Instant::now(), LONG, (Event::Kill(kill), awaited));
         });
         let begun = Instant::now();
         while let Some(held) = self.held.first() {
@@ -142,12 +135,14 @@ fn completed(attributor: &mut Attributor, (mut event, awaited): (Event, Awaited)
     event
 }
 
-/// The last entries of a task that the ring had no room for. What cannot be read is not remembered.
-fn remembered(tracer: &Tracer, kill: &Kill) -> Vec<Unlogged> {
-    tracer
+/// Adds to a kill the last entries of its task that the ring had no room for, and names. What cannot be
+/// read is not remembered.
+fn name_kill(tracer: &Tracer, attributor: &mut Attributor, kill: &mut Kill) -> Awaited {
+    kill.unlogged = tracer
         .remembered(kill.cpu)
         .iter()
         .filter_map(|words| unlogged(words, kill.task.tid))
         .filter(|entry| entry.at <= kill.at)
-        .collect()
+        .collect();
+    attributor.name_kill(kill)
 }

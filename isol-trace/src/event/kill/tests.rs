@@ -1,5 +1,7 @@
-use isol_trace_common::{cause::Cause, record::End};
-use zerocopy::IntoBytes as _;
+use isol_trace_common::{
+    cause::Cause,
+    record::{End, Entry},
+};
 
 use super::*;
 use crate::event::model::tests::breach;
