@@ -105,9 +105,12 @@ enum Command {
         /// The kernel that the series is for
         #[arg(long, value_name = "BASE", default_value = kernel::BASES[0].name, value_parser = base)]
         base: kernel::Base,
-        /// With everything that checks locks, RCU and entry code
+        /// With everything that checks locks, RCU and entry code (of `build` and `test`)
         #[arg(long)]
         debug: bool,
+        /// Without the series, to compare with (of `build`)
+        #[arg(long)]
+        stock: bool,
     },
     /// Run a command in a guest, show its output and exit with its status
     #[command(after_help = "Example: cargo xtask vm --kernel 6.1 -- uname -a")]
@@ -125,6 +128,8 @@ enum KernelTask {
     Build,
     /// Build it if need be, and run the selftests in a guest
     Test,
+    /// Count the instructions of a system call on it and on a stock build of the same configuration
+    Cost,
 }
 
 /// What to test.
@@ -229,12 +234,21 @@ impl Cli {
                     no_copy,
                 },
             ),
-            Command::Kernel { task, base, debug } => match task {
-                KernelTask::Fetch => kernel::fetch(&setup, base),
-                KernelTask::Series => kernel::refresh(base),
-                KernelTask::Build => kernel::build(&setup, base, debug),
-                KernelTask::Test => kernel::test(&setup, base, debug),
-            },
+            Command::Kernel {
+                task,
+                base,
+                debug,
+                stock,
+            } => {
+                let recipe = kernel::Recipe { base, stock, debug };
+                match task {
+                    KernelTask::Fetch => kernel::fetch(&setup, base),
+                    KernelTask::Series => kernel::refresh(base),
+                    KernelTask::Build => kernel::build(&setup, recipe),
+                    KernelTask::Test => kernel::test(&setup, recipe),
+                    KernelTask::Cost => kernel::cost(&setup, base),
+                }
+            }
             Command::Vm(args) => args.run(&setup),
         }
     }

@@ -3,7 +3,7 @@
 //! An emulated clock tells nothing about time. With `-icount shift=0` it advances by a nanosecond
 //! an instruction, so that it tells how many instructions a call takes.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -12,7 +12,7 @@ use crate::{
     say::say,
     setup::Setup,
     vm::{
-        Guest, Host, Output,
+        Guest, Host,
         qemu::{Accel, QUIET},
     },
 };
@@ -60,19 +60,7 @@ pub(super) fn count(setup: &Setup) -> Result<Counted> {
         append: QUIET.to_owned(),
         ..Guest::new(kernel, ["sh", "-c", SCRIPT].map(str::to_owned).to_vec())
     };
-    let mut said = Vec::new();
-    let outcome = host.run(
-        &guest,
-        &mut Output {
-            stdout: &mut said,
-            stderr: &mut io::stderr(),
-            result: &mut |_| {},
-        },
-    )?;
-    if let Some(failure) = outcome.failure() {
-        anyhow::bail!("the guest failed: {failure}");
-    }
-    let said = String::from_utf8_lossy(&said);
+    let said = host.said(&guest)?;
     read(&said).with_context(|| format!("the guest said something else:\n{said}"))
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::series::{self, Base};
+use super::series::{self, Base, Recipe};
 use crate::{
     exec,
     say::say,
@@ -41,7 +41,7 @@ const WORK: &str = "isolation-work";
 /// A header that building takes, with its package.
 const HEADER: (&str, &str) = ("/usr/include/gelf.h", "libelf-dev");
 
-/// A kernel with the series.
+/// A kernel that has been built.
 #[derive(Clone, Debug)]
 pub(super) struct Built {
     folder: PathBuf,
@@ -53,7 +53,7 @@ impl Built {
         self.folder.join("bzImage")
     }
 
-    /// The selftest's program, which needs no library.
+    /// The selftest's program, which needs no library; a kernel without the series has none.
     pub(super) fn selftest(&self) -> PathBuf {
         self.folder.join("selftest")
     }
@@ -88,9 +88,9 @@ impl fmt::Display for Lacking {
 
 impl std::error::Error for Lacking {}
 
-/// The kernel of a base, from the cache if it has been built.
-pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
-    let name = name(base, debug)?;
+/// A kernel, from the cache if it has been built.
+pub(super) fn ensure(setup: &Setup, recipe: Recipe) -> Result<Built> {
+    let name = recipe.folder()?;
     let folder = setup.cache.path(&name);
     let is_built = || is_whole(&folder);
     if is_built() {
@@ -101,46 +101,38 @@ pub(super) fn ensure(setup: &Setup, base: Base, debug: bool) -> Result<Built> {
     if is_built() {
         return Ok(Built { folder });
     }
-    let source = fetch(setup, base, &scratch)?;
-    apply(base, &source)?;
+    let source = fetch(setup, recipe.base, &scratch)?;
+    apply(recipe, &source)?;
     let log = setup.cache.path("isolation.log");
     say(format!(
-        "kernel: building Linux {} with the series, for some minutes; see {}",
-        base.name,
+        "kernel: building Linux {recipe}, for some minutes; see {}",
         log.display()
     ));
     let output = scratch.join("output");
-    make(&source, &output, debug, &log)?;
+    make(recipe, &source, &output, &log)?;
     let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
         fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
         fs::copy(output.join(".config"), target.join("config"))?;
         fs::write(target.join(WARNINGS), warnings(&fs::read(&log)?))?;
+        if recipe.stock {
+            return Ok(());
+        }
         compile_selftest(&source, target)
     })?;
     fs::remove_dir_all(&scratch)?;
     Ok(Built { folder })
 }
 
-/// Whether the cache has the kernel of a base.
-pub(super) fn is_built(setup: &Setup, base: Base, debug: bool) -> Result<bool> {
-    Ok(is_whole(&setup.cache.path(&name(base, debug)?)))
+/// Whether the cache has a kernel.
+pub(super) fn is_built(setup: &Setup, recipe: Recipe) -> Result<bool> {
+    Ok(is_whole(&setup.cache.path(&recipe.folder()?)))
 }
 
 /// Whether a folder of the cache has all that a build leaves: what was built before warnings were
 /// kept is built again.
 fn is_whole(folder: &Path) -> bool {
     folder.join(WARNINGS).is_file()
-}
-
-/// Where in the cache a build of a base is.
-fn name(base: Base, debug: bool) -> Result<String> {
-    let kind = if debug { "-debug" } else { "" };
-    Ok(format!(
-        "isolation/{}{kind}-{}",
-        base.name,
-        base.key(debug)?
-    ))
 }
 
 /// Fetches and unpacks the newest source of a base.
@@ -205,8 +197,8 @@ fn unpack(base: Base, scratch: &Path) -> Result<PathBuf> {
 }
 
 /// Applies the series, every line where it says.
-fn apply(base: Base, source: &Path) -> Result<()> {
-    for path in base.patches()? {
+fn apply(recipe: Recipe, source: &Path) -> Result<()> {
+    for path in recipe.patches()? {
         exec::output(
             Command::new("patch")
                 .args(["--strip=1", "--fuzz=0", "--silent", "--forward"])
@@ -219,7 +211,7 @@ fn apply(base: Base, source: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(source: &Path, output: &Path, debug: bool, log: &Path) -> Result<()> {
+fn make(recipe: Recipe, source: &Path, output: &Path, log: &Path) -> Result<()> {
     fs::create_dir(output)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let run = |target: &str| {
@@ -240,13 +232,13 @@ fn make(source: &Path, output: &Path, debug: bool, log: &Path) -> Result<()> {
             .arg("-O")
             .arg(output)
             .arg(output.join(".config"))
-            .args(series::configs(debug))
+            .args(series::configs(recipe.debug))
             .current_dir(source),
         log,
     )?;
     run("olddefconfig")?;
     let config = fs::read_to_string(output.join(".config"))?;
-    if !config.lines().any(|line| line == "CONFIG_TASK_ISOLATION=y") {
+    if !recipe.stock && !config.lines().any(|line| line == "CONFIG_TASK_ISOLATION=y") {
         bail!("the configuration lacks what CONFIG_TASK_ISOLATION depends on");
     }
     run("bzImage")

@@ -3,18 +3,21 @@
 
 mod build;
 mod complaints;
+mod cost;
 mod selftest;
 mod series;
+mod tap;
 mod tree;
 mod userspace;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Error, Result, ensure};
 
-use self::build::Lacking;
+use self::build::{Built, Lacking};
 pub(crate) use self::{
-    series::{BASES, Base},
+    cost::cost,
+    series::{BASES, Base, Recipe},
     tree::{fetch, refresh},
 };
 use crate::{
@@ -38,63 +41,72 @@ const BOTH_SIDES: [&str; 9] = [
     "explain_log",
 ];
 
-/// Builds the kernel of a base unless the cache has it, and prints where its image is.
-pub(crate) fn build(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
-    let built = build::ensure(setup, base, debug)?;
+/// Builds a kernel unless the cache has it, and prints where its image is.
+pub(crate) fn build(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
+    let built = build::ensure(setup, recipe)?;
     print(built.image().display());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tests the series in guests of its kernel, and prints the closing line.
-pub(crate) fn test(setup: &Setup, base: Base, debug: bool) -> Result<ExitCode> {
-    build::ensure(setup, base, debug)?;
+pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
+    ensure!(
+        !recipe.stock,
+        "the tests are those of the series: leave --stock out"
+    );
+    let built = build::ensure(setup, recipe)?;
     let host = Host::open(setup)?;
-    Ok(tally(setup, &host, base, debug, true)?.close())
+    Ok(tested(setup, &host, recipe, &built)?.close())
 }
 
-/// The same, counted; a kernel that is not in the cache is built only if it may be. A kernel that cannot be built is a failure, save where the machine lacks what
-/// building takes, or the source of a base that need not be there.
-pub(crate) fn tally(
-    setup: &Setup,
-    host: &Host,
-    base: Base,
-    debug: bool,
-    may_build: bool,
-) -> Result<Tally> {
+/// The same for every base, counted. The first is built if need be; another is tested only where it has
+/// been built, since building one is what a run has time for. A kernel that cannot be built is a
+/// failure, save where the machine lacks what building takes, or Debian the source of a base that need
+/// not be there.
+pub(crate) fn tally(setup: &Setup, host: &Host) -> Result<Tally> {
     let mut tally = Tally::default();
-    if !may_build && !build::is_built(setup, base, debug)? {
-        let why = format!(
-            "not built yet: `cargo xtask kernel build --base {}` does",
-            base.name
-        );
-        let name = format!("{} with the series", base.name);
-        tally.add(&name, &Verdict::Skip(why));
-        return Ok(tally);
-    }
-    let built = match build::ensure(setup, base, debug) {
-        Ok(built) => built,
-        Err(error) => {
-            let why = format!("{error:#}");
-            let verdict = match error.downcast_ref() {
-                Some(Lacking::Tools(_)) => Verdict::Skip(why),
-                Some(Lacking::Source(_)) if base.may_lack => Verdict::Skip(why),
-                _ => Verdict::Fail(why),
-            };
-            tally.add(&format!("{} with the series", base.name), &verdict);
-            return Ok(tally);
+    for base in BASES {
+        let recipe = Recipe::release(base);
+        if base.may_lack && !build::is_built(setup, recipe)? {
+            let why = format!(
+                "not built yet: `cargo xtask kernel build --base {}` does",
+                base.name
+            );
+            tally.add(&recipe.to_string(), &Verdict::Skip(why));
+            continue;
         }
-    };
-    let kind = if debug { ", checking itself" } else { "" };
-    let name = format!("{} with the series{kind}", base.name);
-    let image = || KernelImage::of_ours(base.name, built.image());
+        match build::ensure(setup, recipe) {
+            Ok(built) => tally.merge(tested(setup, host, recipe, &built)?),
+            Err(error) => tally.add(&recipe.to_string(), &unbuilt(base, &error)),
+        }
+    }
+    Ok(tally)
+}
+
+/// What it means that a kernel cannot be built.
+fn unbuilt(base: Base, error: &Error) -> Verdict {
+    let why = format!("{error:#}");
+    match error.downcast_ref() {
+        Some(Lacking::Tools(_)) => Verdict::Skip(why),
+        Some(Lacking::Source(_)) if base.may_lack => Verdict::Skip(why),
+        _ => Verdict::Fail(why),
+    }
+}
+
+/// Every test in guests of a kernel.
+fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<Tally> {
+    let name = recipe.to_string();
+    let image = || KernelImage::of_ours(recipe.base.name, built.image());
+    let mut tally = Tally::default();
     say(format!("test: the selftests on {name}"));
     tally.merge(verdicts::of_two_runs(&name, || {
-        selftest::run(host, image(), &built)
+        selftest::run(host, image(), built)
     })?);
     say(format!("test: the crate on {name}"));
     tally.merge(verdicts::of_two_runs(&format!("{name} crate"), || {
         userspace::run(setup, host, image())
     })?);
+    say(format!("test: isol-trace on {name}"));
     tally.merge(verdicts::of_two_runs(&name, || {
         test::some(host, &name, image(), &BOTH_SIDES)
     })?);

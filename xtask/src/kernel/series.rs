@@ -1,7 +1,7 @@
 //! The patches in `kernel/`, and the sources that they are for.
 
 use std::{
-    fs,
+    fmt, fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::PathBuf,
 };
@@ -55,16 +55,61 @@ impl Base {
         ensure!(!patches.is_empty(), "no patches in {}", folder.display());
         Ok(patches)
     }
+}
 
-    /// What a build of it depends on, save the source and the compiler, as a short word.
-    pub(super) fn key(self, debug: bool) -> Result<String> {
+/// A kernel to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    /// From whose source.
+    pub(crate) base: Base,
+    /// Without the series, to compare with; the configuration is the same.
+    pub(crate) stock: bool,
+    /// With everything that checks locks, RCU and entry code.
+    pub(crate) debug: bool,
+}
+
+impl Recipe {
+    /// The kernel with the series that is meant to be used.
+    pub(super) const fn release(base: Base) -> Self {
+        Self {
+            base,
+            stock: false,
+            debug: false,
+        }
+    }
+
+    /// Its patches, in order.
+    pub(super) fn patches(self) -> Result<Vec<PathBuf>> {
+        if self.stock {
+            return Ok(Vec::new());
+        }
+        self.base.patches()
+    }
+
+    /// Where in the cache it is: named by what it depends on, save the source and the compiler.
+    pub(super) fn folder(self) -> Result<String> {
         let mut hasher = DefaultHasher::new();
-        for path in self.patches()?.into_iter().chain(configs(debug)) {
+        for path in self.patches()?.into_iter().chain(configs(self.debug)) {
             fs::read(&path)
                 .with_context(|| path.display().to_string())?
                 .hash(&mut hasher);
         }
-        Ok(format!("{:016x}", hasher.finish()))
+        let stock = if self.stock { "-stock" } else { "" };
+        let debug = if self.debug { "-debug" } else { "" };
+        let key = hasher.finish();
+        Ok(format!(
+            "isolation/{}{stock}{debug}-{key:016x}",
+            self.base.name
+        ))
+    }
+}
+
+/// For people.
+impl fmt::Display for Recipe {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with = if self.stock { "without" } else { "with" };
+        let kind = if self.debug { ", checking itself" } else { "" };
+        write!(formatter, "{} {with} the series{kind}", self.base.name)
     }
 }
 
@@ -96,8 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_build_depends_on_is_in_its_key() {
-        let keys = [false, true].map(|debug| BASES[0].key(debug).unwrap());
-        assert_ne!(keys[0], keys[1]);
+    fn every_kernel_has_a_folder_of_its_own() {
+        let mut folders: Vec<_> = BASES
+            .into_iter()
+            .flat_map(|base| {
+                [(false, false), (false, true), (true, false), (true, true)]
+                    .map(|(stock, debug)| Recipe { base, stock, debug })
+            })
+            .map(|recipe| recipe.folder().unwrap())
+            .collect();
+        let all = folders.len();
+        folders.sort_unstable();
+        folders.dedup();
+        assert_eq!(folders.len(), all);
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What runs the ground truth in a guest.
-const TRUTH: [&str; 2] = ["truth", "all"];
+const TRUTH: &str = "truth";
 
 /// What lets a guest's process map the local APIC and send a vector by hand: on 6.1 its pages are
 /// busy to `/dev/mem` otherwise (`iomem_is_exclusive`, kernel/resource.c).
@@ -69,11 +69,7 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
             }
             // Who names lines means those alone; `cargo xtask kernel test` is for one of these.
             if selection.kernels.is_empty() {
-                for base in kernel::BASES {
-                    // Building one of them is what a run has time for.
-                    let may_build = !base.may_lack;
-                    tally.merge(kernel::tally(setup, &host, base, false, may_build)?);
-                }
+                tally.merge(kernel::tally(setup, &host)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
@@ -107,18 +103,7 @@ fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result
         kernel.package.as_deref().unwrap_or("a kernel of yours")
     ));
     let started = Instant::now();
-    let guest = Guest {
-        append: format!("{QUIET} {OPEN_DEVICES}"),
-        limit: GUEST_LIMIT,
-        accel: selection.accel,
-        ..Guest::new(kernel, TRUTH.map(str::to_owned).to_vec())
-    };
-    let mut output = Output {
-        stdout: &mut io::stderr(),
-        stderr: &mut io::stderr(),
-        result: &mut |result| say(format!("{line}: {result}")),
-    };
-    let outcome = host.run(&guest, &mut output)?;
+    let outcome = truth(host, line, kernel, &["all"], selection.accel)?;
     let verdicts = judge(line, &outcome, selection)?;
     say(format!(
         "test: {line}: {} tests, {} failed, in {} s",
@@ -136,11 +121,28 @@ pub(crate) fn some(
     kernel: KernelImage,
     tests: &[&str],
 ) -> Result<Verdicts> {
-    say(format!("test: isol-trace on {name}"));
-    let command = ["truth", "run"].iter().chain(tests);
+    let arguments: Vec<_> = ["run"].iter().chain(tests).copied().collect();
+    let outcome = truth(host, name, kernel, &arguments, Accel::default())?;
+    let results = Results::read(outcome.results.iter().map(String::as_str));
+    let whole = whole(&outcome, &results, verdicts::failed(&results.tests) > 0);
+    let mut verdicts = results.tests;
+    verdicts.push(("truth/run".into(), whole));
+    Ok(verdicts)
+}
+
+/// Runs the ground truth in a guest.
+fn truth(
+    host: &Host,
+    name: &str,
+    kernel: KernelImage,
+    arguments: &[&str],
+    accel: Accel,
+) -> Result<Outcome> {
+    let command = [TRUTH].iter().chain(arguments);
     let guest = Guest {
         append: format!("{QUIET} {OPEN_DEVICES}"),
         limit: GUEST_LIMIT,
+        accel,
         ..Guest::new(kernel, command.map(ToString::to_string).collect())
     };
     let mut output = Output {
@@ -148,12 +150,7 @@ pub(crate) fn some(
         stderr: &mut io::stderr(),
         result: &mut |result| say(format!("{name}: {result}")),
     };
-    let outcome = host.run(&guest, &mut output)?;
-    let results = Results::read(outcome.results.iter().map(String::as_str));
-    let whole = whole(&outcome, &results, verdicts::failed(&results.tests) > 0);
-    let mut verdicts = results.tests;
-    verdicts.push(("truth/run".into(), whole));
-    Ok(verdicts)
+    host.run(&guest, &mut output)
 }
 
 /// What a guest said, and what it should have said.

@@ -14,13 +14,13 @@ mod terminal;
 mod watch;
 
 use std::{
-    io::Write,
+    io::{self, Write},
     process::ExitCode,
     sync::mpsc::RecvTimeoutError,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use isol_trace_guest::boot::Plan;
 
 use self::{
@@ -178,6 +178,24 @@ impl Host {
         })
     }
 
+    /// Runs the guest, and returns what its command said on standard output. A guest that fails is an
+    /// error.
+    pub(crate) fn said(&self, guest: &Guest) -> Result<String> {
+        let mut said = Vec::new();
+        let outcome = self.run(
+            guest,
+            &mut Output {
+                stdout: &mut said,
+                stderr: &mut io::stderr(),
+                result: &mut |_| {},
+            },
+        )?;
+        if let Some(failure) = outcome.failure() {
+            bail!("the guest failed: {failure}");
+        }
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Runs the guest; after a failure of the emulator's own it is repeated, and a guest that
     /// virtualization cannot boot is emulated.
     pub(crate) fn run(&self, guest: &Guest, output: &mut Output<'_>) -> Result<Outcome> {
@@ -318,8 +336,8 @@ fn follow(
 }
 
 /// A reader that has seen enough (`| head`) is no error.
-fn ignore_closed(error: std::io::Error) -> Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
+fn ignore_closed(error: io::Error) -> Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(());
     }
     Err(error).context("cannot pass the guest's output on")
