@@ -23,7 +23,7 @@ pub const KILL_FATAL: u8 = 1 << 0;
 /// [`Kill::flags`]: the sender of the signal was seen.
 pub const KILL_SENDER: u8 = 1 << 1;
 /// [`Kill::flags`] and [`Signalled::flags`]: an interrupt handler sent it, not the task that it interrupted.
-pub const SENT_BY_INTERRUPT: u8 = 1 << 2;
+pub const KILL_BY_INTERRUPT: u8 = 1 << 2;
 
 /// `SI_KERNEL` (`include/uapi/asm-generic/siginfo.h`): what signals without an origin have as their code.
 pub const SI_KERNEL: i32 = 0x80;
@@ -107,7 +107,7 @@ pub struct Signalled {
     pub pid: u32,
     /// The sender's thread.
     pub tid: u32,
-    /// `SENT_BY_INTERRUPT`, or 0.
+    /// `KILL_BY_INTERRUPT`, or 0.
     pub flags: u32,
     /// The sender's name.
     pub comm: [u64; 2],

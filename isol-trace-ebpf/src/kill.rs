@@ -1,14 +1,11 @@
 //! What is left of a task that a signal ends: who raised it, for which entry, and its user stack.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm,
-    generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id},
-};
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use isol_trace_common::{
     config::SENDERS_SLOT,
     kill::{
-        KILL_FATAL, KILL_SENDER, Kill, REMEMBERED as PLACES, REMEMBERED_WORDS, Raiser,
-        SENT_BY_INTERRUPT, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
+        KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Kill, REMEMBERED as PLACES, REMEMBERED_WORDS,
+        Raiser, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
     },
     record::Kind,
     span::{CpuState, EntryCells, Phase, TASK_FILTERED},
@@ -18,7 +15,7 @@ use crate::{
     kfield,
     maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count, this_cpu},
     probe::user_stack,
-    span::{current_tid, now, write_to},
+    span::{copy_words, current_tid, now, write_to},
 };
 
 /// `SEND_SIG_NOINFO`: from the current task (`include/linux/sched/signal.h`, v6.12).
@@ -40,19 +37,18 @@ pub(crate) fn sent(signal: u32, info: u64, task: u64, result: u32) {
     // SAFETY: the helper has no requirements.
     let ids = unsafe { bpf_get_current_pid_tgid() };
     let flags = if kfield::in_interrupt() == Some(true) {
-        u32::from(SENT_BY_INTERRUPT)
+        u32::from(KILL_BY_INTERRUPT)
     } else {
         0
     };
     let signalled = Signalled {
         signal,
         code,
-        // SAFETY: the helper has no requirements.
-        cpu: unsafe { bpf_get_smp_processor_id() },
+        cpu: this_cpu(),
         pid: (ids >> 32) as u32,
         tid: ids as u32,
         flags,
-        comm: current_comm(),
+        comm: kfield::task_comm(kfield::current()),
     };
     let _full = SIGNALLED.insert(&kfield::task_pid(task), &signalled, 0);
 }
@@ -105,7 +101,7 @@ fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<
         cpu,
         at_ns,
         entry_cpu: cpu,
-        comm: current_comm(),
+        comm: kfield::task_comm(kfield::current()),
         ..Kill::default()
     };
     if let Some(strike) = strike {
@@ -133,13 +129,6 @@ fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<
     user_stack::leave(at_ns, ids, cpu);
 }
 
-#[inline(always)]
-fn current_comm() -> [u64; 2] {
-    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
-    // SAFETY: sixteen bytes are two words; read unaligned.
-    unsafe { comm.as_ptr().cast::<[u64; 2]>().read_unaligned() }
-}
-
 /// Keeps an entry whose record found no room.
 #[inline(never)]
 pub(crate) fn remember(entry: &EntryCells) {
@@ -150,16 +139,14 @@ pub(crate) fn remember(entry: &EntryCells) {
     // SAFETY: the pointer is of a live map value of this CPU's own.
     let count = unsafe { (&raw const (*room).count).read_volatile() };
     let place = count as usize & (PLACES - 1);
-    let from = core::ptr::from_ref(entry).cast::<u64>();
-    let mut word = 0;
-    while word < REMEMBERED_WORDS {
-        // SAFETY: `place` and `word` are within bounds; an entry's cells are longer than that.
-        unsafe {
-            let to = (&raw mut (*room).entries).cast::<u64>();
-            to.add(place * REMEMBERED_WORDS + word)
-                .write_volatile(from.add(word).read_volatile());
-        }
-        word += 1;
+    // SAFETY: `place` is within bounds, and an entry's cells are longer than a place.
+    unsafe {
+        let places = (&raw mut (*room).entries).cast::<u64>();
+        copy_words(
+            core::ptr::from_ref(entry).cast(),
+            places.add(place * REMEMBERED_WORDS),
+            REMEMBERED_WORDS,
+        );
     }
     // SAFETY: as above.
     unsafe { (&raw mut (*room).count).write_volatile(count + 1) };

@@ -71,7 +71,7 @@ pub(crate) fn is_in_call(tid: u32) -> bool {
 #[map]
 pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
-/// Processes that our strict mode is for: the command, and what it forked.
+/// Threads that our strict mode is for: the command's, and of what it forked.
 #[map]
 pub(crate) static STRICT: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 

@@ -329,15 +329,23 @@ pub(crate) fn write_to<T>(slot: u32, record: &T) -> bool {
     let Some(room) = reserve(slot, size_of::<T>()) else {
         return false;
     };
-    let from = core::ptr::from_ref(record).cast::<u64>();
-    let mut word = 0;
-    while word < words::<T>() {
-        // SAFETY: records are multiples of eight bytes; both sides have that many.
-        let value = unsafe { from.add(word).read() };
-        // SAFETY: as above.
-        unsafe { room.add(word).write_volatile(value) };
-        word += 1;
-    }
+    // SAFETY: records are multiples of eight bytes; both sides have that many.
+    unsafe { copy_words(core::ptr::from_ref(record).cast(), room, words::<T>()) };
     submit(room);
     true
+}
+
+/// Copies words one by one: the compiler knows no `memcpy` here.
+///
+/// # Safety
+///
+/// Both sides have that many words, and nobody else writes them.
+#[inline(always)]
+pub(crate) unsafe fn copy_words(from: *const u64, to: *mut u64, words: usize) {
+    let mut word = 0;
+    while word < words {
+        // SAFETY: the caller's.
+        unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+        word += 1;
+    }
 }

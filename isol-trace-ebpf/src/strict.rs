@@ -6,10 +6,7 @@
 //! itself travels by one where interrupts are off
 //! (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
 
-use aya_ebpf::{
-    bindings::BPF_EXIST,
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_send_signal_thread},
-};
+use aya_ebpf::{bindings::BPF_EXIST, helpers::generated::bpf_send_signal_thread};
 use isol_trace_common::{
     cause::Cause,
     kill::{Raiser, Strike},
@@ -18,7 +15,7 @@ use isol_trace_common::{
 };
 
 use crate::{
-    kfield::Registers,
+    kfield::{self, Registers},
     maps::{SECTIONS, STRICT, STRIKES, config, this_cpu},
     span::current_tid,
     tasks,
@@ -60,10 +57,8 @@ fn strike(state: &CpuState) {
     {
         return;
     }
-    // SAFETY: the helper has no requirements.
-    let pid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
     // SAFETY: the value is never read.
-    if unsafe { STRICT.get(&pid) }.is_none() {
+    if unsafe { STRICT.get(&tid) }.is_none() {
         return;
     }
     let signal = config!(strict_signal);
@@ -82,22 +77,42 @@ fn strike(state: &CpuState) {
     }
 }
 
-/// A process forks: what the tracer starts is to be strict, and what that forks.
+/// The current task forks a process or starts a thread: what the tracer starts is to be strict, and
+/// what that starts.
 #[inline(always)]
-pub(crate) fn forked(parent: u32, child: u32) {
+pub(crate) fn forked(parent: u64, child: u64) {
+    if config!(strict_signal) == 0 {
+        return;
+    }
+    let is_command =
+        kfield::task_pid(parent) == config!(own_pid) && kfield::task_pid(child) != config!(own_pid);
     // SAFETY: the value is never read.
-    let inherits = parent == config!(own_pid) || unsafe { STRICT.get(&parent) }.is_some();
-    if parent != child && inherits {
-        let _full = STRICT.insert(&child, &1, 0);
+    if is_command || unsafe { STRICT.get(&kfield::task_tid(parent)) }.is_some() {
+        let _full = STRICT.insert(&kfield::task_tid(child), &1, 0);
     }
 }
 
-/// A process is no more.
+/// The current task, which was `old`, has become another program, and has its leader's number from here on.
 #[inline(always)]
-pub(crate) fn gone(pid: u32) {
-    if config!(strict_signal) != 0 {
-        let _none = STRICT.remove(&pid);
+pub(crate) fn became(old: u32, tid: u32) {
+    if old == tid {
+        return;
     }
+    // SAFETY: the value is never read.
+    if unsafe { STRICT.get(&old) }.is_some() {
+        let _full = STRICT.insert(&tid, &1, 0);
+    }
+    gone(old);
+}
+
+/// A thread is no more: its number will be another's.
+#[inline(always)]
+pub(crate) fn gone(tid: u32) {
+    if config!(strict_signal) != 0 {
+        let _none = STRICT.remove(&tid);
+    }
+    // It may have died of another signal than the one that it was struck with.
+    let _none = STRIKES.remove(&tid);
 }
 
 /// The kernel's strict mode has found a breach, and a signal will follow.

@@ -168,8 +168,10 @@ fn exec(arguments: Arguments) {
     if armed().is_none() {
         return;
     }
-    tasks::leave_section(arguments.word(1) as u32);
-    tasks::leave_section(current_tid());
+    let (old, tid) = (arguments.word(1) as u32, current_tid());
+    tasks::leave_section(old);
+    tasks::leave_section(tid);
+    strict::became(old, tid);
 }
 
 /// `sched:sched_process_exit(struct task_struct *p, …)`: the current task dies.
@@ -197,10 +199,7 @@ fn exit(_arguments: Arguments) {
 /// `sched:sched_process_fork(struct task_struct *parent, struct task_struct *child)`, before the child runs.
 #[inline(always)]
 fn fork(arguments: Arguments) {
-    strict::forked(
-        kfield::task_pid(arguments.word(0)),
-        kfield::task_pid(arguments.word(1)),
-    );
+    strict::forked(arguments.word(0), arguments.word(1));
 }
 
 /// `task:task_rename(struct task_struct *task, const char *comm)`, before the change.

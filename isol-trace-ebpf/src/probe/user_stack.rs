@@ -1,4 +1,4 @@
-//! Where a sender was in user mode: registers, and the top of its stack.
+//! Where a sender or a victim was in user mode: registers, and the top of its stack.
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
@@ -16,8 +16,8 @@ use crate::{
     span::{reserve, submit},
 };
 
-/// Leaves a copy of the current task's user stack behind its sender's record of `at_ns`.
-/// `ids` are its process and thread. Never on a watched CPU.
+/// Leaves a copy of the current task's user stack behind its record of `at_ns`: a sender's, never on a
+/// watched CPU, or that of a signal. `ids` are its process and thread.
 #[inline(never)]
 pub(crate) fn leave(at_ns: u64, ids: u64, cpu: u32) {
     if !current_is_user(ids as u32) {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use isol_trace_common::kill::{
-    self as wire, KILL_FATAL, KILL_SENDER, Raiser, SENT_BY_INTERRUPT, SI_KERNEL,
+    self as wire, KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Raiser, SI_KERNEL,
 };
 use zerocopy::IntoBytes as _;
 
@@ -88,7 +88,7 @@ impl KilledBy {
             return Self::Unknown;
         }
         let (by_interrupt, own_thread) = (
-            kill.flags & SENT_BY_INTERRUPT != 0,
+            kill.flags & KILL_BY_INTERRUPT != 0,
             kill.sender_tid == kill.tid,
         );
         // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER).

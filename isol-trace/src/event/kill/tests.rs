@@ -59,7 +59,7 @@ fn a_raiser_is_told_from_code_and_sender() {
     assert_eq!(by(|kill| kill.code = SI_KERNEL), "kernel");
     // A timer, in an interrupt of the task itself.
     let timer = |kill: &mut wire::Kill| {
-        kill.flags |= SENT_BY_INTERRUPT;
+        kill.flags |= KILL_BY_INTERRUPT;
         (kill.sender_pid, kill.sender_tid) = (70, TID);
     };
     assert_eq!(by(timer), "kernel");
