@@ -3,6 +3,7 @@
 use std::{env, fs, os::unix::process::CommandExt, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
+use isol_trace_common::config::isolation;
 
 use super::{
     bench::{Bench, Group},
@@ -43,8 +44,6 @@ pub fn group() -> Group {
 /// Calls before and inside the section.
 const BEFORE: usize = 100;
 const INSIDE: usize = 50;
-/// "ISOL": the operation that begins a section.
-const ISOLATE: libc::c_long = 0x4953_4f4c;
 
 fn run(bench: &mut Bench) -> Result<()> {
     let cpu = bench.guest.cpu();
@@ -216,13 +215,11 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
 
 /// Says that this thread means to be isolated.
 fn isolate() {
-    // SAFETY: plain numbers; a kernel without sections answers EINVAL.
-    unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, 1, 0, 0, 0) };
+    sys::section(isolation::ENTER);
 }
 
 fn call(times: usize) {
     for _ in 0..times {
-        // SAFETY: takes nothing, changes nothing.
-        unsafe { libc::syscall(libc::SYS_getppid) };
+        sys::getppid();
     }
 }

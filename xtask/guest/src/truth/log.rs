@@ -210,6 +210,15 @@ pub struct Signaller {
     pub pid: Option<u32>,
 }
 
+/// An entry that found no room in the log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Unlogged {
+    /// When it began.
+    pub mono_ns: u64,
+    /// Why.
+    pub cause: Cause,
+}
+
 /// A signal that ended a task, or that strict mode raised.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Kill {
@@ -231,6 +240,9 @@ pub struct Kill {
     pub breach: Option<u64>,
     /// The breaches of the task up to that one.
     pub history: Vec<u64>,
+    /// Entries that found no room in the log.
+    #[serde(default)]
+    pub unlogged: Vec<Unlogged>,
     /// Where the task was.
     pub user_stack: Vec<String>,
 }

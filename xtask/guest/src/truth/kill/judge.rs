@@ -88,3 +88,28 @@ pub(super) fn by_other(log: &Log) -> Result<String> {
     );
     Ok(String::new())
 }
+
+/// The breach of a kill found no room in the ring, nor did those before it: the kernel's memory has them.
+pub(super) fn remembered(log: &Log) -> Result<String> {
+    let kill = only(log, libc::SIGKILL, "tracer")?;
+    ensure!(
+        kill.breach.is_none(),
+        "the breach found room: the test did not test"
+    );
+    let entries = &kill.unlogged;
+    ensure!(
+        entries.is_sorted_by_key(|entry| entry.mono_ns),
+        "not in order: {entries:?}"
+    );
+    let names: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.cause.name.as_deref().unwrap_or_default())
+        .collect();
+    let expected = ["getppid", "prctl", "getppid"];
+    ensure!(
+        names.ends_with(&expected),
+        "the last entries were {names:?}"
+    );
+    let lost = log.totals(kill.cpu)?.lost;
+    Ok(format!("{lost} lost, {} remembered", names.len()))
+}

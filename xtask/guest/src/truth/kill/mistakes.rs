@@ -13,8 +13,9 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use isol_trace_common::config::isolation::ENTER;
 
-use super::victim::{ENTER, configure, enter, isolation};
+use super::victim::{configure, enter};
 use crate::truth::{kill::has_task_isolation, sys};
 
 /// Names of the mistakes, as arguments of the victim.
@@ -37,7 +38,7 @@ fn activate() -> Result<()> {
         configure(2, 0, 0)?;
         return enter();
     }
-    isolation(ENTER);
+    sys::section(ENTER);
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use isol_trace_common::config::isolation::LEAVE;
 
-use super::victim::{LEAVE, configure, enter, getppid, handle, isolation};
+use super::victim::{configure, enter, handle};
 use crate::truth::sys;
 
 /// `TASK_ISOLATION_PERSISTENT`.
@@ -37,7 +38,7 @@ pub(super) fn run() -> Result<()> {
     enter()?;
     for turn in 0..turns {
         let pages = Arc::new(sys::Pages::private(PAGES)?);
-        getppid();
+        sys::getppid();
         pages.write(turn % PAGES);
         sibling.unmap(&pages, turn % PAGES);
         sys::kill(std::process::id(), libc::SIGUSR1)?;
@@ -49,7 +50,7 @@ pub(super) fn run() -> Result<()> {
             fork()?;
         }
     }
-    isolation(LEAVE);
+    sys::section(LEAVE);
     Ok(())
 }
 

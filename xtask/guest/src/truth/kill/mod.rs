@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use anyhow::{Result, ensure};
 
-use self::judge::{by_other, drop_kill, handled, killed, led_by, only, preceded};
+use self::judge::{by_other, drop_kill, handled, killed, led_by, only, preceded, remembered};
 pub use self::{
     mistakes::{MISTAKES, line_of},
     victim::victim,
@@ -83,6 +83,14 @@ const TESTS: &[(&str, &str)] = &[
         "--strict: leaving the section, exit and what is outside are left alone",
     ),
     ("strict_child", "--strict: also what CMD forks"),
+    (
+        "strict_storm",
+        "--strict: after a storm that filled the ring, the entries before the death are known all the same",
+    ),
+    (
+        "strict_thread",
+        "--strict: also a thread of CMD that outlives its first one",
+    ),
     ("strict_others", "--strict: nobody but CMD"),
     (
         "kernel_strict",
@@ -188,6 +196,24 @@ const SCENES: &[Scene] = &[
         command: "strict_child",
         code: 3,
         judge: |log| killed(log, libc::SIGKILL, "tracer", &["getppid"]).map(drop_kill),
+    },
+    Scene {
+        test: "strict_storm",
+        options: &["--strict", "--ring-size", "64K"],
+        command: "strict_storm",
+        code: 128 + libc::SIGKILL,
+        judge: remembered,
+    },
+    Scene {
+        test: "strict_thread",
+        options: &["--strict"],
+        command: "strict_thread",
+        code: 128 + libc::SIGKILL,
+        judge: |log| {
+            let kill = killed(log, libc::SIGKILL, "tracer", &["getppid"])?;
+            ensure!(kill.task.pid != Some(kill.task.tid), "{:?}", kill.task);
+            Ok(String::new())
+        },
     },
 ];
 

@@ -3,18 +3,20 @@
 use std::{
     ptr,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::Duration,
 };
 
 use anyhow::{Result, bail, ensure};
+use isol_trace_common::config::{
+    PR_TASK_ISOLATION,
+    isolation::{ENTER, LEAVE},
+};
 
-use crate::truth::sys;
+use crate::truth::{process, sys};
 
-/// `PR_TASK_ISOLATION` and its operations.
-const ISOLATE: libc::c_long = 0x4953_4f4c;
-pub(super) const LEAVE: libc::c_long = 0;
-pub(super) const ENTER: libc::c_long = 1;
-const CONFIGURE: libc::c_long = 3;
+/// The operation of `PR_TASK_ISOLATION` that configures.
+const CONFIGURE: u64 = 3;
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
@@ -35,11 +37,6 @@ pub(super) fn handle(signal: i32) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn isolation(operation: libc::c_long) {
-    // SAFETY: plain numbers; a kernel without it answers EINVAL.
-    unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, operation, 0, 0, 0) };
-}
-
 /// `struct task_isolation_config` of `kernel/patches`.
 pub(super) fn configure(mode: u32, flags: u32, signal: u32) -> Result<()> {
     let config: [u32; 4] = [mode, flags, 0, signal];
@@ -47,7 +44,7 @@ pub(super) fn configure(mode: u32, flags: u32, signal: u32) -> Result<()> {
     let done = unsafe {
         libc::syscall(
             libc::SYS_prctl,
-            ISOLATE,
+            PR_TASK_ISOLATION,
             CONFIGURE,
             config.as_ptr(),
             16_usize,
@@ -61,18 +58,12 @@ pub(super) fn configure(mode: u32, flags: u32, signal: u32) -> Result<()> {
 /// Isolates this thread on a kernel that can, which may take a few attempts.
 pub(super) fn enter() -> Result<()> {
     for _ in 0..1000 {
-        // SAFETY: plain numbers.
-        if unsafe { libc::syscall(libc::SYS_prctl, ISOLATE, ENTER, 0, 0, 0) } == 0 {
+        if sys::isolation(ENTER).is_ok() {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     bail!("the kernel does not isolate this thread")
-}
-
-pub(super) fn getppid() {
-    // SAFETY: takes nothing, changes nothing.
-    unsafe { libc::syscall(libc::SYS_getppid) };
 }
 
 /// Ends this process at once, without what a library does before.
@@ -121,9 +112,9 @@ fn plain(name: &str) -> Result<u8> {
             ensure!(SIGNALS.load(Ordering::Relaxed) == 1, "not handled");
         }
         "bystander" => {
-            isolation(ENTER);
+            sys::section(ENTER);
             loop {
-                getppid();
+                sys::getppid();
                 sys::spin(Duration::from_millis(1));
             }
         }
@@ -136,13 +127,13 @@ fn plain(name: &str) -> Result<u8> {
 fn strict(name: &str) -> Result<u8> {
     match name {
         "strict_call" => {
-            isolation(ENTER);
-            getppid();
+            sys::section(ENTER);
+            sys::getppid();
             sys::spin(Duration::from_mins(1));
         }
         "strict_fault" => {
             let pages = sys::Pages::private(8)?;
-            isolation(ENTER);
+            sys::section(ENTER);
             pages.write(3);
             sys::spin(Duration::from_mins(1));
         }
@@ -153,34 +144,34 @@ fn strict(name: &str) -> Result<u8> {
             sys::settle_memory()?;
             sys::spin(Duration::from_millis(1));
             timer.arm(Duration::from_millis(200))?;
-            isolation(ENTER);
+            sys::section(ENTER);
             sys::spin(Duration::from_mins(1));
         }
         "strict_handler" => {
             handle(libc::SIGUSR1)?;
-            isolation(ENTER);
+            sys::section(ENTER);
             for _ in 0..50 {
-                getppid();
+                sys::getppid();
             }
-            isolation(LEAVE);
+            sys::section(LEAVE);
             let signals = SIGNALS.load(Ordering::Relaxed);
             ensure!(signals == 1, "{signals} signals");
         }
         "strict_exempt" => {
-            getppid();
+            sys::getppid();
             // Touched before: nothing may fault in between.
-            isolation(ENTER);
-            isolation(LEAVE);
-            getppid();
-            isolation(ENTER);
+            sys::section(ENTER);
+            sys::section(LEAVE);
+            sys::getppid();
+            sys::section(ENTER);
             exit(5);
         }
         "strict_child" => {
             // SAFETY: the child only calls the kernel.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                isolation(ENTER);
-                getppid();
+                sys::section(ENTER);
+                sys::getppid();
                 exit(0);
             }
             let mut status = 0;
@@ -192,9 +183,44 @@ fn strict(name: &str) -> Result<u8> {
             );
             return Ok(3);
         }
+        "strict_storm" => {
+            let (tracer, victim) = (std::os::unix::process::parent_id(), std::process::id());
+            // SAFETY: the child only calls the kernel, and exits.
+            if unsafe { libc::fork() } == 0 {
+                exit(i32::from(go_on_after(victim, tracer).is_err()));
+            }
+            sys::kill(tracer, libc::SIGSTOP)?;
+            for _ in 0..20_000 {
+                sys::getppid();
+            }
+            sys::section(ENTER);
+            sys::getppid();
+            sys::spin(Duration::from_mins(1));
+        }
+        "strict_thread" => {
+            let _outlives = thread::spawn(|| {
+                sys::spin(Duration::from_millis(100));
+                sys::section(ENTER);
+                sys::getppid();
+                sys::spin(Duration::from_mins(1));
+            });
+            // SAFETY: ends this thread alone, which holds nothing that the other one waits for.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        }
         other => bail!("no victim {other}"),
     }
     Ok(0)
+}
+
+/// Waits elsewhere for the end of a victim, and has the tracer go on that it has stopped.
+fn go_on_after(victim: u32, tracer: u32) -> Result<()> {
+    sys::pin(0, &[0])?;
+    let status = format!("/proc/{victim}/status");
+    // Its parent is stopped, and does not reap it.
+    while !process::status(&status, "State")?.starts_with('Z') {
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(sys::kill(tracer, libc::SIGCONT)?)
 }
 
 /// Sections of a kernel with task isolation.
@@ -203,15 +229,15 @@ fn kernel(name: &str) -> Result<u8> {
         "kernel_strict" => {
             configure(2, 0, 0)?;
             enter()?;
-            getppid();
+            sys::getppid();
             sys::spin(Duration::from_mins(1));
         }
         "kernel_signal" => {
             handle(libc::SIGUSR1)?;
             configure(1, 0, libc::SIGUSR1.unsigned_abs())?;
             enter()?;
-            getppid();
-            getppid();
+            sys::getppid();
+            sys::getppid();
             let signals = SIGNALS.load(Ordering::Relaxed);
             ensure!(signals == 1, "{signals} signals");
         }
@@ -219,9 +245,9 @@ fn kernel(name: &str) -> Result<u8> {
         "kernel_log" => {
             configure(0, 0, 0)?;
             enter()?;
-            getppid();
-            getppid();
-            getppid();
+            sys::getppid();
+            sys::getppid();
+            sys::getppid();
         }
         other => bail!("no victim {other}"),
     }

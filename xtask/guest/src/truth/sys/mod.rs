@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use isol_trace_common::config::PR_TASK_ISOLATION;
+
 pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*};
 
 /// Turns a C return value into a result.
@@ -35,6 +37,25 @@ pub fn now() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
         + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Asks the task-isolation prctl for an operation without a structure; a kernel without the series says
+/// `EINVAL`.
+pub fn isolation(operation: u64) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    let done = unsafe { libc::syscall(libc::SYS_prctl, PR_TASK_ISOLATION, operation, 0, 0, 0) };
+    check(done).map(drop)
+}
+
+/// Begins or ends a section by that operation: for the tracer it is one, whatever the kernel says.
+pub fn section(operation: u64) {
+    let _ = isolation(operation);
+}
+
+/// The cheapest system call.
+pub fn getppid() {
+    // SAFETY: takes nothing, changes nothing.
+    unsafe { libc::syscall(libc::SYS_getppid) };
 }
 
 /// Burns time in user mode.
