@@ -10,7 +10,8 @@
 //! - [`kill`]: signals that end a task, and who raised them;
 //! - [`span`]: the machine that turns tracepoint hits into one record per kernel entry;
 //! - [`ledger`]: the exact totals that are kept in the kernel;
-//! - [`config`]: what user space tells the programs before they are armed.
+//! - [`config`]: what user space tells the programs before they are armed;
+//! - [`functions`]: the kernel's functions that the programs call.
 //!
 //! Wire numbers are append-only: a number that is given up leaves a hole.
 
@@ -27,6 +28,7 @@ extern crate std;
 pub mod activity;
 pub mod cause;
 pub mod config;
+pub mod functions;
 pub mod kill;
 pub mod ledger;
 pub mod record;

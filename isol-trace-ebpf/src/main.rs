@@ -3,6 +3,7 @@
 //! - [`maps`]: every map, and the read-only configuration;
 //! - [`kfield`]: the only reads of kernel structures;
 //! - [`span`]: how a span opens, closes and leaves as a record;
+//! - [`preempt`]: what must not be preempted;
 //! - [`tasks`]: who the task is: name, filters, sections;
 //! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
@@ -98,6 +99,7 @@ use aya_ebpf::helpers::generated::bpf_get_func_arg;
 mod kfield;
 mod kill;
 mod maps;
+mod preempt;
 mod probe;
 mod span;
 mod strict;

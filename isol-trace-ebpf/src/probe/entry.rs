@@ -4,6 +4,7 @@ use crate::{
     Arguments,
     kfield::CurrentTask,
     maps::{armed, is_derived, is_watched, state_of, this_cpu},
+    preempt::unpreempted,
     span::{arrive, depart, now},
 };
 
@@ -37,7 +38,7 @@ fn user_enter(_arguments: Arguments) {
 fn sys_enter(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && is_derived(cpu) {
-        departure(cpu);
+        unpreempted(|| departure(cpu));
     }
 }
 
@@ -46,7 +47,7 @@ fn sys_enter(_arguments: Arguments) {
 fn sys_exit(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && is_derived(cpu) {
-        arrival(cpu);
+        unpreempted(|| arrival(cpu));
     }
 }
 

@@ -23,6 +23,7 @@ use isol_trace_common::{
 use crate::{
     kfield::{Registers, current_is_user},
     maps::{armed, is_derived, is_in_call, this_cpu},
+    preempt::unpreempted,
     span::{Kernel, current_tid, flush, now},
     strict, tasks,
 };
@@ -70,17 +71,21 @@ pub(crate) fn interrupt_entry(
 /// An activity begins. Where entries are derived, it continues one that was settling.
 #[inline(always)]
 pub(crate) fn activity_entry(state: &CpuState, kind: Activity, number: u32, subject: [u64; 2]) {
-    if state.phase() == Phase::Settling && state.cause() != Cause::Nmi as u8 {
-        state.resume();
-    }
-    state.begin(&Kernel, kind, 0, number, subject);
+    unpreempted(|| {
+        if state.phase() == Phase::Settling && state.cause() != Cause::Nmi as u8 {
+            state.resume();
+        }
+        state.begin(&Kernel, kind, 0, number, subject);
+    });
 }
 
 /// An activity ends. Where entries are derived, the last one to end may have been the entry's end.
 #[inline(always)]
 pub(crate) fn activity_exit(state: &CpuState, kind: Activity) {
-    state.end(&Kernel, kind);
-    settle_derived(state);
+    unpreempted(|| {
+        state.end(&Kernel, kind);
+        settle_derived(state);
+    });
 }
 
 /// Where entries are derived: nothing is under way any more and no system call will say so.

@@ -13,6 +13,7 @@ use crate::{
         AWAY, LOST_SENDS, SECTIONS, armed, count, is_derived, is_in_call, is_watched, ring_slot,
         state_of, this_cpu, watched_state,
     },
+    preempt::unpreempted,
     span::{Kernel, back, current_tid, flush, leave, leave_behind, now, wake, write_to},
     strict, tasks,
 };
@@ -186,14 +187,16 @@ fn exit(_arguments: Arguments) {
     strict::gone(tid);
     let Some(state) = watched_state() else { return };
     let _none = AWAY.remove(&tid);
-    if state.entry.tid.get() != tid {
-        return;
-    }
-    match state.phase() {
-        Phase::Open => leave(state, now(), End::Exited),
-        Phase::Settling => flush(state),
-        Phase::Closed | Phase::Busy => {}
-    }
+    unpreempted(|| {
+        if state.entry.tid.get() != tid {
+            return;
+        }
+        match state.phase() {
+            Phase::Open => leave(state, now(), End::Exited),
+            Phase::Settling => flush(state),
+            Phase::Closed | Phase::Busy => {}
+        }
+    });
 }
 
 /// `sched:sched_process_fork(struct task_struct *parent, struct task_struct *child)`, before the child runs.

@@ -154,15 +154,18 @@ impl KernelTypes {
         self.tracepoints.contains(name.as_bytes())
     }
 
-    /// Whether the kernel has this function, not inlined everywhere.
+    /// The number of this function's type; `None` where the kernel has none, or inlines it everywhere.
     #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.types.iter().skip(1).any(|&at| {
+    pub fn function_number(&self, name: &str) -> Option<u32> {
+        let is_it = |&at: &u32| {
             let at = at as usize;
             let info = word(&self.data, at + 4).unwrap_or(0);
             info >> 24 & 0x1f == kind::FUNC
                 && word(&self.data, at).is_some_and(|text| self.name(text) == name.as_bytes())
-        })
+        };
+        // Number 0 is `void`.
+        let place = self.types.iter().skip(1).position(is_it)?;
+        u32::try_from(place + 1).ok()
     }
 
     /// Whether the kernel has this structure.

@@ -3,6 +3,7 @@
 //! - [`object`]: the embedded object and the shapes of its maps;
 //! - [`btf`]: where the running kernel keeps the fields that the programs read;
 //! - [`preempt`]: where it keeps what tells an interrupt's act from a task's;
+//! - `functions`: calls of the kernel's own functions;
 //! - [`probes`]: the table of probes, and their verdicts;
 //! - [`outlook`]: which of them this kernel has, without attaching any;
 //! - [`request`]: what is asked for, as the programs read it;
@@ -17,6 +18,7 @@
 mod attach;
 pub mod btf;
 pub mod error;
+mod functions;
 pub mod object;
 pub mod outlook;
 pub mod preempt;

@@ -23,6 +23,7 @@ use super::{
     attach::attach,
     btf::KernelTypes,
     error::TracerError,
+    functions::Linked,
     object::{ControlWords, OBJECT, RememberedWords, Snapshot, StateWords},
     probes::{BLIND_SPOTS, PROBES, Probe, When},
     program_info::{self, Statistics},
@@ -96,7 +97,7 @@ impl Tracer {
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
             .map_max_entries("REMEMBERED", request.possible_cpus)
-            .load(OBJECT)?;
+            .load(Linked::new(OBJECT, types).bytes())?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
         let watch = WatchedMask::take(&mut ebpf)?;
@@ -437,7 +438,7 @@ pub(super) fn wanted(
 /// Whether the kernel has the tracepoint or function; if not, why.
 pub(super) fn exists(probe: &Probe, types: &KernelTypes) -> Result<(), String> {
     let (exists, what) = match probe.when {
-        When::Without(_) => (types.has_function(probe.name), "function"),
+        When::Without(_) => (types.function_number(probe.name).is_some(), "function"),
         When::Always | When::Detection(_) | When::There | When::Strict => {
             (types.has_tracepoint(probe.name), "tracepoint")
         }

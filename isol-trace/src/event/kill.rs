@@ -2,9 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use isol_trace_common::kill::{
-    self as wire, KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Raiser, SI_KERNEL,
-};
+use isol_trace_common::kill::{self as wire, KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Raiser};
 use zerocopy::IntoBytes as _;
 
 use super::{
@@ -91,12 +89,12 @@ impl KilledBy {
             kill.flags & KILL_BY_INTERRUPT != 0,
             kill.sender_tid == kill.tid,
         );
-        // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER).
+        // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER), SI_KERNEL
+        // among them, which a general protection fault has as well.
         match kill.code {
             _ if by_interrupt => Self::Kernel,
             SI_TIMER => Self::Kernel,
-            // A general protection fault has this code as well.
-            SI_KERNEL | 1.. if own_thread => Self::Task,
+            1.. if own_thread => Self::Task,
             1.. => Self::Kernel,
             _ if kill.sender_pid == kill.pid => Self::Task,
             _ => Self::Remote(Signaller {

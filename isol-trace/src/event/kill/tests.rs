@@ -1,6 +1,7 @@
 use isol_trace_common::{
     cause::Cause,
-    record::{End, Entry},
+    kill::SI_KERNEL,
+    record::{End, Entry, FLAG_NO_DURATION},
 };
 
 use super::*;
@@ -63,6 +64,12 @@ fn a_raiser_is_told_from_code_and_sender() {
         (kill.sender_pid, kill.sender_tid) = (70, TID);
     };
     assert_eq!(by(timer), "kernel");
+    // One of its CPU time, which it expires itself on its way to user mode.
+    let cpu_timer = |kill: &mut wire::Kill| {
+        kill.code = SI_TIMER;
+        (kill.sender_pid, kill.sender_tid) = (70, TID);
+    };
+    assert_eq!(by(cpu_timer), "kernel");
 }
 
 #[test]
@@ -130,12 +137,28 @@ fn a_kill_whose_breach_has_ended_already_does_not_wait() {
     let mut seen = Seen::default();
     for at in [100, 300, 400] {
         seen.ends(TID, 1, at);
+        if at < 300 {
+            continue;
+        }
+        let [kill] = &*seen.comes(&wire()) else {
+            panic!("it waits")
+        };
+        assert_eq!(kill.breach, Some(Seq(2)));
+        assert_eq!(numbers(&kill.history), [1, 2]);
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_cpu_is_bounded() {
+    let mut seen = Seen::default();
+    for at in 300..=300 + RECENT as u64 {
+        seen.ends(TID, 1, at);
     }
     let [kill] = &*seen.comes(&wire()) else {
         panic!("it waits")
     };
-    assert_eq!(kill.breach, Some(Seq(2)));
-    assert_eq!(numbers(&kill.history), [1, 2]);
+    assert_eq!(kill.breach, None, "forgotten");
+    assert_eq!(seen.kills.recent[1].len(), RECENT);
 }
 
 #[test]
@@ -197,6 +220,12 @@ fn an_entry_is_remembered_for_its_own_thread() {
     };
     assert_eq!(told.cause, expected);
     assert_eq!(unlogged(&words, Tid(8)), None);
+    let open = Entry {
+        flags: FLAG_NO_DURATION,
+        ..entry
+    };
+    words.as_mut_bytes()[..48].copy_from_slice(open.as_bytes());
+    assert_eq!(unlogged(&words, Tid(TID)).unwrap().duration, None);
     assert_eq!(
         unlogged(&[0; 12], Tid(0)),
         None,
