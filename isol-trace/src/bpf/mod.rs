@@ -5,6 +5,7 @@
 //! - [`preempt`]: where it keeps what tells an interrupt's act from a task's;
 //! - `functions`: calls of the kernel's own functions;
 //! - [`probes`]: the table of probes, and their verdicts;
+//! - [`wanted`]: which of them a set of CPUs wants;
 //! - [`outlook`]: which of them this kernel has, without attaching any;
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
@@ -28,4 +29,5 @@ pub mod request;
 mod rings;
 mod senders;
 pub mod tracer;
+pub mod wanted;
 mod watch;

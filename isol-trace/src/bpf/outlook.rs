@@ -3,7 +3,7 @@
 
 use super::{
     btf::KernelTypes,
-    tracer::{exists, wanted},
+    wanted::{exists, wanted},
 };
 use crate::event::{
     ids::Cpu,

@@ -7,7 +7,7 @@ use std::{
 
 use super::print;
 use crate::{
-    bpf::{btf::KernelTypes, outlook::outlook, tracer::blind_spots},
+    bpf::{btf::KernelTypes, outlook::outlook, wanted::blind_spots},
     doctor::{
         Facts, Report, Severity,
         coverage::Coverage,

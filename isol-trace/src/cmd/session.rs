@@ -18,12 +18,7 @@ use isol_trace_common::config::PreemptCount;
 use crate::{
     allocator::give_memory_back,
     attrib::{Attributor, Options, kallsyms},
-    bpf::{
-        btf::KernelTypes,
-        preempt,
-        request::Request,
-        tracer::{Tracer, blind_spots},
-    },
+    bpf::{btf::KernelTypes, preempt, request::Request, tracer::Tracer, wanted::blind_spots},
     clock::monotonic,
     error::Error,
     event::{

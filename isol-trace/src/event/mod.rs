@@ -10,4 +10,5 @@ mod order;
 pub mod origin;
 pub mod probe;
 pub mod signal;
+pub mod summary;
 pub mod user_stack;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    record,
+    record, summary,
     time::{Anchor, Calendar},
 };
 use crate::event::model::{Event, Sink};
@@ -99,7 +99,7 @@ impl<W: Write> Sink for JsonLines<W> {
                 record::moved(out, calendar, task, *from, *to, *at);
             }
             Event::Kill(kill) => record::kill(out, calendar, kill),
-            Event::Summary(summary) => record::summary(out, summary),
+            Event::Summary(summary) => summary::summary(out, summary),
         }
         out.push(b'\n');
         if out.len() >= BATCH {

@@ -12,6 +12,7 @@ mod encode;
 pub mod json;
 pub mod output;
 mod record;
+mod summary;
 pub mod time;
 
 pub use json::JsonLines;
