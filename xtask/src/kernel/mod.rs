@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result, ensure};
 
-use self::build::{Built, Lacking};
+use self::build::{Built, Lacking, Pace};
 pub(crate) use self::{
     cost::cost,
     series::{BASES, Base, Recipe},
@@ -43,7 +43,7 @@ const BOTH_SIDES: [&str; 9] = [
 
 /// Builds a kernel unless the cache has it, and prints where its image is.
 pub(crate) fn build(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
-    let built = build::ensure(setup, recipe)?;
+    let built = build::ensure(setup, recipe, Pace::Full)?;
     print(built.image().display());
     Ok(ExitCode::SUCCESS)
 }
@@ -54,28 +54,33 @@ pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
         !recipe.stock,
         "the tests are those of the series: leave --stock out"
     );
-    let built = build::ensure(setup, recipe)?;
+    let built = build::ensure(setup, recipe, Pace::Full)?;
     let host = Host::open(setup)?;
     Ok(tested(setup, &host, recipe, &built)?.close())
 }
 
-/// The same for every base, counted. The first is built if need be; another is tested only where it has
-/// been built, since building one is what a run has time for. A kernel that cannot be built is a
-/// failure, save where the machine lacks what building takes, or Debian the source of a base that need
-/// not be there.
-pub(crate) fn tally(setup: &Setup, host: &Host) -> Result<Tally> {
+/// The kernels of every base, each built or why not.
+#[derive(Debug)]
+pub(crate) struct Kernels(Vec<(Base, Result<Built>)>);
+
+/// Builds what the cache lacks, from what nothing else takes of the machine.
+pub(crate) fn build_idly(setup: &Setup) -> Kernels {
+    let build = |base| {
+        (
+            base,
+            build::ensure(setup, Recipe::release(base), Pace::Idle),
+        )
+    };
+    Kernels(BASES.into_iter().map(build).collect())
+}
+
+/// Tests them, counted. A kernel that cannot be built is a failure, save where the machine lacks what
+/// building takes, or Debian the source of a base that need not be there.
+pub(crate) fn tally(setup: &Setup, host: &Host, kernels: Kernels) -> Result<Tally> {
     let mut tally = Tally::default();
-    for base in BASES {
+    for (base, built) in kernels.0 {
         let recipe = Recipe::release(base);
-        if base.may_lack && !build::is_built(setup, recipe)? {
-            let why = format!(
-                "not built yet: `cargo xtask kernel build --base {}` does",
-                base.name
-            );
-            tally.add(&recipe.to_string(), &Verdict::Skip(why));
-            continue;
-        }
-        match build::ensure(setup, recipe) {
+        match built {
             Ok(built) => tally.merge(tested(setup, host, recipe, &built)?),
             Err(error) => tally.add(&recipe.to_string(), &unbuilt(base, &error)),
         }

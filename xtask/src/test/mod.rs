@@ -8,14 +8,15 @@ mod results;
 use std::{
     io,
     process::ExitCode,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use self::results::Results;
 use crate::{
-    kernel,
+    kernel::{self, Kernels},
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -53,6 +54,23 @@ pub(crate) struct Selection {
 
 /// Runs the tests and prints the closing line.
 pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
+    // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
+    if selection.fast || !selection.kernels.is_empty() {
+        return Ok(run_with(setup, selection, None)?.close());
+    }
+    let tally = thread::scope(|scope| {
+        // Building takes longer than anything else, and guests leave much of a machine alone.
+        let kernels = scope.spawn(|| kernel::build_idly(setup));
+        run_with(setup, selection, Some(kernels))
+    });
+    Ok(tally?.close())
+}
+
+fn run_with(
+    setup: &Setup,
+    selection: &Selection,
+    kernels: Option<ScopedJoinHandle<'_, Kernels>>,
+) -> Result<Tally> {
     let mut tally = Tally::default();
     let tools = setup.build_tools()?;
     if !selection.guests_only {
@@ -60,21 +78,23 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
     }
     if selection.fast {
         say("test: the guests are left out (--fast)");
-        return Ok(tally.close());
+        return Ok(tally);
     }
     match Host::open(setup) {
         Ok(host) => {
             for line in selection.lines() {
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
-            // Who names lines means those alone; `cargo xtask kernel test` is for one of these.
-            if selection.kernels.is_empty() {
-                tally.merge(kernel::tally(setup, &host)?);
+            if let Some(kernels) = kernels {
+                let Ok(kernels) = kernels.join() else {
+                    bail!("building the kernels of the series panicked");
+                };
+                tally.merge(kernel::tally(setup, &host, kernels)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
     }
-    Ok(tally.close())
+    Ok(tally)
 }
 
 impl Selection {
