@@ -127,6 +127,7 @@ fn plain(name: &str) -> Result<u8> {
 fn strict(name: &str) -> Result<u8> {
     match name {
         "strict_call" => {
+            sys::getppid();
             sys::section(ENTER);
             sys::getppid();
             sys::spin(Duration::from_mins(1));
@@ -170,6 +171,8 @@ fn strict(name: &str) -> Result<u8> {
             // SAFETY: the child only calls the kernel.
             let child = unsafe { libc::fork() };
             if child == 0 {
+                // A child has no page of the program until it touches it.
+                sys::getppid();
                 sys::section(ENTER);
                 sys::getppid();
                 exit(0);
@@ -200,6 +203,7 @@ fn strict(name: &str) -> Result<u8> {
         "strict_thread" => {
             let _outlives = thread::spawn(|| {
                 sys::spin(Duration::from_millis(100));
+                sys::getppid();
                 sys::section(ENTER);
                 sys::getppid();
                 sys::spin(Duration::from_mins(1));
