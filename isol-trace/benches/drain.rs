@@ -27,7 +27,7 @@ use std::{
 use isol_trace::{
     bpf::{
         btf::KernelTypes,
-        request::Request,
+        request::{Execution, Request},
         tracer::{Taken, Tracer},
     },
     clock::monotonic,
@@ -91,6 +91,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             comms: Vec::new(),
             section_only: false,
             ring_bytes: RING_BYTES,
+            execution: Execution::Compiled,
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
             user_stacks: false,

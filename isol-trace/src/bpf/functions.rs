@@ -3,7 +3,7 @@
 use isol_trace_common::functions::Function;
 use zerocopy::IntoBytes as _;
 
-use super::btf::KernelTypes;
+use super::{btf::KernelTypes, request::Execution};
 
 /// `call` of a helper: `BPF_JMP | BPF_CALL`, the helper's number in the upper half
 /// (`include/uapi/linux/bpf_common.h`, v6.12).
@@ -24,10 +24,12 @@ pub(super) struct Linked {
 }
 
 impl Linked {
-    /// Links an object.
-    pub(super) fn new(object: &[u8], types: &KernelTypes) -> Self {
+    /// Links an object; one that the kernel interprets may call none of its functions.
+    pub(super) fn new(object: &[u8], types: &KernelTypes, execution: Execution) -> Self {
         let calls = Function::ALL.map(|function| {
-            let number = types.function_number(function.name());
+            let number = types
+                .function_number(function.name())
+                .filter(|_| execution == Execution::Compiled);
             let call = number.map_or(NOTHING, |number| instruction(CALL | OF_KERNEL, number));
             (instruction(CALL, function.mark()), call)
         });
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn no_mark_is_left_and_nothing_else_changes() {
-        let linked = Linked::new(OBJECT, &KernelTypes::none());
+        let linked = Linked::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
         assert_eq!(linked.bytes().len(), OBJECT.len());
         let changed = OBJECT
             .chunks(8)
@@ -95,7 +97,12 @@ mod tests {
     #[test]
     fn a_function_that_this_kernel_has_is_called() {
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
-        let linked = Linked::new(OBJECT, &types);
+        let linked = Linked::new(OBJECT, &types, Execution::Compiled);
+        let none = Linked::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
+        assert_eq!(
+            Linked::new(OBJECT, &types, Execution::Interpreted).bytes(),
+            none.bytes()
+        );
         for function in Function::ALL {
             let mark = instruction(CALL, function.mark());
             let call = types
@@ -109,7 +116,10 @@ mod tests {
     fn an_object_of_any_length_keeps_it() {
         for length in 0..20 {
             let bytes: Vec<u8> = (1..=length).collect();
-            assert_eq!(Linked::new(&bytes, &KernelTypes::none()).bytes(), bytes);
+            assert_eq!(
+                Linked::new(&bytes, &KernelTypes::none(), Execution::Compiled).bytes(),
+                bytes
+            );
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Request {
     pub section_only: bool,
     /// Bytes of each watched CPU's ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// How the kernel runs programs.
+    pub execution: Execution,
     /// How the programs know an interrupt's context; see [`super::preempt::locate`].
     pub preempt_count: PreemptCount,
     /// Have the kernel measure the programs. It measures every program of the machine then.
@@ -29,6 +31,16 @@ pub struct Request {
     pub user_stacks: bool,
     /// Answer a breach inside an isolated section with this signal.
     pub strict: Option<Signal>,
+}
+
+/// How the kernel runs programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// As machine code.
+    Compiled,
+    /// One instruction after the other. They may call no function of the kernel then
+    /// (`kernel/bpf/verifier.c:add_kfunc_call`, v6.12).
+    Interpreted,
 }
 
 /// System calls that are no breach: the task ends, or comes back from a handler, whose signal was one.
@@ -94,6 +106,7 @@ pub(super) mod tests {
             comms: Vec::new(),
             section_only: false,
             ring_bytes: 1 << 16,
+            execution: Execution::Compiled,
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
             user_stacks: false,

@@ -97,7 +97,7 @@ impl Tracer {
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
             .map_max_entries("REMEMBERED", request.possible_cpus)
-            .load(Linked::new(OBJECT, types).bytes())?;
+            .load(Linked::new(OBJECT, types, request.execution).bytes())?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
         let watch = WatchedMask::take(&mut ebpf)?;

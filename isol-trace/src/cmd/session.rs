@@ -18,7 +18,13 @@ use isol_trace_common::config::PreemptCount;
 use crate::{
     allocator::give_memory_back,
     attrib::{Attributor, Options, kallsyms},
-    bpf::{btf::KernelTypes, preempt, request::Request, tracer::Tracer, wanted::blind_spots},
+    bpf::{
+        btf::KernelTypes,
+        preempt,
+        request::{Execution, Request},
+        tracer::Tracer,
+        wanted::blind_spots,
+    },
     clock::monotonic,
     error::Error,
     event::{
@@ -87,6 +93,7 @@ impl Session {
                     .collect(),
                 section_only,
                 ring_bytes: plan.ring_bytes,
+                execution: execution(&host),
                 preempt_count: preempt_count(&host, &types),
                 statistics: plan.bpf_stats,
                 user_stacks: plan.user_stacks,
@@ -292,6 +299,14 @@ fn kernel_sent(host: &Host, plan: &TracePlan) -> Option<u64> {
 
 fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     Some(after?.saturating_sub(before?))
+}
+
+/// How this kernel runs programs: as machine code, unless it says otherwise.
+fn execution(host: &Host) -> Execution {
+    match host.rights().bpf_jit.known() {
+        Some(0) => Execution::Interpreted,
+        _ => Execution::Compiled,
+    }
 }
 
 /// Where the kernel keeps its `preempt_count`, as far as it shows its addresses.

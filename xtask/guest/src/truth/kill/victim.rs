@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use isol_trace_common::config::{
     PR_TASK_ISOLATION,
-    isolation::{ENTER, LEAVE},
+    isolation::{ENTER, FIRST_QUIET, LEAVE},
 };
 
 use crate::truth::{process, sys};
@@ -171,7 +171,8 @@ fn strict(name: &str) -> Result<u8> {
             // SAFETY: the child only calls the kernel.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                // A child has no page of the program until it touches it.
+                // A child has no page of the program until it touches it: all that follows is done once.
+                sys::section(FIRST_QUIET);
                 sys::getppid();
                 sys::section(ENTER);
                 sys::getppid();
