@@ -145,6 +145,11 @@ pub(super) fn ensure(setup: &Setup, recipe: Recipe, pace: Pace) -> Result<Built>
     Ok(Built { folder })
 }
 
+/// Whether the cache has a kernel.
+pub(super) fn is_built(setup: &Setup, recipe: Recipe) -> Result<bool> {
+    Ok(is_whole(&setup.cache.path(&recipe.folder()?)))
+}
+
 /// Whether a folder of the cache has all that a build leaves: what was built before warnings were
 /// kept is built again.
 fn is_whole(folder: &Path) -> bool {

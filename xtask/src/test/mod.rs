@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 
 use self::results::Results;
 use crate::{
-    kernel::{self, Kernels},
+    kernel,
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -59,18 +59,20 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
         return Ok(run_with(setup, selection, None)?.close());
     }
     let tally = thread::scope(|scope| {
-        // Building takes longer than anything else, and guests leave much of a machine alone.
+        // Building takes longer than anything else, and guests leave some of a machine alone.
         let kernels = scope.spawn(|| kernel::build_idly(setup));
         run_with(setup, selection, Some(kernels))
     });
     Ok(tally?.close())
 }
 
+/// Runs them, those on the kernels of the series when these are built.
 fn run_with(
     setup: &Setup,
     selection: &Selection,
-    kernels: Option<ScopedJoinHandle<'_, Kernels>>,
+    kernels: Option<ScopedJoinHandle<'_, ()>>,
 ) -> Result<Tally> {
+    let began = Instant::now();
     let mut tally = Tally::default();
     let tools = setup.build_tools()?;
     if !selection.guests_only {
@@ -86,10 +88,10 @@ fn run_with(
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
             if let Some(kernels) = kernels {
-                let Ok(kernels) = kernels.join() else {
+                if kernels.join().is_err() {
                     bail!("building the kernels of the series panicked");
-                };
-                tally.merge(kernel::tally(setup, &host, kernels)?);
+                }
+                tally.merge(kernel::tally(setup, &host, began)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
