@@ -10,7 +10,8 @@
 //! There is one [`CpuState`] per CPU and no lock. Programs of one CPU interrupt
 //! each other: an NMI anywhere, an interrupt inside a program that runs with
 //! interrupts on. An interrupting program runs to its end before the interrupted
-//! one goes on, and what it begins it also ends. Three rules make that enough:
+//! one goes on, and what it begins it also ends; no program is preempted by another
+//! task (where the kernel would, ours hold it off). Three rules make that enough:
 //!
 //! - opening and closing mark the state [`Phase::Busy`] first, so that whoever interrupts keeps
 //!   its hands off. Under context tracking interrupts are off there, save for a task's exit, and
