@@ -62,25 +62,51 @@ pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
     Ok(tested(setup, &host, recipe, &built)?.close())
 }
 
-/// Builds the kernels that every run tests, as far as the cache lacks them, from what nothing else
-/// takes of the machine. What fails is said where they are tested.
-pub(crate) fn build_idly(setup: &Setup) {
-    for base in BASES.into_iter().filter(|base| !base.may_lack) {
-        let _later = build::ensure(setup, Recipe::release(base), Pace::Idle);
+/// A base, and its kernel with the series or why there is none.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    base: Base,
+    built: Result<Built>,
+}
+
+impl Kernel {
+    /// Builds it, unless the cache has it.
+    fn build(setup: &Setup, base: Base, pace: Pace) -> Self {
+        Self {
+            base,
+            built: build::ensure(setup, Recipe::release(base), pace),
+        }
     }
+}
+
+/// Builds the kernels that every run tests, as far as the cache lacks them, from what nothing else
+/// takes of the machine.
+pub(crate) fn build_idly(setup: &Setup) -> Vec<Kernel> {
+    BASES
+        .into_iter()
+        .filter(|base| !base.may_lack)
+        .map(|base| Kernel::build(setup, base, Pace::Idle))
+        .collect()
 }
 
 /// Until when in a run another kernel is built: it takes a quarter of an hour on a small machine.
 const LAST_BUILD: Duration = Duration::from_mins(45);
 
-/// Tests the kernels of every base, counted, in a run that began then. A kernel that cannot be built is a
-/// failure, save where the machine lacks what building takes, or Debian the source of a base that need
-/// not be there; such a base is not built either where a run has been long already.
-pub(crate) fn tally(setup: &Setup, host: &Host, began: Instant) -> Result<Tally> {
+/// Tests the kernels of every base, counted, in a run that began then: those that were built, and
+/// those of bases whose source need not be there, which a run builds unless it has been long already.
+pub(crate) fn tally(
+    setup: &Setup,
+    host: &Host,
+    built: Vec<Kernel>,
+    began: Instant,
+) -> Result<Tally> {
     let mut tally = Tally::default();
-    for base in BASES {
+    for kernel in built {
+        tally.merge(tested_if_built(setup, host, kernel)?);
+    }
+    for base in BASES.into_iter().filter(|base| base.may_lack) {
         let recipe = Recipe::release(base);
-        if base.may_lack && began.elapsed() > LAST_BUILD && !build::is_built(setup, recipe)? {
+        if began.elapsed() > LAST_BUILD && !build::is_built(setup, recipe)? {
             let why = format!(
                 "not built yet, and the run is long: `cargo xtask kernel build --base {}` builds it",
                 base.name
@@ -88,12 +114,25 @@ pub(crate) fn tally(setup: &Setup, host: &Host, began: Instant) -> Result<Tally>
             tally.add(&recipe.to_string(), &Verdict::Skip(why));
             continue;
         }
-        match build::ensure(setup, recipe, Pace::Full) {
-            Ok(built) => tally.merge(tested(setup, host, recipe, &built)?),
-            Err(error) => tally.add(&recipe.to_string(), &unbuilt(base, &error)),
-        }
+        let kernel = Kernel::build(setup, base, Pace::Full);
+        tally.merge(tested_if_built(setup, host, kernel)?);
     }
     Ok(tally)
+}
+
+/// Tests a kernel. One that cannot be built is a failure, save where the machine lacks what building
+/// takes, or Debian the source of a base that need not be there.
+fn tested_if_built(setup: &Setup, host: &Host, kernel: Kernel) -> Result<Tally> {
+    let Kernel { base, built } = kernel;
+    let recipe = Recipe::release(base);
+    match built {
+        Ok(built) => tested(setup, host, recipe, &built),
+        Err(error) => {
+            let mut tally = Tally::default();
+            tally.add(&recipe.to_string(), &unbuilt(base, &error));
+            Ok(tally)
+        }
+    }
 }
 
 /// What it means that a kernel cannot be built.

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 
 use self::results::Results;
 use crate::{
-    kernel,
+    kernel::{self, Kernel},
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -70,7 +70,7 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
 fn run_with(
     setup: &Setup,
     selection: &Selection,
-    kernels: Option<ScopedJoinHandle<'_, ()>>,
+    kernels: Option<ScopedJoinHandle<'_, Vec<Kernel>>>,
 ) -> Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
@@ -88,10 +88,10 @@ fn run_with(
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
             if let Some(kernels) = kernels {
-                if kernels.join().is_err() {
+                let Ok(built) = kernels.join() else {
                     bail!("building the kernels of the series panicked");
-                }
-                tally.merge(kernel::tally(setup, &host, began)?);
+                };
+                tally.merge(kernel::tally(setup, &host, built, began)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
