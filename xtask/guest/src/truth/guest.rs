@@ -124,6 +124,12 @@ impl Guest {
             ("/proc/sys/kernel/watchdog".to_owned(), "0"),
             // Up to 6.11 a real-time task arms a period timer on its CPU (kernel/sched/rt.c).
             ("/proc/sys/kernel/sched_rt_runtime_us".to_owned(), "-1"),
+            // Every ten seconds khugepaged has each CPU drain its batches of pages, if it has some
+            // (khugepaged_do_scan, mm/khugepaged.c, v6.12): now, and then not for an hour.
+            (
+                "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs".to_owned(),
+                "3600000",
+            ),
         ];
         for cpu in &self.watched {
             // The fair server's zero-laxity timer kicks a busy isolated CPU once a second
