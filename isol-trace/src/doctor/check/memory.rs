@@ -49,7 +49,8 @@ fn huge_pages(facts: &Facts) -> Option<Finding> {
             format!("khugepaged may put {whose} together into huge pages{eager}."),
         )
         .breach(rule::THP_COLLAPSE,
-            "it interrupts every CPU that the program runs on, to flush the TLB there",
+            "it interrupts every CPU that the program runs on, to flush the TLB there, and before each \
+             scan, every ten seconds, every CPU that holds pages in its LRU batches (lru-drain)",
         )
         .run("echo never > /sys/kernel/mm/transparent_hugepage/enabled")
         .boot("transparent_hugepage=never")
