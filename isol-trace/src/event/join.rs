@@ -33,10 +33,7 @@
 mod waiting;
 mod wakes;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send};
 
@@ -64,8 +61,8 @@ pub struct Join {
     wakes: Wakes,
     /// Functions of cross-calls that have shown when they ran.
     shown: HashSet<Address>,
-    /// What is known of each CPU without a gap.
-    known: HashMap<Cpu, Known>,
+    /// What is known of each CPU without a gap, by its number.
+    known: Vec<Option<Known>>,
 }
 
 impl Join {
@@ -77,7 +74,7 @@ impl Join {
             waiting: Senders::default(),
             wakes: Wakes::default(),
             shown: HashSet::new(),
-            known: HashMap::new(),
+            known: Vec::new(),
         }
     }
 
@@ -123,22 +120,23 @@ impl Join {
 
     /// Takes a breach into what is known of its CPU.
     fn follow(&mut self, breach: &Breach) {
-        let (cpu, until) = (breach.cpu, end_of(breach));
+        let until = end_of(breach);
         let since = match (breach.duration, breach.dropped_activities) {
-            (None, _) => {
-                self.known.remove(&cpu);
-                return;
-            }
+            (None, _) => None,
             // What its list had no room for may have been an interrupt.
-            (Some(_), 1..) => until,
-            (Some(_), 0) => self.known_before(breach).unwrap_or(breach.at),
+            (Some(_), 1..) => Some(until),
+            (Some(_), 0) => Some(self.known_before(breach).unwrap_or(breach.at)),
         };
-        self.known.insert(cpu, Known { since, until });
+        let place = breach.cpu.0 as usize;
+        if self.known.len() <= place {
+            self.known.resize(place + 1, None);
+        }
+        self.known[place] = since.map(|since| Known { since, until });
     }
 
     /// Since when every entry of the breach's CPU before it is known, if the last of them was.
     fn known_before(&self, breach: &Breach) -> Option<MonoNanos> {
-        let known = self.known.get(&breach.cpu)?;
+        let known = self.known.get(breach.cpu.0 as usize)?.as_ref()?;
         let user_since = breach.user_since?;
         (known.until >= user_since).then_some(known.since)
     }
