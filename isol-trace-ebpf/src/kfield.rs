@@ -180,13 +180,15 @@ pub(crate) fn signal_handler(action: u64) -> Option<u64> {
     read(action, config!(offsets.sigaction_handler))
 }
 
-/// `task_struct.signal.group_exit_code`: the signal that ends the process, where one does. What its
-/// threads see is `SIGKILL` (`kernel/signal.c:complete_signal`, v6.12).
+/// `task_struct.signal.group_exit_code`: the signal that ends the process; 0 where its other threads end
+/// because one of them has called `exit_group` or becomes another program. What all of these threads see
+/// is `SIGKILL` (`kernel/signal.c:get_signal` and `complete_signal`, v6.12). `None` where this kernel does
+/// not show it.
 #[inline(always)]
-pub(crate) fn ending_signal(task: u64) -> u32 {
-    let code: Option<u32> = follow(task, config!(offsets.task_signal))
-        .and_then(|signal| read(signal, config!(offsets.signal_exit_code)));
-    code.unwrap_or(0) & 0x7f
+pub(crate) fn ending_signal(task: u64) -> Option<u32> {
+    let code: u32 = follow(task, config!(offsets.task_signal))
+        .and_then(|signal| read(signal, config!(offsets.signal_exit_code)))?;
+    Some(code & 0x7f)
 }
 
 /// `task_struct.pid`: the thread.

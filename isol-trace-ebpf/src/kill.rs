@@ -16,6 +16,7 @@ use crate::{
     maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count, this_cpu},
     probe::user_stack,
     span::{copy_words, current_tid, now, write_to},
+    tasks,
 };
 
 /// `SEND_SIG_NOINFO`: from the current task (`include/linux/sched/signal.h`, v6.12).
@@ -60,12 +61,11 @@ pub(crate) fn delivered(state: &CpuState, signal: u32, action: u64) {
     let task = kfield::current();
     let is_default = kfield::signal_handler(action) == Some(0);
     // A thread whose process is being ended sees SIGKILL, whatever ends it.
-    let ending = if signal == SIGKILL {
-        kfield::ending_signal(task)
-    } else {
-        0
+    let signal = match (signal, kfield::ending_signal(task)) {
+        (SIGKILL, Some(0)) => return,
+        (SIGKILL, Some(ending)) => ending,
+        _ => signal,
     };
-    let signal = if ending == 0 { signal } else { ending };
     let is_fatal = is_default && is_deadly(signal);
     // SAFETY: entries of one thread are written and removed by programs that run where it runs.
     let strike = unsafe { STRIKES.get(&tid) }
@@ -83,7 +83,12 @@ pub(crate) fn delivered(state: &CpuState, signal: u32, action: u64) {
 /// Whether a filter leaves the current task out.
 #[inline(always)]
 fn is_left_out(state: &CpuState, tid: u32) -> bool {
-    state.task.tid.get() == tid && state.task.flags.get() & TASK_FILTERED != 0
+    if state.task.tid.get() == tid {
+        return state.task.flags.get() & TASK_FILTERED != 0;
+    }
+    // It has slept in the kernel while another one was here, and has not departed again.
+    let task = kfield::current();
+    tasks::is_other_left_out(kfield::task_pid(task), tid, &kfield::task_comm(task))
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use core::ptr::addr_of;
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_EXIST, BPF_NOEXIST},
     helpers::{bpf_get_current_comm, generated::bpf_get_current_pid_tgid},
 };
 use isol_trace_common::{
@@ -154,7 +154,14 @@ pub(crate) fn toggle_section(state: &CpuState, tid: u32) {
             let _none = SECTIONS.remove(&tid);
         }
         isolation::FIRST_QUIET..=isolation::LAST_QUIET => return,
-        _ if inside => return,
+        // Entered anew: what strict mode has answered is past. What the kernel has told of its own
+        // activation stays.
+        _ if inside => {
+            if config!(knows_isolation) != 0 || state.task.flags.get() & TASK_STRUCK == 0 {
+                return;
+            }
+            let _none = SECTIONS.insert(&tid, &Section::PLAIN.0, u64::from(BPF_EXIST));
+        }
         isolation::ENTER if Registers::of_current().result() == Some(TRY_AGAIN) => return,
         // What the kernel has told of its activation stays.
         _ => {

@@ -8,7 +8,7 @@ use isol_trace_common::{
 
 use crate::{
     Arguments,
-    maps::{SECTIONS, armed, watched_state},
+    maps::{SECTIONS, STRIKES, armed, watched_state},
     span::current_tid,
     strict, tasks,
 };
@@ -39,7 +39,10 @@ fn enter(arguments: Arguments) {
         (_, signal) => signal,
     };
     let section = Section::activated(signal, flags & NMI != 0);
-    let _full = SECTIONS.insert(&current_tid(), &section.0, 0);
+    let tid = current_tid();
+    let _full = SECTIONS.insert(&tid, &section.0, 0);
+    // Of a breach that no signal followed, because the task was to get one of its own anyway.
+    let _none = STRIKES.remove(&tid);
     if let Some(state) = watched_state() {
         tasks::forget(state);
     }

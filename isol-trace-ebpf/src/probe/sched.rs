@@ -109,6 +109,13 @@ fn migrate(arguments: Arguments) {
             let _none = AWAY.remove(&tid);
         }
     }
+    // It may have entered or left a section since it was here.
+    if reaches
+        && let Some(state) = state_of(to)
+        && state.task.tid.get() == tid
+    {
+        tasks::forget(state);
+    }
     if kfield::is_user(task) {
         tell_moved(task, tid, from, to);
     }

@@ -63,6 +63,10 @@ const TESTS: &[(&str, &str)] = &[
         "a signal with a handler, and one that is ignored, end no task",
     ),
     (
+        "kill_nobody",
+        "exit_group ends the other threads, and kills nobody",
+    ),
+    (
         "strict_call",
         "--strict: the first system call in the section kills",
     ),
@@ -90,6 +94,10 @@ const TESTS: &[(&str, &str)] = &[
     (
         "strict_thread",
         "--strict: also a thread of CMD that outlives its first one",
+    ),
+    (
+        "strict_again",
+        "--strict=SIGNAL: once more for a task that enters its section anew",
     ),
     ("strict_others", "--strict: nobody but CMD"),
     (
@@ -146,6 +154,16 @@ const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        test: "kill_nobody",
+        options: &[],
+        command: "threads",
+        code: 4,
+        judge: |log| {
+            ensure!(log.kills.is_empty(), "{:?}", log.kills);
+            Ok(String::new())
+        },
+    },
+    Scene {
         test: "strict_call",
         options: &["--strict"],
         command: "strict_call",
@@ -177,6 +195,18 @@ const SCENES: &[Scene] = &[
         judge: |log| {
             let kill = handled(log, libc::SIGUSR1, "tracer")?;
             led_by(log, &kill, &["getppid"])?;
+            Ok(String::new())
+        },
+    },
+    Scene {
+        test: "strict_again",
+        options: &["--strict=USR1"],
+        command: "strict_again",
+        code: 0,
+        judge: |log| {
+            let by_tracer = log.kills.iter().filter(|kill| kill.by == "tracer");
+            let strikes = by_tracer.count();
+            ensure!(strikes == 3, "{strikes} strikes: {:?}", log.kills);
             Ok(String::new())
         },
     },

@@ -111,6 +111,11 @@ fn plain(name: &str) -> Result<u8> {
             sys::kill(std::process::id(), libc::SIGWINCH)?;
             ensure!(SIGNALS.load(Ordering::Relaxed) == 1, "not handled");
         }
+        "threads" => {
+            thread::spawn(|| sys::spin(Duration::from_mins(1)));
+            thread::sleep(Duration::from_millis(50));
+            exit(4);
+        }
         "bystander" => {
             sys::section(ENTER);
             loop {
@@ -157,6 +162,18 @@ fn strict(name: &str) -> Result<u8> {
             sys::section(LEAVE);
             let signals = SIGNALS.load(Ordering::Relaxed);
             ensure!(signals == 1, "{signals} signals");
+        }
+        "strict_again" => {
+            handle(libc::SIGUSR1)?;
+            for _ in 0..3 {
+                sys::section(ENTER);
+                for _ in 0..10 {
+                    sys::getppid();
+                }
+            }
+            sys::section(LEAVE);
+            let signals = SIGNALS.load(Ordering::Relaxed);
+            ensure!(signals == 3, "{signals} signals");
         }
         "strict_exempt" => {
             sys::getppid();
