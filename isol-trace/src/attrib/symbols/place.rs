@@ -1,6 +1,6 @@
 //! A place in user space, in words.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use blazesym::symbolize::{CodeInfo, Sym};
 
@@ -24,16 +24,18 @@ impl UserPlace {
     /// which is a call's where an inlined function was running.
     pub(super) fn of(sym: &Sym<'_>, beyond: u64) -> Self {
         let offset = (sym.offset as u64).wrapping_add(beyond);
+        let name = unmangled(&sym.name);
         let location = if offset == 0 {
-            sym.name.to_string()
+            name.into_owned()
         } else {
-            format!("{}+{offset:#x}", sym.name)
+            format!("{name}+{offset:#x}")
         };
         let source = sym.code_info.as_deref().and_then(source_line);
         let inlined = sym.inlined.iter().rev().map(|inlined| {
+            let name = unmangled(&inlined.name);
             match inlined.code_info.as_ref().and_then(source_line) {
-                Some(source) => format!("{} ({source})", inlined.name).into(),
-                None => Arc::from(&*inlined.name),
+                Some(source) => format!("{name} ({source})").into(),
+                None => Arc::from(&*name),
             }
         });
         Self {
@@ -42,6 +44,25 @@ impl UserPlace {
             inlined: inlined.collect(),
         }
     }
+}
+
+/// What names of compilers begin with: C++ and Rust's older ones (Itanium C++ ABI 5.1), and Rust's own.
+const MANGLED: [&str; 2] = ["_Z", "_R"];
+
+/// A function's name as it was written.
+///
+/// Not by the symbolizer: where it does not know the language, a C function `f` is the C++ type `float`
+/// to it (blazesym 0.2.7).
+fn unmangled(name: &str) -> Cow<'_, str> {
+    if !MANGLED.iter().any(|prefix| name.starts_with(prefix)) {
+        return Cow::Borrowed(name);
+    }
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return Cow::Owned(format!("{rust:#}"));
+    }
+    let cpp = cpp_demangle::Symbol::new(name).ok();
+    cpp.and_then(|symbol| symbol.demangle().ok())
+        .map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
 /// File name and line.
@@ -74,6 +95,19 @@ fn file_name(folder: &Path, file: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_the_source() {
+        for name in ["f", "w", "Ss", "St", "main", "_start", "_Z", "__libc_write"] {
+            assert_eq!(unmangled(name), name);
+        }
+        assert_eq!(unmangled("_Z7publishi"), "publish(int)");
+        assert_eq!(
+            unmangled("_ZN4feed7publish17h0123456789abcdefE"),
+            "feed::publish"
+        );
+        assert_eq!(unmangled("_RNvC4feed7publish"), "feed::publish");
+    }
 
     #[test]
     fn a_file_is_named_without_its_folder_save_those_of_rust_itself() {
