@@ -28,6 +28,8 @@ const MAX_THREADS: usize = 4096;
 pub struct Gatherer {
     recent: HashMap<Cpu, VecDeque<Arc<Breach>>>,
     stories: Vec<Story>,
+    /// Those of logs before this one in the same file.
+    ended: usize,
     breaches: u64,
     lost: u64,
     untold: u64,
@@ -50,9 +52,15 @@ impl Gatherer {
     /// Takes the next event.
     pub fn take(&mut self, event: &Event) {
         match event {
+            Event::Header(_) => self.begin(),
             Event::Breach(breach) => self.breach(breach),
             Event::Kill(kill) => self.kill(kill),
             Event::Lost { records, .. } => self.lost = self.lost.saturating_add(*records),
+            // What ended a task waits in the ring of the senders.
+            Event::Summary(summary) => {
+                let senders = summary.tracer.lost_senders.unwrap_or_default();
+                self.lost = self.lost.saturating_add(senders);
+            }
             _ => {}
         }
     }
@@ -68,10 +76,16 @@ impl Gatherer {
         }
     }
 
+    /// A log begins: its numbers have nothing to do with those of one before it in the same file.
+    fn begin(&mut self) {
+        self.recent.clear();
+        self.ended = self.stories.len();
+    }
+
     fn breach(&mut self, breach: &Breach) {
         self.breaches += 1;
         let breach = Arc::new(breach.clone());
-        for story in &mut self.stories {
+        for story in self.stories.iter_mut().skip(self.ended) {
             if story.wants(breach.seq) {
                 story.known.push(Arc::clone(&breach));
             }
@@ -90,13 +104,18 @@ impl Gatherer {
     fn kill(&mut self, kill: &Kill) {
         let known = self.named_by(kill);
         // A number that comes again is another process by then.
-        let same = self.stories.iter_mut().rev().find(|story| {
-            let (told, came) = (&story.kill, kill);
-            told.fatal == came.fatal
-                && told.task.pid.is_some()
-                && told.task.pid == came.task.pid
-                && !(told.fatal && story.threads.contains(&came.task.tid.0))
-        });
+        let same = self
+            .stories
+            .iter_mut()
+            .skip(self.ended)
+            .rev()
+            .find(|story| {
+                let (told, came) = (&story.kill, kill);
+                told.fatal == came.fatal
+                    && told.task.pid.is_some()
+                    && told.task.pid == came.task.pid
+                    && !(told.fatal && story.threads.contains(&came.task.tid.0))
+            });
         let Some(story) = same else {
             if self.stories.len() >= MAX_STORIES {
                 self.untold += 1;

@@ -42,10 +42,11 @@ impl From<RawBreach> for Breach {
     fn from(raw: RawBreach) -> Self {
         let Hex(ip) = raw.ip;
         let EndWord(end) = raw.end;
+        let at = MonoNanos(raw.mono_ns);
         let text = |text: Option<Text>| text.map(|Text(text)| text);
         Self {
             seq: Seq(raw.seq),
-            at: MonoNanos(raw.mono_ns),
+            at,
             cpu: Cpu(raw.cpu),
             duration: raw.duration_ns.map(Nanos),
             idle: Nanos(raw.idle_ns),
@@ -66,9 +67,9 @@ impl From<RawBreach> for Breach {
                 .into_iter()
                 .map(|Text(function)| function)
                 .collect(),
-            activities: raw.activity.into_iter().map(|item| item.0).collect(),
+            activities: raw.activity.into_iter().map(|it| it.within(at)).collect(),
             dropped_activities: raw.activity_dropped,
-            origins: raw.origins.into_iter().map(|origin| origin.0).collect(),
+            origins: raw.origins.into_iter().map(|it| it.before(at)).collect(),
             remedy: raw.remedy.map(|Rule(id)| id),
         }
     }
@@ -166,12 +167,27 @@ struct RawActivity {
 
 /// One activity.
 #[derive(Debug)]
-struct ReadActivity(ActivityItem);
+struct ReadActivity {
+    item: ActivityItem,
+    origin: Option<ReadOrigin>,
+}
+
+impl ReadActivity {
+    /// The activity in a breach at this time.
+    fn within(self, at: MonoNanos) -> ActivityItem {
+        ActivityItem {
+            origin: self.origin.map(|origin| origin.before(at)),
+            ..self.item
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for ReadActivity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawActivity::deserialize(deserializer)?;
-        activity(raw).map(Self).map_err(D::Error::custom)
+        let mut raw = RawActivity::deserialize(deserializer)?;
+        let origin = raw.origin.take();
+        let item = activity(raw).map_err(D::Error::custom)?;
+        Ok(Self { item, origin })
     }
 }
 
@@ -193,6 +209,6 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
         comm: raw.comm.map(|Text(comm)| comm),
         net: raw.net_ns.map(Nanos),
         name,
-        origin: raw.origin.map(|origin| origin.0),
+        origin: None,
     })
 }

@@ -19,7 +19,8 @@ struct RawKill {
     cpu: u32,
     task: RawTask,
     signal: u32,
-    #[serde(default)]
+    /// A kill, unless it says otherwise.
+    #[serde(default = "is_fatal")]
     fatal: bool,
     by: Text,
     sender: Option<RawSender>,
@@ -31,6 +32,10 @@ struct RawKill {
     unlogged: Vec<RawUnlogged>,
     #[serde(default)]
     user_stack: Vec<Text>,
+}
+
+const fn is_fatal() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]

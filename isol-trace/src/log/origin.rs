@@ -47,12 +47,34 @@ struct RawOrigin {
 
 /// One origin.
 #[derive(Debug)]
-pub(super) struct ReadOrigin(pub(super) Origin);
+pub(super) struct ReadOrigin {
+    origin: Origin,
+    has_time: bool,
+}
+
+impl ReadOrigin {
+    /// The origin of something at this time: of when it was asked for, a log need not say more.
+    pub(super) fn before(self, at: MonoNanos) -> Origin {
+        let Self {
+            mut origin,
+            has_time,
+        } = self;
+        if !has_time
+            && let Origin::Kernel(Some(sender)) | Origin::Remote(sender) | Origin::Tracer(sender) =
+                &mut origin
+        {
+            sender.at = at;
+        }
+        origin
+    }
+}
 
 impl<'de> Deserialize<'de> for ReadOrigin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawOrigin::deserialize(deserializer)?;
-        origin(raw).map(Self).map_err(D::Error::custom)
+        let has_time = raw.mono_ns.is_some();
+        let origin = origin(raw).map_err(D::Error::custom)?;
+        Ok(Self { origin, has_time })
     }
 }
 
@@ -79,7 +101,7 @@ fn sender(raw: RawOrigin) -> Result<Sender, String> {
     let Text(word) = raw.via.ok_or_else(|| missing("via"))?;
     Ok(Sender {
         via: via(&word).ok_or_else(|| format!("'{word}' is no way to reach a CPU"))?,
-        at: MonoNanos(raw.mono_ns.ok_or_else(|| missing("mono_ns"))?),
+        at: MonoNanos(raw.mono_ns.unwrap_or_default()),
         cpu: Cpu(raw.cpu.ok_or_else(|| missing("cpu"))?),
         task: raw.tid.map(|tid| TaskId {
             pid: raw.pid.map(Pid),

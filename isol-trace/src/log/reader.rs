@@ -94,6 +94,9 @@ struct RawLost {
     mono_ns: u64,
 }
 
+/// The longest line that is read: many times what the longest record takes.
+const MAX_LINE: u64 = 16 << 20;
+
 impl<R: BufRead> LogReader<R> {
     /// Reads from here.
     pub const fn new(input: R) -> Self {
@@ -126,7 +129,8 @@ impl<R: BufRead> LogReader<R> {
     fn read(&mut self) -> Result<Option<Event>, LogError> {
         loop {
             self.buffer.clear();
-            let length = self.input.read_until(b'\n', &mut self.buffer);
+            let mut line = io::Read::take(&mut self.input, MAX_LINE);
+            let length = line.read_until(b'\n', &mut self.buffer);
             let length = length.map_err(|source| LogError::Read {
                 line: self.line + 1,
                 source,
@@ -139,6 +143,16 @@ impl<R: BufRead> LogReader<R> {
             }
             self.line += 1;
             let is_whole = self.buffer.last() == Some(&b'\n');
+            if !is_whole && length as u64 == MAX_LINE {
+                return Err(match self.preface {
+                    Some(_) => LogError::Record {
+                        line: self.line,
+                        column: length,
+                        what: "it is longer than any record".to_owned(),
+                    },
+                    None => LogError::NoHeader,
+                });
+            }
             let text = std::mem::take(&mut self.buffer);
             let event = self.record(text.trim_ascii());
             self.buffer = text;

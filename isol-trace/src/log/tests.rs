@@ -195,3 +195,37 @@ fn reading_ends_at_an_error() {
     assert!(reader.next().unwrap().is_err());
     assert!(reader.next().is_none());
 }
+
+/// The examples of records that the contract has, with numbers for its ellipses.
+const CONTRACT: &str = r#"{"type":"header","schema":"isol-trace/1","version":"0.1.0","host":"h","kernel":"6.12.0","arch":"x86_64","cpus":[{"cpu":1,"detection":"context-tracking"}],"housekeeping":[0],"probes":[{"name":"user_exit","state":"attached"},{"name":"csd_queue_cpu","state":"absent","why":"no"}],"time":"2026-01-31T12:00:00.000000000Z","mono_ns":0}
+{"type":"breach","seq":1,"time":"2026-01-31T12:00:00.000000000Z","mono_ns":7,"cpu":1,"duration_ns":2104,"end":"return","task":{"pid":147,"tid":147,"comm":"spin"},"cause":{"kind":"syscall","nr":39,"name":"getpid"},"ip":"0x4016de","at":"main+0x2e","source":"spin.c:11","activity":[{"kind":"timer","name":"clocksource_watchdog","net_ns":812}],"origins":[{"kind":"remote","cpu":0,"pid":88,"tid":88,"comm":"insmod","via":"call_function","callback":"do_sync_core","callsite":"smp_call_function_many_cond+0x1f","stack":["a+0x1"],"inferred":false}],"remedy":"text-patching"}
+{"type":"lost","cpu":1,"records":12,"mono_ns":0}
+{"type":"kill","mono_ns":9,"cpu":1,"task":{"pid":147,"tid":147,"comm":"spin"},"signal":9,"by":"strict-mode","breach":1,"history":[1]}
+"#;
+
+#[test]
+fn what_a_log_need_not_say_is_not_asked_for() {
+    let events = read(CONTRACT).unwrap();
+    let [
+        _,
+        Event::Breach(breach),
+        Event::Lost { .. },
+        Event::Kill(kill),
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(kill.fatal, "a kill that does not say that it was handled");
+    let [origin] = breach.origins.as_slice() else {
+        panic!("{:?}", breach.origins);
+    };
+    let sender = origin.sender().unwrap();
+    assert_eq!(sender.at, breach.at, "asked for at the latest");
+}
+
+#[test]
+fn a_line_without_end_is_not_kept() {
+    let endless = std::io::repeat(b'x');
+    let mut log = LogReader::new(std::io::BufReader::new(endless));
+    assert!(matches!(log.next(), Some(Err(LogError::NoHeader))));
+}

@@ -443,7 +443,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-pub(super) fn plain_header() -> Header {
+pub(crate) fn plain_header() -> Header {
     Header {
         host: "rt".to_owned(),
         kernel: "6.12.1".to_owned(),
