@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use isol_trace_common::kill::{self as wire, KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Raiser};
+use isol_trace_common::kill::{
+    self as wire, KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Raiser, SI_KERNEL,
+};
 use zerocopy::IntoBytes as _;
 
 use super::{
@@ -15,6 +17,9 @@ use super::{
 
 /// A timer of the task (`include/uapi/asm-generic/siginfo.h`).
 const SI_TIMER: i32 = -2;
+
+/// `SI_USER`: sent by `kill(2)`, or by the kernel as if the task had sent it to itself.
+const SI_USER: i32 = 0;
 
 /// Breaches that are remembered of each CPU.
 const RECENT: usize = 32;
@@ -76,7 +81,7 @@ impl KilledBy {
     }
 
     /// What a record tells.
-    fn of(kill: &wire::Kill, raiser: Raiser) -> Self {
+    fn of(kill: &wire::Kill, raiser: Raiser, signal: Signal) -> Self {
         match raiser {
             Raiser::StrictMode => return Self::StrictMode,
             Raiser::Tracer => return Self::Tracer,
@@ -85,18 +90,19 @@ impl KilledBy {
         if kill.flags & KILL_SENDER == 0 {
             return Self::Unknown;
         }
-        let (by_interrupt, own_thread) = (
-            kill.flags & KILL_BY_INTERRUPT != 0,
-            kill.sender_tid == kill.tid,
-        );
+        let by_interrupt = kill.flags & KILL_BY_INTERRUPT != 0;
+        let (own_process, own_thread) = (kill.sender_pid == kill.pid, kill.sender_tid == kill.tid);
         // Positive codes are the kernel's (`include/uapi/asm-generic/siginfo.h`, SI_FROMUSER), SI_KERNEL
-        // among them, which a general protection fault has as well.
+        // among them, which a general protection fault has, but also a limit of CPU time that the task
+        // expires itself and a lack of memory that its own fault finds (mm/oom_kill.c, v6.12).
         match kill.code {
             _ if by_interrupt => Self::Kernel,
             SI_TIMER => Self::Kernel,
-            1.. if own_thread => Self::Task,
+            1.. if signal.is_of_a_fault() && own_process => Self::Task,
             1.. => Self::Kernel,
-            _ if kill.sender_pid == kill.pid => Self::Task,
+            // The limit of a file's size is sent as the task's own (fs/attr.c:inode_newsize_ok, v6.12).
+            SI_USER if signal == Signal::FILE_SIZE && own_thread => Self::Kernel,
+            _ if own_process => Self::Task,
             _ => Self::Remote(Signaller {
                 cpu: Cpu(kill.sender_cpu),
                 task: TaskId {
@@ -170,6 +176,44 @@ pub(super) struct Arrived {
     kill: Kill,
     /// CPU and departure of the entry; `None` where there is none.
     entry: Option<(Cpu, MonoNanos)>,
+    /// What the last entry of the thread has been if it led to this; `None` where that is not known.
+    led: Option<Led>,
+}
+
+/// What an entry can lead to by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Led {
+    /// A system call, to a signal that it sends.
+    Call,
+    /// A page fault, to the signal for it.
+    PageFault,
+}
+
+impl Led {
+    /// What a breach can have led to.
+    const fn by(breach: &Breach) -> Option<Self> {
+        match breach.cause {
+            CauseDetail::Syscall { .. } | CauseDetail::CompatSyscall { .. } => Some(Self::Call),
+            CauseDetail::PageFault { .. } => Some(Self::PageFault),
+            _ => None,
+        }
+    }
+
+    /// What must have led to a signal that the thread has raised itself.
+    ///
+    /// Without context tracking a system call is closed where its own work ends, and signals are
+    /// delivered after that; a fault is closed at the next departure.
+    const fn to(kill: &wire::Kill, by: &KilledBy, signal: Signal) -> Option<Self> {
+        if !matches!(by, KilledBy::Task) || kill.sender_tid != kill.tid {
+            return None;
+        }
+        match kill.code {
+            ..=0 => Some(Self::Call),
+            SI_KERNEL => None,
+            _ if signal.is_of_a_page_fault() => Some(Self::PageFault),
+            _ => None,
+        }
+    }
 }
 
 impl Arrived {
@@ -177,7 +221,9 @@ impl Arrived {
     pub(super) fn of(kill: &wire::Kill, raiser: Raiser, signal: Signal) -> Self {
         let entry =
             (kill.opened_ns != 0).then_some((Cpu(kill.entry_cpu), MonoNanos(kill.opened_ns)));
+        let by = KilledBy::of(kill, raiser, signal);
         Self {
+            led: Led::to(kill, &by, signal),
             kill: Kill {
                 at: MonoNanos(kill.at_ns),
                 cpu: Cpu(kill.cpu),
@@ -188,7 +234,7 @@ impl Arrived {
                 },
                 signal,
                 fatal: kill.flags & KILL_FATAL != 0,
-                by: KilledBy::of(kill, raiser),
+                by,
                 code: (kill.flags & KILL_SENDER != 0).then_some(kill.code),
                 breach: None,
                 history: Vec::new(),
@@ -206,6 +252,7 @@ struct Recent {
     tid: Tid,
     at: MonoNanos,
     seq: Seq,
+    led: Option<Led>,
 }
 
 /// Brings kills and breaches together.
@@ -228,6 +275,7 @@ impl Kills {
             tid: breach.task.tid,
             at: breach.at,
             seq: breach.seq,
+            led: Led::by(breach),
         });
         if self.waiting.is_empty() {
             return;
@@ -279,7 +327,11 @@ impl Kills {
 
     /// The kill with its breach and history.
     fn told(&mut self, arrived: Arrived) -> Kill {
-        let Arrived { mut kill, entry } = arrived;
+        let Arrived {
+            mut kill,
+            entry,
+            led,
+        } = arrived;
         let (cpu, until) = entry.unwrap_or((kill.cpu, kill.at));
         let own: Vec<_> = self
             .of(cpu)
@@ -287,11 +339,13 @@ impl Kills {
             .filter(|recent| recent.tid == kill.task.tid && recent.at <= until)
             .copied()
             .collect();
-        if let (Some(last), Some((_, at))) = (own.last(), entry)
-            && last.at == at
-        {
-            kill.breach = Some(last.seq);
-        }
+        kill.breach = own.last().and_then(|last| {
+            let is_it = match entry {
+                Some((_, at)) => last.at == at,
+                None => led.is_some() && last.led == led,
+            };
+            is_it.then_some(last.seq)
+        });
         let skipped = own.len().saturating_sub(HISTORY);
         kill.history = own.iter().skip(skipped).map(|recent| recent.seq).collect();
         kill

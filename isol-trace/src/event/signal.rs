@@ -49,6 +49,23 @@ pub struct Signal(u32);
 impl Signal {
     /// `SIGKILL`.
     pub const KILL: Self = Self(SIGKILL);
+    /// `SIGBUS`.
+    const BUS: Self = Self(7);
+    /// `SIGSEGV`.
+    const SEGMENT: Self = Self(11);
+    /// `SIGXFSZ`.
+    pub(super) const FILE_SIZE: Self = Self(25);
+
+    /// Whether the kernel raises it for an exception of the task: `SIGILL`, `SIGTRAP`, `SIGBUS`, `SIGFPE`,
+    /// `SIGSEGV`, `SIGSYS`.
+    pub(super) const fn is_of_a_fault(self) -> bool {
+        matches!(self.0, 4 | 5 | 7 | 8 | 11 | 31)
+    }
+
+    /// Whether the kernel raises it for a page fault that cannot be served.
+    pub(super) const fn is_of_a_page_fault(self) -> bool {
+        matches!(self, Self::BUS | Self::SEGMENT)
+    }
 
     /// The signal of a number; `None` where there is none.
     #[must_use]

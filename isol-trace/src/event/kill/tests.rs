@@ -30,18 +30,22 @@ fn wire() -> wire::Kill {
 fn by(change: impl FnOnce(&mut wire::Kill)) -> &'static str {
     let mut kill = wire();
     change(&mut kill);
-    KilledBy::of(&kill, Raiser::Signal).word()
+    let signal = Signal::new(u32::from(kill.signal)).unwrap();
+    KilledBy::of(&kill, Raiser::Signal, signal).word()
 }
 
 #[test]
 fn a_raiser_is_told_from_code_and_sender() {
     let kill = wire();
     assert_eq!(
-        KilledBy::of(&kill, Raiser::StrictMode),
+        KilledBy::of(&kill, Raiser::StrictMode, Signal::KILL),
         KilledBy::StrictMode
     );
-    assert_eq!(KilledBy::of(&kill, Raiser::Tracer), KilledBy::Tracer);
-    let KilledBy::Remote(sender) = KilledBy::of(&kill, Raiser::Signal) else {
+    assert_eq!(
+        KilledBy::of(&kill, Raiser::Tracer, Signal::KILL),
+        KilledBy::Tracer
+    );
+    let KilledBy::Remote(sender) = KilledBy::of(&kill, Raiser::Signal, Signal::KILL) else {
         panic!("kill(2) of another process")
     };
     assert_eq!(sender.cpu, Cpu(4));
@@ -51,13 +55,31 @@ fn a_raiser_is_told_from_code_and_sender() {
     // Its own fault: SEGV_MAPERR, and a general protection fault.
     for code in [1, SI_KERNEL] {
         let own = |kill: &mut wire::Kill| {
-            kill.code = code;
+            (kill.signal, kill.code) = (11, code);
             (kill.sender_pid, kill.sender_tid) = (70, TID);
         };
         assert_eq!(by(own), "task", "{code}");
     }
+    // Another thread's fault, which ends this one as well.
+    let siblings = |kill: &mut wire::Kill| {
+        (kill.signal, kill.code, kill.sender_pid) = (11, 1, 70);
+    };
+    assert_eq!(by(siblings), "task");
     // Out of memory, in whoever's time it was.
     assert_eq!(by(|kill| kill.code = SI_KERNEL), "kernel");
+    // Limits that the task finds itself: memory, CPU time, and the size of a file.
+    for (signal, code) in [
+        (9, SI_KERNEL),
+        (24, SI_KERNEL),
+        (27, SI_KERNEL),
+        (25, SI_USER),
+    ] {
+        let own = |kill: &mut wire::Kill| {
+            (kill.signal, kill.code) = (signal, code);
+            (kill.sender_pid, kill.sender_tid) = (70, TID);
+        };
+        assert_eq!(by(own), "kernel", "{signal}");
+    }
     // A timer, in an interrupt of the task itself.
     let timer = |kill: &mut wire::Kill| {
         kill.flags |= KILL_BY_INTERRUPT;
@@ -78,7 +100,7 @@ fn every_word_is_one() {
         KilledBy::StrictMode,
         KilledBy::Tracer,
         KilledBy::Task,
-        KilledBy::of(&wire(), Raiser::Signal),
+        KilledBy::of(&wire(), Raiser::Signal, Signal::KILL),
         KilledBy::Kernel,
         KilledBy::Unknown,
     ];
@@ -231,4 +253,49 @@ fn an_entry_is_remembered_for_its_own_thread() {
         None,
         "a zeroed place is no entry"
     );
+}
+
+/// Without context tracking a signal that a task raises itself is delivered when its entry is closed.
+#[test]
+fn a_closed_entry_that_must_have_led_to_it_is_its_breach() {
+    let told_after = |cause: CauseDetail, signal: u8, code: i32, sender: u32| {
+        let mut seen = Seen::default();
+        let mut one = breach();
+        (one.seq, one.cpu, one.at) = (Seq(7), Cpu(1), MonoNanos(300));
+        (one.task.tid, one.cause) = (Tid(TID), cause);
+        seen.kills.numbered(&one, |_| ());
+        let kill = wire::Kill {
+            signal,
+            code,
+            opened_ns: 0,
+            sender_pid: 70,
+            sender_tid: sender,
+            ..wire()
+        };
+        let signal = Signal::new(u32::from(signal)).unwrap();
+        let mut taken = Vec::new();
+        let arrived = Arrived::of(&kill, Raiser::Signal, signal);
+        seen.kills.came(arrived, |kill| taken.push(kill));
+        taken.pop().unwrap().breach
+    };
+    let call = || CauseDetail::Syscall {
+        number: Some(234),
+        args: None,
+    };
+    let fault = || CauseDetail::PageFault {
+        address: Address(8),
+        write: true,
+        user: true,
+        fetch: false,
+        protection: false,
+    };
+    const SI_TKILL: i32 = -6;
+    const SEGV_MAPERR: i32 = 1;
+    assert_eq!(told_after(call(), 6, SI_TKILL, TID), Some(Seq(7)), "abort");
+    assert_eq!(told_after(fault(), 11, SEGV_MAPERR, TID), Some(Seq(7)));
+    // Another thread's, a general protection fault, an illegal instruction: the last entry says nothing.
+    assert_eq!(told_after(fault(), 11, SEGV_MAPERR, 8), None);
+    assert_eq!(told_after(fault(), 11, SI_KERNEL, TID), None);
+    assert_eq!(told_after(call(), 11, SEGV_MAPERR, TID), None);
+    assert_eq!(told_after(call(), 4, 2, TID), None);
 }
