@@ -138,16 +138,18 @@ async fn record(
     if ends.pending().await {
         return Ok(Recorded::default());
     }
-    let mut log = Log::begin(plan.output, listener)?;
     session.arm()?;
-    log.take(&Event::Header(session.header()));
-    log.flush();
-
+    let header = session.header();
+    // A command that cannot be executed after all leaves the log's file as it was.
     let mut child = plan
         .command
         .as_ref()
         .map(|it| start(it, &plan.trace.watched, huge_pages))
         .transpose()?;
+    let mut log = Log::begin(plan.output, listener)?;
+    log.take(&Event::Header(header));
+    log.flush();
+
     let pid = child.as_ref().and_then(Child::id).map(Pid);
     let progress = Progress::new(plan.duration, io::stderr().is_terminal());
     let end = follow(
@@ -165,7 +167,7 @@ async fn record(
         (Ok(End::Child(status)), _) => Some(*status),
         (_, Some(child)) => Some(stop(child, &mut session, &mut log).await?),
     };
-    end?;
+    let end = end?;
     let summary = session.finish(|event| log.take(&event))?;
     log.take(&Event::Summary(summary.clone()));
     log.flush();
@@ -175,7 +177,11 @@ async fn record(
     for line in summary.tracer.programs.iter().flatten().map(run_time) {
         say(&line);
     }
-    log.verdict()?;
+    match log.verdict() {
+        // Whoever reads no more still gets the status of a command that ended by itself.
+        Err(error) if error.is_closed_stdout() && matches!(end, End::Child(_)) => {}
+        verdict => verdict?,
+    }
     Ok(Recorded { status, pid })
 }
 
@@ -260,6 +266,8 @@ fn start(
     let mut command = plan.command();
     pin_command(&mut command, watched, huge_pages);
     let mut command = tokio::process::Command::from(command);
+    // Whatever fails before it is waited for, it does not outlive the trace.
+    command.kill_on_drop(true);
     Ok(command.spawn().map_err(|source| plan.start_error(source))?)
 }
 

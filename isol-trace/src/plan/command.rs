@@ -38,13 +38,26 @@ pub enum CommandError {
         why: Why,
     },
     /// The kernel refused to execute it.
-    #[error("cannot start '{name}': {source}", name = .name.display())]
+    #[error("cannot start '{name}': {why}", name = .name.display(), why = refusal(.source))]
     Start {
         /// As typed.
         name: OsString,
         /// Why not.
         source: io::Error,
     },
+}
+
+/// Why the kernel does not execute a file that is there (execve(2)).
+fn refusal(source: &io::Error) -> String {
+    match source.raw_os_error() {
+        Some(libc::ENOENT) => {
+            "the interpreter that it names (its #! line, or the dynamic linker) is not there".into()
+        }
+        Some(libc::ENOEXEC) => {
+            "it is no program of this machine; a script needs a first line such as #!/bin/sh".into()
+        }
+        _ => source.to_string(),
+    }
 }
 
 /// Why a file is not executed.
