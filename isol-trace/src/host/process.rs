@@ -33,11 +33,17 @@ impl Host {
         if self.read(&format!("/proc/{pid}/status"))?.is_none() {
             return Err(ProcessError::Gone(pid));
         }
-        let namespace = fs::read_link(self.path("/proc/self/ns/pid"));
-        if namespace.is_ok_and(|name| name.as_os_str() != FIRST_NAMESPACE) {
+        if self.is_in_pid_namespace() {
             return Err(ProcessError::Namespace(pid));
         }
         Ok(())
+    }
+
+    /// Whether numbers of processes here are others than those that the kernel's probes see.
+    #[must_use]
+    pub fn is_in_pid_namespace(&self) -> bool {
+        let namespace = fs::read_link(self.path("/proc/self/ns/pid"));
+        namespace.is_ok_and(|name| name.as_os_str() != FIRST_NAMESPACE)
     }
 }
 

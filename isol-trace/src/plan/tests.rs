@@ -1,7 +1,10 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{cli::value, host::tests::recorded};
+use crate::{
+    cli::{SectionArgs, value},
+    host::tests::recorded,
+};
 
 fn args() -> RecordArgs {
     RecordArgs {
@@ -164,4 +167,31 @@ fn top_wants_a_terminal() {
         plan("nohz-full", true).unwrap().trace.watched.to_string(),
         "1-2"
     );
+}
+
+#[test]
+fn strict_mode_is_refused_where_processes_have_other_numbers() {
+    let strict = |kind| {
+        let section = SectionArgs {
+            strict: Some(Signal::KILL),
+            ..SectionArgs::default()
+        };
+        let command = vec!["cat".into()];
+        record(
+            RecordArgs {
+                section,
+                command,
+                ..args()
+            },
+            kind,
+        )
+    };
+    assert!(matches!(
+        strict("pid-namespace"),
+        Err(PlanError::StrictInNamespace)
+    ));
+    assert!(!matches!(
+        strict("nohz-full"),
+        Err(PlanError::StrictInNamespace)
+    ));
 }
