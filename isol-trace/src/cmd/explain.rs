@@ -63,6 +63,8 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         let first = command.words().first();
         first.map_or_else(String::new, |word| word.to_string_lossy().into_owned())
     });
+    let trace = &plan.trace;
+    let is_filtered = plan.from_prctl || !trace.pids.is_empty() || !trace.comms.is_empty();
     let mut gatherer = Gatherer::default();
     let recorded = listen(plan, |event| gatherer.take(event))?;
     let Some(status) = recorded.status else {
@@ -72,8 +74,11 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         name: &name,
         pid: recorded.pid,
         status,
+        is_filtered,
     };
-    match print(told_of(&gatherer.finish(), &end).as_bytes()) {
+    // The command may have died inside a line of its own.
+    let story = format!("\n{}", told_of(&gatherer.finish(), &end));
+    match print(story.as_bytes()) {
         Err(error) if !error.is_closed_stdout() => Err(error),
         // Whoever listens no more still gets the status of the command.
         _ => Ok(recorded.exit_code()),

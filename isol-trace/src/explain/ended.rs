@@ -18,6 +18,8 @@ pub struct Ended<'a> {
     pub pid: Option<Pid>,
     /// Its own status.
     pub status: ExitStatus,
+    /// Whether filters have left tasks out.
+    pub is_filtered: bool,
 }
 
 /// What was recorded while a command ran, and how that ended, where no story tells it.
@@ -58,13 +60,16 @@ fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
         return None;
     }
     let signal = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
-    let why = match recorded.lost {
-        0 => "it died on a CPU that is not watched".to_owned(),
-        lost => format!(
-            "it died on a CPU that is not watched, or that is among {} for which there was no room",
-            counted(lost, "record", "records")
-        ),
-    };
+    let mut why = "it died on a CPU that is not watched".to_owned();
+    if ended.is_filtered {
+        why.push_str(", or a filter (--pid, --comm, --from-prctl) left it out");
+    }
+    if recorded.lost > 0 {
+        let records = counted(recorded.lost, "record", "records");
+        why.push_str(&format!(
+            ", or that is among {records} for which there was no room"
+        ));
+    }
     Some(format!(
         "{name} was killed ({signal}), and no record says by whom: {why}; {breaches} recorded."
     ))
@@ -79,6 +84,7 @@ mod tests {
             name: "./my-task",
             pid: Some(Pid(7)),
             status: ExitStatus::from_raw(raw),
+            is_filtered: recorded.breaches == 0,
         };
         told_of(recorded, &ended)
     }
@@ -97,6 +103,12 @@ mod tests {
             told_of_status(11, &recorded),
             "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched; \
              12 breaches were recorded.\n"
+        );
+        recorded.breaches = 0;
+        assert_eq!(
+            told_of_status(11, &recorded),
+            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched, \
+             or a filter (--pid, --comm, --from-prctl) left it out; 0 breaches were recorded.\n"
         );
         (recorded.lost, recorded.breaches) = (1, 1);
         assert_eq!(

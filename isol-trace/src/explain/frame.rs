@@ -126,6 +126,7 @@ impl<'a> Frame<'a> {
         let plain = bare.trim_start_matches('_');
         let is_wrapper = call.is_some_and(|call| plain == call) || is_common(plain);
         !(is_wrapper
+            || name == "_start"
             || LIBRARY_PREFIXES.iter().any(|it| name.starts_with(it))
             || LIBRARY_NAMES.contains(&plain)
             || is_of_standard_library(name))

@@ -16,9 +16,9 @@ pub(super) fn of_stack(stack: &[Arc<str>], call: Option<&str>) -> String {
 /// Where a task was: by its stack, else by the breach.
 pub(super) fn of_task(stack: &[Arc<str>], breach: Option<&Breach>, call: Option<&str>) -> String {
     let by_line = of_frames(stack, call, true);
-    let by_breach = || breach.and_then(of_breach);
+    let by_breach = || breach.and_then(|breach| of_breach(breach, call));
     by_line
-        .or_else(|| by_breach().filter(|(_, has_line)| *has_line).map(|it| it.0))
+        .or_else(|| by_breach().filter(|(_, is_told)| *is_told).map(|it| it.0))
         .or_else(|| of_frames(stack, call, false))
         .or_else(|| by_breach().map(|it| it.0))
         .unwrap_or_default()
@@ -38,8 +38,8 @@ fn of_frames(stack: &[Arc<str>], call: Option<&str>, with_line: bool) -> Option<
     })
 }
 
-/// Where a breach says that the task was, and whether by its source line.
-fn of_breach(breach: &Breach) -> Option<(String, bool)> {
+/// Where a breach says that the task was, and whether by a line of the program itself.
+fn of_breach(breach: &Breach, call: Option<&str>) -> Option<(String, bool)> {
     let location = breach.location.as_deref().unwrap_or_default();
     let outer = Frame::at(location, breach.source.as_deref());
     let inlined = breach.inlined.first().map(|it| Frame::read(it));
@@ -47,12 +47,13 @@ fn of_breach(breach: &Breach) -> Option<(String, bool)> {
     if frame.source.is_none() && location.is_empty() {
         return (breach.ip.0 != 0).then(|| (format!("at {}", breach.ip), false));
     }
-    Some((words(&frame), frame.source.is_some()))
+    let is_told = frame.source.is_some() && frame.is_own(call);
+    Some((words(&frame), is_told))
 }
 
 /// A breach's place for one line.
 pub(super) fn of_entry(breach: &Breach) -> String {
-    of_breach(breach).map_or_else(String::new, |(place, _)| place)
+    of_breach(breach, None).map_or_else(String::new, |(place, _)| place)
 }
 
 fn words(frame: &Frame<'_>) -> String {

@@ -261,6 +261,7 @@ fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
             name: "./feed",
             pid: Some(Pid(pid)),
             status: std::process::ExitStatus::from_raw(raw),
+            is_filtered: false,
         };
         told_of(&gatherer.finish(), &ended)
     };
@@ -315,4 +316,14 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn numbers_of_an_earlier_log_in_the_same_file_are_no_longer_meant() {
+    let mut gatherer = Gatherer::default();
+    gatherer.take(&logged(entry(17, 4_100)));
+    gatherer.take(&Event::Header(any::plain_header()));
+    gatherer.take(&killed(kill()));
+    let told = gatherer.finish();
+    assert_eq!(told.stories[0].culprit(), None);
 }
