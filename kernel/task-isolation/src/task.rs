@@ -1,6 +1,7 @@
 //! The calls, and the guard of an activation. All of them are about the calling thread.
 
 use std::{
+    cell::Cell,
     fs,
     marker::PhantomData,
     thread,
@@ -92,7 +93,22 @@ pub fn enter_within(limit: Duration) -> Result<Isolated, Error> {
     }
     activate(limit)?;
     Ok(Isolated {
+        number: next(),
         of_its_thread: PhantomData,
+    })
+}
+
+thread_local! {
+    /// The number of the guard that the thread's activation belongs to: an activation that has ended
+    /// underneath may be followed by another one while its guard still lives.
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Makes a new guard the current one.
+fn next() -> u64 {
+    CURRENT.with(|current| {
+        current.set(current.get() + 1);
+        current.get()
     })
 }
 
@@ -136,6 +152,8 @@ fn activate(limit: Duration) -> Result<(), Error> {
 #[derive(Debug)]
 #[must_use = "isolation ends where this is dropped"]
 pub struct Isolated {
+    /// Which one of its thread.
+    number: u64,
     /// Neither `Send` nor `Sync`.
     of_its_thread: PhantomData<*const ()>,
 }
@@ -155,16 +173,25 @@ impl Isolated {
     /// Whether the activation is still in force. A system call, but no breach.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        abi::is_active() == Ok(true)
+        self.is_current() && abi::is_active() == Ok(true)
+    }
+
+    fn is_current(&self) -> bool {
+        CURRENT.with(Cell::get) == self.number
     }
 
     /// Activates isolation again after it has ended underneath, and tries until a time is over. Where it is
-    /// still in force it stays so.
+    /// still in force it stays so; where it is another guard's by now, that is an error.
     pub fn reenter(&mut self, limit: Duration) -> Result<(), Error> {
         if self.is_active() {
             return Ok(());
         }
-        activate(limit)
+        if is_isolated()? {
+            return Err(Error::AlreadyIsolated);
+        }
+        activate(limit)?;
+        self.number = next();
+        Ok(())
     }
 
     /// Ends the section, and says whether the activation was in force until then. No breach.
@@ -184,8 +211,10 @@ impl Isolated {
 
 impl Drop for Isolated {
     fn drop(&mut self) {
-        // A kernel that let the thread in lets it out.
-        let _ = abi::leave();
+        if self.is_current() {
+            // A kernel that let the thread in lets it out.
+            let _ = abi::leave();
+        }
     }
 }
 

@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("ends_where_it_is_dropped", ends_where_it_is_dropped),
     ("a_system_call_ends_it", a_system_call_ends_it),
     ("is_entered_again", is_entered_again),
+    (
+        "an_earlier_guard_ends_no_later_section",
+        an_earlier_guard_ends_no_later_section,
+    ),
     ("goes_on_on_request", goes_on_on_request),
     ("a_handler_enters_again", a_handler_enters_again),
     ("ends_where_it_moves", ends_where_it_moves),
@@ -74,6 +78,18 @@ fn is_entered_again() -> Result<()> {
     let end = isolated.leave();
     ensure!(end == End::Undisturbed, "{end:?}");
     ensure!(breaches()? == 3);
+    Ok(())
+}
+
+fn an_earlier_guard_ends_no_later_section() -> Result<()> {
+    let earlier = stage::signalled()?;
+    call();
+    let later = enter_within(LIMIT)?;
+    let was_active = earlier.is_active();
+    drop(earlier);
+    let end = later.leave();
+    ensure!(end == End::Undisturbed && !was_active, "{end:?}");
+    ensure!(!is_isolated()?);
     Ok(())
 }
 
