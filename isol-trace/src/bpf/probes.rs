@@ -155,7 +155,7 @@ pub(super) const PROBES: &[Probe] = &[
 
 /// What `vectors` detection cannot see, for the header.
 pub(super) const BLIND_SPOTS: &[&str] = &[
-    "exceptions that raise no signal",
+    "exceptions other than page faults",
     "the end of page faults (their duration is absent)",
     "work between the end of a system call or interrupt and the return to user mode",
     "vectors without a tracepoint",
