@@ -60,18 +60,20 @@ fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
         return None;
     }
     let signal = signal.map_or_else(|| number.to_string(), |signal| signal.to_string());
-    let mut why = "it died on a CPU that is not watched".to_owned();
-    if ended.is_filtered {
-        why.push_str(", or a filter (--pid, --comm, --from-prctl) left it out");
-    }
-    if recorded.lost > 0 {
-        let records = counted(recorded.lost, "record", "records");
-        why.push_str(&format!(
-            ", or that is among {records} for which there was no room"
-        ));
-    }
+    let left_out = if ended.is_filtered {
+        ", or a filter (--pid, --comm, --from-prctl) left it out"
+    } else {
+        ""
+    };
+    let lost = match recorded.lost {
+        0 => String::new(),
+        lost => format!(
+            ", or that is among {} for which there was no room",
+            counted(lost, "record", "records")
+        ),
+    };
     Some(format!(
-        "{name} was killed ({signal}), and no record says by whom: {why}; {breaches} recorded."
+        "{name} was killed ({signal}), and no record says by whom: it died on a CPU that is not watched{left_out}{lost}; {breaches} recorded."
     ))
 }
 

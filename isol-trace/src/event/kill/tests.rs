@@ -255,6 +255,9 @@ fn an_entry_is_remembered_for_its_own_thread() {
     );
 }
 
+const SI_TKILL: i32 = -6;
+const SEGV_MAPERR: i32 = 1;
+
 /// Without context tracking a signal that a task raises itself is delivered when its entry is closed.
 #[test]
 fn a_closed_entry_that_must_have_led_to_it_is_its_breach() {
@@ -289,8 +292,6 @@ fn a_closed_entry_that_must_have_led_to_it_is_its_breach() {
         fetch: false,
         protection: false,
     };
-    const SI_TKILL: i32 = -6;
-    const SEGV_MAPERR: i32 = 1;
     assert_eq!(told_after(call(), 6, SI_TKILL, TID), Some(Seq(7)), "abort");
     assert_eq!(told_after(fault(), 11, SEGV_MAPERR, TID), Some(Seq(7)));
     // Another thread's, a general protection fault, an illegal instruction: the last entry says nothing.
