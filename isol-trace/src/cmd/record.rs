@@ -31,7 +31,7 @@ use crate::{
         Host,
         affinity::{HugePages, pin_command},
     },
-    plan::{RecordPlan, command::CommandPlan},
+    plan::{RecordPlan, command::CommandPlan, output::Output},
 };
 
 /// How often totals are read, lost records reported and the log written out.
@@ -139,17 +139,21 @@ async fn record(
         return Ok(Recorded::default());
     }
     session.arm()?;
-    let header = session.header();
-    // A command that cannot be executed after all leaves the log's file as it was.
-    let mut child = plan
-        .command
-        .as_ref()
-        .map(|it| start(it, &plan.trace.watched, huge_pages))
-        .transpose()?;
-    let mut log = Log::begin(plan.output, listener)?;
-    log.take(&Event::Header(header));
-    log.flush();
-
+    let header = Event::Header(session.header());
+    let start = || {
+        let command = plan.command.as_ref();
+        let start = command.map(|it| start(it, &plan.trace.watched, huge_pages));
+        start.transpose()
+    };
+    let (mut log, mut child) = if let Output::File(_) = plan.output {
+        // A command that cannot be executed after all leaves the file as it was.
+        let child = start()?;
+        (Log::begin(plan.output, listener, &header)?, child)
+    } else {
+        // Whoever reads stdout finds the header before what the command prints there.
+        let log = Log::begin(plan.output, listener, &header)?;
+        (log, start()?)
+    };
     let pid = child.as_ref().and_then(Child::id).map(Pid);
     let progress = Progress::new(plan.duration, io::stderr().is_terminal());
     let end = follow(

@@ -21,10 +21,11 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Begins it; `listener` hears every event, also those that are not written.
+    /// Begins it with its header; `listener` hears every event, also those that are not written.
     pub(super) fn begin(
         output: Output,
         listener: &'a mut dyn FnMut(&Event),
+        header: &Event,
     ) -> Result<Self, Error> {
         let (file, stdout, name) = match output {
             Output::Nowhere => (None, false, String::new()),
@@ -38,13 +39,16 @@ impl<'a> Log<'a> {
                 (Some(file), false, name)
             }
         };
-        Ok(Self {
+        let mut log = Self {
             listener,
             sink: file.map(|file| Box::new(JsonLines::new(file)) as Box<dyn Sink>),
             stdout,
             name,
             failed: None,
-        })
+        };
+        log.take(header);
+        log.flush();
+        Ok(log)
     }
 
     /// Writes an event. A log that takes no more stays whole up to its last line, and the
