@@ -1,6 +1,12 @@
 //! `record -- CMD`: where CMD runs, what it exits with, and the section that it declares.
 
-use std::{env, fs, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    env,
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use isol_trace_common::config::isolation;
@@ -131,6 +137,18 @@ fn missing(cpu: u32) -> Result<String> {
         "exits with {}: {}",
         ended.code(),
         ended.complaints()
+    );
+    // One that is there and cannot be executed leaves no log.
+    let script = tracer::fresh_path("sh");
+    fs::write(&script, "#!/no/such/interpreter\n")?;
+    fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    let script = script.display().to_string();
+    let refused = tracer::run(&["--cpus", &cpu, "--", &script])?;
+    ensure!(
+        refused.code() == 2 && !refused.log.exists(),
+        "exits with {}, and the log is there: {}",
+        refused.code(),
+        refused.log.exists()
     );
     Ok(format!("exits with {}", ended.code()))
 }
