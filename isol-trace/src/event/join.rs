@@ -44,6 +44,7 @@ use self::{
 use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{Activity, Breach, Cause, Function, Origin, Sender, TaskId, Via},
+    per_cpu::PerCpu,
 };
 
 /// A time in which no entry of a CPU was missed.
@@ -61,8 +62,8 @@ pub struct Join {
     wakes: Wakes,
     /// Functions of cross-calls that have shown when they ran.
     shown: HashSet<Address>,
-    /// What is known of each CPU without a gap, by its number.
-    known: Vec<Option<Known>>,
+    /// What is known of each CPU without a gap.
+    known: PerCpu<Option<Known>>,
 }
 
 impl Join {
@@ -74,7 +75,7 @@ impl Join {
             waiting: Senders::default(),
             wakes: Wakes::default(),
             shown: HashSet::new(),
-            known: Vec::new(),
+            known: PerCpu::default(),
         }
     }
 
@@ -127,16 +128,12 @@ impl Join {
             (Some(_), 1..) => Some(until),
             (Some(_), 0) => Some(self.known_before(breach).unwrap_or(breach.at)),
         };
-        let place = breach.cpu.0 as usize;
-        if self.known.len() <= place {
-            self.known.resize(place + 1, None);
-        }
-        self.known[place] = since.map(|since| Known { since, until });
+        *self.known.of(breach.cpu) = since.map(|since| Known { since, until });
     }
 
     /// Since when every entry of the breach's CPU before it is known, if the last of them was.
     fn known_before(&self, breach: &Breach) -> Option<MonoNanos> {
-        let known = self.known.get(breach.cpu.0 as usize)?.as_ref()?;
+        let known = self.known.get(breach.cpu)?.as_ref()?;
         let user_since = breach.user_since?;
         (known.until >= user_since).then_some(known.since)
     }

@@ -11,6 +11,7 @@ use super::{
     decode::view_beginning,
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     model::{Breach, CauseDetail, TaskId},
+    per_cpu::PerCpu,
     signal::Signal,
     user_stack::StackKey,
 };
@@ -258,8 +259,8 @@ struct Recent {
 /// Brings kills and breaches together.
 #[derive(Debug, Default)]
 pub(super) struct Kills {
-    /// The last breaches of each CPU, by its number.
-    recent: Vec<VecDeque<Recent>>,
+    /// The last breaches of each CPU.
+    recent: PerCpu<VecDeque<Recent>>,
     /// Kills whose breach has not ended yet.
     waiting: VecDeque<Arrived>,
 }
@@ -267,7 +268,7 @@ pub(super) struct Kills {
 impl Kills {
     /// A breach has its number: gives the kills that waited for it, or can wait no longer.
     pub(super) fn numbered(&mut self, breach: &Breach, mut take: impl FnMut(Kill)) {
-        let recent = self.of(breach.cpu);
+        let recent = self.recent.of(breach.cpu);
         if recent.len() >= RECENT {
             recent.pop_front();
         }
@@ -296,7 +297,7 @@ impl Kills {
     pub(super) fn came(&mut self, arrived: Arrived, mut take: impl FnMut(Kill)) {
         let is_known = match arrived.entry {
             None => true,
-            Some((cpu, at)) => self.of(cpu).iter().any(|recent| recent.at >= at),
+            Some((cpu, at)) => self.recent.of(cpu).iter().any(|recent| recent.at >= at),
         };
         if is_known {
             take(self.told(arrived));
@@ -317,14 +318,6 @@ impl Kills {
         }
     }
 
-    fn of(&mut self, Cpu(cpu): Cpu) -> &mut VecDeque<Recent> {
-        let place = cpu as usize;
-        if self.recent.len() <= place {
-            self.recent.resize_with(place + 1, VecDeque::new);
-        }
-        &mut self.recent[place]
-    }
-
     /// The kill with its breach and history.
     fn told(&mut self, arrived: Arrived) -> Kill {
         let Arrived {
@@ -334,6 +327,7 @@ impl Kills {
         } = arrived;
         let (cpu, until) = entry.unwrap_or((kill.cpu, kill.at));
         let own: Vec<_> = self
+            .recent
             .of(cpu)
             .iter()
             .filter(|recent| recent.tid == kill.task.tid && recent.at <= until)

@@ -180,7 +180,7 @@ fn what_is_remembered_of_a_cpu_is_bounded() {
         panic!("it waits")
     };
     assert_eq!(kill.breach, None, "forgotten");
-    assert_eq!(seen.kills.recent[1].len(), RECENT);
+    assert_eq!(seen.kills.recent.of(Cpu(1)).len(), RECENT);
 }
 
 #[test]
