@@ -61,9 +61,12 @@ pub(crate) fn delivered(state: &CpuState, signal: u32, action: u64) {
     let task = kfield::current();
     let is_default = kfield::signal_handler(action) == Some(0);
     // A thread whose process is being ended sees SIGKILL, whatever ends it.
-    let signal = match (signal, kfield::ending_signal(task)) {
-        (SIGKILL, Some(0)) => return,
-        (SIGKILL, Some(ending)) => ending,
+    let signal = match signal {
+        SIGKILL => match kfield::ending_signal(task) {
+            Some(0) => return,
+            Some(ending) => ending,
+            None => signal,
+        },
         _ => signal,
     };
     let is_fatal = is_default && is_deadly(signal);
