@@ -49,10 +49,6 @@ pub struct Signal(u32);
 impl Signal {
     /// `SIGKILL`.
     pub const KILL: Self = Self(SIGKILL);
-    /// `SIGBUS`.
-    const BUS: Self = Self(7);
-    /// `SIGSEGV`.
-    const SEGMENT: Self = Self(11);
     /// `SIGXFSZ`.
     pub(super) const FILE_SIZE: Self = Self(25);
 
@@ -62,9 +58,9 @@ impl Signal {
         matches!(self.0, 4 | 5 | 7 | 8 | 11 | 31)
     }
 
-    /// Whether the kernel raises it for a page fault that cannot be served.
+    /// Whether the kernel raises it for a page fault that cannot be served: `SIGBUS`, `SIGSEGV`.
     pub(super) const fn is_of_a_page_fault(self) -> bool {
-        matches!(self, Self::BUS | Self::SEGMENT)
+        matches!(self.0, 7 | 11)
     }
 
     /// The signal of a number; `None` where there is none.
