@@ -9,6 +9,12 @@ pub(super) fn drop_kill(_kill: Kill) -> String {
     String::new()
 }
 
+/// A log without kills.
+pub(super) fn nobody(log: &Log) -> Result<String> {
+    ensure!(log.kills.is_empty(), "{:?}", log.kills);
+    Ok(String::new())
+}
+
 /// The one kill of a log.
 pub(super) fn only(log: &Log, signal: i32, by: &str) -> Result<Kill> {
     let [kill] = log.kills.as_slice() else {

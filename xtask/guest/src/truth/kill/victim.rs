@@ -128,6 +128,14 @@ fn plain(name: &str) -> Result<u8> {
     Ok(0)
 }
 
+/// Leaves a section in which so many signals have been handled.
+fn leave_after(expected: u32) -> Result<()> {
+    sys::section(LEAVE);
+    let signals = SIGNALS.load(Ordering::Relaxed);
+    ensure!(signals == expected, "{signals} signals");
+    Ok(())
+}
+
 /// Sections, and breaches in them.
 fn strict(name: &str) -> Result<u8> {
     match name {
@@ -159,9 +167,7 @@ fn strict(name: &str) -> Result<u8> {
             for _ in 0..50 {
                 sys::getppid();
             }
-            sys::section(LEAVE);
-            let signals = SIGNALS.load(Ordering::Relaxed);
-            ensure!(signals == 1, "{signals} signals");
+            leave_after(1)?;
         }
         "strict_again" => {
             handle(libc::SIGUSR1)?;
@@ -171,9 +177,7 @@ fn strict(name: &str) -> Result<u8> {
                     sys::getppid();
                 }
             }
-            sys::section(LEAVE);
-            let signals = SIGNALS.load(Ordering::Relaxed);
-            ensure!(signals == 3, "{signals} signals");
+            leave_after(3)?;
         }
         "strict_exempt" => {
             sys::getppid();
