@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     build::Built,
     complaints::complaints,
-    tap::{self, NO_FAIR_SERVER, Tested},
+    tap::{self, SILENCE, Tested},
 };
 use crate::{
     setup::KernelImage,
@@ -55,7 +55,7 @@ fn injection(line: &str) -> Option<String> {
 /// Runs them, and says what became of each.
 pub(super) fn run(host: &Host, kernel: KernelImage, built: &Built) -> Result<Verdicts> {
     let script = format!(
-        "{NO_FAIR_SERVER}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
+        "{SILENCE}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
     );
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {

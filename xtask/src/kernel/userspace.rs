@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::tap::{self, NO_FAIR_SERVER};
+use super::tap::{self, SILENCE};
 use crate::{
     build,
     setup::{KernelImage, Setup},
@@ -24,15 +24,10 @@ const TESTS: &str = "guest";
 /// The examples.
 const EXAMPLES: [&str; 2] = ["compute", "oneshot"];
 
-/// Shell code that moves the interrupts of the guest's own devices away. Each does so when it comes next,
-/// and so something is printed.
-const AWAY: &str = "for irq in /proc/irq/*/smp_affinity; do echo 1 > $irq; done 2>/dev/null; \
-                    echo '# interrupts move'; sleep 1";
-
 /// Runs them, and says what became of each.
 pub(super) fn run(setup: &Setup, host: &Host, kernel: KernelImage) -> Result<Verdicts> {
     let programs = build::task_isolation(&setup.build_tools()?)?;
-    let script = format!("{AWAY}; {NO_FAIR_SERVER}; exec {FOLDER}/{TESTS}");
+    let script = format!("{SILENCE}; exec {FOLDER}/{TESTS}");
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {
         append: QUIET.to_owned(),
