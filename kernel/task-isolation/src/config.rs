@@ -60,7 +60,8 @@ macro_rules! display_as_names {
 
 display_as_names!(Flags, Quiesce, Modes);
 
-/// A signal's number, from 1 to 64.
+/// A signal by which a breach can be told, from 1 to 64. SIGCHLD, SIGCONT, SIGURG and SIGWINCH are none:
+/// without a handler nothing comes of them (`SIG_KERNEL_IGNORE_MASK`, include/linux/signal.h of 6.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signal(NonZeroU8);
 
@@ -77,11 +78,13 @@ impl Signal {
     /// The last one (`_NSIG` of x86 and arm64).
     const LAST: u8 = 64;
 
-    /// The signal of a number, if there is one.
+    /// The signal of a number, if it is one that can be chosen.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         match NonZeroU8::new(number) {
-            Some(number) if number.get() <= Self::LAST => Some(Self(number)),
+            Some(signal) if number <= Self::LAST && !is_ignored_by_default(number) => {
+                Some(Self(signal))
+            }
             _ => None,
         }
     }
@@ -100,7 +103,17 @@ impl Signal {
     }
 }
 
-/// What a breach leads to. A signal that is blocked or ignored when it comes kills.
+/// Whether nothing comes of a signal for which there is no handler.
+const fn is_ignored_by_default(number: u8) -> bool {
+    const CHLD: u8 = 17;
+    const CONT: u8 = 18;
+    const URG: u8 = 23;
+    const WINCH: u8 = 28;
+    matches!(number, CHLD | CONT | URG | WINCH)
+}
+
+/// What a breach leads to. A signal that is blocked or ignored when it comes does what it does by
+/// default, which is to kill for most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnBreach {
     /// The trace event `task_isolation_breach`.
@@ -327,6 +340,10 @@ mod tests {
         assert_eq!(Signal::new(0), None);
         assert_eq!(Signal::new(65), None);
         assert_eq!(Signal::new(64).map(Signal::number), Some(64));
+        let ignored = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
+        for number in ignored {
+            assert_eq!(Signal::new(u8::try_from(number).unwrap()), None);
+        }
         let named = [Signal::KILL, Signal::USR1, Signal::USR2, Signal::TRAP];
         let numbers = [libc::SIGKILL, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTRAP];
         assert_eq!(named.map(|signal| i32::from(signal.number())), numbers);

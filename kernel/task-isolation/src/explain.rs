@@ -38,6 +38,7 @@ pub(crate) fn enter(errno: Errno, placement: &Placement, isolable: Option<Cpus>)
     match errno {
         Errno::EINVAL => misplaced(placement, isolable)
             .unwrap_or_else(|| refused("to isolate the thread", errno)),
+        Errno::EBUSY => Error::AlreadyIsolated,
         Errno::ENOMEM => Error::NoMemory,
         errno => refused("to isolate the thread", errno),
     }

@@ -18,12 +18,14 @@ pub enum Refusal {
     Never,
 }
 
-/// Activates isolation again, and tries once. The return from the handler is no breach.
+/// Activates isolation again, and tries once. Where it is still in force, as it is after a breach with
+/// [`Flags::PERSISTENT`](crate::Flags::PERSISTENT), it stays so. The return from the handler is no breach.
 pub fn enter() -> Result<(), Refusal> {
-    abi::enter().map_err(|errno| match errno {
-        Errno::EAGAIN => Refusal::Again,
-        _ => Refusal::Never,
-    })
+    match abi::enter() {
+        Ok(()) | Err(Errno::EBUSY) => Ok(()),
+        Err(Errno::EAGAIN) => Err(Refusal::Again),
+        Err(_) => Err(Refusal::Never),
+    }
 }
 
 /// Whether the thread is isolated.

@@ -12,7 +12,7 @@ use task_isolation::{
 
 use crate::{
     Test,
-    stage::{self, LIMIT, REENTER, call, handled},
+    stage::{self, HANDLED, LIMIT, REENTER, REFUSED, call, handled},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -26,6 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("goes_on_on_request", goes_on_on_request),
     ("a_handler_enters_again", a_handler_enters_again),
+    (
+        "a_handler_may_enter_what_goes_on",
+        a_handler_may_enter_what_goes_on,
+    ),
     ("ends_where_it_moves", ends_where_it_moves),
     ("two_are_isolated_at_once", two_are_isolated_at_once),
     (
@@ -118,6 +122,21 @@ fn a_handler_enters_again() -> Result<()> {
     let end = isolated.leave();
     ensure!(end == End::Undisturbed, "{end:?}");
     ensure!(active == 3 && handled() == 3, "{active} {}", handled());
+    Ok(())
+}
+
+fn a_handler_may_enter_what_goes_on() -> Result<()> {
+    stage::own_cpu(0)?;
+    HANDLED.store(0, Ordering::Relaxed);
+    let config = Config::new(OnBreach::Signal(Signal::USR1)).with_flags(Flags::PERSISTENT);
+    configure(&config)?;
+    let isolated = enter_within(LIMIT)?;
+    REENTER.store(true, Ordering::Relaxed);
+    call();
+    REENTER.store(false, Ordering::Relaxed);
+    let end = isolated.leave();
+    ensure!(end == End::Undisturbed && handled() == 1, "{end:?}");
+    ensure!(!REFUSED.load(Ordering::Relaxed));
     Ok(())
 }
 

@@ -20,6 +20,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) static HANDLED: AtomicU32 = AtomicU32::new(0);
 pub(crate) static REENTER: AtomicBool = AtomicBool::new(false);
 
+/// Whether the handler was refused that for good the last time.
+pub(crate) static REFUSED: AtomicBool = AtomicBool::new(false);
+
 /// Turns of [`turn`] in a millisecond.
 static SPEED: AtomicU64 = AtomicU64::new(0);
 
@@ -42,8 +45,14 @@ pub(crate) fn prepare() -> Result<()> {
 
 extern "C" fn on_breach(_signal: libc::c_int) {
     HANDLED.fetch_add(1, Ordering::Relaxed);
-    while REENTER.load(Ordering::Relaxed) && handler::enter() == Err(handler::Refusal::Again) {
-        spin_loop();
+    while REENTER.load(Ordering::Relaxed) {
+        match handler::enter() {
+            Err(handler::Refusal::Again) => spin_loop(),
+            result => {
+                REFUSED.store(result.is_err(), Ordering::Relaxed);
+                break;
+            }
+        }
     }
 }
 
