@@ -18,6 +18,7 @@ pub mod exception_names;
 pub mod irq_names;
 pub mod kallsyms;
 mod mappings;
+mod names;
 pub mod places;
 mod processes;
 pub mod rules;
@@ -36,18 +37,15 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 pub use syscall_names::Arch;
 
 use self::{
-    cache::Cache,
-    irq_names::IrqNames,
-    kallsyms::KernelSymbols,
     mappings::Mappings,
+    names::Names,
     places::{Known, PlaceKey, Places},
     rules::Rules,
     symbols::UserPlace,
 };
 use crate::event::{
     ids::{Address, Cpu},
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Kill, Origin, Sender},
-    signal::Signal,
+    model::{Breach, Kill, Origin, Sender},
     user_stack::{CopiedStack, StackKey},
 };
 
@@ -79,23 +77,6 @@ impl Default for Options {
     }
 }
 
-/// Kernel names that are remembered, in each of two generations.
-const NAMES: usize = 2048;
-
-/// What a name is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Named {
-    Syscall(u32),
-    CompatSyscall(u32),
-    Exception(u32),
-    Vector(u32),
-    Softirq(u32),
-    Signal(u32),
-    TlbFlush(u32),
-    Tick(u32),
-    Function(Address),
-}
-
 /// What is still being looked up for a breach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Awaited {
@@ -116,14 +97,8 @@ impl Awaited {
 /// Fills in what the kernel side leaves to user space: names and places.
 #[derive(Debug)]
 pub struct Attributor {
-    /// The architecture of system calls.
-    arch: Option<Arch>,
-    /// Names as they are shared by all breaches that have them.
-    names: Cache<Named, Arc<str>>,
-    /// Functions of the kernel.
-    kernel: KernelSymbols,
-    /// Device interrupts.
-    irqs: IrqNames,
+    /// Names of what the kernel did.
+    names: Names,
     /// Places in user space.
     users: Option<Places>,
     /// What programs map, if that is recorded.
@@ -155,10 +130,7 @@ impl Attributor {
             })
             .transpose()?;
         Ok(Self {
-            arch: options.arch,
-            names: Cache::new(NAMES),
-            kernel: KernelSymbols::new(root),
-            irqs: IrqNames::new(root),
+            names: Names::new(root, options.arch),
             users,
             mappings,
             no_mappings,
@@ -169,16 +141,16 @@ impl Attributor {
 
     /// Reads the kernel's symbols now rather than at the first breach that needs one.
     pub fn prepare(&mut self) {
-        self.kernel.prepare();
+        self.names.prepare();
     }
 
     /// Adds names and the remedy to a breach, and those places that are known at once. The others
     /// are looked up meanwhile. Never waits.
     pub fn name(&mut self, breach: &mut Breach) -> Awaited {
         let mut awaited = Awaited::default();
-        self.fill_cause(breach);
+        self.names.name_cause(breach);
         for item in &mut breach.activities {
-            self.fill_activity(item);
+            self.names.name_activity(item);
             if let Some(origin) = &mut item.origin {
                 self.fill_origin(origin, &mut awaited);
             }
@@ -204,7 +176,7 @@ impl Attributor {
     pub fn name_kill(&mut self, kill: &mut Kill) -> Awaited {
         let mut awaited = Awaited::default();
         for entry in &mut kill.unlogged {
-            entry.cause_name = self.cause_name(&entry.cause);
+            entry.cause_name = self.names.cause_name(&entry.cause);
         }
         if let Some(users) = &mut self.users {
             match users.stack(kill.stack_key()) {
@@ -312,7 +284,7 @@ impl Attributor {
             )
         });
         let new: Vec<_> = self
-            .kernel
+            .names
             .complaint()
             .into_iter()
             .chain(lines)
@@ -340,7 +312,7 @@ impl Attributor {
 
     /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.
     pub fn function(&mut self, address: Address) -> Option<Arc<str>> {
-        self.named(Named::Function(address))
+        self.names.function(address)
     }
 
     /// Names the places of a sender, and takes from its stack what the names tell.
@@ -368,74 +340,6 @@ impl Attributor {
                 Known::Later(key) => awaited.stacks.push(key),
             }
         }
-    }
-
-    /// Names the cause.
-    fn fill_cause(&mut self, breach: &mut Breach) {
-        if let CauseDetail::DeviceIrq { handler, .. } | CauseDetail::Nmi { handler } = breach.cause
-        {
-            breach.cause_handler = handler.and_then(|handler| self.function(handler));
-        }
-        breach.cause_name = self.cause_name(&breach.cause);
-    }
-
-    /// The name of a cause for people.
-    fn cause_name(&mut self, cause: &CauseDetail) -> Option<Arc<str>> {
-        match *cause {
-            CauseDetail::Syscall { number, .. } => self.named(Named::Syscall(number?)),
-            CauseDetail::CompatSyscall { number } => self.named(Named::CompatSyscall(number)),
-            CauseDetail::Exception { trap } => self.named(Named::Exception(trap?)),
-            CauseDetail::DeviceIrq { irq, .. } => self.irqs.name(irq),
-            CauseDetail::Nmi { handler } => self.function(handler?),
-            CauseDetail::PageFault { .. } | CauseDetail::Plain(_) => None,
-        }
-    }
-
-    /// Names an activity.
-    fn fill_activity(&mut self, item: &mut ActivityItem) {
-        let number = item.number;
-        let function = |this: &mut Self| item.address.and_then(|address| this.function(address));
-        item.name = match item.kind {
-            Activity::Irq => self.irqs.name(number).or_else(|| function(self)),
-            Activity::Vector => self.named(Named::Vector(number)),
-            Activity::Softirq => self.named(Named::Softirq(number)),
-            Activity::Signal => self.named(Named::Signal(number)),
-            Activity::TlbFlush => self.named(Named::TlbFlush(number)),
-            Activity::Tick => self.named(Named::Tick(number)).or_else(|| function(self)),
-            Activity::Switch => item.comm.clone(),
-            Activity::Fault => None,
-            Activity::Nmi
-            | Activity::Timer
-            | Activity::Hrtimer
-            | Activity::Work
-            | Activity::IrqWork
-            | Activity::Csd => function(self),
-        };
-        if item.kind == Activity::Hrtimer && item.name.as_deref().is_some_and(tick_names::is_tick) {
-            item.kind = Activity::Tick;
-        }
-    }
-
-    /// A name from the cache or, the first time, from its table.
-    fn named(&mut self, what: Named) -> Option<Arc<str>> {
-        if let Some(name) = self.names.get(&what) {
-            return Some(name);
-        }
-        let name: Arc<str> = match what {
-            Named::CompatSyscall(number) => {
-                syscall_names::compat_syscall_name(self.arch?, number)?.into()
-            }
-            Named::Syscall(number) => syscall_names::syscall_name(self.arch?, number)?.into(),
-            Named::Exception(trap) => exception_names::exception_name(trap)?.into(),
-            Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),
-            Named::Softirq(number) => softirq_names::softirq_name(number)?.into(),
-            Named::Signal(number) => (&*Signal::new(number)?.name()).into(),
-            Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
-            Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
-            Named::Function(address) => self.kernel.place(address)?.to_string().into(),
-        };
-        self.names.insert(what, name.clone());
-        Some(name)
     }
 }
 

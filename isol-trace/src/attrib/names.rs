@@ -1,0 +1,143 @@
+//! The names of what the kernel did: numbers and addresses in, words out, each looked up once.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    cache::Cache,
+    exception_names,
+    irq_names::IrqNames,
+    kallsyms::KernelSymbols,
+    softirq_names,
+    syscall_names::{self, Arch},
+    tick_names, tlb_names,
+};
+use crate::event::{
+    ids::Address,
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+    signal::Signal,
+};
+
+/// Kernel names that are remembered, in each of two generations.
+const REMEMBERED: usize = 2048;
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Syscall(u32),
+    CompatSyscall(u32),
+    Exception(u32),
+    Vector(u32),
+    Softirq(u32),
+    Signal(u32),
+    TlbFlush(u32),
+    Tick(u32),
+    Function(Address),
+}
+
+/// All the tables of names, and what they have told so far.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The architecture of system calls.
+    arch: Option<Arch>,
+    /// Names as they are shared by all breaches that have them.
+    remembered: Cache<Named, Arc<str>>,
+    /// Functions of the kernel.
+    kernel: KernelSymbols,
+    /// Device interrupts.
+    irqs: IrqNames,
+}
+
+impl Names {
+    /// The names of the machine whose `proc` and `sys` are under `root`. Nothing is read yet.
+    pub(super) fn new(root: &Path, arch: Option<Arch>) -> Self {
+        Self {
+            arch,
+            remembered: Cache::new(REMEMBERED),
+            kernel: KernelSymbols::new(root),
+            irqs: IrqNames::new(root),
+        }
+    }
+
+    /// Reads the kernel's symbols now rather than when the first is needed.
+    pub(super) fn prepare(&mut self) {
+        self.kernel.prepare();
+    }
+
+    /// What is wrong with the kernel's symbols.
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.kernel.complaint()
+    }
+
+    /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.
+    pub(super) fn function(&mut self, address: Address) -> Option<Arc<str>> {
+        self.named(Named::Function(address))
+    }
+
+    /// Names the cause.
+    pub(super) fn name_cause(&mut self, breach: &mut Breach) {
+        if let CauseDetail::DeviceIrq { handler, .. } | CauseDetail::Nmi { handler } = breach.cause
+        {
+            breach.cause_handler = handler.and_then(|handler| self.function(handler));
+        }
+        breach.cause_name = self.cause_name(&breach.cause);
+    }
+
+    /// The name of a cause for people.
+    pub(super) fn cause_name(&mut self, cause: &CauseDetail) -> Option<Arc<str>> {
+        match *cause {
+            CauseDetail::Syscall { number, .. } => self.named(Named::Syscall(number?)),
+            CauseDetail::CompatSyscall { number } => self.named(Named::CompatSyscall(number)),
+            CauseDetail::Exception { trap } => self.named(Named::Exception(trap?)),
+            CauseDetail::DeviceIrq { irq, .. } => self.irqs.name(irq),
+            CauseDetail::Nmi { handler } => self.function(handler?),
+            CauseDetail::PageFault { .. } | CauseDetail::Plain(_) => None,
+        }
+    }
+
+    /// Names an activity.
+    pub(super) fn name_activity(&mut self, item: &mut ActivityItem) {
+        let number = item.number;
+        let function = |this: &mut Self| item.address.and_then(|address| this.function(address));
+        item.name = match item.kind {
+            Activity::Irq => self.irqs.name(number).or_else(|| function(self)),
+            Activity::Vector => self.named(Named::Vector(number)),
+            Activity::Softirq => self.named(Named::Softirq(number)),
+            Activity::Signal => self.named(Named::Signal(number)),
+            Activity::TlbFlush => self.named(Named::TlbFlush(number)),
+            Activity::Tick => self.named(Named::Tick(number)).or_else(|| function(self)),
+            Activity::Switch => item.comm.clone(),
+            Activity::Fault => None,
+            Activity::Nmi
+            | Activity::Timer
+            | Activity::Hrtimer
+            | Activity::Work
+            | Activity::IrqWork
+            | Activity::Csd => function(self),
+        };
+        if item.kind == Activity::Hrtimer && item.name.as_deref().is_some_and(tick_names::is_tick) {
+            item.kind = Activity::Tick;
+        }
+    }
+
+    /// A name from the cache or, the first time, from its table.
+    fn named(&mut self, what: Named) -> Option<Arc<str>> {
+        if let Some(name) = self.remembered.get(&what) {
+            return Some(name);
+        }
+        let name: Arc<str> = match what {
+            Named::CompatSyscall(number) => {
+                syscall_names::compat_syscall_name(self.arch?, number)?.into()
+            }
+            Named::Syscall(number) => syscall_names::syscall_name(self.arch?, number)?.into(),
+            Named::Exception(trap) => exception_names::exception_name(trap)?.into(),
+            Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),
+            Named::Softirq(number) => softirq_names::softirq_name(number)?.into(),
+            Named::Signal(number) => (&*Signal::new(number)?.name()).into(),
+            Named::TlbFlush(reason) => tlb_names::tlb_flush_reason(reason)?.into(),
+            Named::Tick(mask) => tick_names::tick_dependencies(mask)?.into(),
+            Named::Function(address) => self.kernel.place(address)?.to_string().into(),
+        };
+        self.remembered.insert(what, name.clone());
+        Some(name)
+    }
+}
