@@ -30,6 +30,9 @@ const SETTLED: u32 = 5;
 /// serial console where that one's own lock is held never comes back.
 const LOG_SIZE: &str = "log_buf_len=4M";
 
+/// Besides the two CPUs that are isolated at boot one that has no tick and is isolated by a cpuset later.
+const ISOLATION: &str = "nohz_full=1-3 isolcpus=domain,managed_irq,1-2 rcu_nocbs=1-3";
+
 /// How a test asks on the console for what only the emulator can do.
 const REQUEST: &str = "task_isolation: inject ";
 
@@ -59,7 +62,7 @@ pub(super) fn run(host: &Host, kernel: KernelImage, built: &Built) -> Result<Ver
     );
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {
-        append: format!("{QUIET} {LOG_SIZE}"),
+        append: format!("{QUIET} {LOG_SIZE} {ISOLATION}"),
         extras: vec![Extra::new(built.selftest(), PROGRAM)],
         limit: LIMIT,
         injects: injection,

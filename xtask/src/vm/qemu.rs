@@ -44,12 +44,19 @@ pub(crate) fn isolation(cpus: u32) -> String {
     format!("nohz_full={list} isolcpus=domain,managed_irq,{list} rcu_nocbs={list}")
 }
 
-/// The whole kernel command line; what comes last wins.
+/// The whole kernel command line; what comes last wins. One that says which CPUs have no tick says all
+/// about isolation: a kernel does not take `nohz_full=` twice (`housekeeping_setup()`,
+/// kernel/sched/isolation.c, v6.12).
 pub(crate) fn command_line(cpus: u32, append: &str) -> String {
+    let isolation = if append.contains("nohz_full=") {
+        String::new()
+    } else {
+        isolation(cpus)
+    };
     [
         ALWAYS,
         NMI_EVERYWHERE,
-        isolation(cpus).as_str(),
+        isolation.as_str(),
         append.trim(),
     ]
     .into_iter()
@@ -198,5 +205,8 @@ mod tests {
         assert!(line.ends_with("quiet tsc=nowatchdog"), "{line}");
         assert!(line.starts_with("console=ttyS0"), "{line}");
         assert!(!command_line(1, "").contains("  "));
+        let own = command_line(4, "nohz_full=3");
+        assert_eq!(own.matches("nohz_full=").count(), 1, "{own}");
+        assert!(!own.contains("isolcpus="), "{own}");
     }
 }
