@@ -18,7 +18,8 @@ use isol_trace_common::{
     ledger::add,
     record::{End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
     span::{
-        CpuState, EntryCells, Env, NOTE_FILTERED, NOTE_SECTION_CALL, Phase, away::Away,
+        CpuState, EntryCells, Env, NOTE_SECTION_CALL, Phase,
+        away::{AWAY_UNTOLD, Away},
         entry::Departure,
     },
 };
@@ -128,7 +129,7 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
         remember_away(state);
         back(state, at_ns, tid);
     } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
-        tasks::toggle_section(state, tid);
+        tasks::toggle_section(state, tid, state.entry.args[1].get());
     }
     state.release();
 }
@@ -187,11 +188,20 @@ pub(crate) fn leave(state: &CpuState, at_ns: u64, end: End) {
 /// left out has no record that a return could belong to.
 #[inline(always)]
 fn remember_away(state: &CpuState) {
-    if state.migrated.get() != 0 || state.notes.get() & NOTE_FILTERED != 0 {
+    // Of one that goes to another CPU this was done when it did.
+    if state.migrated.get() == 0 {
+        keep_away(state, this_cpu());
+    }
+}
+
+/// Keeps what there is to do when the owner of the span of a CPU is back.
+#[inline(never)]
+pub(crate) fn keep_away(state: &CpuState, cpu: u32) {
+    let tid = state.entry.tid.get();
+    let away = Away::left(state, cpu);
+    if away.is_forgettable() {
         return;
     }
-    let tid = state.entry.tid.get();
-    let away = Away::left(state, this_cpu());
     if AWAY.insert(&tid, &away, 0).is_err() {
         add(&state.ledger.lost_notes, 1);
     } else if away.asleep != 0 && !state.owner_sleeps() {
@@ -210,7 +220,8 @@ pub(crate) fn wake(tid: u32, at_ns: u64) {
     }
 }
 
-/// A task that owns no span here is in user mode again: perhaps it had been left behind.
+/// A task that owns no span here is in user mode again: perhaps it had been left behind, even in the
+/// call that begins or ends its section.
 #[inline(never)]
 pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
     // SAFETY: entries of one thread are written and removed only by programs that run
@@ -218,6 +229,18 @@ pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
         return;
     };
+    let section_call = away.section_call();
+    if away.notes & AWAY_UNTOLD == 0 {
+        tell_back(state, away, at_ns, tid);
+    }
+    let _gone = AWAY.remove(&tid);
+    if let Some(operation) = section_call {
+        tasks::toggle_section(state, tid, operation);
+    }
+}
+
+#[inline(always)]
+fn tell_back(state: &CpuState, away: &Away, at_ns: u64, tid: u32) {
     match away.back(tid, at_ns) {
         Some(record) => {
             add(&state.ledger.away_ns, record.away_ns);
@@ -227,7 +250,6 @@ pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
         }
         None => add(&state.ledger.tainted, 1),
     }
-    let _gone = AWAY.remove(&tid);
 }
 
 /// Writes the record of a span that has just been closed.

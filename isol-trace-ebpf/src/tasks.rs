@@ -141,15 +141,17 @@ pub(crate) fn leave_section(tid: u32) {
 /// `EAGAIN` (`include/uapi/asm-generic/errno-base.h`): the kernel could not bring the CPU to rest.
 const TRY_AGAIN: i64 = -11;
 
-/// A section begins or ends as its `prctl` returns.
+/// A section begins or ends as its `prctl` returns, which the thread may do long after its entry has
+/// ended, and on another CPU.
 ///
 /// Operations that configure or tell something change nothing. On a kernel without task isolation a
 /// task that has no section and "leaves" begins one: operations mean nothing there, and programs may
 /// leave them out.
 #[inline(never)]
-pub(crate) fn toggle_section(state: &CpuState, tid: u32) {
-    let inside = state.task.flags.get() & TASK_IN_SECTION != 0;
-    match state.entry.args[1].get() {
+pub(crate) fn toggle_section(state: &CpuState, tid: u32, operation: u64) {
+    let known = section(tid);
+    let inside = known.is_some();
+    match operation {
         isolation::LEAVE if inside || config!(knows_isolation) != 0 => {
             let _none = SECTIONS.remove(&tid);
         }
@@ -157,7 +159,7 @@ pub(crate) fn toggle_section(state: &CpuState, tid: u32) {
         // Entered anew: what strict mode has answered is past. What the kernel has told of its own
         // activation stays.
         _ if inside => {
-            if config!(knows_isolation) != 0 || state.task.flags.get() & TASK_STRUCK == 0 {
+            if config!(knows_isolation) != 0 || !known.is_some_and(Section::is_struck) {
                 return;
             }
             let _none = SECTIONS.insert(&tid, &Section::PLAIN.0, u64::from(BPF_EXIST));

@@ -14,7 +14,7 @@ use crate::{
         state_of, this_cpu, watched_state,
     },
     preempt::unpreempted,
-    span::{Kernel, back, current_tid, flush, leave, leave_behind, now, wake, write_to},
+    span::{Kernel, back, current_tid, flush, keep_away, leave, leave_behind, now, wake, write_to},
     strict, tasks,
 };
 
@@ -98,6 +98,9 @@ fn migrate(arguments: Arguments) {
         let Some(state) = state_of(from) else { return };
         if state.entry.tid.get() == tid {
             state.migrated.set(1);
+            if reaches && state.phase() == Phase::Open {
+                keep_away(state, from);
+            }
             // Mostly the CPU's own stopper moves it. Where another CPU does, because it wakes it
             // elsewhere, the span stays open until a task is in user mode here again.
             if from == this_cpu() && state.phase() == Phase::Open {

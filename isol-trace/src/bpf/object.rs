@@ -122,6 +122,21 @@ impl StateWords {
         Some(Self(words))
     }
 
+    /// The same where the entry under way is the call that begins or ends a section.
+    #[cfg(test)]
+    pub(super) fn in_section_call(mut self, operation: u64) -> Self {
+        use std::mem::offset_of;
+
+        use isol_trace_common::span::{EntryCells, NOTE_SECTION_CALL};
+        // The upper half of its word.
+        const NOTES: usize = offset_of!(CpuState, notes);
+        const { assert!(NOTES % 8 == 4) };
+        self.0[NOTES / 8] |= u64::from(NOTE_SECTION_CALL) << 32;
+        let arguments = offset_of!(CpuState, entry) + offset_of!(EntryCells, args);
+        self.0[arguments / 8 + 1] = operation;
+        self
+    }
+
     /// Takes the snapshot apart. `None` only if the layouts differed, which the wire version rules out.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
         use std::mem::offset_of;

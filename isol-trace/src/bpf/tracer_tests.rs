@@ -4,7 +4,7 @@
 //! calls watched, in the context of the test's own thread.
 
 use std::{
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, RawFd},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -15,6 +15,8 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::Phase};
 
 use super::*;
+#[path = "tracer_tests/sections.rs"]
+mod sections;
 use crate::{
     attrib::{kallsyms, symbols::UserSymbols},
     bpf::{preempt, request::tests::watching},
@@ -76,28 +78,30 @@ impl Bench {
 
     /// Runs a program that is loaded already, by a system call with few frames above it.
     fn run_from_here(&mut self, program: &str, args: &[u64]) {
+        test_run(self.descriptor(program), args);
+    }
+
+    /// The descriptor of a program that is loaded already.
+    fn descriptor(&self, program: &str) -> RawFd {
         let Some(Program::RawTracePoint(it)) = self.tracer.ebpf.program(program) else {
             panic!("no raw tracepoint program {program}");
         };
-        // SAFETY: zeros are valid for every member of the union.
-        let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
-        attributes.test.prog_fd = it.fd().unwrap().as_fd().as_raw_fd().cast_unsigned();
-        attributes.test.ctx_in = args.as_ptr() as u64;
-        attributes.test.ctx_size_in = u32::try_from(size_of_val(args)).unwrap();
-        // SAFETY: the attributes and what they point to outlive the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                bpf_cmd::BPF_PROG_TEST_RUN,
-                &raw mut attributes,
-                size_of::<bpf_attr>(),
-            )
-        };
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        it.fd().unwrap().as_fd().as_raw_fd()
     }
 
+    /// All that there is, which is nothing but breaches.
     fn breaches(&mut self) -> Vec<Breach> {
-        let mut breaches = Vec::new();
+        self.events()
+            .into_iter()
+            .map(|event| match event {
+                Event::Breach(breach) => *breach,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
         let Self {
             tracer, assembler, ..
         } = self;
@@ -106,11 +110,15 @@ impl Bench {
             Taken::Record(cpu, bytes) => assembler.record(cpu, bytes).unwrap(),
             Taken::Limit => panic!("no ring has as many"),
         });
-        assembler.settled(|event| match event {
-            Event::Breach(breach) => breaches.push(*breach),
-            other => panic!("{other:?}"),
-        });
-        breaches
+        assembler.settled(|event| events.push(event));
+        events
+    }
+
+    /// The entry under way is the call that begins or ends a section, which no test may make here.
+    fn in_section_call(&mut self, operation: u64) {
+        let state = self.tracer.states.get(&CPU, 0).unwrap();
+        let state = state.in_section_call(operation);
+        self.tracer.states.set(CPU, state, 0).unwrap();
     }
 
     fn sends(&self) -> Option<u64> {
@@ -120,6 +128,25 @@ impl Bench {
     fn snapshot(&self) -> Snapshot {
         self.tracer.snapshots().unwrap().remove(0).1
     }
+}
+
+/// Runs a program on the CPU that this thread is on.
+fn test_run(program: RawFd, args: &[u64]) {
+    // SAFETY: zeros are valid for every member of the union.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    attributes.test.prog_fd = program.cast_unsigned();
+    attributes.test.ctx_in = args.as_ptr() as u64;
+    attributes.test.ctx_size_in = u32::try_from(size_of_val(args)).unwrap();
+    // SAFETY: the attributes and what they point to outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_PROG_TEST_RUN,
+            &raw mut attributes,
+            size_of::<bpf_attr>(),
+        )
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// The one-entry case: this thread is in the system call `bpf`, and its registers say so.

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_victims_cpu_is_where_the_words_have_it() {
         assert_eq!(std::mem::offset_of!(Away, cpu), 16);
-        let away = AwayWords([1, 2, 3, 4, 7, 5, 1, 0]);
+        let away = AwayWords([1, 2, 3, 4, 7, 5, 1, 0, 8, 9]);
         assert_eq!(away.cpu(), Cpu(7));
     }
 

@@ -202,10 +202,10 @@ impl Sim {
     }
 
     fn remember_away(&self) {
-        if self.state.migrated.get() != 0 || self.state.notes.get() & NOTE_FILTERED != 0 {
+        let away = Away::left(&self.state, 1);
+        if away.is_forgettable() {
             return;
         }
-        let away = Away::left(&self.state, 1);
         self.away
             .borrow_mut()
             .insert(self.state.entry.tid.get(), away);

@@ -47,7 +47,7 @@ fn totals_are_pinned() {
 fn what_user_space_hands_over_is_pinned() {
     assert_eq!(size_of::<Control>(), 8);
     assert_eq!(offset_of!(Control, generation), 4);
-    assert_eq!(size_of::<Away>(), 32);
+    assert_eq!(size_of::<Away>(), 40);
     assert_eq!(offset_of!(Away, in_call), 24);
     assert_eq!(size_of::<Offsets>(), 35 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 24);

@@ -4,8 +4,10 @@
 //! [`driver`] does to the machine what the BPF programs do, [`truth`] knows what must
 //! come out of it: it keeps every interval with its begin and end and computes net times
 //! from those alone. [`scenes`] and [`contradictions`] are single stories, [`properties`]
-//! are random ones. [`layout`] pins what crosses to user space.
+//! are random ones. [`away`] is what is kept of an owner that has lost the CPU. [`layout`] pins what
+//! crosses to user space.
 
+mod away;
 mod contradictions;
 mod driver;
 mod layout;
