@@ -6,6 +6,7 @@ use isol_trace_common::{
     span::Phase,
 };
 
+use super::nmi;
 use crate::{
     Arguments,
     maps::{SECTIONS, STRIKES, armed, watched_state},
@@ -49,19 +50,26 @@ fn enter(arguments: Arguments) {
 }
 
 /// `task_isolation:task_isolation_breach(struct task_struct *task, unsigned long ip, int nr, bool nmi)`,
-/// for the current task, in the entry that is the breach.
+/// for the current task, in the entry that is the breach. That of an NMI passes no mark, and its handlers
+/// are yet to run (`irqentry_nmi_enter`, kernel/entry/common.c): it is opened here, while the section is
+/// still what the breach ends.
 #[inline(always)]
 fn breach(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     let tid = current_tid();
+    let nmi = arguments.word(3) as u8 != 0;
+    if nmi {
+        nmi::ahead_of_handlers(state);
+    }
     let Some(section) = tasks::section(tid) else {
         return;
     };
-    let nmi = arguments.word(3) as u8 != 0;
     if section.signal() == 0 || (nmi && !section.counts_nmis()) {
         return;
     }
-    if state.phase() == Phase::Open && state.entry.tid.get() == tid {
+    let phase = state.phase();
+    let is_under_way = phase == Phase::Open || (nmi && phase == Phase::Settling);
+    if is_under_way && state.entry.tid.get() == tid {
         strict::noted(state, tid, section.signal());
     }
 }

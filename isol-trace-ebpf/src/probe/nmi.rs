@@ -3,7 +3,8 @@
 //! An NMI does not pass `user_exit`. Its handlers are seen one by one, each after it has
 //! run (`arch/x86/kernel/nmi.c:nmi_handle`, v6.12), and nothing marks the NMI's end. The
 //! kernel walks its handlers in a fixed order, so the one that came first once begins an
-//! NMI whenever it comes again.
+//! NMI whenever it comes again. Only the task isolation of a kernel that has it tells of an NMI
+//! before its handlers run, where it breaches: [`ahead_of_handlers`].
 
 use isol_trace_common::{
     activity::Activity,
@@ -43,24 +44,34 @@ fn handler(arguments: Arguments) {
                 state.record(&Kernel, Activity::Nmi, 0, [handler, 0], length);
             }
         }
-        Phase::Closed => entry(state, handler, length),
-        Phase::Settling if state.cause() == Cause::Nmi as u8 && !begins => {
-            if claimed {
+        Phase::Settling
+            if state.cause() == Cause::Nmi as u8 && (!begins || state.entry.subject.get() == 0) =>
+        {
+            if claimed || state.entry.subject.get() == 0 {
                 state.entry.subject.set(handler);
             }
             state.settle(now());
         }
-        Phase::Settling => {
-            flush(state);
-            entry(state, handler, length);
-        }
+        Phase::Settling | Phase::Closed => entry(state, handler, length),
         Phase::Busy => {}
     }
 }
 
-/// An NMI hit user mode: an entry of its own, which settles until the next event.
+/// An NMI has just hit user mode, and none of its handlers has run: the kernel's task isolation tells.
+#[inline(always)]
+pub(super) fn ahead_of_handlers(state: &CpuState) {
+    if matches!(state.phase(), Phase::Settling | Phase::Closed) {
+        entry(state, 0, 0);
+    }
+}
+
+/// An NMI hit user mode: an entry of its own, which settles until the next event. `handler` is 0 where
+/// the first is yet to come.
 #[inline(never)]
 fn entry(state: &CpuState, handler: u64, length: u64) {
+    if state.phase() == Phase::Settling {
+        flush(state);
+    }
     let tid = current_tid();
     if !current_is_user(tid) {
         return;

@@ -1,8 +1,13 @@
-//! Isolated sections: how they begin and end.
+//! Isolated sections: how they begin, and what breaches them.
 
 use isol_trace_common::config::isolation;
 
 use super::*;
+use crate::event::kill::KilledBy;
+
+/// Modes and flags of an activation (`include/uapi/linux/task_isolation.h` of the series in `kernel/patches`).
+const SIGNAL: u64 = 1;
+const NMI: u64 = 1 << 2;
 
 /// Another task departs from and goes to the watched CPU's user mode.
 fn another_task_passes(bench: &Bench) {
@@ -61,4 +66,74 @@ fn the_return_from_a_call_that_was_left_out_is_not_told() {
         assert_eq!(ledger.away_ns == 0, section_only);
         assert_eq!(ledger.tainted, 0);
     }
+}
+
+/// Task isolation tells of an NMI before any of its handlers has run, and ends the section with it.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn the_signal_for_an_nmi_names_the_nmi() {
+    let nmi = |bench: &mut Bench| {
+        bench.run("raw_nmi_handler", &[0xaaaa, 100, 0]);
+        bench.run("raw_nmi_handler", &[0xbbbb, 100, 1]);
+    };
+    let signal = 10;
+    let mut bench = Bench::new(|_| ());
+    bench.tracer.arm().unwrap();
+    bench.run("raw_task_isolation_enter", &[0, SIGNAL, NMI, 0, signal]);
+    // One that isolation is not told of: it still settles when the next comes.
+    nmi(&mut bench);
+    bench.run("raw_task_isolation_breach", &[0, 0, u64::MAX, 1]);
+    bench.run("raw_task_isolation_exit", &[0, 0]);
+    nmi(&mut bench);
+    // The interrupt by which the signal is sent.
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_signal_deliver", &[signal, 0, 0]);
+    bench.run("raw_user_enter", &[]);
+    let (mut breaches, mut kills) = (Vec::new(), Vec::new());
+    for event in bench.events() {
+        match event {
+            Event::Breach(breach) => breaches.push(breach),
+            Event::Kill(kill) => kills.push(kill),
+            other => panic!("{other:?}"),
+        }
+    }
+    let causes: Vec<_> = breaches.iter().map(|it| it.cause.cause()).collect();
+    assert_eq!(causes, [Cause::Nmi, Cause::Nmi, Cause::Syscall]);
+    let sections: Vec<_> = breaches.iter().map(|it| it.section).collect();
+    assert_eq!(sections, [Some(true), Some(true), Some(false)]);
+    let claimed = CauseDetail::Nmi {
+        handler: Some(crate::event::ids::Address(0xbbbb)),
+    };
+    assert_eq!(breaches[1].cause, claimed);
+    let [kill] = kills.as_slice() else {
+        panic!("{kills:?}")
+    };
+    assert_eq!(kill.by, KilledBy::StrictMode);
+    assert_eq!(kill.breach, Some(breaches[1].seq));
+    assert_eq!(bench.snapshot().ledger.tainted, 0);
+}
+
+/// An NMI that leads to no signal is one entry, too, whichever of its handlers claims it.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn an_nmi_that_task_isolation_tells_of_is_one_entry() {
+    let mut bench = Bench::new(|_| ());
+    bench.tracer.arm().unwrap();
+    bench.run("raw_task_isolation_enter", &[0, SIGNAL, 0, 0, 10]);
+    for claims in [0, 1] {
+        bench.run("raw_task_isolation_breach", &[0, 0, u64::MAX, 1]);
+        bench.run("raw_nmi_handler", &[0xaaaa, 100, claims]);
+        bench.run("raw_nmi_handler", &[0xbbbb, 100, 0]);
+    }
+    bench.run("raw_user_exit", &[]);
+    bench.run("raw_signal_deliver", &[10, 0, 0]);
+    bench.run("raw_user_enter", &[]);
+    let breaches = bench.breaches();
+    let handler = Some(crate::event::ids::Address(0xaaaa));
+    let causes: Vec<_> = breaches.iter().map(|it| it.cause.clone()).collect();
+    assert_eq!(
+        causes[..2],
+        [CauseDetail::Nmi { handler }, CauseDetail::Nmi { handler }]
+    );
+    assert_eq!(causes.len(), 3, "and the system call");
 }
