@@ -29,7 +29,7 @@ use super::{
     request::{Request, configure, fill_filters},
     rings::{MIN_RING_BYTES, make_ring, ring_map, typed},
     senders::SendersRing,
-    wanted::{exists, wanted},
+    wanted::{check_essential, exists, wanted},
     watch::WatchedMask,
 };
 use crate::event::{
@@ -211,38 +211,7 @@ impl Tracer {
             });
             between(self);
         }
-        self.check_essential(cpus)
-    }
-
-    /// Without the probes that open and close spans there is nothing to trace.
-    fn check_essential(&self, watched: &[(Cpu, Detection)]) -> Result<(), TracerError> {
-        for (detection, names) in [
-            (Detection::ContextTracking, ["user_exit", "user_enter"]),
-            (Detection::Vectors, ["sys_enter", "sys_exit"]),
-        ] {
-            let cpus: Vec<_> = watched
-                .iter()
-                .filter(|(_, found)| *found == detection)
-                .map(|(cpu, _)| cpu.to_string())
-                .collect();
-            if cpus.is_empty() {
-                continue;
-            }
-            for probe in names {
-                let verdict = self.verdicts.iter().find(|verdict| verdict.name == probe);
-                let why = match verdict.map(|verdict| &verdict.state) {
-                    Some(ProbeState::Attached) => continue,
-                    Some(ProbeState::Absent { why } | ProbeState::Failed { why }) => why.clone(),
-                    None => "it is not in the table of probes".to_owned(),
-                };
-                return Err(TracerError::Essential {
-                    cpus: cpus.join(","),
-                    probe,
-                    why,
-                });
-            }
-        }
-        Ok(())
+        check_essential(cpus, self.strict, &self.verdicts)
     }
 
     /// Every wanted probe and what became of it.
