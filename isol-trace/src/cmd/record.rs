@@ -1,5 +1,6 @@
 //! `record`: the log. And what every command does that records while a command of its own runs.
 
+mod ends;
 mod log;
 
 use std::{
@@ -9,13 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    process::Child,
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
-};
+use tokio::{process::Child, time::sleep};
 
-use self::log::Log;
+use self::{ends::Ends, log::Log};
 use super::{
     progress::Progress,
     session::{FOLLOW, Pace, Session},
@@ -77,45 +74,6 @@ pub(super) fn listen(
     runtime.block_on(record(plan, huge_pages, &mut listener))
 }
 
-/// Signals that end the trace in good order.
-struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    /// A limit on the size of files: caught, so that writing fails instead, with a sentence.
-    _file_size: Signal,
-}
-
-impl Ends {
-    fn new() -> Result<Self, Error> {
-        let catch = |kind| signal(kind).map_err(Error::Runtime);
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-            _file_size: catch(SignalKind::from_raw(libc::SIGXFSZ))?,
-        })
-    }
-
-    /// The number of the signal that came.
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.interrupt.recv() => libc::SIGINT,
-            _ = self.terminate.recv() => libc::SIGTERM,
-            _ = self.hangup.recv() => libc::SIGHUP,
-        }
-    }
-
-    /// Whether one has come already.
-    async fn pending(&mut self) -> bool {
-        tokio::select! {
-            biased;
-            _ = self.next() => true,
-            () = std::future::ready(()) => false,
-        }
-    }
-}
-
 async fn record(
     plan: RecordPlan,
     huge_pages: HugePages,
@@ -154,6 +112,9 @@ async fn record(
         let log = Log::begin(plan.output, listener, &header)?;
         (log, start()?)
     };
+    if child.is_some() {
+        ends.command_started();
+    }
     let pid = child.as_ref().and_then(Child::id).map(Pid);
     let progress = Progress::new(plan.duration, io::stderr().is_terminal());
     let end = follow(
@@ -212,9 +173,11 @@ async fn follow(
     loop {
         tokio::select! {
             biased;
-            signal = ends.next() => {
+            came = ends.next() => {
                 let Some(child) = child else { return Ok(End::Asked) };
-                forward(child, signal);
+                if !(came.is_of_group && is_in_our_group(child)) {
+                    forward(child, came.signal);
+                }
             }
             () = until(deadline) => return Ok(End::Asked),
             status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
@@ -273,6 +236,14 @@ fn start(
     // Whatever fails before it is waited for, it does not outlive the trace.
     command.kill_on_drop(true);
     Ok(command.spawn().map_err(|source| plan.start_error(source))?)
+}
+
+/// Whether the command has stayed in this process's group.
+fn is_in_our_group(child: &Child) -> bool {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let group = |pid| rustix::process::getpgid(pid).ok();
+    pid.and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| group(Some(pid)) == group(None))
 }
 
 /// Hands a signal on to the command, whose end then ends the trace.
