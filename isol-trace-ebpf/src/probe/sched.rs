@@ -1,14 +1,16 @@
 //! Task switches, migrations, deaths and new names.
 
 use isol_trace_common::{
+    cause::Cause,
     record::{End, Kind, Moved},
     send::Via,
     span::{CpuState, Phase, tasks::Switch},
 };
 
-use super::{send::queued, settle_derived};
+use super::{send::queued, settle_derived, signal::is_of_exception};
 use crate::{
-    Arguments, kfield,
+    Arguments,
+    kfield::{self, Registers},
     maps::{
         AWAY, LOST_SENDS, SECTIONS, armed, count, is_derived, is_in_call, is_watched, ring_slot,
         state_of, this_cpu, watched_state,
@@ -27,6 +29,9 @@ crate::tracepoints! {
     sched_process_fork, raw_sched_process_fork => fork;
     task_rename, raw_task_rename => rename;
 }
+
+/// `X86_TRAP_PF` (arch/x86/include/asm/trapnr.h).
+const PAGE_FAULT_TRAP: u64 = 14;
 
 /// `sched:sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`.
 #[inline(always)]
@@ -203,10 +208,33 @@ fn exit(_arguments: Arguments) {
         }
         match state.phase() {
             Phase::Open => leave(state, now(), End::Exited),
+            Phase::Settling if dies_in(state) => {
+                state.resume();
+                leave(state, now(), End::Exited);
+            }
             Phase::Settling => flush(state),
             Phase::Closed | Phase::Busy => {}
         }
     });
+}
+
+/// Whether the current task, which dies, does so in its entry that is settling: its registers are those
+/// with which it came. An exception without a tracepoint may have come from the same place since. What
+/// it leads to are the signals of faults, and a page fault's own is known by its trap number
+/// (`set_signal_archinfo`, arch/x86/mm/fault.c, v6.12). On its way to user mode an NMI delivers none.
+#[inline(always)]
+fn dies_in(state: &CpuState) -> bool {
+    let registers = Registers::of_current();
+    if state.entry.ip.get() != registers.ip() || state.sp.get() != registers.sp() {
+        return false;
+    }
+    let (task, cause) = (kfield::current(), state.cause());
+    let is_of_a_fault = kfield::ending_signal(task).is_none_or(is_of_exception);
+    if is_of_a_fault {
+        cause == Cause::PageFault as u8 && kfield::trap_number(task) == Some(PAGE_FAULT_TRAP)
+    } else {
+        cause != Cause::Nmi as u8
+    }
 }
 
 /// `sched:sched_process_fork(struct task_struct *parent, struct task_struct *child)`, before the child runs.

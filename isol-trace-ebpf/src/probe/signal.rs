@@ -16,6 +16,12 @@ crate::tracepoints! {
 /// Signals that an exception raises, as bits: ILL, TRAP, BUS, FPE, SEGV.
 const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
 
+/// Whether an exception raises this signal.
+#[inline(always)]
+pub(super) fn is_of_exception(signal: u32) -> bool {
+    signal < 64 && EXCEPTION_SIGNALS >> signal & 1 != 0
+}
+
 /// `struct kernel_siginfo *` values that are no pointers: `SEND_SIG_NOINFO`, `SEND_SIG_PRIV`
 /// (`include/linux/sched/signal.h`).
 const LAST_SPECIAL_INFO: u64 = 2;
@@ -45,8 +51,7 @@ fn name_exception(arguments: Arguments) {
     let signal = arguments.word(0) as u32;
     let info = arguments.word(1);
     let current = kfield::current();
-    if signal >= 64
-        || EXCEPTION_SIGNALS >> signal & 1 == 0
+    if !is_of_exception(signal)
         || info <= LAST_SPECIAL_INFO
         || arguments.word(2) != current
         || kfield::siginfo_code(info).is_none_or(|code| code <= 0)

@@ -17,6 +17,8 @@ use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::P
 use super::*;
 #[path = "tracer_tests/sections.rs"]
 mod sections;
+#[path = "tracer_tests/vectors.rs"]
+mod vectors;
 use crate::{
     attrib::{kallsyms, symbols::UserSymbols},
     bpf::{preempt, request::tests::watching},
