@@ -1,10 +1,19 @@
 //! Signals, and the exceptions that only a signal names.
+//!
+//! The kernel holds the lock of the task's signals here, which is one that sleeps with `PREEMPT_RT`
+//! (`kernel/signal.c:send_signal_locked` and `get_signal`, v7.3).
 
-use isol_trace_common::{activity::Activity, cause::Cause, record::End, span::Phase};
+use isol_trace_common::{
+    activity::Activity,
+    cause::Cause,
+    record::End,
+    span::{CpuState, Phase},
+};
 
 use crate::{
     Arguments, kfield, kill,
     maps::{armed, watched_state},
+    preempt::unpreempted,
     span::{Kernel, current_tid},
 };
 
@@ -44,7 +53,13 @@ fn generate(arguments: Arguments) {
 /// `thread.trap_nr` says which. Without all of these conditions the number is an old one.
 #[inline(always)]
 fn name_exception(arguments: Arguments) {
-    let Some(state) = watched_state() else { return };
+    if let Some(state) = watched_state() {
+        unpreempted(|| name_exception_of(state, arguments));
+    }
+}
+
+#[inline(always)]
+fn name_exception_of(state: &CpuState, arguments: Arguments) {
     if state.phase() != Phase::Open || state.entry.tid.get() != current_tid() {
         return;
     }
@@ -72,8 +87,11 @@ fn name_exception(arguments: Arguments) {
 #[inline(always)]
 fn deliver(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
-    if state.end_for(current_tid()) != End::Switched {
-        state.mark(&Kernel, Activity::Signal, arguments.word(0) as u32, [0, 0]);
-    }
-    kill::delivered(state, arguments.word(0) as u32, arguments.word(2));
+    let (signal, action) = (arguments.word(0) as u32, arguments.word(2));
+    unpreempted(|| {
+        if state.end_for(current_tid()) != End::Switched {
+            state.mark(&Kernel, Activity::Signal, signal, [0, 0]);
+        }
+        kill::delivered(state, signal, action);
+    });
 }

@@ -94,6 +94,39 @@ mod tests {
         assert_eq!(changed, marks);
     }
 
+    /// Programs that change a CPU's state where the kernel may preempt them; see `preempt.rs` of theirs.
+    const PREEMPTIBLE: [&str; 12] = [
+        "csd_function_exit",
+        "hrtimer_expire_entry",
+        "sched_process_exit",
+        "signal_deliver",
+        "signal_generate",
+        "softirq_entry",
+        "softirq_exit",
+        "sys_enter",
+        "sys_exit",
+        "timer_expire_entry",
+        "workqueue_execute_end",
+        "workqueue_execute_start",
+    ];
+
+    #[test]
+    fn a_program_that_may_be_preempted_holds_that_off() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        for name in PREEMPTIBLE {
+            let raw = format!("raw_{name}");
+            let program = object.programs.get(&raw).unwrap();
+            let function = object.functions.get(&program.function_key()).unwrap();
+            for mark in Function::ALL.map(Function::mark) {
+                let calls = function
+                    .instructions
+                    .iter()
+                    .filter(|it| u64::from(it.code) == CALL && it.imm.cast_unsigned() == mark);
+                assert!(calls.count() > 0, "{name}");
+            }
+        }
+    }
+
     #[test]
     fn a_function_that_this_kernel_has_is_called() {
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
