@@ -28,7 +28,7 @@ use isol_trace::{
     bpf::{
         btf::KernelTypes,
         request::{Execution, Request},
-        tracer::{Taken, Tracer},
+        tracer::{TURN, Taken, Tracer},
     },
     clock::monotonic,
     event::{
@@ -46,9 +46,6 @@ use rustix::{
 
 /// Room for a third of a second at full speed: what is measured is the reader, not its wake-up.
 const RING_BYTES: u32 = 128 << 20;
-
-/// Records of one turn of the reader, as the commands have it (`cmd/session/reader.rs`).
-const TURN: usize = 4_096;
 
 /// Calls of a burst: they fit the ring.
 const BURST: u64 = 500_000;

@@ -73,6 +73,10 @@ pub enum Taken<'a> {
     Limit,
 }
 
+/// Records that the commands take from one ring in a turn, before the next ring has its own; see
+/// [`Tracer::drain`].
+pub const TURN: usize = 4_096;
+
 /// Bytes of the ring of senders: 3,000 of their records.
 const SENDERS_RING_BYTES: u32 = 1 << 20;
 

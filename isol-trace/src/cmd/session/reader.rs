@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::hold::{Hold, Patience};
 use crate::{
     attrib::{Attributor, Awaited},
-    bpf::tracer::{Taken, Tracer},
+    bpf::tracer::{TURN, Taken, Tracer},
     clock::monotonic,
     event::{
         assemble::Assembler,
@@ -18,9 +18,6 @@ use crate::{
         model::{Event, Kill},
     },
 };
-
-/// Records taken from one ring before the next ring has its turn.
-const TURN: usize = 4_096;
 
 /// How many may wait behind a breach that waits for its names.
 const ROOM: usize = 1024;
