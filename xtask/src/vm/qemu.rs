@@ -53,16 +53,11 @@ pub(crate) fn command_line(cpus: u32, append: &str) -> String {
     } else {
         isolation(cpus)
     };
-    [
-        ALWAYS,
-        NMI_EVERYWHERE,
-        isolation.as_str(),
-        append.trim(),
-    ]
-    .into_iter()
-    .filter(|part| !part.is_empty())
-    .collect::<Vec<_>>()
-    .join(" ")
+    [ALWAYS, NMI_EVERYWHERE, isolation.as_str(), append.trim()]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// One boot.
