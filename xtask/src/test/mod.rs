@@ -8,15 +8,14 @@ mod results;
 use std::{
     io,
     process::ExitCode,
-    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use self::results::Results;
 use crate::{
-    kernel::{self, Kernel},
+    kernel,
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -54,24 +53,12 @@ pub(crate) struct Selection {
 
 /// Runs the tests and prints the closing line.
 pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
-    // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
-    if selection.fast || !selection.kernels.is_empty() {
-        return Ok(run_with(setup, selection, None)?.close());
-    }
-    let tally = thread::scope(|scope| {
-        // Building takes longer than anything else, and guests leave some of a machine alone.
-        let kernels = scope.spawn(|| kernel::build_idly(setup));
-        run_with(setup, selection, Some(kernels))
-    });
-    Ok(tally?.close())
+    Ok(run_all(setup, selection)?.close())
 }
 
-/// Runs them, those on the kernels of the series when these are built.
-fn run_with(
-    setup: &Setup,
-    selection: &Selection,
-    kernels: Option<ScopedJoinHandle<'_, Vec<Kernel>>>,
-) -> Result<Tally> {
+/// Runs them. Nothing is built while guests run: two cores may be two threads of one, on which an
+/// emulator takes twice as long beside a compiler.
+fn run_all(setup: &Setup, selection: &Selection) -> Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
     let tools = setup.build_tools()?;
@@ -87,11 +74,9 @@ fn run_with(
             for line in selection.lines() {
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
-            if let Some(kernels) = kernels {
-                let Ok(built) = kernels.join() else {
-                    bail!("building the kernels of the series panicked");
-                };
-                tally.merge(kernel::tally(setup, &host, built, began)?);
+            // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
+            if selection.kernels.is_empty() {
+                tally.merge(kernel::tally(setup, &host, began)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
