@@ -10,10 +10,7 @@ mod tap;
 mod tree;
 mod userspace;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
 use anyhow::{Error, Result, ensure};
 
@@ -27,7 +24,8 @@ use crate::{
     say::{print, say},
     setup::{KernelImage, Setup},
     tally::{Tally, Verdict},
-    test, verdicts,
+    test::{self, Budget},
+    verdicts,
     vm::Host,
 };
 
@@ -62,19 +60,13 @@ pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
     Ok(tested(setup, &host, recipe, &built)?.close())
 }
 
-/// Until when in a run the kernel of a base is built: it takes a quarter of an hour on a small machine, and
-/// a run that is cut off says nothing. What need not be there need not be waited for as long.
-const fn last_build(base: &Base) -> Duration {
-    Duration::from_mins(if base.may_lack { 50 } else { 60 })
-}
-
-/// Tests the kernels of every base, counted, in a run that began then. Those that the cache lacks are
-/// built, unless the run has been long already.
-pub(crate) fn tally(setup: &Setup, host: &Host, began: Instant) -> Result<Tally> {
+/// Tests the kernels of every base, counted. Those that the cache lacks are built, unless the run
+/// has been long already.
+pub(crate) fn tally(setup: &Setup, host: &Host, budget: Budget) -> Result<Tally> {
     let mut tally = Tally::default();
     for base in BASES {
         let recipe = Recipe::release(base);
-        if began.elapsed() > last_build(&base) && !build::is_built(setup, recipe)? {
+        if budget.is_spent() && !build::is_built(setup, recipe)? {
             let why = format!(
                 "not built yet, and the run is long: `cargo xtask kernel build --base {}` builds it",
                 base.name

@@ -36,6 +36,30 @@ const OPEN_DEVICES: &str = "iomem=relaxed";
 /// How long one guest may take, on a machine that does much else.
 const GUEST_LIMIT: Duration = Duration::from_mins(20);
 
+/// How long a run has been.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    began: Instant,
+}
+
+impl Budget {
+    /// Nothing that may take a quarter of an hour, as a kernel line or the build of a kernel does on a small
+    /// machine, is begun later: a run that is cut off says nothing at all.
+    const LAST_START: Duration = Duration::from_mins(55);
+
+    /// A run begins.
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+        }
+    }
+
+    /// Whether nothing long is to be begun any more.
+    pub(crate) fn is_spent(self) -> bool {
+        self.began.elapsed() > Self::LAST_START
+    }
+}
+
 /// What to test.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
@@ -59,7 +83,7 @@ pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
 /// Runs them. Nothing is built while guests run: two cores may be two threads of one, on which an
 /// emulator takes twice as long beside a compiler.
 fn run_all(setup: &Setup, selection: &Selection) -> Result<Tally> {
-    let began = Instant::now();
+    let budget = Budget::new();
     let mut tally = Tally::default();
     let tools = setup.build_tools()?;
     if !selection.guests_only {
@@ -72,11 +96,18 @@ fn run_all(setup: &Setup, selection: &Selection) -> Result<Tally> {
     match Host::open(setup) {
         Ok(host) => {
             for line in selection.lines() {
+                if budget.is_spent() && selection.kernels.is_empty() {
+                    let why = format!(
+                        "the run is long: `cargo xtask test --guests-only --kernel {line}` tests it"
+                    );
+                    tally.add(&line, &Verdict::Skip(why));
+                    continue;
+                }
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
             // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
             if selection.kernels.is_empty() {
-                tally.merge(kernel::tally(setup, &host, began)?);
+                tally.merge(kernel::tally(setup, &host, budget)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
