@@ -88,8 +88,29 @@ impl fmt::Display for Lacking {
 
 impl std::error::Error for Lacking {}
 
+/// How much of the machine a build takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// All of it.
+    Full,
+    /// What nothing else wants: guests are tested meanwhile.
+    Idle,
+}
+
+impl Pace {
+    /// A command that starts a program so.
+    fn command(self, program: &str) -> Command {
+        if self == Self::Full || !exec::is_installed("chrt") {
+            return Command::new(program);
+        }
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0", program]);
+        command
+    }
+}
+
 /// A kernel, from the cache if it has been built.
-pub(super) fn ensure(setup: &Setup, recipe: Recipe) -> Result<Built> {
+pub(super) fn ensure(setup: &Setup, recipe: Recipe, pace: Pace) -> Result<Built> {
     let name = recipe.folder()?;
     let folder = setup.cache.path(&name);
     let is_built = || is_whole(&folder);
@@ -109,7 +130,7 @@ pub(super) fn ensure(setup: &Setup, recipe: Recipe) -> Result<Built> {
         log.display()
     ));
     let output = scratch.join("output");
-    make(recipe, &source, &output, &log)?;
+    make(recipe, pace, &source, &output, &log)?;
     let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
         fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
@@ -211,11 +232,11 @@ fn apply(recipe: Recipe, source: &Path) -> Result<()> {
     Ok(())
 }
 
-fn make(recipe: Recipe, source: &Path, output: &Path, log: &Path) -> Result<()> {
+fn make(recipe: Recipe, pace: Pace, source: &Path, output: &Path, log: &Path) -> Result<()> {
     fs::create_dir(output)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let run = |target: &str| {
-        let mut command = Command::new("make");
+        let mut command = pace.command("make");
         command
             .arg("--silent")
             .arg(format!("--jobs={jobs}"))

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 
 use super::{
-    build::{self, Built},
+    build::{self, Built, Pace},
     series::{Base, Recipe},
 };
 use crate::{
@@ -42,8 +42,8 @@ pub(crate) fn cost(setup: &Setup, base: Base) -> Result<ExitCode> {
         ..series
     };
     let kernels = [
-        (stock, build::ensure(setup, stock)?),
-        (series, build::ensure(setup, series)?),
+        (stock, build::ensure(setup, stock, Pace::Full)?),
+        (series, build::ensure(setup, series, Pace::Full)?),
     ];
     let host = Host::open(setup)?;
     let [without, with] = kernels.map(|(recipe, built)| counts(&host, recipe, &built));

@@ -10,11 +10,14 @@ mod tap;
 mod tree;
 mod userspace;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Error, Result, ensure};
 
-use self::build::{Built, Lacking};
+use self::build::{Built, Lacking, Pace};
 pub(crate) use self::{
     cost::cost,
     series::{BASES, Base, Recipe},
@@ -24,8 +27,7 @@ use crate::{
     say::{print, say},
     setup::{KernelImage, Setup},
     tally::{Tally, Verdict},
-    test::{self, Budget},
-    verdicts,
+    test, verdicts,
     vm::Host,
 };
 
@@ -44,7 +46,7 @@ const BOTH_SIDES: [&str; 9] = [
 
 /// Builds a kernel unless the cache has it, and prints where its image is.
 pub(crate) fn build(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
-    let built = build::ensure(setup, recipe)?;
+    let built = build::ensure(setup, recipe, Pace::Full)?;
     print(built.image().display());
     Ok(ExitCode::SUCCESS)
 }
@@ -55,18 +57,56 @@ pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
         !recipe.stock,
         "the tests are those of the series: leave --stock out"
     );
-    let built = build::ensure(setup, recipe)?;
+    let built = build::ensure(setup, recipe, Pace::Full)?;
     let host = Host::open(setup)?;
     Ok(tested(setup, &host, recipe, &built)?.close())
 }
 
-/// Tests the kernels of every base, counted. Those that the cache lacks are built, unless the run
-/// has been long already.
-pub(crate) fn tally(setup: &Setup, host: &Host, budget: Budget) -> Result<Tally> {
+/// A base, and its kernel with the series or why there is none.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    base: Base,
+    built: Result<Built>,
+}
+
+impl Kernel {
+    /// Builds it, unless the cache has it.
+    fn build(setup: &Setup, base: Base, pace: Pace) -> Self {
+        Self {
+            base,
+            built: build::ensure(setup, Recipe::release(base), pace),
+        }
+    }
+}
+
+/// Builds the kernels that every run tests, as far as the cache lacks them, from what nothing else
+/// takes of the machine.
+pub(crate) fn build_idly(setup: &Setup) -> Vec<Kernel> {
+    BASES
+        .into_iter()
+        .filter(|base| !base.may_lack)
+        .map(|base| Kernel::build(setup, base, Pace::Idle))
+        .collect()
+}
+
+/// Until when in a run another kernel is built: it takes a quarter of an hour on a small machine.
+const LAST_BUILD: Duration = Duration::from_mins(45);
+
+/// Tests the kernels of every base, counted, in a run that began then: those that were built, and
+/// those of bases whose source need not be there, which a run builds unless it has been long already.
+pub(crate) fn tally(
+    setup: &Setup,
+    host: &Host,
+    built: Vec<Kernel>,
+    began: Instant,
+) -> Result<Tally> {
     let mut tally = Tally::default();
-    for base in BASES {
+    for kernel in built {
+        tally.merge(tested_if_built(setup, host, kernel)?);
+    }
+    for base in BASES.into_iter().filter(|base| base.may_lack) {
         let recipe = Recipe::release(base);
-        if budget.is_spent() && !build::is_built(setup, recipe)? {
+        if began.elapsed() > LAST_BUILD && !build::is_built(setup, recipe)? {
             let why = format!(
                 "not built yet, and the run is long: `cargo xtask kernel build --base {}` builds it",
                 base.name
@@ -74,14 +114,25 @@ pub(crate) fn tally(setup: &Setup, host: &Host, budget: Budget) -> Result<Tally>
             tally.add(&recipe.to_string(), &Verdict::Skip(why));
             continue;
         }
-        // One that cannot be built is a failure, save where the machine lacks what building takes, or
-        // Debian the source of a base that need not be there.
-        match build::ensure(setup, recipe) {
-            Ok(built) => tally.merge(tested(setup, host, recipe, &built)?),
-            Err(error) => tally.add(&recipe.to_string(), &unbuilt(base, &error)),
-        }
+        let kernel = Kernel::build(setup, base, Pace::Full);
+        tally.merge(tested_if_built(setup, host, kernel)?);
     }
     Ok(tally)
+}
+
+/// Tests a kernel. One that cannot be built is a failure, save where the machine lacks what building
+/// takes, or Debian the source of a base that need not be there.
+fn tested_if_built(setup: &Setup, host: &Host, kernel: Kernel) -> Result<Tally> {
+    let Kernel { base, built } = kernel;
+    let recipe = Recipe::release(base);
+    match built {
+        Ok(built) => tested(setup, host, recipe, &built),
+        Err(error) => {
+            let mut tally = Tally::default();
+            tally.add(&recipe.to_string(), &unbuilt(base, &error));
+            Ok(tally)
+        }
+    }
 }
 
 /// What it means that a kernel cannot be built.

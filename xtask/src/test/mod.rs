@@ -8,14 +8,15 @@ mod results;
 use std::{
     io,
     process::ExitCode,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use self::results::Results;
 use crate::{
-    kernel,
+    kernel::{self, Kernel},
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -36,30 +37,6 @@ const OPEN_DEVICES: &str = "iomem=relaxed";
 /// How long one guest may take, on a machine that does much else.
 const GUEST_LIMIT: Duration = Duration::from_mins(20);
 
-/// How long a run has been.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget {
-    began: Instant,
-}
-
-impl Budget {
-    /// Nothing that may take a quarter of an hour, as a kernel line or the build of a kernel does on a small
-    /// machine, is begun later: a run that is cut off says nothing at all.
-    const LAST_START: Duration = Duration::from_mins(55);
-
-    /// A run begins.
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-        }
-    }
-
-    /// Whether nothing long is to be begun any more.
-    pub(crate) fn is_spent(self) -> bool {
-        self.began.elapsed() > Self::LAST_START
-    }
-}
-
 /// What to test.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
@@ -77,13 +54,25 @@ pub(crate) struct Selection {
 
 /// Runs the tests and prints the closing line.
 pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
-    Ok(run_all(setup, selection)?.close())
+    // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
+    if selection.fast || !selection.kernels.is_empty() {
+        return Ok(run_with(setup, selection, None)?.close());
+    }
+    let tally = thread::scope(|scope| {
+        // Building takes longer than anything else, and guests leave some of a machine alone.
+        let kernels = scope.spawn(|| kernel::build_idly(setup));
+        run_with(setup, selection, Some(kernels))
+    });
+    Ok(tally?.close())
 }
 
-/// Runs them. Nothing is built while guests run: two cores may be two threads of one, on which an
-/// emulator takes twice as long beside a compiler.
-fn run_all(setup: &Setup, selection: &Selection) -> Result<Tally> {
-    let budget = Budget::new();
+/// Runs them, those on the kernels of the series when these are built.
+fn run_with(
+    setup: &Setup,
+    selection: &Selection,
+    kernels: Option<ScopedJoinHandle<'_, Vec<Kernel>>>,
+) -> Result<Tally> {
+    let began = Instant::now();
     let mut tally = Tally::default();
     let tools = setup.build_tools()?;
     if !selection.guests_only {
@@ -96,18 +85,13 @@ fn run_all(setup: &Setup, selection: &Selection) -> Result<Tally> {
     match Host::open(setup) {
         Ok(host) => {
             for line in selection.lines() {
-                if budget.is_spent() && selection.kernels.is_empty() {
-                    let why = format!(
-                        "the run is long: `cargo xtask test --guests-only --kernel {line}` tests it"
-                    );
-                    tally.add(&line, &Verdict::Skip(why));
-                    continue;
-                }
                 tally.merge(line_tally(setup, &host, &line, selection)?);
             }
-            // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
-            if selection.kernels.is_empty() {
-                tally.merge(kernel::tally(setup, &host, budget)?);
+            if let Some(kernels) = kernels {
+                let Ok(built) = kernels.join() else {
+                    bail!("building the kernels of the series panicked");
+                };
+                tally.merge(kernel::tally(setup, &host, built, began)?);
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
