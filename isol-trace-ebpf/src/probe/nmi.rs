@@ -37,6 +37,8 @@ fn handler(arguments: Arguments) {
         state.first_nmi_handler.set(handler);
     }
     let begins = first == 0 || first == handler;
+    // An NMI's entry that was opened ahead of its handlers.
+    let is_nameless = state.entry.subject.get() == 0;
     match state.phase() {
         Phase::Open => {
             // Handlers that looked and passed are not worth a line, save the one that marks the NMI.
@@ -44,10 +46,8 @@ fn handler(arguments: Arguments) {
                 state.record(&Kernel, Activity::Nmi, 0, [handler, 0], length);
             }
         }
-        Phase::Settling
-            if state.cause() == Cause::Nmi as u8 && (!begins || state.entry.subject.get() == 0) =>
-        {
-            if claimed || state.entry.subject.get() == 0 {
+        Phase::Settling if state.cause() == Cause::Nmi as u8 && (!begins || is_nameless) => {
+            if claimed || is_nameless {
                 state.entry.subject.set(handler);
             }
             state.settle(now());

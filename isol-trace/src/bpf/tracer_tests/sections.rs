@@ -9,6 +9,15 @@ use crate::event::kill::KilledBy;
 const SIGNAL: u64 = 1;
 const NMI: u64 = 1 << 2;
 
+/// A tracer whose task has just entered the kernel.
+fn in_an_entry(section_only: bool) -> Bench {
+    let mut bench = Bench::new(|request| request.section_only = section_only);
+    bench.run("raw_user_enter", &[]);
+    bench.tracer.arm().unwrap();
+    bench.run("raw_user_exit", &[]);
+    bench
+}
+
 /// Another task departs from and goes to the watched CPU's user mode.
 fn another_task_passes(bench: &Bench) {
     let [exit, enter] = ["raw_user_exit", "raw_user_enter"].map(|it| bench.descriptor(it));
@@ -25,10 +34,7 @@ fn another_task_passes(bench: &Bench) {
 #[ignore = "needs CAP_BPF and CAP_PERFMON"]
 fn a_section_begins_and_ends_though_its_calls_outlast_their_entries() {
     for section_only in [false, true] {
-        let mut bench = Bench::new(|request| request.section_only = section_only);
-        bench.run("raw_user_enter", &[]);
-        bench.tracer.arm().unwrap();
-        bench.run("raw_user_exit", &[]);
+        let mut bench = in_an_entry(section_only);
         for (operation, inside) in [(isolation::ENTER, true), (isolation::LEAVE, false)] {
             bench.in_section_call(operation);
             another_task_passes(&bench);
@@ -52,10 +58,7 @@ fn a_section_begins_and_ends_though_its_calls_outlast_their_entries() {
 #[ignore = "needs CAP_BPF and CAP_PERFMON"]
 fn the_return_from_a_call_that_was_left_out_is_not_told() {
     for section_only in [false, true] {
-        let mut bench = Bench::new(|request| request.section_only = section_only);
-        bench.run("raw_user_enter", &[]);
-        bench.tracer.arm().unwrap();
-        bench.run("raw_user_exit", &[]);
+        let mut bench = in_an_entry(section_only);
         bench.in_section_call(isolation::ENTER);
         another_task_passes(&bench);
         bench.run("raw_user_enter", &[]);
