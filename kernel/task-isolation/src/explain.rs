@@ -143,6 +143,12 @@ mod tests {
     }
 
     #[test]
+    fn who_is_isolated_already_is_told_so() {
+        let error = enter(Errno::EBUSY, &placement("1", "1-2", "1-2"), None);
+        assert!(matches!(error, Error::AlreadyIsolated), "{error}");
+    }
+
+    #[test]
     fn where_the_kernel_has_no_list_the_facts_make_one() {
         let error = enter(Errno::EINVAL, &placement("0", "1-2", "2-3"), None);
         assert!(error.to_string().ends_with("those that are: 2"), "{error}");
