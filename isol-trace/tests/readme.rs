@@ -45,16 +45,44 @@ fn documents() -> Vec<String> {
     names
 }
 
+/// What stands in fences: the word behind the first one, and the lines.
+fn fences(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(word) = line.strip_prefix("```") {
+            inside ^= true;
+            if inside {
+                all.push((word, Vec::new()));
+            }
+        } else if inside && let Some((_, lines)) = all.last_mut() {
+            lines.push(line);
+        }
+    }
+    all
+}
+
 /// The lines inside of fences.
 fn fenced(text: &str) -> Vec<&str> {
-    let mut inside = false;
-    text.lines()
-        .filter(|line| {
-            let fence = line.starts_with("```");
-            inside ^= fence;
-            inside && !fence
-        })
+    fences(text)
+        .into_iter()
+        .flat_map(|(_, lines)| lines)
         .collect()
+}
+
+/// The records of logs: one a line, or one in a fence that says `json`.
+fn records(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for (word, lines) in fences(text) {
+        if word == "json" {
+            all.push(lines.join("\n"));
+        } else {
+            let lines = lines.into_iter();
+            let records = lines.filter(|line| line.starts_with("{\"type\""));
+            all.extend(records.map(str::to_owned));
+        }
+    }
+    all
 }
 
 #[test]
@@ -67,11 +95,8 @@ fn every_line_of_a_log_satisfies_the_schema() {
     let mut kinds = Vec::new();
     for name in documents() {
         let text = read(&name);
-        for line in fenced(&text) {
-            if !line.starts_with("{\"type\"") {
-                continue;
-            }
-            let value: serde_json::Value = serde_json::from_str(line)
+        for line in records(&text) {
+            let value: serde_json::Value = serde_json::from_str(&line)
                 .unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
             let validator = match value["type"].as_str() {
                 Some("doctor") => &doctor,
@@ -82,16 +107,25 @@ fn every_line_of_a_log_satisfies_the_schema() {
                 .map(|error| error.to_string())
                 .collect();
             assert!(errors.is_empty(), "{name}: {line}\n{errors:#?}");
-            if name == "README.md" {
-                kinds.push(value["type"].as_str().unwrap().to_owned());
-            }
+            kinds.push(format!("{name}: {}", value["type"].as_str().unwrap()));
         }
     }
-    for kind in ["header", "breach", "summary"] {
-        assert!(
-            kinds.iter().any(|it| it == kind),
-            "README.md shows no {kind}"
-        );
+    for kind in [
+        "README.md: breach",
+        "docs/json.md: header",
+        "docs/json.md: summary",
+    ] {
+        assert!(kinds.iter().any(|it| it == kind), "nowhere {kind}");
+    }
+}
+
+/// What a person reads first is short, and fits a terminal.
+#[test]
+fn the_readme_fits() {
+    let text = read("README.md");
+    assert!(text.lines().count() <= 120);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
     }
 }
 
