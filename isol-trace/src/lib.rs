@@ -6,6 +6,7 @@
 //! - [`bpf`]: every Aya type: object, loader, probes and their verdicts, rings, counters;
 //! - [`event`]: bytes → breaches;
 //! - [`attrib`]: names and places;
+//! - [`symbolize`]: an address in an ELF file → function and source line;
 //! - [`doctor`]: what is wrong with a host, and what mends it;
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`sink`]: the JSON log, and [`log`]: the same read back;
@@ -33,4 +34,5 @@ pub mod plan;
 mod printable;
 pub mod sink;
 pub mod stats;
+pub mod symbolize;
 pub mod tui;

@@ -1,0 +1,27 @@
+//! From an address in an ELF file to a place in a program: function, source line, inlined functions.
+//!
+//! This room works on the bytes of files that somebody else opened. It opens nothing, follows no path
+//! and asks the kernel for nothing but the mapping of a file, so that it can run in a process that may
+//! do nothing else. Whatever a file says is hostile until checked: sizes are compared with [`Limits`]
+//! before memory is taken, work is counted in steps, and names are cut and made printable.
+//!
+//! - [`image`]: one ELF file; [`program`]: a file and the files that hold its debug information;
+//! - `elf`: headers as plain values; `symbols`: the symbol table as an index;
+//! - `demangle`, `text`: how names are spelled.
+
+mod demangle;
+mod elf;
+pub mod image;
+pub mod limits;
+mod note;
+pub mod place;
+pub mod program;
+mod symbols;
+mod text;
+
+pub use image::{FileOffset, Image, LinkedAddress};
+pub use limits::{ImageError, Limits, Missing};
+pub use note::{AltLink, DebugLink};
+pub use place::{Place, Words};
+pub use program::Program;
+pub use text::{NAME, SOURCE};
