@@ -3,5 +3,6 @@
 pub mod boot;
 pub mod demo;
 pub mod init;
+pub mod settle;
 pub mod syscalls;
 pub mod truth;

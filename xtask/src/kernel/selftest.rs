@@ -22,10 +22,6 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// Where the program is in the guest.
 const PROGRAM: &str = "/root/selftest";
 
-/// Seconds until a kernel that has just booted leaves every CPU alone: it still frees memory and ends
-/// grace periods, and one of the first tests is that nothing comes for a second.
-const SETTLED: u32 = 5;
-
 /// The kernel's log has room for a whole run. It is read at the end: a lock checker that prints to the
 /// serial console where that one's own lock is held never comes back.
 const LOG_SIZE: &str = "log_buf_len=4M";
@@ -58,7 +54,7 @@ fn injection(line: &str) -> Option<String> {
 /// Runs them, and says what became of each.
 pub(super) fn run(host: &Host, kernel: KernelImage, built: &Built) -> Result<Verdicts> {
     let script = format!(
-        "{SILENCE}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
+        "{SILENCE}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
     );
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {

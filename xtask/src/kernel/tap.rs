@@ -14,12 +14,12 @@ use crate::{
 /// The interrupts of the guest's own devices move away, each when it comes next, and so something is
 /// printed. 6.12's fair server looks after its CPU once a second. khugepaged has each CPU drain its
 /// batches of pages every ten seconds (`khugepaged_do_scan()`, mm/khugepaged.c, v6.12): it does so now,
-/// and then not for an hour.
+/// and then not for an hour. Then the guest comes to rest: no test begins before.
 pub(super) const SILENCE: &str = "{ \
     for irq in /proc/irq/*/smp_affinity; do echo 1 > $irq; done; \
     for cpu in /sys/kernel/debug/sched/fair_server/cpu*; do echo 0 > $cpu/runtime; done; \
     echo 3600000 > /sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs; \
-    } 2>/dev/null; echo '# the guest falls silent'; sleep 1";
+    } 2>/dev/null; echo '# the guest falls silent'; settle || exit";
 
 /// What became of the tests.
 #[derive(Debug)]
@@ -55,11 +55,21 @@ fn whole(outcome: &Outcome, text: &str, verdicts: usize) -> Verdict {
     if let Some(failure) = outcome.failure() {
         return Verdict::Fail(failure);
     }
+    if let Some(why) = bailed_out(text) {
+        return Verdict::Fail(why.to_owned());
+    }
     match planned(text) {
         Some(planned) if planned == verdicts => Verdict::Pass,
         Some(planned) => Verdict::Fail(format!("{verdicts} of {planned} tests have a verdict")),
         None => Verdict::Fail(format!("no plan of tests; the guest {outcome:?}")),
     }
+}
+
+/// Why the tests were given up, where they were.
+fn bailed_out(text: &str) -> Option<&str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("Bail out!"))
+        .map(str::trim)
 }
 
 /// How many tests there are: the plan line, `1..N`.
@@ -136,5 +146,20 @@ mod tests {
         assert!(!whole(Ok(1), TEXT, 2));
         assert!(!whole(Ok(0), "ok 1 global.one\n", 1));
         assert!(!whole(Err(Fault::Ended(String::new())), TEXT, 3));
+    }
+
+    #[test]
+    fn tests_that_were_given_up_say_why() {
+        let outcome = Outcome {
+            end: Ok(1),
+            results: Vec::new(),
+            console: String::new(),
+            repeated: false,
+        };
+        let text = "# the guest falls silent\nBail out! CPU 1 is not left alone\n";
+        let Verdict::Fail(why) = whole(&outcome, text, 0) else {
+            panic!("a run without tests is not whole");
+        };
+        assert_eq!(why, "CPU 1 is not left alone");
     }
 }

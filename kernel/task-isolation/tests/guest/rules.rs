@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use anyhow::{Result, bail, ensure};
@@ -108,15 +107,19 @@ fn is_not_isolated_twice() -> Result<()> {
 fn a_busy_thread_is_named() -> Result<()> {
     let cpu = stage::own_cpu(0)?;
     let stop = Arc::new(AtomicBool::new(false));
+    let there = Arc::new(AtomicBool::new(false));
     let busy = thread::Builder::new().name("busy".into()).spawn({
-        let stop = Arc::clone(&stop);
+        let (stop, there) = (Arc::clone(&stop), Arc::clone(&there));
         move || {
             let bound = stage::bind(&[cpu]);
+            there.store(true, Ordering::Release);
             stage::turn(u64::MAX, &stop);
             bound
         }
     })?;
-    thread::sleep(Duration::from_millis(50));
+    while !there.load(Ordering::Acquire) && !busy.is_finished() {
+        thread::yield_now();
+    }
     let refused = enter();
     stop.store(true, Ordering::Relaxed);
     let bound = busy.join();

@@ -5,6 +5,7 @@ use std::{fs, io, path::Path, thread, time::Duration};
 use anyhow::{Context, Result, bail};
 
 use super::{interrupts::Interrupts, sys};
+use crate::settle;
 
 /// What was found out at the start.
 #[derive(Clone, Debug)]
@@ -78,10 +79,7 @@ impl Guest {
                 "this machine isolates CPUs {watched:?} and keeps {housekeeping:?}: the ground truth needs both (nohz_full=1-2 isolcpus=domain,managed_irq,1-2)"
             );
         }
-        let clock = read("/sys/devices/system/clocksource/clocksource0/current_clocksource")?;
-        if clock != "tsc" {
-            bail!("the clock source is {clock}: reading it would enter the kernel (tsc=reliable)");
-        }
+        settle::clock()?;
         sys::pin(0, &housekeeping)?;
         Ok(Self {
             realtime: read("/proc/sys/kernel/version")?.contains("PREEMPT_RT"),
