@@ -7,6 +7,7 @@ use std::{
     fs::{File, TryLockError},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context as _, Result};
@@ -29,7 +30,11 @@ pub(crate) struct Cache {
 #[must_use]
 pub(crate) struct CacheLock {
     _file: File,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// The turn of this run's own threads: they wait for each other, which is nothing to be said.
+static TURN: Mutex<()> = Mutex::new(());
 
 impl Cache {
     /// Opens the cache that the environment names, making its folder.
@@ -57,7 +62,11 @@ impl Cache {
 
     /// Waits for the right to write to the cache.
     pub(crate) fn lock(&self) -> Result<CacheLock> {
-        let lock = self.wait_for("lock", "is filling the cache")?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = CacheLock {
+            _turn: Some(turn),
+            _file: self.wait_for("lock", "is filling the cache")?,
+        };
         // Nobody else writes now: whatever is unfinished was left by a run that was killed.
         sweep(&self.root, SWEEP_DEPTH)?;
         Ok(lock)
@@ -66,7 +75,10 @@ impl Cache {
     /// Waits for the right to do something that takes long and has a folder of its own, `inside` the
     /// cache, which is empty now.
     pub(crate) fn lock_folder(&self, inside: &str) -> Result<(CacheLock, PathBuf)> {
-        let lock = self.wait_for(&format!("{inside}.lock"), "is at this as well")?;
+        let lock = CacheLock {
+            _turn: None,
+            _file: self.wait_for(&format!("{inside}.lock"), "is at this as well")?,
+        };
         let folder = self.path(inside);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -76,7 +88,7 @@ impl Cache {
     }
 
     /// Waits for whoever has locked the file `name`, who `does` something.
-    fn wait_for(&self, name: &str, does: &str) -> Result<CacheLock> {
+    fn wait_for(&self, name: &str, does: &str) -> Result<File> {
         let path = self.path(name);
         let file = File::create(&path)
             .with_context(|| format!("cannot write to the cache: {}", path.display()))?;
@@ -88,7 +100,7 @@ impl Cache {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        Ok(CacheLock { _file: file })
+        Ok(file)
     }
 
     /// Has `make` fill a new folder and, when it succeeds, puts that folder at `inside`.

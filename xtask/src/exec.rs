@@ -12,8 +12,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::progress::Progress;
+
 /// Lines of a failed command's output that an error carries.
 const TAIL_LINES: usize = 15;
+
+/// Between two looks at a child.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether a program is in one of the folders of `PATH`.
 pub(crate) fn is_installed(program: &str) -> bool {
@@ -54,16 +59,26 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a long command with everything it says going to `log`; a failure shows the log's tail.
-pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
+/// Runs a long command with everything it says going to `log`; a failure shows the log's tail. The
+/// developer sees that `what` goes on.
+pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()> {
     let file =
         File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
-    let status = command
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
-        .status()
+        .spawn()
         .with_context(|| format!("cannot start `{}`", typed(command)))?;
+    let mut progress = Progress::begin(what);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        thread::sleep(GLANCE);
+        progress.go_on(Some(log));
+    };
+    drop(progress);
     if !status.success() {
         let said = std::fs::read(log).unwrap_or_default();
         bail!(
@@ -88,14 +103,20 @@ pub(crate) fn shown(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a child; one that takes longer is killed, and there is no status.
-pub(crate) fn wait_with_limit(mut child: Child, limit: Duration) -> Result<Option<ExitStatus>> {
+/// Waits for a child that does `what`; one that takes longer is killed, and there is no status.
+pub(crate) fn wait_with_limit(
+    what: &str,
+    mut child: Child,
+    limit: Duration,
+) -> Result<Option<ExitStatus>> {
     let give_up = Instant::now() + limit;
+    let mut progress = Progress::begin(what);
     while Instant::now() < give_up {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(GLANCE);
+        progress.go_on(None);
     }
     child.kill()?;
     child.wait()?;

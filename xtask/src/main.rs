@@ -17,6 +17,7 @@ mod demo;
 mod exec;
 mod kernel;
 mod lint;
+mod progress;
 mod say;
 mod setup;
 mod tally;

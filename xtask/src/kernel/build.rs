@@ -14,32 +14,16 @@ use crate::{
     exec,
     say::say,
     setup::{
-        Setup,
+        COMPILER, KernelTools, Setup,
         apt::{self, Apt},
     },
 };
-
-/// Programs that building takes, each with Debian's package of it.
-const TOOLS: [(&str, &str); 9] = [
-    ("make", "make"),
-    ("gcc", "gcc"),
-    ("flex", "flex"),
-    ("bison", "bison"),
-    ("bc", "bc"),
-    ("pahole", "dwarves"),
-    ("patch", "patch"),
-    ("xz", "xz-utils"),
-    ("cpio", "cpio"),
-];
 
 /// What a build's warnings are kept as.
 const WARNINGS: &str = "warnings";
 
 /// Where a build is at work: its source and objects take some gigabytes.
 const WORK: &str = "isolation-work";
-
-/// A header that building takes, with its package.
-const HEADER: (&str, &str) = ("/usr/include/gelf.h", "libelf-dev");
 
 /// A kernel that has been built.
 #[derive(Clone, Debug)]
@@ -70,18 +54,15 @@ impl Built {
 pub(super) enum Lacking {
     /// The package with the source: Debian replaces the newest kernel's every few weeks.
     Source(&'static str),
-    /// Programs and headers, of these packages.
-    Tools(String),
+    /// Programs or headers.
+    Tools,
 }
 
 impl fmt::Display for Lacking {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(package) => write!(formatter, "the package {package} is not to be had"),
-            Self::Tools(packages) => write!(
-                formatter,
-                "building a kernel takes these Debian packages, which are not here: {packages}"
-            ),
+            Self::Tools => formatter.write_str("what building a kernel takes is not to be had"),
         }
     }
 }
@@ -117,20 +98,20 @@ pub(super) fn ensure(setup: &Setup, recipe: Recipe, pace: Pace) -> Result<Built>
     if is_built() {
         return Ok(Built { folder });
     }
-    check_tools()?;
+    let tools = setup.kernel_tools().context(Lacking::Tools)?;
     let (_alone, scratch) = setup.cache.lock_folder(WORK)?;
     if is_built() {
         return Ok(Built { folder });
     }
-    let source = fetch(setup, recipe.base, &scratch)?;
-    apply(recipe, &source)?;
+    let source = fetch(setup, &tools, recipe.base, &scratch)?;
+    apply(recipe, &tools, &source)?;
     let log = setup.cache.path("isolation.log");
     say(format!(
         "kernel: building Linux {recipe}, for some minutes; see {}",
         log.display()
     ));
     let output = scratch.join("output");
-    make(recipe, pace, &source, &output, &log)?;
+    make(recipe, &tools, pace, &source, &output, &log)?;
     let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
         fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
@@ -157,7 +138,12 @@ fn is_whole(folder: &Path) -> bool {
 }
 
 /// Fetches and unpacks the newest source of a base.
-pub(super) fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf> {
+pub(super) fn fetch(
+    setup: &Setup,
+    tools: &KernelTools,
+    base: Base,
+    scratch: &Path,
+) -> Result<PathBuf> {
     // Held no longer than this takes: others may fetch while we build.
     let lock = setup.cache.lock()?;
     let machine = apt::machine(
@@ -172,7 +158,7 @@ pub(super) fn fetch(setup: &Setup, base: Base, scratch: &Path) -> Result<PathBuf
     say(format!("kernel: fetching {}", base.package));
     apt.unpack(&[base.package.to_owned()], scratch)?;
     drop(lock);
-    unpack(base, scratch)
+    unpack(tools, base, scratch)
 }
 
 /// The warnings of a build's log.
@@ -185,78 +171,68 @@ fn warnings(log: &[u8]) -> String {
     lines.join("\n")
 }
 
-fn check_tools() -> Result<()> {
-    let mut missing: Vec<_> = TOOLS
-        .iter()
-        .filter(|(program, _)| !exec::is_installed(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if !Path::new(HEADER.0).is_file() {
-        missing.push(HEADER.1);
-    }
-    if !missing.is_empty() {
-        return Err(Lacking::Tools(missing.join(" ")).into());
-    }
-    Ok(())
-}
-
 /// Unpacks the source that lies as an archive in an unpacked package.
-fn unpack(base: Base, scratch: &Path) -> Result<PathBuf> {
+fn unpack(tools: &KernelTools, base: Base, scratch: &Path) -> Result<PathBuf> {
     let archive = scratch
         .join("usr/src")
         .join(format!("{}.tar.xz", base.package));
-    exec::output(
-        Command::new("tar")
-            .arg("--extract")
-            .arg("--file")
-            .arg(&archive)
-            .arg("--directory")
-            .arg(scratch),
-    )
-    .with_context(|| format!("the package {} has no source", base.package))?;
+    let mut tar = Command::new("tar");
+    tar.arg("--extract")
+        .arg("--file")
+        .arg(&archive)
+        .arg("--directory")
+        .arg(scratch);
+    exec::output(tools.apply(&mut tar))
+        .with_context(|| format!("the package {} has no source", base.package))?;
     Ok(scratch.join(base.package))
 }
 
 /// Applies the series, every line where it says.
-fn apply(recipe: Recipe, source: &Path) -> Result<()> {
+fn apply(recipe: Recipe, tools: &KernelTools, source: &Path) -> Result<()> {
     for path in recipe.patches()? {
-        exec::output(
-            Command::new("patch")
-                .args(["--strip=1", "--fuzz=0", "--silent", "--forward"])
-                .arg("--input")
-                .arg(&path)
-                .current_dir(source),
-        )
-        .with_context(|| format!("{} does not apply", path.display()))?;
+        let mut patch = Command::new("patch");
+        patch
+            .args(["--strip=1", "--fuzz=0", "--silent", "--forward"])
+            .arg("--input")
+            .arg(&path)
+            .current_dir(source);
+        exec::output(tools.apply(&mut patch))
+            .with_context(|| format!("{} does not apply", path.display()))?;
     }
     Ok(())
 }
 
-fn make(recipe: Recipe, pace: Pace, source: &Path, output: &Path, log: &Path) -> Result<()> {
+fn make(
+    recipe: Recipe,
+    tools: &KernelTools,
+    pace: Pace,
+    source: &Path,
+    output: &Path,
+    log: &Path,
+) -> Result<()> {
     fs::create_dir(output)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let run = |target: &str| {
         let mut command = pace.command("make");
         command
-            .arg("--silent")
             .arg(format!("--jobs={jobs}"))
             .arg(format!("O={}", output.display()))
             .arg("ARCH=x86_64")
+            .arg(format!("HOSTCC={}", tools.host_compiler()))
             .arg(target)
             .current_dir(source);
-        exec::logged(&mut command, log)
+        exec::logged("Linux", tools.apply(&mut command), log)
     };
     run("tinyconfig")?;
-    exec::logged(
-        Command::new("scripts/kconfig/merge_config.sh")
-            .arg("-m")
-            .arg("-O")
-            .arg(output)
-            .arg(output.join(".config"))
-            .args(series::configs(recipe.debug))
-            .current_dir(source),
-        log,
-    )?;
+    let mut merge = Command::new("scripts/kconfig/merge_config.sh");
+    merge
+        .arg("-m")
+        .arg("-O")
+        .arg(output)
+        .arg(output.join(".config"))
+        .args(series::configs(recipe.debug))
+        .current_dir(source);
+    exec::logged("Linux", tools.apply(&mut merge), log)?;
     run("olddefconfig")?;
     let config = fs::read_to_string(output.join(".config"))?;
     if !recipe.stock && !config.lines().any(|line| line == "CONFIG_TASK_ISOLATION=y") {
@@ -274,7 +250,7 @@ fn compile_selftest(source: &Path, target: &Path) -> Result<()> {
         headers.join("task_isolation.h"),
     )?;
     exec::output(
-        Command::new("gcc")
+        Command::new(COMPILER)
             .args(["-O2", "-static", "-I"])
             .arg(target.join("include"))
             .arg("-o")

@@ -139,7 +139,7 @@ fn tested_if_built(setup: &Setup, host: &Host, kernel: Kernel) -> Result<Tally> 
 fn unbuilt(base: Base, error: &Error) -> Verdict {
     let why = format!("{error:#}");
     match error.downcast_ref() {
-        Some(Lacking::Tools(_)) => Verdict::Skip(why),
+        Some(Lacking::Tools) => Verdict::Skip(why),
         Some(Lacking::Source(_)) if base.may_lack => Verdict::Skip(why),
         _ => Verdict::Fail(why),
     }

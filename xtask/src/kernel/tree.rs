@@ -46,7 +46,8 @@ pub(crate) fn fetch(setup: &Setup, base: Base) -> Result<ExitCode> {
     let scratch = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .tempdir_in(parent)?;
-    let source = build::fetch(setup, base, scratch.path())?;
+    let tools = setup.kernel_tools()?;
+    let source = build::fetch(setup, &tools, base, scratch.path())?;
     say("kernel: committing the source and the series, for a minute or two");
     git(&source, &["init", "--quiet"])?;
     git(&source, &["add", "--all", "--force"])?;

@@ -21,6 +21,9 @@ const VERSION: &str = "0.13.0";
 /// The stable path of the linker, below the cache.
 const LINK: &str = "tools/bin/bpf-linker";
 
+/// Where a build is at work.
+const WORK: &str = "bpf-linker-work";
+
 /// Builds the linker if it is not there, and returns its stable path.
 pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<PathBuf> {
     let folder = format!("tools/bpf-linker-{VERSION}-rustc-{}", toolchain.release);
@@ -29,19 +32,31 @@ pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<PathBuf> {
     if works(&program, toolchain) && points_to(&link, &program) {
         return Ok(link);
     }
-    let lock = setup.cache.lock()?;
+    // Building takes long: meanwhile others may fetch.
+    let (_alone, scratch) = setup.cache.lock_folder(WORK)?;
     if !works(&program, toolchain) {
         say(format!(
-            "setup: building bpf-linker {VERSION} against the toolchain's LLVM {} (1 to 2 minutes)",
+            "setup: building bpf-linker {VERSION} against the toolchain's LLVM {}",
             toolchain.llvm_major
         ));
         let log = setup.cache.path("bpf-linker.log");
-        setup
-            .cache
-            .install(&lock, &folder, |target| build(toolchain, target, &log))?;
+        let built = scratch.join("built");
+        build(toolchain, &scratch, &built, &log)?;
+        let lock = setup.cache.lock()?;
+        setup.cache.install(&lock, &folder, |target| {
+            fs::remove_dir(target)?;
+            fs::rename(&built, target).map_err(Into::into)
+        })?;
     }
+    fs::remove_dir_all(&scratch)?;
+    let lock = setup.cache.lock()?;
     setup.cache.link(&lock, LINK, &program)?;
     Ok(link)
+}
+
+/// Whether there is one, of whatever version.
+pub(super) fn is_there(setup: &Setup) -> bool {
+    setup.cache.path(LINK).exists()
 }
 
 /// Whether the linker runs, which needs the very toolchain that it was built against.
@@ -61,15 +76,15 @@ fn points_to(link: &Path, program: &Path) -> bool {
     fs::read_link(link).is_ok_and(|target| target == program)
 }
 
-/// Builds the linker into `target`.
-fn build(toolchain: &Toolchain, target: &Path, log: &Path) -> Result<()> {
+/// Builds the linker into `target`; what comes in between lies in `scratch`.
+fn build(toolchain: &Toolchain, scratch: &Path, target: &Path, log: &Path) -> Result<()> {
     let library = toolchain.lib_llvm()?;
     let folder = library.parent().context("the library has no folder")?;
-    let scratch = tempfile::tempdir()?;
-    let prefix = scratch.path().join("llvm");
+    let prefix = scratch.join("llvm");
     fs::create_dir_all(prefix.join("lib"))?;
     symlink(&library, prefix.join("lib/libLLVM.so"))?;
     exec::logged(
+        "bpf-linker",
         cargo()
             .args(["install", "bpf-linker", "--locked", "--version", VERSION])
             .arg("--no-default-features")
@@ -77,8 +92,12 @@ fn build(toolchain: &Toolchain, target: &Path, log: &Path) -> Result<()> {
             .arg("--root")
             .arg(target)
             .arg("--target-dir")
-            .arg(scratch.path().join("target"))
+            .arg(scratch.join("target"))
             .env("LLVM_PREFIX", &prefix)
+            // LLVM does the work when it links, and is built already: what is built here need not
+            // be fast, nor be debugged (its own profile has both).
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             .env(
                 "RUSTFLAGS",
                 format!("-C link-arg=-Wl,-rpath,{}", folder.display()),

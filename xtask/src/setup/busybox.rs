@@ -11,7 +11,7 @@ use super::{
 use crate::{exec, say::say};
 
 /// Its folder below the cache.
-const FOLDER: &str = "busybox";
+pub(super) const FOLDER: &str = "busybox";
 
 /// A busybox and the names it answers to.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 pub(crate) mod apt;
 mod bpf_linker;
 mod busybox;
+mod kernel_tools;
 mod kernels;
 mod qemu;
 mod rust_src;
@@ -15,6 +16,7 @@ use anyhow::Result;
 
 pub(crate) use self::{
     busybox::Busybox,
+    kernel_tools::{COMPILER, KernelTools},
     kernels::{KernelImage, LINES},
     qemu::Qemu,
     toolchain::{Toolchain, workspace},
@@ -77,10 +79,48 @@ impl Setup {
         busybox::ensure(self)
     }
 
+    /// Programs and headers for building a kernel.
+    pub(crate) fn kernel_tools(&self) -> Result<KernelTools> {
+        kernel_tools::ensure(self)
+    }
+
+    /// Whether this names a kernel line.
+    pub(crate) fn is_line(line_or_path: &str) -> bool {
+        LINES.iter().any(|line| line.name == line_or_path)
+    }
+
+    /// What is not there yet that a guest of a kernel takes, for people. What was built for a guest
+    /// counts as there, however old.
+    pub(crate) fn lacks(&self, kernel: &str) -> Lacks {
+        let cached = |inside: &str| self.cache.path(inside).exists();
+        let linker = env::var_os(LINKER_VARIABLE).is_some() || bpf_linker::is_there(self);
+        Lacks {
+            to_fetch: [
+                (!qemu::is_there(self)).then_some("QEMU"),
+                (Self::is_line(kernel) && !cached(&format!("kernels/{kernel}")))
+                    .then_some("a kernel"),
+                (!cached(busybox::FOLDER)).then_some("busybox"),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            linker: !linker,
+        }
+    }
+
     /// A kernel by the name of its line, or by its path.
     pub(crate) fn kernel(&self, line_or_path: &str) -> Result<KernelImage> {
         kernels::ensure(self, line_or_path)
     }
+}
+
+/// What a guest takes and is not there yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// What has to be fetched.
+    pub(crate) to_fetch: Vec<&'static str>,
+    /// The BPF linker has to be built.
+    pub(crate) linker: bool,
 }
 
 impl BuildTools {

@@ -65,6 +65,13 @@ fn prepare(command: &mut Command, root: &Path) {
     }
 }
 
+/// Whether nothing has to be fetched, as far as can be seen at a glance.
+pub(super) fn is_there(setup: &Setup) -> bool {
+    env::var_os(VARIABLE).is_some()
+        || setup.cache.path(FOLDER).exists()
+        || probe(PROGRAM.into(), None).is_ok_and(|qemu| qemu.major >= OLDEST)
+}
+
 /// Finds a QEMU that is new enough, or gets one.
 pub(super) fn ensure(setup: &Setup) -> Result<Qemu> {
     if let Some(named) = env::var_os(VARIABLE) {
@@ -142,7 +149,7 @@ fn fetch(setup: &Setup, lock: &CacheLock) -> Result<()> {
     say(format!(
         "setup: fetching QEMU {version} from {suite} (unpacked into the cache, nothing is installed)"
     ));
-    let packages = apt.closure("qemu-system-x86", &suite)?;
+    let packages = apt.closure(&["qemu-system-x86"], &suite)?;
     setup.cache.install(lock, FOLDER, |target| {
         apt.unpack(&packages, target)?;
         let program = target.join("usr/bin").join(PROGRAM);

@@ -17,6 +17,9 @@ const RUSTUP_LIMIT: Duration = Duration::from_mins(3);
 /// Where a toolchain keeps the library, below its folder.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
 
+/// Where it is unpacked.
+const WORK: &str = "rust-src-work";
+
 /// Whether the toolchain has the source, whole.
 fn present(toolchain: &Toolchain) -> bool {
     let library = toolchain.sysroot.join(LIBRARY);
@@ -28,7 +31,8 @@ pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<()> {
     if present(toolchain) {
         return Ok(());
     }
-    let lock = setup.cache.lock()?;
+    // It may take rustup long: meanwhile others may fetch.
+    let (_alone, scratch) = setup.cache.lock_folder(WORK)?;
     if present(toolchain) {
         return Ok(());
     }
@@ -41,6 +45,7 @@ pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<()> {
         )),
     }
     let machine = apt::machine("rust-src", "`rustup component add rust-src`")?;
+    let lock = setup.cache.lock()?;
     let apt = Apt::for_guests(&setup.cache, &lock, &machine)?;
     let versions = apt.versions("rust-src")?;
     let version = choose(&versions, &toolchain.release).with_context(|| {
@@ -50,14 +55,10 @@ pub(super) fn ensure(setup: &Setup, toolchain: &Toolchain) -> Result<()> {
         )
     })?;
     say(format!("setup: fetching Debian's rust-src {version}"));
-    let scratch = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(setup.cache.path(""))?;
-    apt.unpack(&[format!("rust-src={version}")], scratch.path())?;
-    let unpacked = scratch
-        .path()
-        .join(format!("usr/src/rustc-{}/library", toolchain.release));
-    place(&unpacked, &toolchain.sysroot.join(LIBRARY))
+    apt.unpack(&[format!("rust-src={version}")], &scratch)?;
+    let unpacked = scratch.join(format!("usr/src/rustc-{}/library", toolchain.release));
+    place(&unpacked, &toolchain.sysroot.join(LIBRARY))?;
+    fs::remove_dir_all(&scratch).map_err(Into::into)
 }
 
 /// Asks rustup for the component.
@@ -70,7 +71,7 @@ fn with_rustup() -> Result<()> {
         .stderr(std::process::Stdio::null())
         .spawn()
         .context("no rustup")?;
-    match exec::wait_with_limit(child, RUSTUP_LIMIT)? {
+    match exec::wait_with_limit("rustup", child, RUSTUP_LIMIT)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("it failed, {status}"),
         None => bail!("it took longer than {} s", RUSTUP_LIMIT.as_secs()),

@@ -102,7 +102,11 @@ impl Apt {
     fn update(&self) -> Result<()> {
         say("setup: fetching package lists (private apt configuration, the system's is untouched)");
         let log = self.folder.join("update.log");
-        if let Err(error) = exec::logged(self.apt("apt-get").args(["-q", "update"]), &log) {
+        if let Err(error) = exec::logged(
+            "package lists",
+            self.apt("apt-get").args(["-q", "update"]),
+            &log,
+        ) {
             let have_some = fs::read_dir(self.folder.join("lists"))?
                 .filter_map(Result::ok)
                 .any(|entry| entry.file_name().to_string_lossy().ends_with("_Packages"));
@@ -147,20 +151,24 @@ impl Apt {
         Ok(parse_madison(&table))
     }
 
-    /// What installing `package` from `suite` would add to the machine, as `name=version`.
-    pub(crate) fn closure(&self, package: &str, suite: &str) -> Result<Vec<String>> {
-        let plan = exec::output(self.apt("apt-get").args([
-            "--simulate",
-            "--no-install-recommends",
-            "--option=Debug::NoLocking=1",
-            "--target-release",
-            suite,
-            "install",
-            package,
-        ]))?;
+    /// What installing `packages` from `suite` would add to the machine, as `name=version`.
+    pub(crate) fn closure(&self, packages: &[&str], suite: &str) -> Result<Vec<String>> {
+        let plan = exec::output(
+            self.apt("apt-get")
+                .args([
+                    "--simulate",
+                    "--no-install-recommends",
+                    "--option=Debug::NoLocking=1",
+                    "--target-release",
+                    suite,
+                    "install",
+                ])
+                .args(packages),
+        )?;
+        let wanted = packages.join(" ");
         let packages = parse_simulation(&plan);
         if packages.is_empty() {
-            bail!("apt plans nothing to fetch for {package} from {suite}:\n{plan}");
+            bail!("apt plans nothing to fetch for {wanted} from {suite}:\n{plan}");
         }
         Ok(packages)
     }
@@ -170,11 +178,14 @@ impl Apt {
         let downloads = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempdir_in(&self.folder)?;
-        exec::output(
+        let log = self.folder.join("download.log");
+        exec::logged(
+            "packages",
             self.apt("apt-get")
                 .args(["-q", "download"])
                 .args(packages)
                 .current_dir(downloads.path()),
+            &log,
         )?;
         let mut count = 0;
         for entry in fs::read_dir(downloads.path())? {
