@@ -31,6 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     println!("cargo:rerun-if-env-changed=ISOL_TRACE_BPF_LINKER");
+    // By it debuggers find the line tables, which `cargo xtask build` leaves in a file of their own.
+    println!("cargo:rustc-link-arg-bins=-Wl,--build-id");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let target_dir = out.join("bpf");
 

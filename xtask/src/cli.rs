@@ -74,9 +74,9 @@ enum Command {
     Lint,
     /// Get everything that the other commands need
     Setup,
-    /// Build the release binary
+    /// Build the release binary: target/dist/isol-trace, its line tables in isol-trace.debug beside it
     Build {
-        /// One static file, at target/dist/isol-trace
+        /// One static file, without libraries
         #[arg(long = "static")]
         statically: bool,
     },

@@ -1,18 +1,29 @@
 //! Building the workspace's programs: for this machine, or as single static files.
+//!
+//! - [`dist`]: the binary that is handed out.
 
-use std::{fs, path::PathBuf, process::Stdio};
+mod dist;
+
+use std::{path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::{
-    exec,
     say::say,
-    setup::{BuildTools, workspace},
+    setup::BuildTools,
 };
 
-/// The static binary's path below the workspace.
-const STATIC: &str = "target/dist/isol-trace";
+/// What runs in a guest, the tracer among it. Cargo settles the features of shared crates by what
+/// it builds at once: all that is built statically is built so, or it would be compiled twice.
+const GUEST: [&str; 3] = [
+    "--package=isol-trace",
+    "--package=isol-trace-guest",
+    "--bins",
+];
+
+/// The tracer's name.
+const TRACER: &str = "isol-trace";
 
 /// Programs for a guest.
 #[derive(Clone, Debug)]
@@ -21,37 +32,27 @@ pub(crate) struct Programs {
     pub(crate) guest: Vec<(String, PathBuf)>,
 }
 
-/// Builds `isol-trace` for release and returns where it is.
+/// Builds `isol-trace` for release and returns where it is; its line tables lie beside it.
 pub(crate) fn release(tools: &BuildTools, statically: bool) -> Result<PathBuf> {
-    if !statically {
-        exec::shown(tools.cargo().args([
-            "build",
-            "--release",
-            "--package=isol-trace",
-            "--bin=isol-trace",
-        ]))?;
-        return Ok(workspace().join("target/release/isol-trace"));
-    }
-    let built = build_static(tools, &["--package=isol-trace", "--bin=isol-trace"])?;
-    let (_, binary) = built.first().context("cargo built no isol-trace")?;
-    let target = workspace().join(STATIC);
-    if let Some(folder) = target.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::copy(binary, &target).with_context(|| format!("cannot write {}", target.display()))?;
-    Ok(target)
+    let built = if statically {
+        build_static(tools, &GUEST)?
+    } else {
+        build(tools, &["--package=isol-trace", "--bin=isol-trace"], None)?
+    };
+    let tracer = built.into_iter().find(|(name, _)| name == TRACER);
+    let (_, tracer) = tracer.context("cargo built no isol-trace")?;
+    dist::leave(&tools.toolchain, &tracer)
 }
 
 /// Builds every program of a guest.
 pub(crate) fn guest_programs(tools: &BuildTools) -> Result<Programs> {
-    let guest = build_static(
-        tools,
-        &[
-            "--package=isol-trace",
-            "--package=isol-trace-guest",
-            "--bins",
-        ],
-    )?;
+    let mut guest = build_static(tools, &GUEST)?;
+    for (name, path) in &mut guest {
+        if name == TRACER {
+            // Its line tables would be most of what a guest has to unpack.
+            *path = dist::leave(&tools.toolchain, path)?;
+        }
+    }
     if !guest.iter().any(|(name, _)| name == "init") {
         bail!("cargo built no init for the guest");
     }
@@ -74,32 +75,46 @@ fn build_static(tools: &BuildTools, what: &[&str]) -> Result<Vec<(String, PathBu
             "static binaries are built with glibc's static archive, and this toolchain is for {host}"
         );
     }
-    say("build: static binaries for the guest");
+    say("build: isol-trace as a static binary, and the programs of a guest");
     let variable = format!(
         "CARGO_TARGET_{}_RUSTFLAGS",
         host.replace('-', "_").to_uppercase()
     );
-    let output = tools
-        .cargo()
+    build(tools, what, Some((host, &variable))).context(
+        "the static build failed; it needs glibc's static archive (Debian: libc6-dev), and what \
+         the compiler said above",
+    )
+}
+
+/// Has cargo build for release, statically for a target where one is given with the variable of its
+/// flags: name and path of each executable.
+fn build(
+    tools: &BuildTools,
+    what: &[&str],
+    statically: Option<(&str, &str)>,
+) -> Result<Vec<(String, PathBuf)>> {
+    let mut cargo = tools.cargo();
+    cargo
         .args([
             "build",
             "--release",
             "--message-format=json-render-diagnostics",
         ])
-        .args(["--target", host])
-        .args(what)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env(variable, "-C target-feature=+crt-static")
+        .args(what);
+    if let Some((target, variable)) = statically {
+        cargo
+            .args(["--target", target])
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env(variable, "-C target-feature=+crt-static");
+    }
+    let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;
     if !output.status.success() {
-        bail!(
-            "the static build failed; it needs glibc's static archive (Debian: libc6-dev), and \
-             what the compiler said above"
-        );
+        bail!("cargo failed ({})", output.status);
     }
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
