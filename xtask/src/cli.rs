@@ -273,8 +273,7 @@ impl VmArgs {
             !self.tty || vm::terminal_present(),
             "--tty needs a terminal on standard input and output"
         );
-        let kernel = setup.kernel(&self.kernel)?;
-        let host = Host::open(setup)?;
+        let (host, kernel) = Host::open_with(setup, &self.kernel)?;
         let quiet = if self.noisy { "" } else { QUIET };
         let guest = Guest {
             cpus: self.smp,

@@ -52,8 +52,7 @@ pub(super) fn count(setup: &Setup) -> Result<Counted> {
     say(format!(
         "bench: counted instructions in a guest with Linux {KERNEL}"
     ));
-    let kernel = setup.kernel(KERNEL)?;
-    let host = Host::open(setup)?;
+    let (host, kernel) = Host::open_with(setup, KERNEL)?;
     let guest = Guest {
         limit: LIMIT,
         accel: Accel::Counted,

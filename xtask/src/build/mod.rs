@@ -4,14 +4,14 @@
 
 mod dist;
 
-use std::{path::PathBuf, process::Stdio};
+use std::{env, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::{
     say::say,
-    setup::BuildTools,
+    setup::{BuildTools, workspace},
 };
 
 /// What runs in a guest, the tracer among it. Cargo settles the features of shared crates by what
@@ -42,6 +42,16 @@ pub(crate) fn release(tools: &BuildTools, statically: bool) -> Result<PathBuf> {
     let tracer = built.into_iter().find(|(name, _)| name == TRACER);
     let (_, tracer) = tracer.context("cargo built no isol-trace")?;
     dist::leave(&tools.toolchain, &tracer)
+}
+
+/// Whether the programs of a guest have been built before; what has changed since is little.
+pub(crate) fn guest_programs_are_there(host: &str) -> bool {
+    env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+        .join(host)
+        .join("release")
+        .join(TRACER)
+        .exists()
 }
 
 /// Builds every program of a guest.

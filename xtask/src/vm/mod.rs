@@ -17,6 +17,7 @@ use std::{
     io::{self, Write},
     process::ExitCode,
     sync::mpsc::RecvTimeoutError,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -57,6 +58,12 @@ const KVM_BOOT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Between two signs of life.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the emulator may take to end once the command has: faults on the way are found.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// The same where a person waits for it.
+const PERSONS_FAREWELL: Duration = Duration::from_secs(1);
 
 /// Lines of the console that a failure shows.
 const CONSOLE_TAIL: usize = 40;
@@ -168,13 +175,42 @@ pub(crate) struct Output<'out> {
 impl Host {
     /// Gets what is missing and builds our own programs.
     pub(crate) fn open(setup: &Setup) -> Result<Self> {
-        let qemu = setup.qemu()?;
-        let busybox = setup.busybox()?;
-        let programs = build::guest_programs(&setup.build_tools()?)?;
-        Ok(Self {
-            qemu,
-            busybox,
-            programs,
+        Ok(Self::open_beside(setup, || Ok(()))?.0)
+    }
+
+    /// As [`Host::open`], with a kernel.
+    pub(crate) fn open_with(setup: &Setup, kernel: &str) -> Result<(Self, KernelImage)> {
+        if !Setup::is_line(kernel) {
+            // A path: what is wrong with it is said before anything is built.
+            let kernel = setup.kernel(kernel)?;
+            return Ok((Self::open(setup)?, kernel));
+        }
+        Self::open_beside(setup, || setup.kernel(kernel))
+    }
+
+    /// Builds our own programs; what is fetched comes meanwhile, and something more.
+    fn open_beside<T: Send>(
+        setup: &Setup,
+        more: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<(Self, T)> {
+        thread::scope(|scope| {
+            let fetching = scope.spawn(|| -> Result<_> {
+                let more = more()?;
+                Ok((setup.qemu()?, setup.busybox()?, more))
+            });
+            let built = setup
+                .build_tools()
+                .and_then(|tools| build::guest_programs(&tools));
+            let Ok(fetched) = fetching.join() else {
+                bail!("fetching what a guest needs panicked");
+            };
+            let (qemu, busybox, more) = fetched?;
+            let host = Self {
+                qemu,
+                busybox,
+                programs: built?,
+            };
+            Ok((host, more))
         })
     }
 
@@ -281,6 +317,11 @@ fn limits(guest: &Guest) -> Limits {
             Accel::Kvm => KVM_BOOT_LIMIT,
         },
         silence: SILENCE_LIMIT,
+        farewell: if guest.terminal {
+            PERSONS_FAREWELL
+        } else {
+            FAREWELL
+        },
     }
 }
 

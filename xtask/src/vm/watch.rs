@@ -15,13 +15,12 @@ pub(crate) struct Limits {
     pub(crate) boot: Duration,
     /// Between two signs of life of init.
     pub(crate) silence: Duration,
+    /// From the command's end to the emulator's.
+    pub(crate) farewell: Duration,
 }
 
 /// How long the console is read on after a fault, for the rest of its report.
 const AFTERMATH: Duration = Duration::from_secs(2);
-
-/// How long the emulator may take to end once the command has.
-const FAREWELL: Duration = Duration::from_secs(15);
 
 /// Console texts that mean that the guest's kernel has failed.
 const FAULTS: [&str; 7] = [
@@ -250,7 +249,7 @@ impl Watch {
                 exit.goodbye = true;
                 return Step::SayGoodbye;
             }
-            let until = exit.at + FAREWELL;
+            let until = exit.at + self.limits.farewell;
             return match (self.ended.is_some() || now >= until, all_came) {
                 (true, true) => Step::Done(exit.status),
                 (true, false) => Step::Failed(Fault::Output {

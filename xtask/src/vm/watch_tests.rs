@@ -4,6 +4,7 @@ const LIMITS: Limits = Limits {
     total: Some(Duration::from_secs(100)),
     boot: Duration::from_secs(30),
     silence: Duration::from_secs(20),
+    farewell: Duration::from_secs(15),
 };
 
 fn seconds(count: u64) -> Duration {
@@ -26,7 +27,7 @@ fn a_good_run_ends_with_the_commands_status() {
     watch.result(r#"{"exit":3,"stdout":5,"stderr":2}"#, now + seconds(5));
     assert_eq!(
         watch.step(now + seconds(5)),
-        Step::Watch(now + seconds(5) + FAREWELL),
+        Step::Watch(now + seconds(5) + LIMITS.farewell),
         "two bytes are still to come"
     );
     watch.output(2);
@@ -41,7 +42,7 @@ fn an_emulator_that_will_not_end_spoils_nothing() {
     let (mut watch, now) = start();
     watch.result(r#"{"exit":0,"stdout":0,"stderr":0}"#, now);
     assert_eq!(watch.step(now), Step::SayGoodbye);
-    assert_eq!(watch.step(now + FAREWELL), Step::Done(0));
+    assert_eq!(watch.step(now + LIMITS.farewell), Step::Done(0));
 }
 
 #[test]
