@@ -38,8 +38,6 @@ pub(super) const KSM: &str = "tlb-ksm";
 pub(super) const NUMA_BALANCING: &str = "tlb-numa-balancing";
 /// The CPU's frequency is read or set.
 pub(super) const CPUFREQ: &str = "cpufreq";
-/// A realtime task is throttled.
-pub(super) const RT_THROTTLING: &str = "rt-throttling";
 /// The fair server kicks the CPU.
 pub(super) const FAIR_SERVER: &str = "fair-server";
 /// The task touches memory that is not there.
@@ -74,7 +72,6 @@ mod tests {
             KSM,
             NUMA_BALANCING,
             CPUFREQ,
-            RT_THROTTLING,
             FAIR_SERVER,
             FIRST_TOUCH,
         ] {

@@ -18,8 +18,9 @@
 //! - [`device_irq`], [`workqueue`], [`memory`], [`scheduler`], [`topology`], [`clocksource`] and
 //!   [`rights`]: settings that `doctor` judges.
 //!
-//! No reader touches a file whose reading interrupts other CPUs: not `/proc/cpuinfo`, not
-//! `scaling_cur_freq`, no MSR, not `/proc/sys/vm/stat_refresh`.
+//! No reader touches a file whose reading disturbs other CPUs: not `/proc/cpuinfo`, not
+//! `scaling_cur_freq`, no MSR, not `/proc/sys/vm/stat_refresh`, not `sched_rt_runtime_us`. What reading
+//! each file does is in `docs/files.md`, and a test that reads another one fails.
 
 pub mod affinity;
 pub mod boot;
@@ -123,6 +124,8 @@ impl Host {
     /// Where an absolute path of this host is found.
     #[must_use]
     pub fn path(&self, path: &str) -> PathBuf {
+        #[cfg(test)]
+        tests::require_listed(path);
         self.root.join(path.trim_start_matches('/'))
     }
 
@@ -161,9 +164,30 @@ fn runs_with_more_rights_than_its_caller() -> bool {
 mod tree;
 
 #[cfg(test)]
+#[path = "../../tests/table/mod.rs"]
+mod table;
+
+#[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::LazyLock;
+
     pub(crate) use super::tree::Tree;
-    use super::*;
+    use super::{table::Table, *};
+
+    /// Fails where `docs/files.md` lacks a file: nobody has looked then what reading it does.
+    pub(super) fn require_listed(path: &str) {
+        static TABLE: LazyLock<Table> = LazyLock::new(Table::of_the_page);
+        assert!(
+            path == "/" || TABLE.allows(path),
+            "docs/files.md does not have {path}: read the kernel's function behind it before it is added"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "docs/files.md does not have /proc/sys/vm/stat_refresh")]
+    fn a_file_that_is_in_no_table_fails_the_test_that_reads_it() {
+        let _ = Host::new("/nowhere").read("/proc/sys/vm/stat_refresh");
+    }
 
     /// A recorded host of `tests/host`.
     pub(crate) fn recorded(kind: &str) -> Host {

@@ -10,8 +10,6 @@ const KERNEL: &str = "/proc/sys/kernel";
 pub struct Scheduler {
     /// Whether timers may leave the CPU that armed them.
     pub timer_migration: Reading<i64>,
-    /// Microseconds of each period that realtime tasks may run; -1: all.
-    pub rt_runtime_us: Reading<i64>,
     /// Nanoseconds of each period that are kept for fair tasks, of each watched CPU.
     pub fair_server: Vec<(Cpu, Reading<i64>)>,
 }
@@ -29,6 +27,9 @@ pub struct LockupWatchdogs {
 
 impl Host {
     /// Reads the settings of scheduler and timers.
+    ///
+    /// `sched_rt_runtime_us` is left out. Its handler rebuilds the scheduler's domains for reads as
+    /// well (`sched_rt_handler`, kernel/sched/rt.c, 6.12.118 and 7.2.12; 6.1.192 does not).
     #[must_use]
     pub fn scheduler(&self, watched: &CpuSet) -> Scheduler {
         let fair_server = |cpu: Cpu| {
@@ -37,7 +38,6 @@ impl Host {
         };
         Scheduler {
             timer_migration: self.number(&format!("{KERNEL}/timer_migration")),
-            rt_runtime_us: self.number(&format!("{KERNEL}/sched_rt_runtime_us")),
             fair_server: watched.iter().map(fair_server).collect(),
         }
     }
@@ -77,7 +77,6 @@ mod tests {
     fn settings_are_read() {
         let tree = Tree::new()
             .file("/proc/sys/kernel/timer_migration", "1")
-            .file("/proc/sys/kernel/sched_rt_runtime_us", "-1")
             .file(
                 "/sys/kernel/debug/sched/fair_server/cpu2/runtime",
                 "50000000",
@@ -87,7 +86,6 @@ mod tests {
         let host = tree.host();
         let found = host.scheduler(&"1-2".parse().unwrap());
         assert_eq!(found.timer_migration, Reading::Known(1));
-        assert_eq!(found.rt_runtime_us, Reading::Known(-1));
         assert_eq!(
             found.fair_server,
             [

@@ -8,46 +8,36 @@ use crate::{
         rule,
     },
     event::ids::Cpu,
-    host::{cpu_list::CpuSet, reading::Reading},
+    host::cpu_list::CpuSet,
 };
 
 /// The checks.
 pub(super) const CHECKS: &[Check] = &[Check::Where(rt_throttling), Check::Where(fair_server)];
 
-/// Realtime tasks may keep their CPU. From 6.12 on the fair server has taken the throttle's
-/// place, and the number only limits what may be asked for, save with `CONFIG_RT_GROUP_SCHED`: the
-/// throttle of groups, the root's among them, has stayed (`sched_rt_period_timer`, kernel/sched/rt.c,
-/// 6.12).
+/// Realtime tasks may keep their CPU: not known, because the look itself has an effect. On 6.12.118 and
+/// 7.2.12 a read of `sched_rt_runtime_us` rebuilds the scheduler's domains (`sched_rt_handler`,
+/// kernel/sched/rt.c); on 6.12 that empties the account of deadline bandwidth, and the fair server can no
+/// longer be switched off until the next boot.
+///
+/// From 6.12 on the fair server has taken the throttle's place, and the number only limits what may be
+/// asked for, save with `CONFIG_RT_GROUP_SCHED`: the throttle of groups, the root's among them, has stayed
+/// (`sched_rt_period_timer`, kernel/sched/rt.c, 6.12).
 fn rt_throttling(facts: &Facts) -> Option<Finding> {
-    let id = "rt-throttling";
     let config = facts.config.known();
     let has_groups = config.is_some_and(|config| config.has("RT_GROUP_SCHED"));
     if facts.is_from(6, 12)? && !has_groups {
         return None;
     }
-    match &facts.scheduler.rt_runtime_us {
-        Reading::Unreadable(why) => Some(Finding::unreadable(id, Scheduler, why)),
-        Reading::Absent => None,
-        Reading::Known(-1) => Some(Finding::new(
-            id,
-            Scheduler,
-            Severity::Fine,
-            "Realtime tasks are not throttled.",
-        )),
-        Reading::Known(runtime) => Some(
-            Finding::new(
-                id,
-                Scheduler,
-                Severity::Warning,
-                format!("Realtime tasks may run for {runtime} µs of each period, and then are throttled."),
-            )
-            .breach(rule::RT_THROTTLING,
-                "a realtime task that never sleeps loses its CPU for the rest of each second, and a timer runs there",
-            )
-            .run("sysctl -w kernel.sched_rt_runtime_us=-1")
-            .verify("sysctl kernel.sched_rt_runtime_us"),
-        ),
+    let why = "whether realtime tasks are throttled is in /proc/sys/kernel/sched_rt_runtime_us, and isol-trace does not read it, because on some kernels (6.12 and 7.2 are among them) a read rebuilds the scheduler's domains";
+    let look = Remedy::Change(
+        "Where a realtime task here never sleeps, look with `sysctl kernel.sched_rt_runtime_us` while nothing critical runs. With -1 it keeps its CPU; with any other number it loses it for the rest of each second, and `sysctl -w kernel.sched_rt_runtime_us=-1` ends that."
+            .to_owned(),
+    );
+    let finding = Finding::unseen("rt-throttling", Scheduler, why, look);
+    if facts.is_from(6, 12)? {
+        return Some(finding.change("Switch the fair server off before that: on Linux 6.12 a read makes it impossible until the next boot."));
     }
+    Some(finding)
 }
 
 /// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
