@@ -95,6 +95,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             strict: None,
         },
         &types,
+        |_| std::ops::ControlFlow::Continue(()),
     )?;
     drop(types);
     leave(cpu, possible_cpus)?;

@@ -180,15 +180,14 @@ pub struct DoctorArgs {
 /// What was typed after `record`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RecordArgs {
-    /// Write to this file; - is stdout.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "-",
-        hide_default_value = true
-    )]
-    pub output: PathBuf,
+    /// Write to this new file, as JSON Lines; - is stdout [default: stdout; lines for people where
+    /// that is a terminal].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace the file that is there.
+    #[arg(long, requires = "output")]
+    pub force: bool,
 
     /// What is watched, and what is kept of it.
     #[command(flatten)]
@@ -226,13 +225,17 @@ pub struct ExplainArgs {
     /// The log to read; - is stdin.
     #[arg(
         value_name = "LOG",
-        conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "from_prctl", "strict", "output", "command"]
+        conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "from_prctl", "strict", "output", "force", "command"]
     )]
     pub log: Option<PathBuf>,
 
-    /// Keep the log of CMD in this file.
+    /// Keep the log of CMD in this new file.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Replace the file that is there.
+    #[arg(long, requires = "output")]
+    pub force: bool,
 
     /// What is watched, and what is kept of it: user stacks always are.
     #[command(flatten)]
@@ -334,7 +337,7 @@ mod tests {
              --duration 500ms --from-prctl --strict=usr1 --dry-run --bpf-stats --ring-size 64K \
              -- cmd --cpus 9 -o x",
         );
-        assert_eq!(args.output, PathBuf::from("log"));
+        assert_eq!(args.output, Some(PathBuf::from("log")));
         assert_eq!(args.watch.cpus, Some("1-3,5".parse().unwrap()));
         assert_eq!(args.watch.pid, [Pid(7), Pid(8)]);
         assert_eq!(args.watch.comm[0].as_str(), "spin");
@@ -349,7 +352,7 @@ mod tests {
     #[test]
     fn the_defaults_are_stdout_and_a_mebibyte() {
         let args = record("isol-trace record");
-        assert_eq!(args.output, PathBuf::from("-"));
+        assert_eq!(args.output, None);
         assert_eq!(args.ring_size.bytes(), 1 << 20);
         assert!(args.command.is_empty() && args.watch.cpus.is_none());
         assert!(!args.watch.user_stacks);

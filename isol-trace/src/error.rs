@@ -5,9 +5,14 @@ use std::io;
 
 use crate::{
     bpf::error::TracerError,
-    host::{HostError, affinity::AffinityError},
+    event::signal::Signal,
+    host::{HostError, affinity::AffinityError, descriptors::TooFewDescriptors},
     log::LogError,
-    plan::{PlanError, command::CommandError, output::OutputError},
+    plan::{
+        PlanError,
+        command::CommandError,
+        output::{Changed, OutputError},
+    },
 };
 
 /// Why a command ended early.
@@ -22,6 +27,9 @@ pub enum Error {
     /// The tracer could not be kept off the watched CPUs.
     #[error(transparent)]
     Affinity(#[from] AffinityError),
+    /// Too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The command could not be started after all.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -37,6 +45,30 @@ pub enum Error {
     /// The runtime, its signals or its children.
     #[error("cannot run the tracer's own event loop: {0}")]
     Runtime(#[source] io::Error),
+    /// A signal came before there was anything to sum up.
+    #[error("nothing was recorded: {name} came before the trace had begun", name = signal_name(*signal))]
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
+    /// Nobody took the end of the log.
+    #[error(
+        "the log ends early: nobody reads {name}, and {lines} of its lines were not written; the summary is among them"
+    )]
+    NotRead {
+        /// Where it went.
+        name: String,
+        /// How many lines.
+        lines: u64,
+    },
+    /// Somebody else did something to the log.
+    #[error("the log '{name}' cannot be relied on: {source}")]
+    Changed {
+        /// As typed.
+        name: String,
+        /// What.
+        source: Changed,
+    },
     /// The terminal refused the dashboard.
     #[error("cannot draw on this terminal: {0}")]
     Terminal(#[source] io::Error),
@@ -69,7 +101,23 @@ pub enum Error {
     Stdout(#[source] io::Error),
 }
 
+/// The name of a signal that this process caught.
+fn signal_name(number: i32) -> String {
+    let signal = u32::try_from(number).ok().and_then(Signal::new);
+    signal.map_or_else(|| number.to_string(), |signal| signal.to_string())
+}
+
 impl Error {
+    /// The exit status that it stands for: 128 and the signal's number, or 2.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        const WRONG: u8 = 2;
+        match self {
+            Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(WRONG),
+            _ => WRONG,
+        }
+    }
+
     /// From anything that the BPF side reports.
     pub fn tracer(error: impl Into<TracerError>) -> Self {
         Self::Tracer(Box::new(error.into()))

@@ -16,6 +16,7 @@
 //! - [`clock`]: what records are stamped with;
 //! - [`plan`]: what is to be done, valid;
 //! - [`cmd`]: one module a command;
+//! - [`printable`]: text of others, made fit for a terminal;
 //! - [`error`]: the sentence with which a command ends early.
 
 mod allocator;
@@ -31,7 +32,7 @@ pub mod explain;
 pub mod host;
 pub mod log;
 pub mod plan;
-mod printable;
+pub mod printable;
 pub mod sink;
 pub mod stats;
 pub mod symbolize;

@@ -244,11 +244,13 @@ fn require_probes(host: &Host) -> Result<(), PlanError> {
 }
 
 impl RecordPlan {
-    /// Validates a `record`. `search_path` is the variable `PATH`.
+    /// Validates a `record`. `search_path` is the variable `PATH`; where stdout is a terminal, a log that
+    /// nobody named a place for is lines for people.
     pub fn new(
         args: RecordArgs,
         host: &Host,
         search_path: Option<&OsStr>,
+        stdout_is_terminal: bool,
     ) -> Result<Self, PlanError> {
         if args.section.from_prctl && args.command.is_empty() {
             return Err(PlanError::PrctlWithoutCommand);
@@ -267,7 +269,10 @@ impl RecordPlan {
         Ok(Self {
             trace,
             command,
-            output: Output::open(args.output)?,
+            output: match args.output {
+                Some(path) => Output::open(path, args.force)?,
+                None => Output::unnamed(stdout_is_terminal),
+            },
             duration: args.duration,
             from_prctl: args.section.from_prctl,
             dry_run: args.dry_run,

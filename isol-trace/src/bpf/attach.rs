@@ -10,6 +10,15 @@ use super::{
     probes::{Attach, Probe},
 };
 
+/// How far attaching has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Probes that have their verdict.
+    pub done: usize,
+    /// Probes in all.
+    pub of: usize,
+}
+
 /// Attaches a probe; returns the program that did it, or why no way worked.
 pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe, btf: &Btf) -> Result<&'static str, String> {
     let mut reasons: Vec<String> = Vec::new();

@@ -33,6 +33,9 @@ pub enum TracerError {
     /// The kernel does not measure programs.
     #[error("--bpf-stats: the kernel does not measure BPF programs for us: {0}")]
     Statistics(std::io::Error),
+    /// Whoever attaches was asked to stop.
+    #[error("attaching the probes was broken off")]
+    BrokenOff,
     /// A probe that nothing works without.
     #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
     Essential {

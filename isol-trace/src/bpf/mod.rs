@@ -16,7 +16,7 @@
 //! - `watch`: which CPUs the programs watch, also when that changes;
 //! - [`program_info`]: what the kernel counts per program.
 
-mod attach;
+pub mod attach;
 pub mod btf;
 pub mod error;
 mod functions;

@@ -6,7 +6,7 @@
 //! everything; a killed process leaves nothing either, since the kernel owns no link
 //! whose descriptor is gone.
 
-use std::os::fd::AsFd as _;
+use std::{ops::ControlFlow, os::fd::AsFd as _};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -20,7 +20,7 @@ use isol_trace_common::{
 use zerocopy::IntoBytes as _;
 
 use super::{
-    attach::attach,
+    attach::{Step, attach},
     btf::KernelTypes,
     error::TracerError,
     functions::Linked,
@@ -84,10 +84,15 @@ const SENDERS_RING_BYTES: u32 = 1 << 20;
 const STACKS_RING_BYTES: u32 = 4 << 20;
 
 impl Tracer {
-    /// Loads the programs and attaches them, inert.
-    pub fn attach(request: &Request, types: &KernelTypes) -> Result<Self, TracerError> {
+    /// Loads the programs and attaches them, inert. That takes a second on a fast host and most of a minute on
+    /// a slow one: `progress` hears of each probe, and may break it off.
+    pub fn attach(
+        request: &Request,
+        types: &KernelTypes,
+        mut progress: impl FnMut(Step) -> ControlFlow<()>,
+    ) -> Result<Self, TracerError> {
         let mut tracer = Self::load(request, types)?;
-        tracer.attach_all(&request.watched, types, |_| ())?;
+        tracer.attach_all(&request.watched, types, |_, step| progress(step))?;
         if request.statistics {
             tracer.statistics = Some(Statistics::enable().map_err(TracerError::Statistics)?);
         }
@@ -161,10 +166,13 @@ impl Tracer {
         &mut self,
         cpus: &[(Cpu, Detection)],
         types: &KernelTypes,
-        between: impl FnMut(&mut Self),
+        mut between: impl FnMut(&mut Self),
     ) -> Result<Vec<ProbeVerdict>, TracerError> {
         let known = self.verdicts.len();
-        self.attach_all(cpus, types, between)?;
+        self.attach_all(cpus, types, |tracer, _| {
+            between(tracer);
+            ControlFlow::Continue(())
+        })?;
         self.watch_more(cpus)?;
         Ok(self.verdicts.get(known..).unwrap_or_default().to_vec())
     }
@@ -189,7 +197,7 @@ impl Tracer {
         &mut self,
         cpus: &[(Cpu, Detection)],
         types: &KernelTypes,
-        mut between: impl FnMut(&mut Self),
+        mut between: impl FnMut(&mut Self, Step) -> ControlFlow<()>,
     ) -> Result<(), TracerError> {
         let new: Vec<_> = wanted(cpus, types, self.strict)
             .filter(|probe| self.verdicts.iter().all(|known| known.name != probe.name))
@@ -198,7 +206,11 @@ impl Tracer {
             return Ok(());
         }
         let btf = Btf::from_sys_fs()?;
-        for probe in new {
+        let of = new.len();
+        for (done, probe) in new.into_iter().enumerate() {
+            if between(self, Step { done, of }).is_break() {
+                return Err(TracerError::BrokenOff);
+            }
             let state = match exists(probe, types) {
                 Err(why) => ProbeState::Absent { why },
                 Ok(()) => match attach(&mut self.ebpf, probe, &btf) {
@@ -213,7 +225,9 @@ impl Tracer {
                 name: probe.name.into(),
                 state,
             });
-            between(self);
+        }
+        if between(self, Step { done: of, of }).is_break() {
+            return Err(TracerError::BrokenOff);
         }
         check_essential(cpus, self.strict, &self.verdicts)
     }

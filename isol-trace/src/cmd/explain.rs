@@ -7,10 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::{
-    print,
-    record::{listen, say},
-};
+use super::{print, record::listen, stderr::say};
 use crate::{
     error::Error,
     explain::{Ended, Gatherer, Told, told, told_of},
@@ -66,7 +63,7 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
     let trace = &plan.trace;
     let is_filtered = plan.from_prctl || !trace.pids.is_empty() || !trace.comms.is_empty();
     let mut gatherer = Gatherer::default();
-    let recorded = listen(plan, |event| gatherer.take(event))?;
+    let recorded = listen(plan, false, |event| gatherer.take(event))?;
     let Some(status) = recorded.status else {
         return Ok(ExitCode::SUCCESS);
     };

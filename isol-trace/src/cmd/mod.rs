@@ -6,6 +6,8 @@ pub mod explain;
 pub mod progress;
 pub mod record;
 pub mod session;
+mod signals;
+mod stderr;
 pub mod top;
 pub mod verdicts;
 
@@ -20,11 +22,11 @@ use clap::Parser as _;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::{
-    cli::{self, Cli, Command},
+    cli::{self, Cli, Command, ExplainArgs},
     error::Error,
-    host::Host,
+    host::{Host, descriptors},
     plan::{RecordPlan, TopPlan, doctor::DoctorPlan, explain::ExplainPlan},
-    printable::printable,
+    sink::{LogFile, Queue, queue::Outcome},
 };
 
 /// The request or the host is wrong.
@@ -51,6 +53,13 @@ pub fn run(words: &[OsString]) -> ExitCode {
 /// Hands a command line to its command.
 fn dispatch(command: Command) -> Result<ExitCode, Error> {
     let host = Host::of_this_process();
+    if matches!(
+        command,
+        Command::Top(_) | Command::Record(_) | Command::Explain(ExplainArgs { log: None, .. })
+    ) {
+        signals::catch()?;
+        descriptors::raise();
+    }
     match command {
         Command::Top(args) => {
             let terminal = io::stdout().is_terminal();
@@ -58,7 +67,13 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
         }
         Command::Record(args) => {
             let search_path = std::env::var_os("PATH");
-            record::run(RecordPlan::new(args, &host, search_path.as_deref())?)
+            let terminal = io::stdout().is_terminal();
+            record::run(RecordPlan::new(
+                args,
+                &host,
+                search_path.as_deref(),
+                terminal,
+            )?)
         }
         Command::Explain(args) => {
             let search_path = std::env::var_os("PATH");
@@ -76,23 +91,33 @@ fn conclude(result: Result<ExitCode, Error>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) if error.is_closed_stdout() => ExitCode::SUCCESS,
-        Err(error) => wrong(&error.to_string()),
+        Err(error) => {
+            wrong(&error.to_string());
+            ExitCode::from(error.exit_status())
+        }
     }
 }
 
-/// Writes a whole text to stdout.
+/// Writes a whole text to stdout. Where signals are caught, one of them ends that: nobody may be reading.
 fn print(text: &[u8]) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text)
-        .and_then(|()| stdout.flush())
-        .map_err(Error::Stdout)
+    let queue = LogFile::stdout()
+        .and_then(Queue::start)
+        .map_err(Error::Stdout)?;
+    queue.writer().write_all(text).map_err(Error::Stdout)?;
+    let before = signals::count();
+    match queue.close(|_| signals::count() == before) {
+        Outcome::Written | Outcome::NotSynced => Ok(()),
+        Outcome::Failed { error, .. } => Err(Error::Stdout(error)),
+        Outcome::Abandoned { lines } => Err(Error::NotRead {
+            name: "stdout".to_owned(),
+            lines,
+        }),
+    }
 }
 
 /// Says on stderr what is wrong.
 fn wrong(sentence: &str) -> ExitCode {
-    // A closed stderr leaves the exit status to speak.
-    let _ = writeln!(io::stderr(), "isol-trace: {}", printable(sentence));
+    stderr::say(sentence);
     ExitCode::from(WRONG)
 }
 

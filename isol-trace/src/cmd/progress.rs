@@ -1,11 +1,82 @@
 //! Progress on stderr, where a person waits.
 
 use std::{
-    io::{self, Write as _},
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
-use crate::event::model::Totals;
+use super::{signals, stderr};
+use crate::{bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet};
+
+/// Clears the line.
+const CLEAR: &str = "\r\x1b[K";
+
+/// Between two looks of a line that changes fast.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// The phase in which the probes are attached: half of it can be most of a minute on a slow machine.
+#[derive(Debug)]
+pub struct Attaching {
+    cpus: String,
+    started: Instant,
+    shown: Option<Instant>,
+    terminal: bool,
+}
+
+impl Attaching {
+    /// Says that it begins.
+    #[must_use]
+    pub fn begin(cpus: &CpuSet, terminal: bool) -> Self {
+        let attaching = Self {
+            cpus: cpus.to_string(),
+            started: Instant::now(),
+            shown: None,
+            terminal,
+        };
+        if terminal {
+            stderr::write(format!(
+                "{CLEAR}attaching probes for CPUs {} …",
+                attaching.cpus
+            ));
+        } else {
+            stderr::say(&format!("attaching probes for CPUs {} …", attaching.cpus));
+        }
+        attaching
+    }
+
+    /// Shows how far it has come, and breaks it off where a signal has come meanwhile.
+    pub fn step(&mut self, step: Step) -> ControlFlow<()> {
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= FRAME);
+        if self.terminal && is_due {
+            self.shown = Some(Instant::now());
+            stderr::write(format!(
+                "{CLEAR}{}",
+                attaching(&self.cpus, step, self.started.elapsed())
+            ));
+        }
+        match signals::require_none() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+impl Drop for Attaching {
+    fn drop(&mut self) {
+        if self.terminal {
+            stderr::write(CLEAR.to_owned());
+        }
+    }
+}
+
+fn attaching(cpus: &str, step: Step, elapsed: Duration) -> String {
+    format!(
+        "attaching probes for CPUs {cpus}: {} of {}, {} s",
+        step.done,
+        step.of,
+        elapsed.as_secs()
+    )
+}
 
 /// One line that is written over; nothing at all where stderr is no terminal.
 #[derive(Debug)]
@@ -34,16 +105,14 @@ impl Progress {
             return;
         }
         let line = line(self.started.elapsed(), self.duration, totals);
-        // A closed stderr is no reason to stop.
-        let _ = write!(io::stderr(), "\r\x1b[K{line}");
-        let _ = io::stderr().flush();
+        stderr::write(format!("{CLEAR}{line}"));
         self.shown = true;
     }
 
     /// Makes room for something else.
     pub fn clear(&mut self) {
         if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            stderr::write(CLEAR.to_owned());
             self.shown = false;
         }
     }
@@ -73,6 +142,15 @@ fn line(elapsed: Duration, duration: Option<Duration>, totals: &Totals) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attaching_says_how_far_it_has_come() {
+        let step = Step { done: 23, of: 87 };
+        assert_eq!(
+            attaching("1-2", step, Duration::from_millis(4_900)),
+            "attaching probes for CPUs 1-2: 23 of 87, 4 s"
+        );
+    }
 
     #[test]
     fn time_left_is_rounded_up_and_never_negative() {

@@ -1,10 +1,12 @@
 //! `record`: the log. And what every command does that records while a command of its own runs.
 
-mod ends;
+mod closing;
+mod command;
 mod log;
+mod people;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     os::unix::process::ExitStatusExt as _,
     process::{ExitCode, ExitStatus},
     time::{Duration, Instant},
@@ -12,23 +14,30 @@ use std::{
 
 use tokio::{process::Child, time::sleep};
 
-use self::{ends::Ends, log::Log};
+use self::{
+    closing::{Closing, Tally},
+    command::{forward, is_in_our_group, passed_on, start},
+    log::{Ending, Log},
+};
 use super::{
-    progress::Progress,
+    progress::{Attaching, Progress},
     session::{FOLLOW, Pace, Session},
+    signals::{self, Signals},
+    stderr::{say, say_lines},
     ticks, verdicts,
 };
 use crate::{
     error::Error,
     event::{
         ids::Pid,
-        model::{Event, ProgramRuns, Summary},
+        model::{Event, ProgramRuns},
     },
-    host::{
-        Host,
-        affinity::{HugePages, pin_command},
+    host::{Host, affinity::HugePages},
+    plan::{
+        RecordPlan,
+        command::CommandPlan,
+        output::{Output, OutputFile},
     },
-    plan::{RecordPlan, command::CommandPlan, output::Output},
 };
 
 /// How often totals are read, lost records reported and the log written out.
@@ -37,6 +46,12 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often a pipe with a name is looked at until somebody reads it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long nothing is read from the rings where the output takes nothing.
+const REST: Duration = Duration::from_millis(2);
+
 /// What a recording leaves besides its log.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
@@ -44,6 +59,19 @@ pub(super) struct Recorded {
     pub(super) status: Option<ExitStatus>,
     /// The command's process.
     pub(super) pid: Option<Pid>,
+}
+
+/// The command that was recorded, for what is said of it at the end.
+#[derive(Clone, Copy, Debug)]
+struct Command<'a> {
+    /// As it was typed.
+    name: &'a str,
+    /// Its process.
+    pid: Option<Pid>,
+    /// A signal ended it.
+    was_killed: bool,
+    /// The option that was to watch its isolated section.
+    section_option: Option<&'static str>,
 }
 
 impl Recorded {
@@ -57,13 +85,15 @@ impl Recorded {
 
 /// Runs a valid `record`.
 pub fn run(plan: RecordPlan) -> Result<ExitCode, Error> {
-    let recorded = listen(plan, |_| {})?;
+    let recorded = listen(plan, true, |_| {})?;
     Ok(recorded.exit_code())
 }
 
-/// Records; `listener` hears every event of the log, also those that no file takes any more.
+/// Records; `listener` hears every event of the log, also those that no file takes any more. At the end a person
+/// is told what there was, if `sums_up`.
 pub(super) fn listen(
     plan: RecordPlan,
+    sums_up: bool,
     mut listener: impl FnMut(&Event),
 ) -> Result<Recorded, Error> {
     let huge_pages = Session::prepare(&plan.trace)?;
@@ -71,16 +101,28 @@ pub(super) fn listen(
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    runtime.block_on(record(plan, huge_pages, &mut listener))
+    runtime.block_on(record(plan, huge_pages, sums_up, &mut listener))
 }
 
 async fn record(
-    plan: RecordPlan,
+    mut plan: RecordPlan,
     huge_pages: HugePages,
+    sums_up: bool,
     listener: &mut dyn FnMut(&Event),
 ) -> Result<Recorded, Error> {
-    let mut ends = Ends::new()?;
-    let mut session = Session::attach(&plan.trace, plan.from_prctl, Host::of_this_process())?;
+    let mut signals = Signals::new()?;
+    if let Output::File(file) = &mut plan.output {
+        reader(file).await?;
+    }
+    let is_terminal = io::stderr().is_terminal();
+    let mut attaching = Attaching::begin(&plan.trace.watched, is_terminal);
+    let mut session = Session::attach(
+        &plan.trace,
+        plan.from_prctl,
+        Host::of_this_process(),
+        |step| attaching.step(step),
+    )?;
+    drop(attaching);
     if !plan.trace.offline.is_empty() {
         say(&format!(
             "CPUs {} are isolated and offline: watched when they come online",
@@ -91,37 +133,41 @@ async fn record(
         verdicts::print(&session.header())?;
         return Ok(Recorded::default());
     }
-    // A signal in another poll of the runtime: let it arrive before anything is written.
-    tokio::task::yield_now().await;
-    if ends.pending().await {
-        return Ok(Recorded::default());
-    }
+    signals::require_none()?;
     session.arm()?;
     let header = Event::Header(session.header());
+    let is_strict = plan.trace.strict.is_some();
     let start = || {
         let command = plan.command.as_ref();
-        let start = command.map(|it| start(it, &plan.trace.watched, huge_pages));
+        let start = command.map(|it| start(it, &plan.trace.watched, huge_pages, is_strict));
         start.transpose()
     };
+    let mut tally = Tally::new(sums_up && plan.command.is_some());
+    let mut hear = |event: &Event| {
+        tally.take(event);
+        listener(event);
+    };
+    let is_people = matches!(plan.output, Output::People);
     let (mut log, mut child) = if let Output::File(_) = plan.output {
         // A command that cannot be executed after all leaves the file as it was.
         let child = start()?;
-        (Log::begin(plan.output, listener, &header)?, child)
+        (Log::begin(plan.output, &mut hear, &header)?, child)
     } else {
         // Whoever reads stdout finds the header before what the command prints there.
-        let log = Log::begin(plan.output, listener, &header)?;
+        let log = Log::begin(plan.output, &mut hear, &header)?;
         (log, start()?)
     };
     if child.is_some() {
-        ends.command_started();
+        signals::command_started();
     }
     let pid = child.as_ref().and_then(Child::id).map(Pid);
-    let progress = Progress::new(plan.duration, io::stderr().is_terminal());
+    // Lines for people say enough by themselves.
+    let progress = Progress::new(plan.duration, is_terminal && !is_people);
     let end = follow(
         &mut session,
         &mut log,
         &mut child,
-        &mut ends,
+        &mut signals,
         plan.duration,
         progress,
     )
@@ -133,16 +179,32 @@ async fn record(
         (_, Some(child)) => Some(stop(child, &mut session, &mut log).await?),
     };
     let end = end?;
-    let summary = session.finish(|event| log.take(&event))?;
+    let ending = Ending::begin(matches!(end, End::Signal));
+    log.end(ending);
+    let summary = session.finish(
+        |event| log.take(&event),
+        |waited| names_wait(&ending, waited),
+    )?;
     log.take(&Event::Summary(summary.clone()));
-    log.flush();
-    if io::stderr().is_terminal() {
-        say(&in_words(&summary));
-    }
-    for line in summary.tracer.programs.iter().flatten().map(run_time) {
-        say(&line);
-    }
-    match log.verdict() {
+    let file = log.file().map(str::to_owned);
+    let has_name = log.has_name();
+    let verdict = log.finish();
+    let name = plan.command.as_ref().map(CommandPlan::name);
+    let command = name.as_deref().map(|name| Command {
+        name,
+        pid,
+        was_killed: status.is_some_and(|status| status.signal().is_some()),
+        section_option: section_option(plan.from_prctl, is_strict),
+    });
+    let closing = Closing {
+        summary: &summary,
+        log: file.as_deref().filter(|_| sums_up),
+        command,
+    };
+    say_all(&tally.lines(&closing, sums_up && (is_terminal || has_name)));
+    let run_times = summary.tracer.programs.iter().flatten().map(run_time);
+    run_times.for_each(|line| say(&line));
+    match verdict {
         // Whoever reads no more still gets the status of a command that ended by itself.
         Err(error) if error.is_closed_stdout() && matches!(end, End::Child(_)) => {}
         verdict => verdict?,
@@ -150,10 +212,59 @@ async fn record(
     Ok(Recorded { status, pid })
 }
 
+/// The option that makes a command's isolated section matter.
+const fn section_option(from_prctl: bool, is_strict: bool) -> Option<&'static str> {
+    match (from_prctl, is_strict) {
+        (_, true) => Some("--strict"),
+        (true, false) => Some("--from-prctl"),
+        (false, false) => None,
+    }
+}
+
+/// The first line is ours, and the others belong to it.
+fn say_all(lines: &[String]) {
+    let Some((first, more)) = lines.split_first() else {
+        return;
+    };
+    say(first);
+    let more: Vec<_> = more.iter().map(|line| format!("  {line}")).collect();
+    if !more.is_empty() {
+        say_lines(more.iter().map(String::as_str));
+    }
+}
+
+/// Whether names that are still looked up are waited for at the end, after so long.
+fn names_wait(ending: &Ending, waited: Duration) -> bool {
+    /// The debug information of a large program takes its time.
+    const LONG: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(200);
+    let limit = if ending.is_in_haste() { SHORT } else { LONG };
+    waited < limit && !ending.is_over()
+}
+
+/// Waits for somebody to read a pipe with a name.
+async fn reader(file: &mut OutputFile) -> Result<(), Error> {
+    let mut is_said = false;
+    while !file.is_ready()? {
+        if !is_said {
+            say(&format!(
+                "waiting for somebody to read {}",
+                file.path().display()
+            ));
+            is_said = true;
+        }
+        sleep(LOOK).await;
+        signals::require_none()?;
+    }
+    Ok(())
+}
+
 /// What ended the trace.
 enum End {
-    /// The time, a signal, or the reader of stdout.
+    /// The time, or the reader of the log.
     Asked,
+    /// A signal, without a command that could have it.
+    Signal,
     /// The command.
     Child(ExitStatus),
 }
@@ -162,7 +273,7 @@ async fn follow(
     session: &mut Session,
     log: &mut Log<'_>,
     child: &mut Option<Child>,
-    ends: &mut Ends,
+    signals: &mut Signals,
     duration: Option<Duration>,
     mut progress: Progress,
 ) -> Result<End, Error> {
@@ -170,14 +281,20 @@ async fn follow(
     let mut report = ticks(EVERY);
     let mut look = ticks(FOLLOW);
     let mut pause = Duration::ZERO;
+    let mut was_asked_to_end = false;
     loop {
         tokio::select! {
             biased;
-            came = ends.next() => {
-                let Some(child) = child else { return Ok(End::Asked) };
-                if !(came.is_of_group && is_in_our_group(child)) {
-                    forward(child, came.signal);
+            came = signals.next() => {
+                let Some(child) = child else { return Ok(End::Signal) };
+                if came.is_of_group && is_in_our_group(child) {
+                    continue;
                 }
+                // A command that does not end when it is asked to must not keep the trace from ending.
+                let is_request = came.signal != libc::SIGINT;
+                let signal = if is_request && was_asked_to_end { libc::SIGKILL } else { came.signal };
+                was_asked_to_end |= is_request;
+                forward(child, signal);
             }
             () = until(deadline) => return Ok(End::Asked),
             status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
@@ -192,7 +309,9 @@ async fn follow(
                     log.take(event);
                 }
                 log.flush();
-                if log.reader_is_gone() {
+                log.look();
+                // A command goes on, and its breaches are counted, unless nobody wants to know.
+                if log.is_closed_pipe() || (log.has_failed() && child.is_none()) {
                     return Ok(End::Asked);
                 }
                 for complaint in session.complaints() {
@@ -202,9 +321,14 @@ async fn follow(
                 progress.show(&totals);
             }
             () = sleep(pause) => {
-                pause = match session.drain(|event| log.take(&event)) {
-                    Pace::Storm => Duration::ZERO,
-                    Pace::Calm(pause) => pause,
+                pause = if log.has_room() {
+                    match session.drain(|event| log.take(&event)) {
+                        Pace::Storm => Duration::ZERO,
+                        Pace::Calm(pause) => pause,
+                    }
+                } else {
+                    // The kernel counts what the rings cannot take meanwhile.
+                    REST
                 };
             }
         }
@@ -225,36 +349,6 @@ async fn ended(child: &mut Option<Child>) -> io::Result<ExitStatus> {
     }
 }
 
-fn start(
-    plan: &CommandPlan,
-    watched: &crate::host::cpu_list::CpuSet,
-    huge_pages: HugePages,
-) -> Result<Child, Error> {
-    let mut command = plan.command();
-    pin_command(&mut command, watched, huge_pages);
-    let mut command = tokio::process::Command::from(command);
-    // Whatever fails before it is waited for, it does not outlive the trace.
-    command.kill_on_drop(true);
-    Ok(command.spawn().map_err(|source| plan.start_error(source))?)
-}
-
-/// Whether the command has stayed in this process's group.
-fn is_in_our_group(child: &Child) -> bool {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    let group = |pid| rustix::process::getpgid(pid).ok();
-    pid.and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| group(Some(pid)) == group(None))
-}
-
-/// Hands a signal on to the command, whose end then ends the trace.
-fn forward(child: &Child, signal: i32) {
-    let Some(pid) = child.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) else {
-        return;
-    };
-    // SAFETY: no memory is involved; the child is ours and not yet waited for, so the number is its own.
-    unsafe { libc::kill(pid, signal) };
-}
-
 /// Ends a command whose time is over, and goes on draining meanwhile.
 async fn stop(
     mut child: Child,
@@ -268,7 +362,9 @@ async fn stop(
         tokio::select! {
             status = child.wait() => return status.map_err(Error::Runtime),
             () = sleep(Duration::from_millis(1)) => {
-                session.drain(|event| log.take(&event));
+                if log.has_room() {
+                    session.drain(|event| log.take(&event));
+                }
                 if !killed && Instant::now() >= deadline {
                     forward(&child, libc::SIGKILL);
                     killed = true;
@@ -278,40 +374,8 @@ async fn stop(
     }
 }
 
-/// The command's own status, or 128 and its signal.
-fn passed_on(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
-}
-
-/// Says something on stderr, on a line of its own.
-pub(super) fn say(sentence: &str) {
-    // A closed stderr is no reason to stop.
-    let _ = writeln!(io::stderr(), "isol-trace: {sentence}");
-}
-
 /// A program's run time for a person.
 fn run_time(program: &ProgramRuns) -> String {
     let each = program.run.0 as f64 / program.runs as f64;
     format!("{}: {} runs, {each:.0} ns each", program.name, program.runs)
-}
-
-/// The summary for a person.
-fn in_words(summary: &Summary) -> String {
-    let sum = |figure: fn(&crate::event::model::CpuSummary) -> u64| {
-        summary.cpus.iter().map(figure).sum::<u64>()
-    };
-    let entries = sum(|cpu| cpu.entries);
-    if entries == 0 {
-        return "no kernel entry: the watched CPUs were quiet".to_owned();
-    }
-    format!(
-        "{entries} kernel entries, {} without a cause, {} filtered, {} records lost",
-        sum(|cpu| cpu.unattributed),
-        sum(|cpu| cpu.filtered),
-        sum(|cpu| cpu.lost),
-    )
 }

@@ -10,15 +10,17 @@ mod reader;
 
 pub use follow::FOLLOW;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use self::reader::Reader;
+use super::signals;
 use isol_trace_common::config::PreemptCount;
 
 use crate::{
     allocator::give_memory_back,
     attrib::{Attributor, Options, kallsyms},
     bpf::{
+        attach::Step,
         btf::KernelTypes,
         preempt,
         request::{Execution, Request},
@@ -31,7 +33,7 @@ use crate::{
         ids::{Cpu, MonoNanos},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
     },
-    host::{Host, affinity, follow::Following},
+    host::{Host, affinity, cpu_list::CpuSet, descriptors, follow::Following},
     plan::TracePlan,
     stats::summary::cpu_summary,
 };
@@ -70,16 +72,24 @@ pub struct Session {
 impl Session {
     /// Keeps this process off the watched CPUs and out of their way. Before any thread starts.
     pub fn prepare(plan: &TracePlan) -> Result<affinity::HugePages, Error> {
+        signals::require_none()?;
+        descriptors::require(descriptors_for(plan))?;
         affinity::confine(&plan.tracer)?;
         Ok(affinity::disable_huge_pages()?)
     }
 
-    /// Attaches everything, inert.
-    pub fn attach(plan: &TracePlan, section_only: bool, host: Host) -> Result<Self, Error> {
+    /// Attaches everything, inert. `progress` hears of each probe; a signal breaks it off.
+    pub fn attach(
+        plan: &TracePlan,
+        section_only: bool,
+        host: Host,
+        progress: impl FnMut(Step) -> ControlFlow<()>,
+    ) -> Result<Self, Error> {
         let before = kernel_sent(&host, plan);
         let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
+            signals::require_none()?;
             let has_user_exit = types.has_tracepoint("user_exit");
             let watched = plan.detection(has_user_exit);
             let request = Request {
@@ -99,11 +109,10 @@ impl Session {
                 user_stacks: plan.user_stacks,
                 strict: plan.strict,
             };
-            (
-                Tracer::attach(&request, &types).map_err(Error::tracer)?,
-                watched,
-                has_user_exit,
-            )
+            let attached = Tracer::attach(&request, &types, progress);
+            // A step that was broken off has failed as well.
+            signals::require_none()?;
+            (attached.map_err(Error::tracer)?, watched, has_user_exit)
         };
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
@@ -211,12 +220,17 @@ impl Session {
         all
     }
 
-    /// Ends the account: disarms, drains what remains, detaches, and sums up.
-    pub fn finish(mut self, mut take: impl FnMut(Event)) -> Result<Summary, Error> {
+    /// Ends the account: disarms, drains what remains, detaches, and sums up. Names that are still looked up are
+    /// waited for as long as `names_wait` says so, given for how long that has been.
+    pub fn finish(
+        mut self,
+        mut take: impl FnMut(Event),
+        names_wait: impl FnMut(Duration) -> bool,
+    ) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
         while self.reader.turn(&mut self.tracer, &mut take) > 0 {}
-        self.reader.finish(&self.tracer, &mut take);
+        self.reader.finish(&self.tracer, &mut take, names_wait);
         let (totals, lost) = self.totals()?;
         for event in lost {
             take(event);
@@ -273,6 +287,14 @@ impl Adaptive {
         };
         Pace::Calm(self.pause)
     }
+}
+
+/// How many descriptors a trace takes: a program and a link for each probe, the maps, a ring for each watched CPU, an
+/// event for each CPU that is online, and some for files.
+fn descriptors_for(plan: &TracePlan) -> u64 {
+    const PROBES_MAPS_AND_FILES: u64 = 200;
+    let cpus = |set: &CpuSet| set.iter().count() as u64;
+    PROBES_MAPS_AND_FILES + 2 * cpus(&plan.watched) + cpus(&plan.housekeeping)
 }
 
 /// What is looked up.

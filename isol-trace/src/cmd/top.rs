@@ -1,19 +1,20 @@
 //! `top`: the dashboard.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _},
     process::ExitCode,
     time::Duration,
 };
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
     time::sleep,
 };
 
 use super::{
+    progress::Attaching,
     session::{FOLLOW, Pace, Session},
+    signals::{self, Signals},
     ticks,
 };
 use crate::{
@@ -44,25 +45,18 @@ pub fn run(plan: TopPlan) -> Result<ExitCode, Error> {
 }
 
 async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
-    let catch = |kind| signal(kind).map_err(Error::Runtime);
-    let (mut terminate, mut hangup) = (
-        catch(SignalKind::terminate())?,
-        catch(SignalKind::hangup())?,
-    );
+    let mut signals = Signals::new()?;
     // A person waits: attaching takes a second or two.
-    let _ = writeln!(
-        io::stderr(),
-        "isol-trace: attaching probes for CPUs {} …",
-        plan.trace.watched
-    );
-    let session = Session::attach(&plan.trace, false, Host::of_this_process())?;
+    let mut attaching = Attaching::begin(&plan.trace.watched, io::stderr().is_terminal());
+    let session = Session::attach(&plan.trace, false, Host::of_this_process(), |step| {
+        attaching.step(step)
+    })?;
+    drop(attaching);
+    signals::require_none()?;
     let (updates, shown) = mpsc::channel(WAITING);
     let (leave, left) = oneshot::channel();
     let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        signals.next().await;
     };
     let trace = feed(session, updates, left);
     let screen = async {
@@ -127,7 +121,7 @@ async fn feed(
             }
         }
     }
-    session.finish(drop)?;
+    session.finish(drop, |_| false)?;
     Ok(())
 }
 

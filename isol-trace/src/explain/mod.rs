@@ -28,4 +28,4 @@ mod tests;
 pub use ended::{Ended, told_of};
 pub use gather::{Gatherer, Told};
 pub use story::{Entry, Story};
-pub use text::{in_words, told};
+pub use text::{breach_in_words, in_words, name, told};

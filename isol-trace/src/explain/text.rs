@@ -6,7 +6,7 @@ use super::{
     Entry, Story, Told,
     cause::{call_name, cause},
     lines,
-    place::{of_stack, of_task},
+    place::{of_entry, of_stack, of_task},
 };
 use crate::{
     event::{
@@ -135,6 +135,20 @@ fn entry_and_place(kill: &Kill, culprit: Option<&Entry>) -> String {
     }
 }
 
+/// One breach in a line: its cause, where the task was, and who asked for it from elsewhere.
+#[must_use]
+pub fn breach_in_words(breach: &Breach) -> String {
+    let what = cause(&breach.cause, breach.cause_name.as_deref());
+    let line = match of_entry(breach) {
+        place if place.is_empty() => what,
+        place => format!("{what} {place}"),
+    };
+    match first_sender(breach) {
+        Some(sender) => format!("{line}, {}", sent_by(sender, breach.task.pid)),
+        None => line,
+    }
+}
+
 /// The first who asked from another CPU.
 fn first_sender(breach: &Breach) -> Option<&Sender> {
     breach.origins.iter().find_map(|origin| match origin {
@@ -178,8 +192,9 @@ fn of_comm(task: &TaskId) -> String {
     }
 }
 
-/// `bash (pid 88)`.
-pub(super) fn name(task: &TaskId) -> String {
+/// A task by its name and numbers: `bash (pid 88)`.
+#[must_use]
+pub fn name(task: &TaskId) -> String {
     let number = match task.pid {
         Some(pid) if pid.0 != task.tid.0 => format!("pid {pid}, thread {}", task.tid),
         Some(pid) => format!("pid {pid}"),

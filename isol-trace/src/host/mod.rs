@@ -13,6 +13,7 @@
 //! - [`process`]: the processes and threads that `--pid` names;
 //! - [`identity`]: the names of host and kernel;
 //! - [`interrupts`]: the kernel's own interrupt counters;
+//! - [`descriptors`]: how many files this process may open;
 //! - [`affinity`]: keeping ourselves off the watched CPUs;
 //! - [`boot`], [`kernel_config`] and [`release`]: what was booted, and how it was built;
 //! - [`device_irq`], [`workqueue`], [`memory`], [`scheduler`], [`topology`], [`clocksource`] and
@@ -28,6 +29,7 @@ pub mod clocksource;
 pub mod cpu_list;
 pub mod cpu_mask;
 pub mod cpuset;
+pub mod descriptors;
 pub mod detection;
 pub mod device_irq;
 pub mod follow;

@@ -100,6 +100,13 @@ impl CommandPlan {
         &self.words
     }
 
+    /// Its name, as it was typed.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let first = self.words.first();
+        first.map_or_else(String::new, |word| word.to_string_lossy().into_owned())
+    }
+
     /// The command, ready to be started.
     #[must_use]
     pub fn command(&self) -> Command {

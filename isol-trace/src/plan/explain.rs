@@ -38,7 +38,7 @@ impl ExplainPlan {
         }
         let record = RecordArgs {
             // Opens nothing.
-            output: "-".into(),
+            output: None,
             watch: WatchArgs {
                 // What another thread or process did is told by its stack.
                 user_stacks: true,
@@ -48,11 +48,11 @@ impl ExplainPlan {
             command: args.command,
             ..RecordArgs::default()
         };
-        let mut plan = RecordPlan::new(record, host, search_path)?;
+        let mut plan = RecordPlan::new(record, host, search_path, false)?;
         // Nobody reads along.
         plan.trace.patience = PATIENCE;
         plan.output = match args.output {
-            Some(path) => Output::open(path)?,
+            Some(path) => Output::open(path, args.force)?,
             None => Output::Nowhere,
         };
         Ok(Self::Command(Box::new(plan)))

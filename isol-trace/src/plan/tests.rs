@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use super::*;
 use crate::{
     cli::{SectionArgs, value},
@@ -7,14 +5,16 @@ use crate::{
 };
 
 fn args() -> RecordArgs {
-    RecordArgs {
-        output: PathBuf::from("-"),
-        ..RecordArgs::default()
-    }
+    RecordArgs::default()
 }
 
 fn record(args: RecordArgs, kind: &str) -> Result<RecordPlan, PlanError> {
-    RecordPlan::new(args, &recorded(kind), Some(OsStr::new("/bin:/usr/bin")))
+    RecordPlan::new(
+        args,
+        &recorded(kind),
+        Some(OsStr::new("/bin:/usr/bin")),
+        false,
+    )
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn the_log_is_not_created_for_a_plan_that_fails() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("log");
     let with_output = RecordArgs {
-        output: output.clone(),
+        output: Some(output.clone()),
         ..args()
     };
     record(with_output.clone(), "unprivileged").unwrap_err();

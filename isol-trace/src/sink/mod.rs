@@ -2,6 +2,7 @@
 //!
 //! - [`json`]: one event, one line;
 //! - [`output`]: files that never end inside a line;
+//! - [`queue`]: writing on a thread of its own;
 //! - [`time`]: from the monotonic clock to the calendar.
 //!
 //! What a line holds is fixed by `docs/schema/isol-trace-1.schema.json` and told
@@ -11,12 +12,14 @@
 mod encode;
 pub mod json;
 pub mod output;
+pub mod queue;
 mod record;
 mod summary;
 pub mod time;
 
 pub use json::JsonLines;
 pub use output::LogFile;
+pub use queue::Queue;
 pub use time::Anchor;
 
 /// The name of the log's format, as its first line gives it.

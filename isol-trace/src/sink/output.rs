@@ -13,6 +13,10 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+/// What is handed to a pipe, a terminal or a device at once. A pipe that polls as writable has room for a page
+/// (`fs/pipe.c:pipe_poll`, v6.12), so that a write of this size does not wait where nobody else writes.
+const PIECE: usize = 4096;
+
 /// A log's file, pipe or terminal.
 ///
 /// [`Write::write_all`] takes whole lines. On an error a regular file is cut back
@@ -49,6 +53,49 @@ impl LogFile {
         Ok(Self { file, regular })
     }
 
+    /// Whether it is a file of a file system, rather than a pipe, a terminal or a device.
+    #[must_use]
+    pub const fn is_regular(&self) -> bool {
+        self.regular
+    }
+
+    /// Another descriptor of the same open file.
+    pub fn try_clone(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Writes whole lines; `taken` hears of each piece that went out.
+    pub fn write_lines(&mut self, lines: &[u8], taken: impl FnMut(&[u8])) -> io::Result<()> {
+        let result = if self.regular {
+            write_whole(&mut self.file, lines, lines.len(), wait_for_room, taken)
+        } else {
+            write_whole(
+                &mut Polled(&self.file),
+                lines,
+                PIECE,
+                wait_for_polled,
+                taken,
+            )
+        };
+        result.map_err(|(error, written)| {
+            // Whether or not that works, the first error is the one to tell.
+            let _ = self.take_back(lines, written);
+            error
+        })
+    }
+
+    /// Has a regular file written to its disk.
+    pub fn sync(&self) -> io::Result<()> {
+        if !self.regular {
+            return Ok(());
+        }
+        match self.file.sync_all() {
+            // A file system that has nothing to be written to.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Takes a torn line back after `lines[..written]` went out and the rest failed.
     ///
     /// Only where the file still ends where this write did: with another writer
@@ -77,11 +124,7 @@ impl Write for LogFile {
     }
 
     fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
-        write_whole(&mut self.file, lines, wait_for_room).map_err(|(error, written)| {
-            // Whether or not that works, the first error is the one to tell.
-            let _ = self.take_back(lines, written);
-            error
-        })
+        self.write_lines(lines, |_| ())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -89,7 +132,25 @@ impl Write for LogFile {
     }
 }
 
-/// Waits until a non-blocking output takes bytes again.
+/// An output that is asked whether it has room before anything is written to it.
+struct Polled<'a>(&'a File);
+
+impl Write for Polled<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        wait_for_room(self.0)?;
+        (&mut &*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn wait_for_polled(output: &Polled<'_>) -> io::Result<()> {
+    wait_for_room(output.0)
+}
+
+/// Waits until an output takes bytes again.
 fn wait_for_room(file: &File) -> io::Result<()> {
     poll(&mut [PollFd::new(file, PollFlags::OUT)], None)
         .map(|_| ())
@@ -99,17 +160,24 @@ fn wait_for_room(file: &File) -> io::Result<()> {
         })
 }
 
-/// Writes everything; an error comes with the number of bytes that went out before it.
+/// Writes everything, at most `piece` bytes at once; an error comes with the number of bytes that went out
+/// before it.
 fn write_whole<W: Write>(
     output: &mut W,
     bytes: &[u8],
+    piece: usize,
     wait: impl Fn(&W) -> io::Result<()>,
+    mut taken: impl FnMut(&[u8]),
 ) -> Result<(), (io::Error, usize)> {
     let mut written = 0;
     while written < bytes.len() {
-        match output.write(&bytes[written..]) {
+        let end = bytes.len().min(written.saturating_add(piece));
+        match output.write(&bytes[written..end]) {
             Ok(0) => return Err((io::ErrorKind::WriteZero.into(), written)),
-            Ok(more) => written += more,
+            Ok(more) => {
+                taken(&bytes[written..written + more]);
+                written += more;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait(output).map_err(|error| (error, written))?;
@@ -164,12 +232,17 @@ mod tests {
             full_at: usize::MAX,
             calls: 0,
         };
-        write_whole(&mut output, lines, |_| {
+        let wait = |_: &Stubborn| {
             waits.set(waits.get() + 1);
             Ok(())
+        };
+        let mut told = Vec::new();
+        write_whole(&mut output, lines, 9, wait, |piece| {
+            told.extend_from_slice(piece);
         })
         .expect("there is room");
         assert_eq!(output.taken, lines);
+        assert_eq!(told, lines, "and each piece is told");
         assert!(waits.get() > 0, "a blocked output is waited for");
     }
 
@@ -180,8 +253,14 @@ mod tests {
             full_at: 10,
             calls: 0,
         };
-        let (error, written) =
-            write_whole(&mut output, b"{\"a\":1}\n{\"b\":2}\n", |_| Ok(())).expect_err("it fills");
+        let (error, written) = write_whole(
+            &mut output,
+            b"{\"a\":1}\n{\"b\":2}\n",
+            64,
+            |_| Ok(()),
+            |_| (),
+        )
+        .expect_err("it fills");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(written, 10);
     }

@@ -1,23 +1,119 @@
 //! The log that is written while a trace runs.
+//!
+//! Lines go into a [`Queue`] and are written on a thread of its own: whatever the output does, the loop goes on. What
+//! the output cannot take, the loop does not read from the rings ([`Log::has_room`]): the kernel counts it as lost, and
+//! the log adds up.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
-use super::say;
+use super::{super::signals, people::PeopleLines};
 use crate::{
+    cmd::stderr::say,
     error::Error,
     event::model::{Event, Sink},
-    plan::output::Output,
-    sink::{JsonLines, LogFile},
+    plan::output::{Begun, Changed, Kept, Output},
+    sink::{
+        JsonLines, LogFile, Queue,
+        queue::{Outcome, QueueWriter},
+    },
 };
+
+/// How long an output may take nothing before it is said.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// How long the end waits for a pipe or a terminal that takes nothing.
+const STALLED: Duration = Duration::from_millis(500);
+
+/// The same for a file: disks take their time.
+const DISK_STALLED: Duration = Duration::from_secs(5);
+
+/// How long the end waits in all for a pipe or a terminal, where a signal asked for it.
+const HURRY: Duration = Duration::from_millis(400);
 
 /// The log, and what has become of writing it.
 pub(super) struct Log<'a> {
     listener: &'a mut dyn FnMut(&Event),
     /// `None` where nothing is written.
     sink: Option<Box<dyn Sink>>,
-    stdout: bool,
+    queue: Option<Queue>,
+    kept: Option<Kept>,
+    destination: Destination,
+    failed: Option<Failure>,
+    /// Since when the output has taken nothing, and how much it had.
+    stalled: Option<(Instant, u64)>,
+    has_said_slow: bool,
+    /// It is ending: how long it may wait for its output.
+    ending: Option<Ending>,
+}
+
+/// Where it goes.
+#[derive(Clone, Debug)]
+struct Destination {
     name: String,
-    failed: Option<io::Error>,
+    is_stdout: bool,
+    is_regular: bool,
+}
+
+/// Why it takes no more.
+enum Failure {
+    Write(io::Error),
+    Changed(Changed),
+    /// Nobody reads it.
+    NotRead {
+        /// Lines that were not written.
+        lines: u64,
+    },
+}
+
+/// How long the end waits for others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// Signals that had come by then: one more means at once.
+    signals: u32,
+    /// What is left where a signal asked for the end.
+    hurry: Option<Duration>,
+}
+
+impl Ending {
+    /// The end begins. `by_signal` says whether one asked for it.
+    pub(super) fn begin(by_signal: bool) -> Self {
+        Self {
+            signals: signals::count(),
+            hurry: by_signal.then_some(HURRY),
+        }
+    }
+
+    /// Whether a signal asked for the end, or another one asks for haste.
+    pub(super) fn is_in_haste(&self) -> bool {
+        self.hurry.is_some() || self.is_over()
+    }
+
+    /// Whether a further signal has come.
+    pub(super) fn is_over(&self) -> bool {
+        signals::count() != self.signals
+    }
+
+    /// Waits for an output with `wait`, which is told how long it may.
+    fn spend<T>(
+        &mut self,
+        is_regular: bool,
+        wait: impl FnOnce(&mut dyn FnMut(Duration) -> bool) -> T,
+    ) -> T {
+        let begun = Instant::now();
+        let ending = *self;
+        let result = wait(&mut |stalled| {
+            let is_late = ending.hurry.is_some_and(|hurry| begun.elapsed() >= hurry);
+            let patience = if is_regular { DISK_STALLED } else { STALLED };
+            !ending.is_over() && stalled < patience && (is_regular || !is_late)
+        });
+        self.hurry = self
+            .hurry
+            .map(|hurry| hurry.saturating_sub(begun.elapsed()));
+        result
+    }
 }
 
 impl<'a> Log<'a> {
@@ -27,39 +123,74 @@ impl<'a> Log<'a> {
         listener: &'a mut dyn FnMut(&Event),
         header: &Event,
     ) -> Result<Self, Error> {
-        let (file, stdout, name) = match output {
-            Output::Nowhere => (None, false, String::new()),
-            Output::Stdout => {
-                let stdout = LogFile::stdout().map_err(Error::Stdout)?;
-                (Some(stdout), true, "stdout".to_owned())
-            }
-            Output::File(file) => {
-                let name = file.path().display().to_string();
-                let file = LogFile::from_file(file.begin()?).map_err(Error::Stdout)?;
-                (Some(file), false, name)
-            }
-        };
         let mut log = Self {
             listener,
-            sink: file.map(|file| Box::new(JsonLines::new(file)) as Box<dyn Sink>),
-            stdout,
-            name,
+            sink: None,
+            queue: None,
+            kept: None,
+            destination: Destination {
+                name: "stdout".to_owned(),
+                is_stdout: true,
+                is_regular: false,
+            },
             failed: None,
+            stalled: None,
+            has_said_slow: false,
+            ending: None,
         };
+        match output {
+            Output::Nowhere => {}
+            Output::Stdout => {
+                let stdout = LogFile::stdout().map_err(Error::Stdout)?;
+                log.write_to(stdout, |queue| Box::new(JsonLines::new(queue)))?;
+            }
+            Output::People => {
+                let stdout = LogFile::stdout().map_err(Error::Stdout)?;
+                log.write_to(stdout, |queue| Box::new(PeopleLines::new(queue)))?;
+            }
+            Output::File(file) => {
+                log.destination.name = file.path().display().to_string();
+                log.destination.is_stdout = false;
+                let Begun { file, kept } = file.begin()?;
+                log.kept = kept;
+                let file = LogFile::from_file(file).map_err(Error::Stdout)?;
+                log.write_to(file, |queue| Box::new(JsonLines::new(queue)))?;
+            }
+        }
         log.take(header);
         log.flush();
+        if let Some(queue) = &log.queue {
+            // Whoever reads stdout finds the header before what a command prints there.
+            let before = signals::count();
+            queue.wait(|stalled| stalled < STALLED && signals::count() == before);
+        }
         Ok(log)
     }
 
-    /// Writes an event. A log that takes no more stays whole up to its last line, and the
+    fn write_to(
+        &mut self,
+        file: LogFile,
+        sink: impl FnOnce(QueueWriter) -> Box<dyn Sink>,
+    ) -> Result<(), Error> {
+        self.destination.is_regular = file.is_regular();
+        let queue = Queue::start(file).map_err(Error::Stdout)?;
+        self.sink = Some(sink(queue.writer()));
+        self.queue = Some(queue);
+        Ok(())
+    }
+
+    /// Takes an event. A log that takes no more stays whole up to its last line, and the
     /// trace goes on without it: the verdict comes at the end.
     pub(super) fn take(&mut self, event: &Event) {
         (self.listener)(event);
+        self.wait_for_room();
         if self.failed.is_none()
             && let Some(sink) = &mut self.sink
             && let Err(error) = sink.event(event)
         {
-            self.fail(error);
+            self.fail(Failure::Write(error));
+        } else if let Some(Failure::NotRead { lines }) = &mut self.failed {
+            *lines += 1;
         }
     }
 
@@ -69,36 +200,167 @@ impl<'a> Log<'a> {
             && let Some(sink) = &mut self.sink
             && let Err(error) = sink.flush()
         {
-            self.fail(error);
+            self.fail(Failure::Write(error));
         }
     }
 
-    fn fail(&mut self, error: io::Error) {
-        if !(self.stdout && error.kind() == io::ErrorKind::BrokenPipe) {
+    /// Whether more events should be made: what is left in the rings is counted by the kernel when they are full.
+    pub(super) fn has_room(&self) -> bool {
+        self.failed.is_some() || self.queue.as_ref().is_none_or(Queue::has_room)
+    }
+
+    /// Looks what has become of the output.
+    pub(super) fn look(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        if let Some(error) = queue.take_error() {
+            self.fail(Failure::Write(error));
+            return;
+        }
+        let written = queue.written();
+        if let Some(kept) = &self.kept
+            && let Err(changed) = kept.look(written)
+        {
+            self.fail(Failure::Changed(changed));
+            return;
+        }
+        let is_waiting = !queue.is_empty();
+        let since = match self.stalled {
+            Some((since, before)) if is_waiting && before == written => since,
+            _ => Instant::now(),
+        };
+        self.stalled = Some((since, written));
+        if since.elapsed() >= SLOW && !self.has_said_slow {
+            self.has_said_slow = true;
             say(&format!(
-                "the log ends here: cannot write to {}: {error}; counting goes on",
-                self.name
+                "nobody reads {}: when {} MiB wait, records are lost (and counted) until somebody does",
+                self.destination.name,
+                crate::sink::queue::ROOM >> 20
             ));
         }
-        self.failed = Some(error);
     }
 
-    /// Whether nobody reads the pipe any more that it is written to.
-    pub(super) fn reader_is_gone(&self) -> bool {
-        self.failed
-            .as_ref()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    /// From here on the end is waited for no longer than this.
+    pub(super) const fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
     }
 
-    /// Whether it is whole.
-    pub(super) fn verdict(self) -> Result<(), Error> {
-        match self.failed {
-            None => Ok(()),
-            Some(source) if self.stdout => Err(Error::Stdout(source)),
-            Some(source) => Err(Error::Log {
-                name: self.name,
-                source,
-            }),
+    /// At the end what the rings still have must find room, or not be written at all.
+    fn wait_for_room(&mut self) {
+        let (Some(queue), Some(ending), None) = (&self.queue, &mut self.ending, &self.failed)
+        else {
+            return;
+        };
+        if queue.has_room() {
+            return;
+        }
+        if !ending.spend(self.destination.is_regular, |go_on| queue.wait(go_on)) {
+            self.failed = Some(Failure::NotRead { lines: 0 });
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        // What the queue knows is nearer to the cause.
+        let failure = match self.queue.as_ref().and_then(Queue::take_error) {
+            Some(error) => Failure::Write(error),
+            None => failure,
+        };
+        self.failed = Some(failure);
+        if self.is_closed_pipe() {
+            return;
+        }
+        let name = &self.destination.name;
+        match &self.failed {
+            Some(Failure::Write(error)) => {
+                say(&format!(
+                    "the log ends here: cannot write to {name}: {error}"
+                ));
+            }
+            Some(Failure::Changed(changed)) => {
+                say(&format!("the log ends here, in {name}: {changed}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it takes no more.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Whether nobody can read it any more, as stdout behind `head`.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        let is_broken = matches!(
+            &self.failed,
+            Some(Failure::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe
+        );
+        self.destination.is_stdout && is_broken
+    }
+
+    /// Its name, where it is a file that can be read later.
+    pub(super) fn file(&self) -> Option<&str> {
+        let is_there = self.kept.is_some() && self.failed.is_none();
+        is_there.then_some(self.destination.name.as_str())
+    }
+
+    /// Whether it was to go to a file or device that a person has named.
+    pub(super) const fn has_name(&self) -> bool {
+        !self.destination.is_stdout
+    }
+
+    /// Writes the rest, and says whether it is whole.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        self.flush();
+        let mut ending = self.ending.unwrap_or_else(|| Ending::begin(false));
+        drop(self.sink.take());
+        let Destination {
+            name,
+            is_stdout,
+            is_regular,
+        } = self.destination;
+        let failed = |source| {
+            let name = name.clone();
+            if is_stdout {
+                Error::Stdout(source)
+            } else {
+                Error::Log { name, source }
+            }
+        };
+        let Some(queue) = self.queue else {
+            return Ok(());
+        };
+        let written = match self.failed {
+            Some(Failure::Write(error)) => return Err(failed(error)),
+            Some(Failure::Changed(source)) => return Err(Error::Changed { name, source }),
+            Some(Failure::NotRead { lines }) => {
+                let waiting = match queue.close(|_| false) {
+                    Outcome::Abandoned { lines } | Outcome::Failed { lines, .. } => lines,
+                    _ => 0,
+                };
+                let lines = lines + waiting;
+                return Err(Error::NotRead { name, lines });
+            }
+            None => {
+                queue.written_at_end(|queue| ending.spend(is_regular, |go_on| queue.close(go_on)))
+            }
+        };
+        match written {
+            (Outcome::Written, bytes) => match self.kept {
+                Some(kept) => kept
+                    .check(bytes)
+                    .map_err(|source| Error::Changed { name, source }),
+                None => Ok(()),
+            },
+            (Outcome::NotSynced, _) => {
+                say(&format!(
+                    "the log {name} is whole, and the disk has not confirmed it yet"
+                ));
+                Ok(())
+            }
+            (Outcome::Failed { error, .. }, _) => Err(failed(error)),
+            (Outcome::Abandoned { lines }, _) => Err(Error::NotRead { name, lines }),
         }
     }
 }

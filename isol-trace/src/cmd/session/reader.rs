@@ -22,12 +22,14 @@ use crate::{
 /// How many may wait behind a breach that waits for its names.
 const ROOM: usize = 1024;
 
-/// How long the death of a task waits for its user stack, and the end of the log for all names that
-/// are still looked up: the debug information of a large program takes its time.
+/// How long the death of a task waits for its user stack: the debug information of a large program takes its time.
 const LONG: Patience = Patience {
     time: Duration::from_secs(10),
     room: ROOM * 64,
 };
+
+/// How often it is asked at the end whether names are still waited for.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What the records of a trace go through.
 pub(super) struct Reader {
@@ -92,7 +94,12 @@ impl Reader {
     }
 
     /// Hands over what is held, after the last turn.
-    pub(super) fn finish(&mut self, tracer: &Tracer, mut take: impl FnMut(Event)) {
+    pub(super) fn finish(
+        &mut self,
+        tracer: &Tracer,
+        mut take: impl FnMut(Event),
+        mut names_wait: impl FnMut(Duration) -> bool,
+    ) {
         let Self {
             assembler,
             attributor,
@@ -105,8 +112,9 @@ impl Reader {
         });
         let begun = Instant::now();
         while let Some(held) = self.held.first() {
-            let left = LONG.time.saturating_sub(begun.elapsed());
-            self.attributor.wait(&held.1, left);
+            while !self.attributor.is_there(&held.1) && names_wait(begun.elapsed()) {
+                self.attributor.wait(&held.1, GLANCE);
+            }
             take(completed(&mut self.attributor, held));
         }
     }

@@ -1,4 +1,7 @@
-//! Signals that end a recording, and which of them CMD has as well.
+//! Signals that end a command, and which of them CMD has as well.
+//!
+//! They are caught before anything else is done ([`catch`]), so that whatever takes long can look whether one has
+//! come ([`require_none`]): attaching is one long call. Once the account has begun, [`Signals`] tells the loop.
 //!
 //! A key of the terminal signals all of its foreground process group (`drivers/tty/n_tty.c:isig`, v6.12), and
 //! CMD is in ours: handing that on would be a second Ctrl-C, which many programs take for "at once". So, as
@@ -7,8 +10,8 @@
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        OnceLock,
+        atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
     },
 };
 
@@ -18,19 +21,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::Error;
 
-/// Signals that end the trace in good order.
-pub(super) struct Ends {
+/// What has come to this process.
+static NOTED: Noted = Noted::new();
+
+/// The signals that are caught.
+const CAUGHT: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// Signals that end the trace in good order, as a stream.
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    /// A limit on the size of files: caught, so that writing fails instead, with a sentence.
-    _file_size: Signal,
-    noted: Arc<Noted>,
 }
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct Came {
     /// Its number.
     pub(super) signal: i32,
     /// All of this process's group has it.
@@ -38,27 +44,69 @@ pub(super) struct End {
 }
 
 /// What the signals' handlers note.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Noted {
     /// CMD is there.
     has_command: AtomicBool,
     /// Signals that this process alone has, as bits. What comes several times before anybody looks is one.
     alone: AtomicU32,
+    /// The first that came; 0 before.
+    first: AtomicI32,
+    /// How many have come.
+    count: AtomicU32,
 }
 
 impl Noted {
+    const fn new() -> Self {
+        Self {
+            has_command: AtomicBool::new(false),
+            alone: AtomicU32::new(0),
+            first: AtomicI32::new(0),
+            count: AtomicU32::new(0),
+        }
+    }
+
     /// Notes a signal as it comes.
     fn came(&self, signal: i32, code: i32, leads_session: bool) {
         let is_shared = is_of_group(signal, code, leads_session);
         if !(is_shared && self.has_command.load(Ordering::Relaxed)) {
             self.alone.fetch_or(bit(signal), Ordering::Relaxed);
         }
+        let _ = self
+            .first
+            .compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Release);
     }
 
     /// Whether this process alone has the signal, which is taken.
     fn take(&self, signal: i32) -> bool {
         self.alone.fetch_and(!bit(signal), Ordering::Relaxed) & bit(signal) != 0
     }
+}
+
+/// Catches the signals from here on.
+pub(super) fn catch() -> Result<(), Error> {
+    static CATCHING: OnceLock<()> = OnceLock::new();
+    if CATCHING.set(()).is_err() {
+        return Ok(());
+    }
+    for signal in CAUGHT {
+        note(signal).map_err(Error::Runtime)?;
+    }
+    Ok(())
+}
+
+/// Fails if a signal has come: before the account begins that ends the command.
+pub(super) fn require_none() -> Result<(), Error> {
+    match NOTED.first.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        signal => Err(Error::Interrupted { signal }),
+    }
+}
+
+/// How many signals have come.
+pub(super) fn count() -> u32 {
+    NOTED.count.load(Ordering::Acquire)
 }
 
 /// Of a signal below 32.
@@ -80,58 +128,45 @@ const fn is_of_group(signal: i32, code: i32, leads_session: bool) -> bool {
         }
 }
 
-impl Ends {
-    /// Catches them from here on.
+/// CMD has been started, and has from here on what its group has.
+pub(super) fn command_started() {
+    NOTED.has_command.store(true, Ordering::Relaxed);
+}
+
+impl Signals {
+    /// Those that come from here on. Needs a runtime.
     pub(super) fn new() -> Result<Self, Error> {
-        let catch = |kind| signal(kind).map_err(Error::Runtime);
-        let noted = Arc::default();
-        // Handlers run in the order in which they were registered: noted is a signal before it is told.
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            note(signal, &noted).map_err(Error::Runtime)?;
-        }
+        // Handlers run in the order in which they were registered: a signal is noted before the stream has it.
+        catch()?;
+        let listen = |kind| signal(kind).map_err(Error::Runtime);
+        // A limit on the size of files: caught, so that writing fails instead, with a sentence.
+        drop(listen(SignalKind::from_raw(libc::SIGXFSZ))?);
         Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-            _file_size: catch(SignalKind::from_raw(libc::SIGXFSZ))?,
-            noted,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    /// CMD has been started, and has from here on what its group has.
-    pub(super) fn command_started(&self) {
-        self.noted.has_command.store(true, Ordering::Relaxed);
-    }
-
     /// The signal that came.
-    pub(super) async fn next(&mut self) -> End {
+    pub(super) async fn next(&mut self) -> Came {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => libc::SIGINT,
             _ = self.terminate.recv() => libc::SIGTERM,
             _ = self.hangup.recv() => libc::SIGHUP,
         };
-        End {
+        Came {
             signal,
-            is_of_group: !self.noted.take(signal),
-        }
-    }
-
-    /// Whether one has come already.
-    pub(super) async fn pending(&mut self) -> bool {
-        tokio::select! {
-            biased;
-            _ = self.next() => true,
-            () = std::future::ready(()) => false,
+            is_of_group: !NOTED.take(signal),
         }
     }
 }
 
 /// Has a signal noted whenever it comes.
-fn note(signal: i32, noted: &Arc<Noted>) -> io::Result<()> {
-    let noted = Arc::clone(noted);
+fn note(signal: i32) -> io::Result<()> {
     let leads_session =
         rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid());
-    let handler = move |info: &libc::siginfo_t| noted.came(signal, info.si_code, leads_session);
+    let handler = move |info: &libc::siginfo_t| NOTED.came(signal, info.si_code, leads_session);
     // SAFETY: the handler loads and changes atomics, and nothing else.
     unsafe { register_sigaction(signal, handler) }?;
     Ok(())

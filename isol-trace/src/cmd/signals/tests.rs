@@ -30,7 +30,7 @@ fn what_the_terminal_sends_has_the_group() {
 
 #[test]
 fn what_came_before_the_command_and_what_others_send_is_handed_on() {
-    let noted = Noted::default();
+    let noted = Noted::new();
     noted.came(libc::SIGINT, SI_KERNEL, false);
     assert!(noted.take(libc::SIGINT), "there is no command yet");
     noted.has_command.store(true, Ordering::Relaxed);
@@ -41,6 +41,11 @@ fn what_came_before_the_command_and_what_others_send_is_handed_on() {
     assert!(!noted.take(libc::SIGTERM), "another one");
     assert!(noted.take(libc::SIGINT), "two at once, one of them sent");
     assert!(!noted.take(libc::SIGINT), "once");
+    let first = noted.first.load(Ordering::Relaxed);
+    assert_eq!(
+        (first, noted.count.load(Ordering::Relaxed)),
+        (libc::SIGINT, 4)
+    );
 }
 
 /// In whose environment the test below is the program of a terminal.
@@ -91,15 +96,15 @@ fn listen() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut ends = Ends::new().unwrap();
-        ends.command_started();
+        let mut signals = Signals::new().unwrap();
+        command_started();
         let mut out = io::stdout();
         writeln!(out, "\nready").unwrap();
         loop {
-            let End {
+            let Came {
                 signal,
                 is_of_group,
-            } = ends.next().await;
+            } = signals.next().await;
             writeln!(out, "signal {signal} {is_of_group}").unwrap();
             if signal == libc::SIGTERM {
                 return;

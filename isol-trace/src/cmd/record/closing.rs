@@ -1,0 +1,235 @@
+//! What a person is told at the end of a recording: how many breaches, the worst, what would end most of them, and
+//! what to do next.
+
+use std::collections::BTreeMap;
+
+use super::Command;
+use crate::{
+    attrib::rules::Rules,
+    event::{
+        ids::{Nanos, Pid, RuleId},
+        model::{Breach, Cause, CpuSummary, Event, Summary},
+    },
+    explain::{Gatherer, breach_in_words, in_words, name},
+    tui::text::{counted, cpu_list, duration},
+};
+
+/// Causes that are listed.
+const CAUSES: usize = 4;
+
+/// What is kept of a recording to sum it up.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    breaches: u64,
+    worst: Option<Box<Breach>>,
+    by_remedy: BTreeMap<RuleId, u64>,
+    has_section: bool,
+    /// Only with a command: how tasks ended.
+    ends: Option<Gatherer>,
+}
+
+/// What the tally is read with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing<'a> {
+    /// The totals.
+    pub(super) summary: &'a Summary,
+    /// The log, if it is a file.
+    pub(super) log: Option<&'a str>,
+    /// The command, if there was one.
+    pub(super) command: Option<Command<'a>>,
+}
+
+impl Tally {
+    /// With a command, how tasks end is kept as well.
+    pub(super) fn new(with_ends: bool) -> Self {
+        Self {
+            ends: with_ends.then(Gatherer::default),
+            ..Self::default()
+        }
+    }
+
+    /// Hears an event.
+    pub(super) fn take(&mut self, event: &Event) {
+        if let Some(ends) = &mut self.ends {
+            ends.take(event);
+        }
+        if let Event::Breach(breach) = event {
+            self.breach(breach);
+        }
+    }
+
+    fn breach(&mut self, breach: &Breach) {
+        self.breaches += 1;
+        self.has_section |= breach.section == Some(true);
+        if let Some(remedy) = &breach.remedy {
+            match self.by_remedy.get_mut(remedy) {
+                Some(count) => *count += 1,
+                None => {
+                    self.by_remedy.insert(remedy.clone(), 1);
+                }
+            }
+        }
+        let is_worse = in_kernel(breach) > self.worst.as_deref().map_or(Some(Nanos(0)), in_kernel);
+        if is_worse {
+            self.worst = Some(Box::new(breach.clone()));
+        }
+    }
+
+    /// The lines, where there is something to say; `in_full` also says what there was.
+    pub(super) fn lines(self, closing: &Closing<'_>, in_full: bool) -> Vec<String> {
+        let Closing {
+            summary,
+            log,
+            command,
+        } = *closing;
+        let mut lines = Vec::new();
+        if in_full {
+            lines.push(in_numbers(summary));
+            lines.extend(self.worst.as_deref().map(worst));
+        }
+        let remedy = self.by_remedy.iter().max_by_key(|(_, count)| **count);
+        if in_full && let Some((id, count)) = remedy {
+            lines.push(most(id, *count, self.breaches));
+        }
+        if let Some(command) = command {
+            lines.extend(self.undeclared(&command, summary));
+        }
+        let kill = self
+            .ends
+            .zip(command)
+            .and_then(|(ends, command)| killed(ends, &command));
+        let is_killed = kill.is_some();
+        lines.extend(kill);
+        let Some(log) = log else { return lines };
+        match remedy {
+            _ if is_killed => lines.push(format!("next: isol-trace explain {}", shell_word(log))),
+            Some((id, _)) if in_full => lines.push(format!(
+                "next: jq 'select(.remedy == \"{}\")' {}",
+                id.as_str(),
+                shell_word(log)
+            )),
+            _ if in_full && self.breaches > 0 => {
+                lines.push("next: isol-trace doctor".to_owned());
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    /// What to say of a command that was to be watched in its isolated section, and had none.
+    fn undeclared(&self, command: &Command<'_>, summary: &Summary) -> Option<String> {
+        let option = command.section_option?;
+        if self.has_section {
+            return None;
+        }
+        let lost = summary.cpus.iter().any(|cpu| cpu.lost > 0);
+        let as_far = if lost {
+            ", as far as the records go that were not lost"
+        } else {
+            ""
+        };
+        Some(format!(
+            "{option} did nothing: {} never said on a watched CPU that it is isolated, by prctl(0x49534f4c, 1){as_far}",
+            command.name
+        ))
+    }
+}
+
+/// How long a breach kept the task from its program, without idling.
+fn in_kernel(breach: &Breach) -> Option<Nanos> {
+    let duration = breach.duration?;
+    Some(Nanos(duration.0.saturating_sub(breach.idle.0)))
+}
+
+/// `120 kernel entries on CPUs 1-2: 115 syscall, 4 local_timer, 1 unknown; 3 records lost`.
+fn in_numbers(summary: &Summary) -> String {
+    let sum = |figure: fn(&CpuSummary) -> u64| summary.cpus.iter().map(figure).sum::<u64>();
+    let cpus = cpu_list(summary.cpus.iter().map(|cpu| cpu.cpu));
+    let filtered = sum(|cpu| cpu.filtered);
+    let entries = sum(|cpu| cpu.entries).saturating_sub(filtered);
+    let left_out = match filtered {
+        0 => String::new(),
+        filtered => format!("; {filtered} of other tasks left out"),
+    };
+    if entries == 0 {
+        return format!("no kernel entry: CPUs {cpus} were quiet{left_out}");
+    }
+    let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+    for cause in summary.cpus.iter().flat_map(|cpu| &cpu.causes) {
+        let word = match cause.cause {
+            Cause::Unknown => "without a cause",
+            cause => cause.word(),
+        };
+        *causes.entry(word).or_default() += cause.count;
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let more: u64 = causes.iter().skip(CAUSES).map(|(_, count)| count).sum();
+    let mut words: Vec<_> = causes
+        .iter()
+        .take(CAUSES)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    if more > 0 {
+        words.push(format!("{more} other"));
+    }
+    let lost = match sum(|cpu| cpu.lost) {
+        0 => String::new(),
+        lost => format!(
+            "; {} lost: more than the ring holds came at once",
+            counted(lost, "record", "records")
+        ),
+    };
+    format!(
+        "{} on CPUs {cpus}: {}{left_out}{lost}",
+        counted(entries, "kernel entry", "kernel entries"),
+        words.join(", ")
+    )
+}
+
+fn worst(breach: &Breach) -> String {
+    let time = in_kernel(breach).map_or_else(String::new, duration);
+    format!(
+        "worst: {time} on CPU {}, breach {}, {}: {}",
+        breach.cpu,
+        breach.seq,
+        name(&breach.task),
+        breach_in_words(breach)
+    )
+}
+
+fn most(id: &RuleId, count: u64, of: u64) -> String {
+    let what = Rules::embedded()
+        .ok()
+        .and_then(|rules| rules.get(id))
+        .map_or_else(String::new, |rule| format!(": {}", rule.remedy));
+    format!("{count} of {of} would be ended by {}{what}", id.as_str())
+}
+
+/// The line that says who killed the command.
+fn killed(ends: Gatherer, command: &Command<'_>) -> Option<String> {
+    if !command.was_killed {
+        return None;
+    }
+    let told = ends.finish();
+    let is_its = |pid: Option<Pid>| pid.is_some() && pid == command.pid;
+    let mut stories = told.stories.iter().filter(|story| story.kill.fatal);
+    // In a PID namespace numbers are others than those that the kernel shows.
+    let story = stories
+        .clone()
+        .find(|story| is_its(story.kill.task.pid))
+        .or_else(|| stories.next())?;
+    in_words(story).lines().next().map(str::to_owned)
+}
+
+/// A name as a shell reads it.
+fn shell_word(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%".contains(letter);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests;

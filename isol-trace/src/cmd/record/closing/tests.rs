@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::event::{
+    ids::{Cpu, MonoNanos, Seq, Tid},
+    model::{CauseSummary, Kill, KilledBy, TaskId, TracerSummary, tests::breach},
+    signal::Signal,
+};
+
+fn summary(causes: &[(Cause, u64)]) -> Summary {
+    let entries = causes.iter().map(|(_, count)| count).sum();
+    let causes = causes.iter().map(|&(cause, count)| CauseSummary {
+        cause,
+        count,
+        total: Nanos(0),
+        max: Nanos(0),
+        p50: None,
+        p99: None,
+    });
+    Summary {
+        at: MonoNanos(9),
+        cpus: vec![CpuSummary {
+            cpu: Cpu(1),
+            entries,
+            attributed: entries,
+            unattributed: 0,
+            filtered: 0,
+            lost: 0,
+            open: 0,
+            kernel: Nanos(0),
+            idle: Nanos(0),
+            away: Nanos(0),
+            max: Nanos(0),
+            causes: causes.collect(),
+        }],
+        tracer: TracerSummary::default(),
+    }
+}
+
+fn entry(seq: u64, nanos: u64) -> Breach {
+    let task = TaskId {
+        pid: Some(Pid(7)),
+        tid: Tid(7),
+        comm: Some(Arc::from("spin")),
+    };
+    Breach {
+        seq: Seq(seq),
+        duration: Some(Nanos(nanos)),
+        remedy: RuleId::new("syscall-identity"),
+        task,
+        cpu: Cpu(1),
+        ..breach()
+    }
+}
+
+fn tally(events: &[Event]) -> Tally {
+    let mut tally = Tally::new(true);
+    for event in events {
+        tally.take(event);
+    }
+    tally
+}
+
+fn event(breach: Breach) -> Event {
+    Event::Breach(Box::new(breach))
+}
+
+fn lines(tally: Tally, summary: &Summary, command: Option<Command<'_>>) -> String {
+    let closing = Closing {
+        summary,
+        log: Some("my log"),
+        command,
+    };
+    tally.lines(&closing, true).join("\n")
+}
+
+#[test]
+fn quiet_cpus_are_said_to_be_quiet() {
+    assert_eq!(
+        lines(Tally::new(false), &summary(&[]), None),
+        "no kernel entry: CPUs 1 were quiet"
+    );
+}
+
+#[test]
+fn how_many_the_worst_the_remedy_and_what_next() {
+    let tally = tally(&[
+        event(entry(1, 300)),
+        event(entry(2, 2_100)),
+        event(entry(3, 5)),
+    ]);
+    let summary = summary(&[(Cause::Syscall, 2), (Cause::Unknown, 1)]);
+    let text = lines(tally, &summary, None);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "3 kernel entries on CPUs 1: 2 syscall, 1 without a cause"
+    );
+    assert!(
+        lines[1].starts_with("worst: 2.10 µs on CPU 1, breach 2, spin (pid 7): "),
+        "{text}"
+    );
+    assert!(
+        lines[2].starts_with("3 of 3 would be ended by syscall-identity: "),
+        "{text}"
+    );
+    assert_eq!(
+        lines[3],
+        "next: jq 'select(.remedy == \"syscall-identity\")' 'my log'"
+    );
+}
+
+#[test]
+fn a_killed_command_is_said_to_be_with_what_explains_it() {
+    let task = entry(1, 1).task;
+    let kill = Kill {
+        at: MonoNanos(5),
+        cpu: Cpu(1),
+        task,
+        signal: Signal::KILL,
+        fatal: true,
+        by: KilledBy::Tracer,
+        code: None,
+        breach: Some(Seq(1)),
+        history: vec![Seq(1)],
+        unlogged: Vec::new(),
+        user_stack: Arc::default(),
+    };
+    let tally = tally(&[
+        event(Breach {
+            section: Some(true),
+            ..entry(1, 300)
+        }),
+        Event::Kill(Box::new(kill)),
+    ]);
+    let command = Command {
+        name: "./task",
+        pid: Some(Pid(7)),
+        was_killed: true,
+        section_option: Some("--strict"),
+    };
+    let text = lines(tally, &summary(&[(Cause::Unknown, 1)]), Some(command));
+    assert!(
+        text.contains("\npid 7 (spin) was killed on CPU 1 by isol-trace's strict mode: "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("\nnext: isol-trace explain 'my log'"),
+        "{text}"
+    );
+    assert!(!text.contains("did nothing"), "{text}");
+}
+
+#[test]
+fn a_command_that_never_said_that_it_is_isolated_is_named() {
+    let command = Command {
+        name: "./task",
+        pid: Some(Pid(7)),
+        was_killed: false,
+        section_option: Some("--from-prctl"),
+    };
+    let text = lines(tally(&[]), &summary(&[]), Some(command));
+    assert!(
+        text.contains(
+            "--from-prctl did nothing: ./task never said on a watched CPU that it is isolated"
+        ),
+        "{text}"
+    );
+}

@@ -1,0 +1,86 @@
+//! How many files this process may open: probes, maps and rings are descriptors, a few hundred in all.
+
+use std::{io, os::unix::process::CommandExt as _, process::Command, sync::OnceLock};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The limits that this process was started with.
+static BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Fewer descriptors than a trace needs.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this trace needs up to {needed} file descriptors, and this process may have {limit}: raise the limit, with `ulimit -n {needed}` as root or LimitNOFILE={needed} in a service"
+)]
+pub struct TooFewDescriptors {
+    /// How many a trace takes at most.
+    pub needed: u64,
+    /// How many there may be.
+    pub limit: u64,
+}
+
+/// Raises the soft limit to the hard one, which any process may do.
+pub fn raise() {
+    let before = getrlimit(Resource::Nofile);
+    if BEFORE.set(before).is_ok() {
+        let all = Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        };
+        // Where it is refused the old one holds.
+        let _ = setrlimit(Resource::Nofile, all);
+    }
+}
+
+/// Checks that this process may have so many, and raises the hard limit where it is too low and that is allowed.
+pub fn require(needed: u64) -> Result<(), TooFewDescriptors> {
+    let limit = getrlimit(Resource::Nofile).current;
+    let Some(limit) = limit.filter(|limit| *limit < needed) else {
+        return Ok(());
+    };
+    let more = Rlimit {
+        current: Some(needed),
+        maximum: Some(needed),
+    };
+    // CAP_SYS_RESOURCE may (setrlimit(2)).
+    setrlimit(Resource::Nofile, more).map_err(|_refused| TooFewDescriptors { needed, limit })
+}
+
+/// Gives a command the limits that this process was started with.
+pub fn restore_for(command: &mut Command) {
+    let Some(before) = BEFORE.get().copied() else {
+        return;
+    };
+    let restore = move || setrlimit(Resource::Nofile, before).map_err(io::Error::from);
+    // SAFETY: between fork and exec the closure makes one system call on memory that was laid out before the fork.
+    unsafe { command.pre_exec(restore) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_has_the_limits_that_we_were_started_with() {
+        raise();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!(now.current, now.maximum);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n"]);
+        restore_for(&mut command);
+        let output = command.output().unwrap();
+        let before = BEFORE.get().and_then(|limit| limit.current);
+        let expected = before.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected);
+    }
+
+    #[test]
+    fn a_few_are_enough_for_a_few() {
+        require(1).unwrap();
+        let sentence = TooFewDescriptors {
+            needed: 300,
+            limit: 64,
+        };
+        assert!(sentence.to_string().contains("needs up to 300"));
+    }
+}

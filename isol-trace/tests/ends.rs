@@ -1,0 +1,214 @@
+//! How a recording ends, on this host's own kernel: whatever stdout does, whenever a signal comes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests fails as tests do"
+)]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Beyond this it hangs. No time is asserted below it: the machine may be busy.
+const HANGS: Duration = Duration::from_mins(1);
+
+/// `isol-trace` with these words, watching CPU 1.
+fn isol_trace(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
+    let (first, more) = words.split_first().unwrap();
+    command
+        .args([*first, "--cpus", "1"])
+        .args(more)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn send(child: &Child, signal: i32) {
+    let pid = i32::try_from(child.id()).unwrap();
+    // SAFETY: no memory is involved; the child has not been waited for.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// Waits for its end, and reads what it said on stderr.
+fn end(mut child: Child) -> (ExitStatus, String) {
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > HANGS {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let mut said = String::new();
+    let stderr = child.stderr.take();
+    stderr.unwrap().read_to_string(&mut said).unwrap();
+    (status, said)
+}
+
+/// Waits until a file has its first line.
+fn begun(path: &Path) {
+    let begun = Instant::now();
+    while !fs::read(path).is_ok_and(|log| log.contains(&b'\n')) {
+        assert!(begun.elapsed() < HANGS, "it does not begin");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A program that goes on entering the kernel.
+const BUSY: &str = "while :; do cd /; done";
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_stdout_that_nobody_reads_keeps_nothing_from_ending() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = isol_trace(&["record", "--", "sh", "-c", BUSY]);
+    let child = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    // The header has come, so the account has begun; nothing is read from here on.
+    let mut reader = BufReader::with_capacity(1 << 16, reader);
+    let mut header = String::new();
+    reader.read_line(&mut header).unwrap();
+    assert!(header.starts_with("{\"type\":\"header\""), "{header}");
+    thread::sleep(Duration::from_secs(2));
+    send(&child, libc::SIGTERM);
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the log ends early: nobody reads stdout, and "),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_signal_before_the_account_begins_is_an_end_without_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
+        let mut command = isol_trace(&["record", "-o", path.to_str().unwrap()]);
+        let mut child = command.spawn().unwrap();
+        // It says that it attaches, which takes longer than the signal does.
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert_eq!(line, "isol-trace: attaching probes for CPUs 1 …\n");
+        send(&child, signal);
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(
+            said,
+            format!("isol-trace: nothing was recorded: {name} came before the trace had begun\n")
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(128 + signal));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_file_is_private_and_names_steer_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = path.to_str().unwrap();
+    // Bash runs commands with the name of the file; the kernel keeps 15 bytes of it.
+    let name = "\u{1b}[2J\n\u{202e}x\u{9b}y";
+    let program = folder.path().join(name);
+    fs::copy("/bin/sh", &program).unwrap();
+    let program = program.to_str().unwrap();
+    let child = isol_trace(&["record", "-o", log, "--", program, "-c", "kill -9 $$"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(128 + 9), "{said}");
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(said.contains("was killed on CPU 1 by itself: "), "{said}");
+    assert!(
+        said.contains(&format!("next: isol-trace explain {log}")),
+        "{said}"
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.lines()
+            .last()
+            .unwrap()
+            .starts_with("{\"type\":\"summary\"")
+    );
+    // JSON has the name as it is.
+    let comms: Vec<_> = text
+        .lines()
+        .filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["task"]["comm"].as_str().map(str::to_owned)
+        })
+        .collect();
+    assert!(comms.iter().any(|comm| comm == name), "{comms:?}");
+    let explained = Command::new(env!("CARGO_BIN_EXE_isol-trace"))
+        .args(["explain", log])
+        .output()
+        .unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    for text in [&said, &explained] {
+        assert!(text.contains("\\u{1b}[2J\\n\\u{202e}x\\u{9b}y"), "{text:?}");
+        let steers = |letter: char| letter != '\n' && letter.is_control() || letter == '\u{202e}';
+        assert!(!text.contains(steers), "{text:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_strict_command_does_not_outlive_its_tracer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mark = format!("{}", 1_000_000 + std::process::id());
+    let log = path.to_str().unwrap();
+    let mut child = isol_trace(&["record", "--strict", "-o", log, "--", "sleep", &mark])
+        .spawn()
+        .unwrap();
+    begun(&path);
+    let runs = || {
+        let processes = fs::read_dir("/proc").unwrap();
+        processes.flatten().any(|process| {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            words == format!("sleep\0{mark}\0").as_bytes()
+        })
+    };
+    assert!(runs());
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    let killed = Instant::now();
+    while runs() {
+        assert!(killed.elapsed() < HANGS, "it goes on unwatched");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_log_that_is_deleted_ends_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let child = isol_trace(&["record", "-o", path.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    begun(&path);
+    fs::remove_file(&path).unwrap();
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("cannot be relied on: somebody deleted it"),
+        "{said}"
+    );
+}
