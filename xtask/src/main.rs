@@ -5,6 +5,7 @@
 //! - [`vm`]: one command in one guest;
 //! - [`mod@test`], [`lint`]: the checks;
 //! - [`verdicts`], [`tally`]: what they find, and counting it;
+//! - [`phases`]: how long each took;
 //! - [`kernel`]: the kernel with the task-isolation series, and its selftests;
 //! - [`demo`]: the tool at work;
 //! - [`mod@bench`]: what it costs.
@@ -17,6 +18,7 @@ mod demo;
 mod exec;
 mod kernel;
 mod lint;
+mod phases;
 mod progress;
 mod say;
 mod setup;

@@ -13,16 +13,22 @@ use crate::{
 pub(crate) type Verdicts = Vec<(String, Verdict)>;
 
 /// Counts the verdicts of `run`. Under emulation a provocation can meet the kernel's own
-/// housekeeping, and a run in which something failed is repeated once, in a fresh guest: a test that
-/// fails in both has failed, and what failed in one alone is said.
-pub(crate) fn of_two_runs(guest: &str, mut run: impl FnMut() -> Result<Verdicts>) -> Result<Tally> {
-    let mut verdicts = run()?;
-    let failed = failed(&verdicts);
-    if failed > 0 {
+/// housekeeping, and what failed is repeated once, in a fresh guest: a test that fails in both has
+/// failed, and what failed in one alone is said.
+///
+/// The second run is told which tests failed in the first. It may run more, or all.
+pub(crate) fn of_two_runs(
+    guest: &str,
+    mut run: impl FnMut(&[String]) -> Result<Verdicts>,
+) -> Result<Tally> {
+    let mut verdicts = run(&[])?;
+    let failing = failing(&verdicts);
+    if !failing.is_empty() {
         say(format!(
-            "test: {guest}: {failed} failed; once more, in a fresh guest"
+            "test: {guest}: {} failed; once more, in a fresh guest",
+            failing.len()
         ));
-        verdicts = either(verdicts, run()?);
+        verdicts = either(verdicts, run(&failing)?);
     }
     let mut tally = Tally::default();
     for (test, verdict) in &verdicts {
@@ -31,10 +37,16 @@ pub(crate) fn of_two_runs(guest: &str, mut run: impl FnMut() -> Result<Verdicts>
     Ok(tally)
 }
 
+/// The names of those that failed.
+fn failing(verdicts: &[(String, Verdict)]) -> Vec<String> {
+    let fails = |(_, verdict): &&(String, Verdict)| matches!(verdict, Verdict::Fail(_));
+    let failing = verdicts.iter().filter(fails);
+    failing.map(|(test, _)| test.clone()).collect()
+}
+
 /// How many of them failed.
 pub(crate) fn failed(verdicts: &[(String, Verdict)]) -> usize {
-    let fails = |(_, verdict): &&(String, Verdict)| matches!(verdict, Verdict::Fail(_));
-    verdicts.iter().filter(fails).count()
+    failing(verdicts).len()
 }
 
 /// What two runs of the same tests say together: the second, save where the first passed. A test
@@ -91,5 +103,30 @@ mod tests {
             .collect();
         assert_eq!(failing, ["twice", "new", "gone"]);
         assert_eq!(both.len(), 7);
+    }
+
+    #[test]
+    fn only_what_failed_is_asked_for_again_and_the_rest_stands() {
+        let mut asked = Vec::new();
+        let tally = of_two_runs("guest", |again| {
+            asked.push(again.to_vec());
+            Ok(match asked.len() {
+                1 => vec![
+                    ("good".to_owned(), Verdict::Pass),
+                    ("flaky".to_owned(), Verdict::Fail("x".into())),
+                    ("bad".to_owned(), Verdict::Fail("y".into())),
+                ],
+                _ => vec![
+                    ("flaky".to_owned(), Verdict::Pass),
+                    ("bad".to_owned(), Verdict::Fail("y".into())),
+                ],
+            })
+        })
+        .unwrap();
+        assert_eq!(
+            asked,
+            [Vec::new(), vec!["flaky".to_owned(), "bad".to_owned()]]
+        );
+        assert_eq!(tally.to_string(), "2 passed, 1 failed, 0 skipped");
     }
 }

@@ -151,11 +151,11 @@ fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<T
     let image = || KernelImage::of_ours(recipe.base.name, built.image());
     let mut tally = Tally::default();
     say(format!("test: the selftests on {name}"));
-    tally.merge(verdicts::of_two_runs(&name, || {
+    tally.merge(verdicts::of_two_runs(&name, |_| {
         selftest::run(host, image(), built)
     })?);
     say(format!("test: the crate on {name}"));
-    tally.merge(verdicts::of_two_runs(&format!("{name} crate"), || {
+    tally.merge(verdicts::of_two_runs(&format!("{name} crate"), |_| {
         userspace::run(setup, host, image())
     })?);
     if recipe.debug {
@@ -163,8 +163,14 @@ fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<T
         return Ok(tally);
     }
     say(format!("test: isol-trace on {name}"));
-    tally.merge(verdicts::of_two_runs(&name, || {
-        test::some(host, &name, image(), &BOTH_SIDES)
+    tally.merge(verdicts::of_two_runs(&name, |failed| {
+        let again = test::by_name(failed);
+        test::some(
+            host,
+            &name,
+            image(),
+            again.as_deref().unwrap_or(&BOTH_SIDES),
+        )
     })?);
     Ok(tally)
 }

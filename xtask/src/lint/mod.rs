@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::{
     exec,
+    phases::Phases,
     say::say,
     setup::{BuildTools, Setup},
     tally::{Tally, Verdict},
@@ -36,6 +37,7 @@ pub(crate) fn run(setup: &Setup) -> Result<ExitCode> {
         ("licences and sources", licences::check),
     ];
     let mut tally = Tally::default();
+    let mut phases = Phases::begin();
     for (name, check) in checks {
         say(format!("lint: {name}"));
         let verdict = match check(&tools) {
@@ -43,7 +45,9 @@ pub(crate) fn run(setup: &Setup) -> Result<ExitCode> {
             Err(error) => Verdict::Fail(format!("{error:#}")),
         };
         tally.add(name, &verdict);
+        phases.end(name);
     }
+    say(format!("lint: {phases}"));
     Ok(tally.close())
 }
 

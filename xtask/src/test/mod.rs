@@ -17,6 +17,7 @@ use anyhow::{Result, bail};
 use self::results::Results;
 use crate::{
     kernel::{self, Kernel},
+    phases::Phases,
     say::say,
     setup::{KernelImage, LINES, Setup},
     tally::{Tally, Verdict},
@@ -36,6 +37,9 @@ const OPEN_DEVICES: &str = "iomem=relaxed";
 
 /// How long one guest may take, on a machine that does much else.
 const GUEST_LIMIT: Duration = Duration::from_mins(20);
+
+/// How many tests are named that took longest.
+const LONGEST: usize = 12;
 
 /// What to test.
 #[derive(Clone, Debug)]
@@ -74,28 +78,43 @@ fn run_with(
 ) -> Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
+    let mut phases = Phases::begin();
     let tools = setup.build_tools()?;
     if !selection.guests_only {
         tally.merge(host::run(&tools)?);
+        phases.end("this machine's tests");
     }
     if selection.fast {
         say("test: the guests are left out (--fast)");
         return Ok(tally);
     }
-    match Host::open(setup) {
+    let lines = selection.lines();
+    let fetch = || {
+        // One that cannot be had fails when its turn comes, and says why.
+        let _ = lines
+            .iter()
+            .try_for_each(|line| setup.kernel(line).map(drop));
+        Ok(())
+    };
+    match Host::open_beside(setup, fetch).map(|(host, ())| host) {
         Ok(host) => {
-            for line in selection.lines() {
-                tally.merge(line_tally(setup, &host, &line, selection)?);
+            phases.end("the guests' programs");
+            for line in &lines {
+                tally.merge(line_tally(setup, &host, line, selection)?);
+                phases.end(line);
             }
             if let Some(kernels) = kernels {
                 let Ok(built) = kernels.join() else {
                     bail!("building the kernels of the series panicked");
                 };
+                phases.end("waiting for the first kernel of the series");
                 tally.merge(kernel::tally(setup, &host, built, began)?);
+                phases.end("the kernels of the series");
             }
         }
         Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
     }
+    say(format!("test: {phases}"));
     Ok(tally)
 }
 
@@ -111,11 +130,30 @@ impl Selection {
 
 /// One kernel line.
 fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    verdicts::of_two_runs(line, || boot(setup, host, line, selection))
+    verdicts::of_two_runs(line, |failed| boot(setup, host, line, selection, failed))
 }
 
-/// Boots one kernel line and judges it.
-fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Verdicts> {
+/// The names of tests that failed, as the ground truth takes them. None where there are none, or
+/// where one of them is no single test but what a whole run shows.
+pub(crate) fn by_name(failed: &[String]) -> Option<Vec<&str>> {
+    let names: Option<Vec<&str>> = failed.iter().map(|test| single(test)).collect();
+    names.filter(|names| !names.is_empty())
+}
+
+/// The name of a single test that a verdict is of.
+fn single(test: &str) -> Option<&str> {
+    let name = test.strip_prefix(TRUTH)?.strip_prefix('/')?;
+    (!["run", "probes"].contains(&name) && !name.contains('/')).then_some(name)
+}
+
+/// Boots one kernel line and judges it: every test, or again those that failed.
+fn boot(
+    setup: &Setup,
+    host: &Host,
+    line: &str,
+    selection: &Selection,
+    failed: &[String],
+) -> Result<Verdicts> {
     let kernel = match setup.kernel(line) {
         Ok(kernel) => kernel,
         Err(error) => return Ok(vec![("run".into(), Verdict::Fail(format!("{error:#}")))]),
@@ -125,7 +163,11 @@ fn boot(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result
         kernel.package.as_deref().unwrap_or("a kernel of yours")
     ));
     let started = Instant::now();
-    let outcome = truth(host, line, kernel, &["all"], selection.accel)?;
+    let arguments = match by_name(failed) {
+        Some(names) => ["run"].into_iter().chain(names).collect(),
+        None => vec!["all"],
+    };
+    let outcome = truth(host, line, kernel, &arguments, selection.accel)?;
     let verdicts = judge(line, &outcome, selection)?;
     say(format!(
         "test: {line}: {} tests, {} failed, in {} s",
@@ -167,12 +209,23 @@ fn truth(
         accel,
         ..Guest::new(kernel, command.map(ToString::to_string).collect())
     };
+    let mut phases = Phases::begin();
     let mut output = Output {
         stdout: &mut io::stderr(),
         stderr: &mut io::stderr(),
-        result: &mut |result| say(format!("{name}: {result}")),
+        result: &mut |result| {
+            if let Some(test) = results::test_of(result) {
+                phases.end(&test);
+            }
+            say(format!("{name}: {result}"));
+        },
     };
-    host.run(&guest, &mut output)
+    let outcome = host.run(&guest, &mut output)?;
+    say(format!(
+        "test: {name}: longest: {}",
+        phases.longest(LONGEST)
+    ));
+    Ok(outcome)
 }
 
 /// What a guest said, and what it should have said.
@@ -249,6 +302,29 @@ mod tests {
         fails(Ok(2), &ONE, false);
         fails(Ok(0), &ONE, true);
         fails(Err(Fault::Ended(String::new())), &ONE, false);
+    }
+
+    #[test]
+    fn tests_that_failed_are_run_again_alone() {
+        let names = |of: &[&str]| -> Option<Vec<String>> {
+            let failed: Vec<_> = of.iter().map(ToString::to_string).collect();
+            let names = by_name(&failed)?;
+            Some(names.into_iter().map(str::to_owned).collect())
+        };
+        assert_eq!(
+            names(&["truth/syscall", "truth/quiet_control"]),
+            Some(vec!["syscall".to_owned(), "quiet_control".to_owned()])
+        );
+        for whole in [
+            "run",
+            "probes",
+            "truth/run",
+            "truth/probes",
+            "truth/probe/csd_queue_cpu",
+        ] {
+            assert_eq!(names(&["truth/syscall", whole]), None, "{whole}");
+        }
+        assert_eq!(names(&[]), None);
     }
 
     #[test]

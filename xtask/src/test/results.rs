@@ -45,6 +45,14 @@ enum Word {
     Skip,
 }
 
+/// The test that a result line is the verdict of.
+pub(crate) fn test_of(line: &str) -> Option<String> {
+    match serde_json::from_str(line) {
+        Ok(Line::Test { test, .. }) => Some(test),
+        _ => None,
+    }
+}
+
 /// Everything that a guest said.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Results {

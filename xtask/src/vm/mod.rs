@@ -189,7 +189,7 @@ impl Host {
     }
 
     /// Builds our own programs; what is fetched comes meanwhile, and something more.
-    fn open_beside<T: Send>(
+    pub(crate) fn open_beside<T: Send>(
         setup: &Setup,
         more: impl FnOnce() -> Result<T> + Send,
     ) -> Result<(Self, T)> {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    isol_trace_guest::demo::screen::main()
+    isol_trace_guest::screen::main()
 }

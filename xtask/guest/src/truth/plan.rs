@@ -47,16 +47,25 @@ fn groups() -> Vec<Group> {
     groups
 }
 
+/// One test of each group that is run on two kernels only: the oldest, and the one that the series is
+/// for. What they ask is the tracer's own doing, and a new kernel does not change it; each of them
+/// starts it anew, some of them with a program's debug information, which takes minutes in all.
+const ON_TWO_KERNELS: [&str; 6] = [
+    "storm_lossy",
+    "forbidden_bpf_statistics",
+    "filter_pid",
+    "kill_fault",
+    "explain_write",
+    "leftover_sigint",
+];
+
 /// Whether a group is part of a run of everything on this machine.
-///
-/// The tests of `kill` and `explain` take a run of the tracer each, some of them with a program's debug
-/// information: on the oldest kernel and on the one that the series is for, not on every one.
 fn belongs(group: &Group, guest: &Guest) -> bool {
-    let takes_long = group
+    let on_two = group
         .tests
         .iter()
-        .any(|(name, _)| ["kill_fault", "explain_write"].contains(name));
-    !takes_long || (!guest.realtime && [(6, 1), (6, 12)].contains(&guest.version))
+        .any(|(name, _)| ON_TWO_KERNELS.contains(name));
+    !on_two || (!guest.realtime && [(6, 1), (6, 12)].contains(&guest.version))
 }
 
 /// Names and descriptions.
@@ -144,5 +153,37 @@ mod tests {
         let all = list();
         let names: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), all.len());
+    }
+
+    #[test]
+    fn every_kernel_has_the_tests_that_depend_on_it() {
+        let guest = |version, realtime| Guest {
+            release: String::new(),
+            version,
+            realtime,
+            watched: vec![1],
+            housekeeping: vec![0],
+        };
+        let tests = |guest: &Guest| -> BTreeSet<&'static str> {
+            let groups = groups().into_iter();
+            let belonging = groups.filter(|group| belongs(group, guest));
+            belonging
+                .flat_map(|group| group.tests)
+                .map(|(name, _)| name)
+                .collect()
+        };
+        let all: BTreeSet<_> = list().into_iter().map(|(name, _)| name).collect();
+        for version in [(6, 1), (6, 12)] {
+            assert_eq!(tests(&guest(version, false)), all);
+        }
+        for guest in [guest((6, 12), true), guest((7, 2), false)] {
+            let some = tests(&guest);
+            for name in ON_TWO_KERNELS {
+                assert!(all.contains(name) && !some.contains(name), "{name}");
+            }
+            for name in ["quiet_control", "syscall_cheap", "storm_observer", "probes"] {
+                assert!(some.contains(name), "{name}");
+            }
+        }
     }
 }

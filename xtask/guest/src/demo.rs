@@ -7,8 +7,6 @@
 //!   its TLB) and orders memory (each gets an interrupt);
 //! - `logger` wakes up now and then on the second CPU.
 
-pub mod screen;
-
 use std::{
     env,
     hint::black_box,
