@@ -28,8 +28,8 @@ impl Arch {
 pub fn syscall_name(arch: Arch, number: u32) -> Option<&'static str> {
     let number = usize::try_from(number).ok()?;
     match arch {
-        Arch::X86_64 => x86_64::Sysno::new(number).map(|call| call.name()),
-        Arch::Aarch64 => aarch64::Sysno::new(number).map(|call| call.name()),
+        Arch::X86_64 => x86_64::Sysno::new(number).map(|call| plain(call.name())),
+        Arch::Aarch64 => aarch64::Sysno::new(number).map(|call| plain(call.name())),
     }
 }
 
@@ -39,9 +39,14 @@ pub fn syscall_name(arch: Arch, number: u32) -> Option<&'static str> {
 pub fn compat_syscall_name(arch: Arch, number: u32) -> Option<&'static str> {
     let number = usize::try_from(number).ok()?;
     match arch {
-        Arch::X86_64 => x86::Sysno::new(number).map(|call| call.name()),
+        Arch::X86_64 => x86::Sysno::new(number).map(|call| plain(call.name())),
         Arch::Aarch64 => None,
     }
+}
+
+/// The name without what makes a word of Rust, `break`, an identifier.
+fn plain(name: &'static str) -> &'static str {
+    name.strip_prefix("r#").unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -61,6 +66,7 @@ mod tests {
     #[test]
     fn the_32_bit_gate_has_numbers_of_its_own() {
         assert_eq!(compat_syscall_name(Arch::X86_64, 64), Some("getppid"));
+        assert_eq!(compat_syscall_name(Arch::X86_64, 17), Some("break"));
         assert_eq!(compat_syscall_name(Arch::X86_64, 100_000), None);
         assert_eq!(compat_syscall_name(Arch::Aarch64, 64), None);
     }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use super::story::{Story, rank};
-use crate::event::{
-    ids::{Cpu, Seq},
-    model::{Breach, Event, Kill},
+use crate::{
+    attrib::rules::Numbers,
+    event::{
+        ids::{Cpu, Seq},
+        model::{Breach, Event, Kill},
+    },
 };
 
 /// Breaches that are kept of each CPU: what a kill may name, twice.
@@ -28,6 +31,8 @@ const MAX_THREADS: usize = 4096;
 pub struct Gatherer {
     recent: HashMap<Cpu, VecDeque<Arc<Breach>>>,
     stories: Vec<Story>,
+    /// CPUs of the host that the log was made on.
+    host: Numbers,
     /// Those of logs before this one in the same file.
     ended: usize,
     breaches: u64,
@@ -52,7 +57,11 @@ impl Gatherer {
     /// Takes the next event.
     pub fn take(&mut self, event: &Event) {
         match event {
-            Event::Header(_) => self.begin(),
+            Event::Header(header) => {
+                self.begin();
+                self.host = Numbers::of_header(header);
+            }
+            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
             Event::Breach(breach) => self.breach(breach),
             Event::Kill(kill) => self.kill(kill),
             Event::Lost { records, .. } => self.lost = self.lost.saturating_add(*records),
@@ -121,7 +130,7 @@ impl Gatherer {
                 self.untold += 1;
                 return;
             }
-            let mut story = Story::of(kill);
+            let mut story = Story::of(kill, &self.host);
             story.known = known;
             self.stories.push(story);
             return;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Entry, Story, cause::cause, place::of_entry, text::name};
 use crate::{
-    attrib::rules::Rules,
+    attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{ActivityItem, Breach, End, Kill, KilledBy, Origin, Sender},
@@ -50,7 +50,11 @@ pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
     if let Some(Entry::Logged(breach)) = culprit
         && let Some(id) = &breach.remedy
     {
-        lines.push(format!("  remedy: {}", remedy(id)));
+        let remedy = remedy(id, &story.host.with(breach));
+        for (number, line) in remedy.into_iter().enumerate() {
+            let before = if number == 0 { "  remedy: " } else { "    " };
+            lines.push(format!("{before}{line}"));
+        }
     }
     lines
 }
@@ -219,11 +223,8 @@ fn code(kill: &Kill) -> String {
         .map_or_else(String::new, |code| format!(" (si_code {code})"))
 }
 
-/// What would end such breaches, and the name of the rule that says so.
-fn remedy(id: &RuleId) -> String {
+/// What would end such breaches, the name of the rule that says so, and its commands.
+fn remedy(id: &RuleId, numbers: &Numbers) -> Vec<String> {
     let rule = Rules::embedded().ok().and_then(|rules| rules.get(id));
-    match rule {
-        Some(rule) => format!("{id}: {}", rule.remedy),
-        None => id.to_string(),
-    }
+    rule.map_or_else(|| vec![id.to_string()], |rule| rule.filled(numbers).lines())
 }

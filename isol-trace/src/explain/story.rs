@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attrib::rules::Numbers;
 use crate::event::{
     ids::{MonoNanos, Seq},
     model::{Breach, Kill, KilledBy, Unlogged},
@@ -34,6 +35,8 @@ pub struct Story {
     pub kill: Kill,
     /// Breaches that the signal names, as far as they have been seen.
     pub(super) known: Vec<Arc<Breach>>,
+    /// CPUs of the host that the log was made on.
+    pub(super) host: Numbers,
     /// Threads that got a signal of this process's end, this one included.
     pub(super) threads: Vec<u32>,
     /// How often the process was signalled so after that, without being ended.
@@ -42,9 +45,10 @@ pub struct Story {
 
 impl Story {
     /// The beginning of one.
-    pub(super) fn of(kill: &Kill) -> Self {
+    pub(super) fn of(kill: &Kill, host: &Numbers) -> Self {
         Self {
             kill: kill.clone(),
+            host: host.clone(),
             known: Vec::new(),
             threads: vec![kill.task.tid.0],
             repeats: 0,

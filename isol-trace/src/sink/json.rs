@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use super::{
-    record, summary,
+    record,
+    remedies::{self, Remedies},
+    summary,
     time::{Anchor, Calendar},
 };
 use crate::event::model::{Event, Sink};
@@ -28,6 +30,8 @@ pub struct JsonLines<W: Write> {
     batch: Vec<u8>,
     /// The calendar of the log; fixed when the header is written.
     calendar: Option<Calendar>,
+    /// Remedies that the log has spelled out.
+    remedies: Remedies,
     /// The kind of error that ended the log.
     ended: Option<io::ErrorKind>,
 }
@@ -39,6 +43,7 @@ impl<W: Write> JsonLines<W> {
             output,
             batch: Vec::with_capacity(BATCH + BATCH / 4),
             calendar: None,
+            remedies: Remedies::default(),
             ended: None,
         }
     }
@@ -83,10 +88,17 @@ impl<W: Write> Sink for JsonLines<W> {
         let calendar = self
             .calendar
             .get_or_insert_with(|| Calendar::new(Anchor::now()));
+        self.remedies.hear(event);
         let out = &mut self.batch;
         match event {
             Event::Header(header) => record::header(out, calendar, header),
-            Event::Breach(breach) => record::breach(out, calendar, breach),
+            Event::Breach(breach) => {
+                record::breach(out, calendar, breach);
+                if let Some(remedy) = self.remedies.new_of(breach) {
+                    out.push(b'\n');
+                    remedies::record(out, &remedy);
+                }
+            }
             Event::Back {
                 breach,
                 away,

@@ -1,6 +1,6 @@
 //! Where events go: the JSON log.
 //!
-//! - [`json`]: one event, one line;
+//! - [`json`]: one event, one line; `remedies`: what ends a breach, behind the first that it ends;
 //! - [`output`]: files that never end inside a line;
 //! - [`queue`]: writing on a thread of its own;
 //! - [`time`]: from the monotonic clock to the calendar.
@@ -14,6 +14,7 @@ pub mod json;
 pub mod output;
 pub mod queue;
 mod record;
+mod remedies;
 mod summary;
 pub mod time;
 

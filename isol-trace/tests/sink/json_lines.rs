@@ -62,7 +62,8 @@ fn summary() {
 #[test]
 fn the_documentations_examples_are_real() {
     let text = include_str!("../../../docs/json.md");
-    let lines: Vec<_> = samples::every_event().iter().map(samples::line).collect();
+    let mut lines: Vec<_> = samples::every_event().iter().map(samples::line).collect();
+    lines.push(samples::remedy_line());
     let examples: Vec<_> = text
         .lines()
         .filter(|line| line.starts_with("{\"type\""))
@@ -91,4 +92,53 @@ fn the_documentation_tells_every_field() {
             assert!(text.contains(&format!("`{name}`")), "{definition}.{name}");
         }
     }
+}
+
+/// A remedy is spelled out once, and again where its commands have other numbers.
+#[test]
+fn a_remedy_is_spelled_out_once_with_this_hosts_numbers() {
+    use isol_trace::event::model::{Cause, CauseDetail};
+    let timer = || CauseDetail::Plain(Cause::LocalTimer);
+    let irq = |irq| CauseDetail::DeviceIrq { irq, handler: None };
+    let lines = samples::remedy_lines(&[
+        samples::remedied(timer(), "fair-server"),
+        samples::remedied(irq(24), "device-irq"),
+        samples::remedied(irq(24), "device-irq"),
+        samples::remedied(timer(), "fair-server"),
+        samples::remedied(irq(25), "device-irq"),
+        samples::remedied(timer(), "no-such-rule"),
+    ]);
+    let commands: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            record["run"][0].as_str().expect("a command").to_owned()
+        })
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "for cpu in 1 2; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; done",
+            "echo 0,3 > /proc/irq/24/smp_affinity_list",
+            "echo 0,3 > /proc/irq/25/smp_affinity_list",
+        ]
+    );
+}
+
+/// A storm of processes does not make the log grow without end.
+#[test]
+fn remedies_have_an_end() {
+    use isol_trace::event::{
+        ids::Pid,
+        model::{Cause, CauseDetail},
+    };
+    let breaches: Vec<_> = (1..3_000)
+        .map(|pid| {
+            let cause = CauseDetail::Plain(Cause::LocalTimer);
+            let mut breach = samples::remedied(cause, "cfs-bandwidth");
+            breach.task.pid = Some(Pid(pid));
+            breach
+        })
+        .collect();
+    assert_eq!(samples::remedy_lines(&breaches).len(), 1024);
 }

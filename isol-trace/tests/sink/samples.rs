@@ -31,12 +31,43 @@ pub(crate) fn line(event: &Event) -> String {
     log.event(event).expect("memory has room");
     drop(log);
     let text = String::from_utf8(text).expect("a log is UTF-8");
-    let line = text
-        .strip_suffix('\n')
-        .expect("a line ends in a line feed")
-        .to_owned();
-    assert!(!line.contains('\n'), "one event, one line");
-    line
+    let text = text.strip_suffix('\n').expect("a line ends in a line feed");
+    let (line, more) = text.split_once('\n').unwrap_or((text, ""));
+    let is_remedy = |line: &str| line.starts_with("{\"type\":\"remedy\"");
+    assert!(more.lines().all(is_remedy), "one event, one line: {text}");
+    line.to_owned()
+}
+
+/// What follows breaches of a log of [`header`]'s host, all of them of these rules.
+pub(crate) fn remedy_lines(breaches: &[Breach]) -> Vec<String> {
+    let mut text = Vec::new();
+    let mut log = JsonLines::with_anchor(&mut text, anchor());
+    log.event(&Event::Header(header()))
+        .expect("memory has room");
+    for breach in breaches {
+        let event = Event::Breach(Box::new(breach.clone()));
+        log.event(&event).expect("memory has room");
+    }
+    drop(log);
+    let text = String::from_utf8(text).expect("a log is UTF-8");
+    let is_remedy = |line: &&str| line.starts_with("{\"type\":\"remedy\"");
+    text.lines().filter(is_remedy).map(str::to_owned).collect()
+}
+
+/// A breach with another cause and remedy.
+pub(crate) fn remedied(cause: CauseDetail, rule: &str) -> Breach {
+    Breach {
+        cause,
+        remedy: RuleId::new(rule),
+        ..breach()
+    }
+}
+
+/// The record of a remedy.
+pub(crate) fn remedy_line() -> String {
+    let timer = CauseDetail::Plain(Cause::LocalTimer);
+    let mut lines = remedy_lines(&[remedied(timer, "soft-lockup-watchdog")]);
+    lines.pop().expect("one")
 }
 
 pub(crate) fn header() -> Header {

@@ -33,8 +33,8 @@ fn breach() -> Value {
 fn every_line_of_the_sink_satisfies_the_schema() {
     let validator = validator();
     let events = samples::every_event();
-    for event in &events {
-        let line = samples::line(event);
+    let lines = events.iter().map(samples::line);
+    for line in lines.chain([samples::remedy_line()]) {
         let value = value(&line);
         let errors: Vec<_> = validator
             .iter_errors(&value)

@@ -5,7 +5,9 @@
 //! looked up here, and finding a rule allocates nothing.
 
 mod pattern;
+mod remedy;
 mod table;
+mod template;
 mod when;
 
 #[cfg(test)]
@@ -13,8 +15,12 @@ mod tests;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-pub use self::table::TableError;
 use self::when::When;
+pub use self::{
+    remedy::{Ends, Remedy},
+    table::TableError,
+    template::{Numbers, Template},
+};
 use crate::event::{
     ids::RuleId,
     model::{Breach, Cause},
@@ -29,11 +35,17 @@ pub struct Rule {
     /// Its stable name.
     pub id: RuleId,
     /// Why the kernel was entered, in one sentence.
-    pub why: String,
+    pub why: Template,
     /// The setting, boot argument or change of code that ends it.
-    pub remedy: String,
+    pub remedy: Template,
+    /// Who or what ends it.
+    pub ends: Ends,
+    /// Commands of a shell, run as root, that end it or help to.
+    pub run: Vec<Template>,
+    /// Arguments of the kernel's command line that do.
+    pub boot: Vec<Template>,
     /// A command, or what to look for, that shows whether it did.
-    pub verify: String,
+    pub verify: Template,
     /// The kernels that it holds for, in words.
     pub kernels: String,
     /// The kernel's file and version that it was read from.

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::{
     Rule,
     pattern::Pattern,
+    remedy::Ends,
+    template::Template,
     when::{Access, Asked, Did, Fault, When, Words},
 };
 use crate::event::{
@@ -52,6 +54,24 @@ pub enum TableError {
         /// What is missing.
         field: &'static str,
     },
+    /// What stands between braces is no hole that can be filled there.
+    #[error("'{rule}' has '{{{hole}}}' in its '{field}', which nothing fills there")]
+    Hole {
+        /// The rule.
+        rule: RuleId,
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        hole: String,
+    },
+    /// What ends it is named, and how is not.
+    #[error("'{rule}' is ended by {field}, and has none")]
+    Ends {
+        /// The rule.
+        rule: RuleId,
+        /// The field that is empty.
+        field: &'static str,
+    },
     /// A rule without conditions that breaches should show, or with some that they cannot.
     #[error("'{0}' needs conditions, or 'host_only' and none")]
     Conditions(RuleId),
@@ -72,6 +92,11 @@ struct RawRule {
     id: String,
     why: String,
     remedy: String,
+    ends: String,
+    #[serde(default)]
+    run: Vec<String>,
+    #[serde(default)]
+    boot: Vec<String>,
     verify: String,
     kernels: String,
     source: Option<String>,
@@ -100,7 +125,24 @@ struct RawFault {
     #[serde(default)]
     access: Vec<String>,
     protection: Option<bool>,
-    address: Option<[u64; 2]>,
+    address: Option<[RawAddress; 2]>,
+}
+
+/// An address: a number, or, where TOML has no number as large, `"0x…"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawAddress {
+    Number(u64),
+    Text(String),
+}
+
+impl RawAddress {
+    fn value(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => u64::from_str_radix(text.strip_prefix("0x")?, 16).ok(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -144,10 +186,25 @@ pub(super) fn parse(text: &str) -> Result<Parsed, TableError> {
         for when in raw.when {
             conditions.push((place, Reader { rule: &id }.when(when)?));
         }
+        let reader = Reader { rule: &id };
+        let ends = reader.ends(&raw.ends)?;
+        let (run, boot) = (
+            reader.commands("run", raw.run)?,
+            reader.commands("boot", raw.boot)?,
+        );
+        for (needed, field, commands) in [(Ends::Command, "run", &run), (Ends::Boot, "boot", &boot)]
+        {
+            if ends == needed && commands.is_empty() {
+                return Err(TableError::Ends { rule: id, field });
+            }
+        }
         rules.push(Rule {
-            why: said(&id, "why", raw.why)?,
-            remedy: said(&id, "remedy", raw.remedy)?,
-            verify: said(&id, "verify", raw.verify)?,
+            why: reader.template("why", raw.why)?,
+            remedy: reader.template("remedy", raw.remedy)?,
+            ends,
+            run,
+            boot,
+            verify: reader.template("verify", raw.verify)?,
             kernels: said(&id, "kernels", raw.kernels)?,
             source: raw.source,
             host_only: raw.host_only,
@@ -174,6 +231,39 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn ends(&self, word: &str) -> Result<Ends, TableError> {
+        let ends = Ends::WORDS.iter().find(|(it, _)| *it == word);
+        let (_, ends) = ends.ok_or_else(|| self.unknown("end", word))?;
+        Ok(*ends)
+    }
+
+    /// A text with holes that says something.
+    fn template(&self, field: &'static str, text: String) -> Result<Template, TableError> {
+        let text = said(self.rule, field, text)?;
+        Template::parse(&text).map_err(|hole| self.hole(field, hole))
+    }
+
+    /// Commands, whose holes are numbers.
+    fn commands(&self, field: &'static str, all: Vec<String>) -> Result<Vec<Template>, TableError> {
+        let mut commands = Vec::with_capacity(all.len());
+        for text in all {
+            let command = self.template(field, text)?;
+            if let Some(hole) = command.holes().find(|hole| !hole.is_number()) {
+                return Err(self.hole(field, format!("{hole:?}")));
+            }
+            commands.push(command);
+        }
+        Ok(commands)
+    }
+
+    fn hole(&self, field: &'static str, hole: String) -> TableError {
+        TableError::Hole {
+            rule: self.rule.clone(),
+            field,
+            hole,
+        }
+    }
+
     fn when(&self, raw: RawWhen) -> Result<When, TableError> {
         Ok(When {
             causes: self.causes(&raw.cause)?,
@@ -207,10 +297,15 @@ impl Reader<'_> {
             "fetch" => Some(Access::Fetch),
             _ => None,
         };
-        let address = raw.address.map(|[first, last]| {
-            let range: RangeInclusive<u64> = first..=last;
-            range
+        let address = raw.address.as_ref().map(|[first, last]| {
+            let range: RangeInclusive<u64> = first.value()?..=last.value()?;
+            Some(range)
         });
+        let address = match address {
+            Some(None) => return Err(self.unknown("address", "no number")),
+            Some(range) => range,
+            None => None,
+        };
         if let Some(range) = &address
             && range.is_empty()
         {

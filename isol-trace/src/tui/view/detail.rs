@@ -15,7 +15,7 @@ use super::{
     scrolled,
 };
 use crate::{
-    attrib::rules::Rules,
+    attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{Breach, CauseDetail, Origin, Sender},
@@ -41,10 +41,12 @@ pub(super) fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -
         width: area.width.saturating_sub(1),
         height: area.height - top.height,
     };
-    let start = app.model().header.as_ref().map(|header| header.at);
+    let header = app.model().header.as_ref();
+    let start = header.map(|header| header.at);
+    let host = header.map_or_else(Numbers::default, |it| Numbers::of_header(it));
     let lines = kept.map_or_else(
         || vec![Line::from("No breach is listed.")],
-        |kept| lines(kept, start, theme, usize::from(body.width)),
+        |kept| lines(kept, start, &host, theme, usize::from(body.width)),
     );
     let room = usize::from(body.height);
     let place = if lines.len() > room && room > 0 {
@@ -88,7 +90,13 @@ impl Facts {
     }
 }
 
-fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> Vec<Line<'static>> {
+fn lines(
+    kept: &Kept,
+    start: Option<MonoNanos>,
+    host: &Numbers,
+    theme: Theme,
+    width: usize,
+) -> Vec<Line<'static>> {
     let breach = &*kept.breach;
     let mut facts = Facts {
         theme,
@@ -131,7 +139,7 @@ fn lines(kept: &Kept, start: Option<MonoNanos>, theme: Theme, width: usize) -> V
     facts.list("inlined", breach.inlined.iter());
     origins(breach, &mut facts);
     if let Some(id) = &breach.remedy {
-        facts.add("remedy", &remedy(id), plain);
+        facts.list("remedy", remedy(id, &host.with(breach)).iter());
     }
     activities(breach, &mut facts);
     stacks(breach, &mut facts);
@@ -170,13 +178,10 @@ fn stacks(breach: &Breach, facts: &mut Facts) {
     }
 }
 
-/// The rule's name and what it says.
-fn remedy(id: &RuleId) -> String {
+/// The rule's name, what it says, and its commands with this host's numbers.
+fn remedy(id: &RuleId, numbers: &Numbers) -> Vec<String> {
     let rule = Rules::embedded().ok().and_then(|rules| rules.get(id));
-    match rule {
-        Some(rule) => format!("{id}: {}", rule.remedy),
-        None => id.to_string(),
-    }
+    rule.map_or_else(|| vec![id.to_string()], |rule| rule.filled(numbers).lines())
 }
 
 fn task(breach: &Breach) -> String {

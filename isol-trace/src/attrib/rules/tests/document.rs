@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use super::{super::Rule, embedded};
+use super::{
+    super::{Numbers, Rule, Template},
+    embedded,
+};
 
 /// Set, it makes the test write what it compares.
 const UPDATE: &str = "ISOL_TRACE_UPDATE_DOCS";
@@ -15,6 +18,9 @@ fn section(text: &mut String, rule: &Rule) {
         id,
         why,
         remedy,
+        ends,
+        run,
+        boot,
         verify,
         kernels,
         source,
@@ -25,9 +31,27 @@ fn section(text: &mut String, rule: &Rule) {
     } else {
         ""
     };
+    let numbers = Numbers::example();
+    let filled = |template: &Template| template.text(&numbers);
     write!(
         text,
-        "\n### `{id}`\n\n{why}{only}\n\n- **Remedy.** {remedy}\n- **Verify.** {verify}\n- **Kernels.** {kernels}\n"
+        "\n### `{id}`\n\n{}{only}\n\n- **Remedy.** {}\n- **Ended by.** {}\n",
+        filled(why),
+        filled(remedy),
+        ends.sentence()
+    )
+    .expect("memory has room");
+    for command in run {
+        writeln!(text, "- **Run.** `{}`", filled(command)).expect("memory has room");
+    }
+    if !boot.is_empty() {
+        let boot: Vec<_> = boot.iter().map(filled).collect();
+        writeln!(text, "- **Boot.** `{}`", boot.join(" ")).expect("memory has room");
+    }
+    write!(
+        text,
+        "- **Verify.** {}\n- **Kernels.** {kernels}\n",
+        filled(verify)
     )
     .expect("memory has room");
     if let Some(source) = source {

@@ -5,6 +5,7 @@ mod cases;
 mod document;
 mod reach;
 mod recorded;
+mod syscalls;
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn found(breach: &Breach) -> Option<&'static str> {
 /// A table of one rule.
 fn table(rest: &str) -> String {
     format!(
-        "[[rule]]\nid = \"a\"\nwhy = \"w\"\nremedy = \"r\"\nverify = \"v\"\nkernels = \"all\"\n{rest}"
+        "[[rule]]\nid = \"a\"\nwhy = \"w\"\nremedy = \"r\"\nends = \"application\"\nverify = \"v\"\nkernels = \"all\"\n{rest}"
     )
 }
 
@@ -42,11 +43,13 @@ fn the_table_is_valid_and_rules_are_found_by_their_names() {
 
 #[test]
 fn every_text_is_one_line_that_ends_as_a_sentence() {
+    let numbers = Numbers::example();
     for rule in embedded().all() {
-        for text in [&rule.why, &rule.remedy, &rule.verify] {
+        let texts = [&rule.why, &rule.remedy, &rule.verify].map(|text| text.text(&numbers));
+        for text in &texts {
             assert!(text.ends_with('.'), "{}: {text}", rule.id);
         }
-        for text in [&rule.why, &rule.remedy, &rule.verify, &rule.kernels] {
+        for text in texts.iter().chain([&rule.kernels]) {
             assert!(!text.contains(['\n', '\t']), "{}: {text}", rule.id);
         }
     }
@@ -167,4 +170,58 @@ fn the_first_rule_in_the_file_wins_whatever_the_index_does() {
     unnamed.cause_name = None;
     assert_eq!(id(&unnamed).as_deref(), Some("any"));
     assert_eq!(id(&build::timer()), None);
+}
+
+#[test]
+fn a_hole_that_nothing_fills_is_an_error() {
+    let hole = |field, hole: &str| TableError::Hole {
+        rule: RuleId::new("a").expect("a name"),
+        field,
+        hole: hole.to_owned(),
+    };
+    let rest = "host_only = true\n";
+    assert_eq!(
+        refused(&format!("run = [\"echo {{moon}}\"]\n{rest}")),
+        hole("run", "moon")
+    );
+    // A name that a stranger chose is no part of a command.
+    assert_eq!(
+        refused(&format!("run = [\"kill {{other}}\"]\n{rest}")),
+        hole("run", "Other")
+    );
+}
+
+#[test]
+fn who_ends_it_is_named_with_what_does() {
+    let id = || RuleId::new("a").expect("a name");
+    let text = table("host_only = true");
+    for (word, field) in [("command", "run"), ("boot", "boot")] {
+        let text = text.replace("\"application\"", &format!("\"{word}\""));
+        let error = Rules::parse(&text).expect_err(word);
+        assert_eq!(error, TableError::Ends { rule: id(), field });
+        let with = text.replace("verify", &format!("{field} = [\"x\"]\nverify"));
+        assert!(Rules::parse(&with).is_ok(), "{word}");
+    }
+    let wrong = Rules::parse(&text.replace("\"application\"", "\"prayer\"")).expect_err("prayer");
+    assert!(
+        matches!(wrong, TableError::Word { field: "end", .. }),
+        "{wrong:?}"
+    );
+}
+
+/// Whoever copies a command must get this host's numbers, not those of an example.
+#[test]
+fn no_text_has_the_numbers_of_another_host() {
+    let host = Numbers::of_host("1".parse().expect("a list"), "0".parse().expect("a list"));
+    for rule in embedded().all() {
+        let remedy = rule.filled(&host);
+        let mut texts = vec![remedy.text, remedy.verify];
+        texts.extend(remedy.run);
+        texts.extend(remedy.boot);
+        for text in texts {
+            for example in ["1-3", "NUMBER", "=LIST", "WATCHED", "HOUSEKEEPING"] {
+                assert!(!text.contains(example), "{}: {text}", rule.id);
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Every rule that a recorded breach shows.
-const RECORDED: [&str; 84] = [
+const RECORDED: [&str; 83] = [
     "bh-lru",
     "block-completion",
     "bound-kworker",
@@ -28,12 +28,12 @@ const RECORDED: [&str; 84] = [
     "code-fault",
     "copy-on-write",
     "corrected-errors",
-    "cross-call",
     "debugger",
     "device-irq",
     "exception",
     "fair-server",
     "first-touch",
+    "irq-timer",
     "jump-label",
     "kernel-thread",
     "ksoftirqd",
@@ -83,7 +83,6 @@ const RECORDED: [&str; 84] = [
     "tick-posix-timer",
     "tick-rcu",
     "tick-sched",
-    "timer-migration",
     "tlb-compaction",
     "tlb-cow",
     "tlb-fork",
@@ -110,7 +109,20 @@ const UNRECORDED: &[(&str, &str)] = &[
         "alignment",
         "QEMU's TCG raises no alignment check: a misaligned access with the AC flag set went through.",
     ),
+    (
+        "cpu-settings",
+        "the guest's CPUs have no resctrl, and nobody writes their machine-check settings while a task is watched.",
+    ),
+    ("cpu-time-read", "the recordings are older than the rule."),
     ("cpufreq", "the guest's CPUs have no frequency driver."),
+    (
+        "cross-call",
+        "every function that another CPU was seen to ask for has a rule of its own.",
+    ),
+    (
+        "fault-wait",
+        "the guest's programs run from memory: no page is read from a disk or from swap.",
+    ),
     (
         "isolcpus-dropped",
         "no breach shows it, only the doctor does.",
@@ -119,6 +131,7 @@ const UNRECORDED: &[(&str, &str)] = &[
         "load-balance",
         "the tick raises that softirq, and its rules stand before: 161 of 163 seen came with a tick, the other two beside a call or a thread.",
     ),
+    ("mm-change", "the recordings are older than the rule."),
     (
         "net-softirq",
         "packets come by the task's own system calls, by RPS or by a device's interrupt here, whose rules stand before.",
@@ -126,6 +139,11 @@ const UNRECORDED: &[(&str, &str)] = &[
     (
         "nmi-perf-counter",
         "QEMU's TCG has no performance counters.",
+    ),
+    ("policy-changed", "the recordings are older than the rule."),
+    (
+        "rcu-kick",
+        "RCU asks a CPU only while it is in the kernel for long, which no load of the guests is.",
     ),
     (
         "rcu-softirq",
@@ -135,11 +153,23 @@ const UNRECORDED: &[(&str, &str)] = &[
         "softirq",
         "no device of the guest schedules a tasklet outside of its own interrupt.",
     ),
+    ("syscall-ipc", "the recordings are older than the rule."),
+    (
+        "syscall-settings",
+        "the recordings are older than the rule.",
+    ),
+    ("task-work", "the recordings are older than the rule."),
     (
         "tick-clock-unstable",
         "the guest's TSC stays stable while it runs (a write to it changed nothing), and `tsc=unstable` at boot left the tick off.",
     ),
+    (
+        "timer-migration",
+        "timers that may leave the guests' watched CPUs do; those that were seen to stay are of interrupts, whose rule stands before.",
+    ),
     ("tsc-adjust-check", "QEMU's TCG has no TSC_ADJUST register."),
+    ("userfaultfd", "the recordings are older than the rule."),
+    ("vsyscall", "the recordings are older than the rule."),
 ];
 
 /// What is said of a reschedule and of a cross-call where nothing more is known of it.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod clocks;
+mod kicks;
 mod own;
 mod timers;
 mod tlb;
@@ -37,6 +38,7 @@ fn all() -> Vec<Case> {
         work::cases(),
         timers::cases(),
         own::cases(),
+        kicks::cases(),
     ]
     .into_iter()
     .flatten()

@@ -105,13 +105,13 @@ pub(super) fn cases() -> Vec<Case> {
             "syscall-process",
             syscall("exit_group"),
             syscall("prctl"),
-            Some("syscall"),
+            Some("syscall-settings"),
         ),
         case(
             "syscall-identity",
             syscall("getpid"),
             syscall("setuid"),
-            Some("syscall"),
+            Some("syscall-settings"),
         ),
         case(
             "syscall-timer",
@@ -127,7 +127,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case(
             "syscall",
-            syscall("prctl"),
+            syscall("bpf"),
             syscall("mmap"),
             Some("syscall-memory"),
         ),
