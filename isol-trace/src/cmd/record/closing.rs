@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Command;
 use crate::{
-    attrib::rules::Rules,
+    attrib::rules::{Numbers, Rules},
     event::{
         ids::{Nanos, Pid, RuleId},
         model::{Breach, Cause, CpuSummary, Event, Summary},
@@ -23,6 +23,8 @@ pub(super) struct Tally {
     breaches: u64,
     worst: Option<Box<Breach>>,
     by_remedy: BTreeMap<RuleId, u64>,
+    /// CPUs of the host, for commands.
+    host: Numbers,
     has_section: bool,
     /// Only with a command: how tasks ended.
     ends: Option<Gatherer>,
@@ -53,8 +55,11 @@ impl Tally {
         if let Some(ends) = &mut self.ends {
             ends.take(event);
         }
-        if let Event::Breach(breach) = event {
-            self.breach(breach);
+        match event {
+            Event::Header(header) => self.host = Numbers::of_header(header),
+            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
+            Event::Breach(breach) => self.breach(breach),
+            _ => {}
         }
     }
 
@@ -89,7 +94,7 @@ impl Tally {
         }
         let remedy = self.by_remedy.iter().max_by_key(|(_, count)| **count);
         if in_full && let Some((id, count)) = remedy {
-            lines.push(most(id, *count, self.breaches));
+            lines.push(most(id, *count, self.breaches, &self.host));
         }
         if let Some(command) = command {
             lines.extend(self.undeclared(&command, summary));
@@ -198,11 +203,11 @@ fn worst(breach: &Breach) -> String {
     )
 }
 
-fn most(id: &RuleId, count: u64, of: u64) -> String {
+fn most(id: &RuleId, count: u64, of: u64, host: &Numbers) -> String {
     let what = Rules::embedded()
         .ok()
         .and_then(|rules| rules.get(id))
-        .map_or_else(String::new, |rule| format!(": {}", rule.remedy));
+        .map_or_else(String::new, |rule| format!(": {}", rule.filled(host).text));
     format!("{count} of {of} would be ended by {}{what}", id.as_str())
 }
 
