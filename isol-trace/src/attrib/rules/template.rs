@@ -274,7 +274,7 @@ impl Numbers {
     }
 }
 
-/// The interrupt whose thread this is: `irq/24-nvme0q1` (kernel/irq/manage.c setup_irq_thread, 6.12).
+/// The interrupt whose thread this is: `irq/24-nvme0q1` (`setup_irq_thread`, kernel/irq/manage.c, 6.12).
 fn thread_of(item: &ActivityItem) -> Option<u32> {
     let comm = item.comm.as_deref()?.strip_prefix("irq/")?;
     comm.split('-').next()?.parse().ok()
