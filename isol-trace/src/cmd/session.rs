@@ -22,6 +22,7 @@ use crate::{
     bpf::{
         attach::Step,
         btf::KernelTypes,
+        object::Snapshot,
         preempt,
         request::{Execution, Request},
         tracer::Tracer,
@@ -32,6 +33,7 @@ use crate::{
     event::{
         ids::{Cpu, MonoNanos},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
+        own::OwnCounts,
     },
     host::{Host, affinity, cpu_list::CpuSet, descriptors, follow::Following},
     plan::TracePlan,
@@ -186,12 +188,9 @@ impl Session {
     /// What the tracer itself costs so far.
     pub fn tracer_summary(&self) -> Result<TracerSummary, Error> {
         let snapshots = self.tracer.snapshots().map_err(Error::tracer)?;
-        let own: u64 = snapshots
-            .iter()
-            .map(|(_, snapshot)| snapshot.ledger.own_entries)
-            .sum();
+        let sends = self.tracer.own_sends().map_err(Error::tracer)?;
         Ok(TracerSummary {
-            breaches: own + self.tracer.own_sends().map_err(Error::tracer)?,
+            breaches: self.reader.own.total(own_counts(&snapshots, sends)),
             attach_breaches: self.attach_breaches,
             detach_breaches: None,
             lost_senders: Some(
@@ -317,6 +316,19 @@ fn kernel_sent(host: &Host, plan: &TracePlan) -> Option<u64> {
             .flat_map(|line| line.counts.values())
             .sum(),
     )
+}
+
+/// What the kernel's side has counted of the tracer so far.
+fn own_counts(snapshots: &[(Cpu, Snapshot)], sends: u64) -> OwnCounts {
+    let mut counts = OwnCounts {
+        sends,
+        ..OwnCounts::default()
+    };
+    for (_, Snapshot { ledger, .. }) in snapshots {
+        counts.entries += ledger.own_entries;
+        counts.unrecorded += ledger.lost + ledger.filtered;
+    }
+    counts
 }
 
 fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {

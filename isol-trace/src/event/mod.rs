@@ -8,6 +8,7 @@ pub mod kill;
 pub mod model;
 mod order;
 pub mod origin;
+pub mod own;
 mod per_cpu;
 pub mod probe;
 pub mod signal;

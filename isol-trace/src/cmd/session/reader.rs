@@ -16,6 +16,7 @@ use crate::{
         ids::Pid,
         kill::unlogged,
         model::{Event, Kill},
+        own::OwnBreaches,
     },
 };
 
@@ -35,6 +36,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(super) struct Reader {
     pub(super) assembler: Assembler,
     pub(super) attributor: Attributor,
+    /// What the tracer itself caused, as the events show that were handed over.
+    pub(super) own: OwnBreaches,
     malformed: Option<DecodeError>,
     /// How long a breach waits for its names.
     patience: Patience,
@@ -44,9 +47,11 @@ pub(super) struct Reader {
 impl Reader {
     /// Breaches wait so long for their names at most.
     pub(super) fn new(attributor: Attributor, patience: Duration) -> Self {
+        let own = Pid(std::process::id());
         Self {
-            assembler: Assembler::new(Pid(std::process::id())),
+            assembler: Assembler::new(own),
             attributor,
+            own: OwnBreaches::new(own),
             malformed: None,
             patience: Patience {
                 time: patience,
@@ -61,6 +66,7 @@ impl Reader {
         let Self {
             assembler,
             attributor,
+            own,
             malformed,
             patience,
             held,
@@ -88,7 +94,7 @@ impl Reader {
             held.put(now, patience, (event, awaited));
         });
         while let Some(done) = held.next(now, |(_, awaited)| attributor.is_there(awaited)) {
-            take(completed(attributor, done));
+            take(completed(attributor, own, done));
         }
         records
     }
@@ -115,7 +121,7 @@ impl Reader {
             while !self.attributor.is_there(&held.1) && names_wait(begun.elapsed()) {
                 self.attributor.wait(&held.1, GLANCE);
             }
-            take(completed(&mut self.attributor, held));
+            take(completed(&mut self.attributor, &mut self.own, held));
         }
     }
 
@@ -129,13 +135,20 @@ impl Reader {
     }
 }
 
-/// An event with what was found for it meanwhile.
-fn completed(attributor: &mut Attributor, (mut event, awaited): (Event, Awaited)) -> Event {
+/// An event with what was found for it meanwhile. Its origins are final then.
+fn completed(
+    attributor: &mut Attributor,
+    own: &mut OwnBreaches,
+    (mut event, awaited): (Event, Awaited),
+) -> Event {
     match &mut event {
         _ if awaited.is_empty() => {}
         Event::Breach(breach) => attributor.complete(breach, &awaited),
         Event::Kill(kill) => attributor.complete_kill(kill, &awaited),
         _ => {}
+    }
+    if let Event::Breach(breach) = &event {
+        own.take(breach);
     }
     event
 }

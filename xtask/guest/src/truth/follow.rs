@@ -149,7 +149,7 @@ fn partitions(bench: &mut Bench) -> Result<()> {
             "CPU {cpu} is watched as {of_it:?}"
         );
         // Its detection needs probes that were not there: attaching them interrupts all.
-        let by_us = |breach: &&Breach| breach.origins.iter().any(|one| one.kind == "tracer");
+        let by_us = |breach: &&Breach| breach.is_by_the_tracer();
         let ours = log.breaches.iter().filter(by_us).count();
         ensure!(
             ours > 0 || !bench.guest.names_calls(),

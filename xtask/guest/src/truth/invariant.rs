@@ -32,6 +32,9 @@ pub struct Invariants {
     lost: BTreeMap<u32, u64>,
     causes: BTreeMap<(u32, String), u64>,
     summary: Vec<CpuTotals>,
+    /// Breaches of which the tracer is an origin, and how many it says there are.
+    by_the_tracer: u64,
+    tracer_breaches: u64,
     watched: Vec<u32>,
     released: Vec<u32>,
 }
@@ -91,6 +94,7 @@ impl Invariants {
             Line::Summary(summary) => {
                 self.last_type = "summary";
                 self.summary = summary.cpus;
+                self.tracer_breaches = summary.tracer.breaches;
             }
             // A CPU that left may still have records in its ring.
             Line::Watched(change) => {
@@ -134,6 +138,7 @@ impl Invariants {
             self.problem(format!("seq {seq} after {}", self.last_seq));
         }
         self.last_seq = seq;
+        self.by_the_tracer += u64::from(breach.is_by_the_tracer());
         if Cause::from_word(&breach.cause.kind).is_none() {
             self.problem(format!("breach {seq}: cause {}", breach.cause.kind));
         }
@@ -191,6 +196,12 @@ impl Invariants {
         }
         for totals in std::mem::take(&mut self.summary) {
             self.ledger(&totals);
+        }
+        if self.tracer_breaches < self.by_the_tracer {
+            self.problem(format!(
+                "{} breaches are the tracer's, and it counts {}",
+                self.by_the_tracer, self.tracer_breaches
+            ));
         }
         if self.more > 0 {
             self.problems.push(format!("and {} more", self.more));
@@ -318,6 +329,16 @@ mod tests {
             [""; 0],
             "with an open entry"
         );
+    }
+
+    #[test]
+    fn the_tracer_counts_at_least_the_breaches_that_are_its_own() {
+        let ours = breach(1, ("task\"}]", "tracer\"}]"));
+        let none = summary(1, 0, 0, 1);
+        let [problem] = problems(&[HEADER, &ours, &none]).try_into().unwrap();
+        assert_eq!(problem, "1 breaches are the tracer's, and it counts 0");
+        let one = none.replace("\"breaches\":0", "\"breaches\":1");
+        assert_eq!(problems(&[HEADER, &ours, &one]), [""; 0]);
     }
 
     #[test]

@@ -123,6 +123,14 @@ pub struct Breach {
     pub origins: Vec<Origin>,
 }
 
+impl Breach {
+    /// Whether the tracer is one of its origins.
+    #[must_use]
+    pub fn is_by_the_tracer(&self) -> bool {
+        self.origins.iter().any(|origin| origin.kind == "tracer")
+    }
+}
+
 /// A victim that is back in user mode.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Back {
