@@ -25,7 +25,8 @@ pub struct Following {
 /// What became of the watched set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What happened to which CPU, in the order of their numbers.
+    /// What happened to which CPU, in the order of their numbers. Of housekeeping CPUs: that they
+    /// stopped or began to run.
     pub cpus: Vec<(Cpu, CpuChange)>,
     /// CPUs that are watched from now on.
     pub added: CpuSet,
@@ -84,7 +85,9 @@ impl Following {
             // Nowhere for us to go: all stays as it is until there is room.
             return None;
         }
-        let all = &self.watched | &watched;
+        // Where our own threads run, and what the log calls housekeeping, follows too.
+        let ran_or_run = &self.isolation.online | &now.online;
+        let all = &(&self.watched | &watched) | &ran_or_run;
         let cpus: Vec<_> = all
             .iter()
             .filter_map(|cpu| {
@@ -177,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn housekeeping_cpus_that_go_and_come_are_followed() {
+        let mut all = following(None, "1", isolation("1", "0-3"));
+        let change = all.change(isolation("1", "0-2")).unwrap();
+        assert_eq!(words(&change), [(3, "offline")]);
+        assert_eq!(change.housekeeping, cpus("0,2"));
+        assert_eq!((change.tracer, change.watched), (cpus("0,2"), cpus("1")));
+        assert!(change.added.is_empty() && change.removed.is_empty());
+        let change = all.change(isolation("1", "0-3")).unwrap();
+        assert_eq!(words(&change), [(3, "online")]);
+        assert_eq!(change.housekeeping, cpus("0,2-3"));
+        assert_eq!(all.change(isolation("1", "0-3")), None);
+    }
+
+    #[test]
     fn an_isolated_cpu_that_was_offline_at_the_start_is_watched_when_it_is_there() {
         let mut all = following(None, "1", isolation("1-2", "0-1"));
         let change = all.change(isolation("1-2", "0-2")).unwrap();
@@ -198,7 +215,7 @@ mod tests {
         let mut all = following(None, "1", isolation("1", "0-1"));
         assert_eq!(all.change(isolation("0-1", "0-1")), None);
         let change = all.change(isolation("0-1", "0-2")).unwrap();
-        assert_eq!(words(&change), [(0, "isolated")]);
+        assert_eq!(words(&change), [(0, "isolated"), (2, "online")]);
         assert_eq!(change.tracer, cpus("2"));
     }
 
