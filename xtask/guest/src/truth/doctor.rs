@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::{
+    accounts::Accounts,
     bench::{Bench, Group},
     guest::Setting,
     load::Load,
@@ -23,6 +24,10 @@ pub fn group() -> Group {
             (
                 "doctor_silent",
                 "the doctor looks at everything, and nothing arrives at the watched CPUs",
+            ),
+            (
+                "doctor_accounts",
+                "neither the doctor nor a dry run moves the scheduler's accounts, of deadline bandwidth and others",
             ),
             (
                 "doctor_probes",
@@ -71,7 +76,9 @@ const FINDING: &str = "default-irq-affinity";
 fn run(bench: &mut Bench) -> Result<()> {
     let cpu = bench.guest.cpu();
     let spinner = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
+    let before = Accounts::read(&bench.guest)?;
     let (window, report) = Window::around(&bench.guest, examine)?;
+    let accounts = accounts(bench, &before);
     drop(spinner);
     let silent = || -> Result<String> {
         ensure!(
@@ -88,6 +95,7 @@ fn run(bench: &mut Bench) -> Result<()> {
     };
     let silent = silent();
     bench.outcome("doctor_silent", silent)?;
+    bench.outcome("doctor_accounts", accounts)?;
 
     let tracer = Tracer::start::<&str>(&[])?;
     let probes = tracer.header().probes.clone();
@@ -105,6 +113,24 @@ fn run(bench: &mut Bench) -> Result<()> {
     };
     bench.outcome("doctor_probes", same)?;
     bench.outcome("doctor_remedy", remedy(bench))
+}
+
+/// Compares the scheduler's accounts after the doctor, and after a dry run, which may interrupt.
+fn accounts(bench: &Bench, before: &Accounts) -> Result<String> {
+    if bench.guest.version >= (6, 12) {
+        before.require_bandwidth()?;
+    }
+    let after = Accounts::read(&bench.guest)?;
+    ensure!(*before == after, "the doctor: {before:?}, then {after:?}");
+    let dry_run = Command::new(program())
+        .args(["record", "--dry-run"])
+        .output()
+        .context("isol-trace record --dry-run")?;
+    ensure!(dry_run.status.success(), "a dry run: {}", dry_run.status);
+    let last = Accounts::read(&bench.guest)?;
+    let kept = before.bandwidth == last.bandwidth && before.fair_server == last.fair_server;
+    ensure!(kept, "a dry run: {before:?}, then {last:?}");
+    Ok(format!("bandwidth {:?}", before.bandwidth))
 }
 
 /// Runs the doctor; its exit code must fit what it found.

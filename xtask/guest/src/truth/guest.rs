@@ -120,8 +120,6 @@ impl Guest {
         let mut settings = vec![
             ("/proc/sys/kernel/printk".to_owned(), "1"),
             ("/proc/sys/kernel/watchdog".to_owned(), "0"),
-            // Up to 6.11 a real-time task arms a period timer on its CPU (kernel/sched/rt.c).
-            ("/proc/sys/kernel/sched_rt_runtime_us".to_owned(), "-1"),
             // Every ten seconds khugepaged has each CPU drain its batches of pages, if it has some
             // (khugepaged_do_scan, mm/khugepaged.c, v6.12): now, and then not for an hour.
             (
@@ -129,6 +127,13 @@ impl Guest {
                 "3600000",
             ),
         ];
+        // Up to 6.11 a real-time task arms a period timer on its CPU. Later kernels rebuild the
+        // scheduler's domains at each use of the file, and 6.12 forgets the deadline bandwidth then
+        // (kernel/sched/rt.c).
+        if self.version < (6, 12) {
+            let path = "/proc/sys/kernel/sched_rt_runtime_us";
+            settings.push((path.to_owned(), "-1"));
+        }
         for cpu in &self.watched {
             // The fair server's zero-laxity timer kicks a busy isolated CPU once a second
             // on 6.12 (kernel/sched/deadline.c).

@@ -1,5 +1,6 @@
 //! The ground truth: provokes each cause on purpose and asks the log for it.
 
+pub mod accounts;
 pub mod agree;
 pub mod bench;
 pub mod causes;
