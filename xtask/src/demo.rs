@@ -21,7 +21,7 @@ const RECORD_LIMIT: Duration = Duration::from_mins(3);
 /// What the first build takes of one CPU, measured on a common server's: the BPF linker, and
 /// isol-trace with the programs of a guest.
 const LINKER_COST: Duration = Duration::from_secs(45);
-const PROGRAMS_COST: Duration = Duration::from_secs(270);
+const PROGRAMS_COST: Duration = Duration::from_secs(210);
 
 /// Processors beyond so many do not make a build faster.
 const USEFUL_CPUS: u32 = 8;

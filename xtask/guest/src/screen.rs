@@ -56,10 +56,13 @@ fn run() -> Result<u8> {
     }
 }
 
+/// A program that had the terminal for less has failed, and says so when it has cleaned up.
+const BRIEF: Duration = Duration::from_secs(4);
+
 /// Whether the program has the terminal, has not had it yet, or has given it back.
 #[derive(Debug, Default)]
 struct Screen {
-    taken: bool,
+    taken: Option<Instant>,
     left: Option<Instant>,
 }
 
@@ -67,15 +70,15 @@ impl Screen {
     /// Whether it has given the terminal back for long enough.
     fn is_over(&mut self, raw: bool, now: Instant) -> bool {
         if raw {
-            self.taken = true;
+            self.taken.get_or_insert(now);
             self.left = None;
             return false;
         }
-        if !self.taken {
+        let Some(taken) = self.taken else {
             return false;
-        }
+        };
         let left = *self.left.get_or_insert(now);
-        now.duration_since(left) >= LAST_WORDS
+        left.duration_since(taken) >= BRIEF && now.duration_since(left) >= LAST_WORDS
     }
 }
 
@@ -96,5 +99,14 @@ mod tests {
         let left = now + 2 * hour;
         assert!(!screen.is_over(false, left));
         assert!(screen.is_over(false, left + LAST_WORDS));
+    }
+
+    #[test]
+    fn a_program_that_fails_at_once_is_waited_for() {
+        let now = Instant::now();
+        let mut screen = Screen::default();
+        assert!(!screen.is_over(true, now));
+        assert!(!screen.is_over(false, now + STEP));
+        assert!(!screen.is_over(false, now + STEP + 100 * LAST_WORDS));
     }
 }

@@ -34,6 +34,7 @@ pub(crate) use self::{terminal::present as terminal_present, watch::Fault};
 use crate::{
     build::{self, Programs},
     exec,
+    progress::Progress,
     say::say,
     setup::{Busybox, KernelImage, Qemu, Setup},
 };
@@ -64,6 +65,9 @@ const FAREWELL: Duration = Duration::from_secs(15);
 
 /// The same where a person waits for it.
 const PERSONS_FAREWELL: Duration = Duration::from_secs(1);
+
+/// Between two signs that a guest boots, where a person waits for it.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Lines of the console that a failure shows.
 const CONSOLE_TAIL: usize = 40;
@@ -333,7 +337,12 @@ fn follow(
     outcome: &mut Outcome,
     output: &mut Output<'_>,
 ) -> Result<Result<u8, Fault>> {
+    // A person sees that it boots; what comes then is the command's.
+    let mut booting = guest.terminal.then(|| Progress::begin("booting"));
     loop {
+        if watch.booted() {
+            booting = None;
+        }
         let until = match watch.step(Instant::now()) {
             Step::Watch(until) => until,
             Step::SayGoodbye => {
@@ -343,7 +352,11 @@ fn follow(
             Step::Done(status) => return Ok(Ok(status)),
             Step::Failed(fault) => return Ok(Err(fault)),
         };
-        let wait = until.saturating_duration_since(Instant::now());
+        let mut wait = until.saturating_duration_since(Instant::now());
+        if let Some(booting) = &mut booting {
+            booting.go_on(None);
+            wait = wait.min(GLANCE);
+        }
         match streams.events.recv_timeout(wait) {
             Ok(Event::Line(Stream::Results, line)) => {
                 if let Some(line) = watch.result(&line, Instant::now()) {

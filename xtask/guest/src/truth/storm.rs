@@ -1,6 +1,11 @@
 //! More entries than anybody can read: the ledger stays exact, memory bounded, the reader alive.
 
-use std::{thread, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -60,13 +65,36 @@ const CALLS: u64 = 150_000;
 const MEMORY: u64 = 64 << 10;
 const GROWTH: u64 = 8 << 10;
 
+/// Bytes of the log when the reader is at work on a storm, which has far more to write.
+const DRAINED: u64 = 256 << 10;
+
+/// How long that may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until a log is so long.
+fn until_logged(log: &Path, bytes: u64) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let there = fs::metadata(log)?.len();
+        if there >= bytes {
+            return Ok(());
+        }
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "the log has {there} bytes after {PATIENCE:?} of a storm"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn lossy(bench: &mut Bench) -> Result<()> {
     let cpu = bench.guest.cpu();
     let mut storm = Load::start(&bench.guest, load::CALLS, cpu, CALLS)?;
     let tracer = Tracer::start(&["--ring-size", "64K"])?;
     let pid = tracer.pid()?;
     storm.begin()?;
-    thread::sleep(Duration::from_millis(200));
+    // The reader is at work on the storm.
+    until_logged(tracer.log(), DRAINED)?;
     let early = process::anonymous_kib(pid)?;
     tracer.signal(libc::SIGSTOP)?;
     thread::sleep(Duration::from_millis(800));

@@ -103,23 +103,37 @@ fn fill(pages: &sys::Pages) {
 fn neighbour() -> Result<()> {
     let pages = Arc::new(sys::Pages::private(16)?);
     pages.write(3);
-    let ready = Arc::new(AtomicU32::new(0));
-    let (its, its_ready) = (pages, ready.clone());
+    let stage = Arc::new(AtomicU32::new(0));
+    let (its, its_stage) = (pages, stage.clone());
     thread::spawn(move || {
         // The boot CPU is never isolated (kernel/time/tick-sched.c:tick_nohz_full_setup, v6.12).
         let _ = sys::pin(0, &[0]);
-        its_ready.store(1, Ordering::Release);
-        thread::sleep(Duration::from_millis(400));
+        its_stage.store(SIBLING_READY, Ordering::Release);
+        // Activation may take the other thread several attempts.
+        while its_stage.load(Ordering::Acquire) != ACTIVATED {
+            thread::sleep(STEP);
+        }
+        // From there to its loop it has a few instructions to go.
+        thread::sleep(20 * STEP);
         take_back(&its);
     });
-    while ready.load(Ordering::Acquire) == 0 {
-        thread::sleep(Duration::from_millis(1));
+    while stage.load(Ordering::Acquire) != SIBLING_READY {
+        thread::sleep(STEP);
     }
     // All that follows has been run and touched once: nothing else is to be a breach.
     sys::settle_memory()?;
     sys::spin(Duration::from_millis(1));
-    activate()
+    activate()?;
+    stage.store(ACTIVATED, Ordering::Release);
+    Ok(())
 }
+
+/// How far the two threads are: the sibling is on its CPU; the other one is isolated.
+const SIBLING_READY: u32 = 1;
+const ACTIVATED: u32 = 2;
+
+/// Between two looks at that.
+const STEP: Duration = Duration::from_millis(1);
 
 const SIBLING: u32 = line!() + 5;
 #[inline(never)]
