@@ -53,6 +53,7 @@ pub(super) struct Section {
     pub(super) name: Box<[u8]>,
     pub(super) kind: u32,
     pub(super) flags: u64,
+    pub(super) address: u64,
     /// `None` where it takes no room in the file, or does not lie in it.
     pub(super) extent: Option<Extent>,
     pub(super) link: u32,
@@ -138,6 +139,7 @@ impl Headers {
                 name: until_zero(name, MAX_NAME).into(),
                 kind: section.sh_type(endian),
                 flags: section.sh_flags(endian).into(),
+                address: section.sh_addr(endian).into(),
                 extent: section
                     .file_range(endian)
                     .and_then(|(offset, size)| Extent::new(offset, size, bytes.len())),

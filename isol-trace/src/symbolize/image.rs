@@ -1,17 +1,20 @@
 //! One ELF file.
 
-use std::{cell::OnceCell, fs::File};
+use std::{cell::OnceCell, fs::File, ops::Range};
 
+use gimli::RunTimeEndian;
 use memmap2::Mmap;
+use object::Endianness;
 
 use super::{
-    demangle::demangled,
+    dwarf::{self, DebugData, Found, Source, Split},
     elf::Headers,
-    limits::{ImageError, Limits, Missing},
+    go,
+    limits::{ImageError, Limits, Missing, Steps},
     note::{AltLink, DebugLink, Names},
-    place::Place,
+    place::{Function, Place},
+    sections::Sections,
     symbols::Symbols,
-    text::{NAME, limited},
 };
 
 /// Bytes of a file that is mapped; the largest programs have some ten.
@@ -54,6 +57,9 @@ pub struct Image {
     names: Names,
     limits: Limits,
     symbols: OnceCell<Result<Symbols, Missing>>,
+    debug: OnceCell<Result<DebugData, Missing>>,
+    /// As a file with split debug information.
+    split: OnceCell<Result<Sections, Missing>>,
 }
 
 impl Image {
@@ -89,6 +95,8 @@ impl Image {
             names,
             limits,
             symbols: OnceCell::new(),
+            debug: OnceCell::new(),
+            split: OnceCell::new(),
         })
     }
 
@@ -132,19 +140,10 @@ impl Image {
     /// its offset.
     #[must_use]
     pub fn symbol(&self, at: LinkedAddress, beyond: u64) -> Place {
-        let symbols = self
-            .symbols
-            .get_or_init(|| Symbols::read(&self.headers, &self.bytes, &self.limits));
-        match symbols {
-            Ok(symbols) => Place {
-                location: symbols.find(&self.bytes, at.0).map(|symbol| {
-                    let name = String::from_utf8_lossy(symbol.name);
-                    at_offset(&demangled(&name), symbol.offset.wrapping_add(beyond))
-                }),
-                ..Place::default()
-            },
+        match self.function(at) {
+            Ok(function) => Place::of_symbol(function.as_ref(), beyond),
             Err(missing) => Place {
-                missing: Some(missing.clone()),
+                missing: Some(missing),
                 ..Place::default()
             },
         }
@@ -152,26 +151,158 @@ impl Image {
 
     /// The place with its source line and the functions that were inlined there, as far as this file
     /// knows; `beyond` is added to the offset. Empty where the file knows nothing of that address.
-    pub fn place(&mut self, at: LinkedAddress, beyond: u64) -> Place {
-        self.symbol(at, beyond)
+    #[must_use]
+    pub fn place(&self, at: LinkedAddress, beyond: u64) -> Place {
+        let found = self.frames(None, &[], at);
+        place_of(self.function(at), found, beyond)
+    }
+
+    /// The function by the symbol table.
+    pub(super) fn function(&self, at: LinkedAddress) -> Result<Option<Function>, Missing> {
+        let symbols = self
+            .symbols
+            .get_or_init(|| Symbols::read(&self.headers, &self.bytes, &self.limits));
+        let symbols = symbols.as_ref().map_err(Clone::clone)?;
+        let symbol = symbols.find(&self.bytes, at.0).map(|symbol| Function {
+            name: symbol.name.to_vec(),
+            offset: symbol.offset,
+        });
+        // A stripped program of Go.
+        let by_go = || {
+            let found = go::Table::of(&self.headers, &self.bytes)?.function_at(at.0)?;
+            Some(Function {
+                name: found.0.to_vec(),
+                offset: found.1,
+            })
+        };
+        Ok(symbol.or_else(by_go))
+    }
+
+    /// What the debug information says; `None` where the file has none.
+    pub(super) fn frames(
+        &self,
+        shared: Option<&Self>,
+        splits: &[&Self],
+        at: LinkedAddress,
+    ) -> Result<Option<Found>, Missing> {
+        let Some(data) = self.debug_data()? else {
+            let table = go::Table::of(&self.headers, &self.bytes);
+            let mut steps = Steps::new(&self.limits);
+            return table.map(|table| table.find(at.0, &mut steps)).transpose();
+        };
+        let main = Source {
+            bytes: &self.bytes,
+            data,
+        };
+        // A shared file that cannot be read leaves what does not refer to it.
+        let shared = shared.and_then(|shared| {
+            let data = shared.debug_data().ok().flatten()?;
+            Some(Source {
+                bytes: &shared.bytes,
+                data,
+            })
+        });
+        let mut missing = None;
+        let splits = splits
+            .iter()
+            .filter_map(|split| match split.split_sections() {
+                Ok(sections) => Some(Split {
+                    bytes: &split.bytes,
+                    sections,
+                    endian: split.endian(),
+                }),
+                Err(why) => {
+                    missing = Some(why);
+                    None
+                }
+            });
+        let splits: Vec<Split<'_>> = splits.collect();
+        let mut found = dwarf::frames(main, shared, &splits, at.0, &self.limits)?;
+        found.missing = found.missing.or(missing);
+        Ok(Some(found))
+    }
+
+    /// The addresses of its code, as it is linked: `.text`.
+    #[must_use]
+    pub fn code(&self) -> Option<Range<u64>> {
+        let text = self.headers.section(".text")?;
+        let length = text.extent?.len as u64;
+        Some(text.address..text.address.checked_add(length)?)
+    }
+
+    /// It has debug information of its own, or says that it has.
+    #[must_use]
+    pub fn has_debug_information(&self) -> bool {
+        let names = [".debug_info", ".zdebug_info"];
+        names
+            .iter()
+            .any(|name| self.headers.section(name).is_some())
+    }
+
+    /// Forgets the units that were read, since a file with split debug information was added.
+    pub(super) fn forget_units(&self) {
+        if let Some(Ok(data)) = self.debug.get() {
+            data.forget_units();
+        }
+    }
+
+    fn debug_data(&self) -> Result<Option<&DebugData>, Missing> {
+        if !self.has_debug_information() {
+            return Ok(None);
+        }
+        let data = self.debug.get_or_init(|| {
+            let sections = Sections::read(&self.headers, &self.bytes, &self.limits, false)?;
+            DebugData::read(sections, &self.bytes, self.endian(), &self.limits)
+        });
+        data.as_ref().map(Some).map_err(Clone::clone)
+    }
+
+    fn split_sections(&self) -> Result<&Sections, Missing> {
+        let sections = self
+            .split
+            .get_or_init(|| Sections::read(&self.headers, &self.bytes, &self.limits, true));
+        sections.as_ref().map_err(Clone::clone)
+    }
+
+    const fn endian(&self) -> RunTimeEndian {
+        match self.headers.endian {
+            Endianness::Little => RunTimeEndian::Little,
+            Endianness::Big => RunTimeEndian::Big,
+        }
     }
 
     /// Bytes of anonymous memory that are in use for it.
     #[must_use]
     pub fn memory(&self) -> u64 {
         let symbols = self.symbols.get().and_then(|it| it.as_ref().ok());
+        let debug = self.debug.get().and_then(|it| it.as_ref().ok());
+        let split = self.split.get().and_then(|it| it.as_ref().ok());
         symbols.map_or(0, Symbols::memory)
+            + debug.map_or(0, DebugData::memory)
+            + split.map_or(0, Sections::memory)
     }
 }
 
-/// `main+0x2e`, within the limit: the name is cut, never the offset.
-pub(super) fn at_offset(name: &str, offset: u64) -> std::sync::Arc<str> {
-    if offset == 0 {
-        return limited(name, NAME);
-    }
-    let offset = format!("+{offset:#x}");
-    let name = limited(name, NAME - offset.len());
-    format!("{name}{offset}").into()
+/// A place of what the symbol table and what the debug information say.
+pub(super) fn place_of(
+    function: Result<Option<Function>, Missing>,
+    found: Result<Option<Found>, Missing>,
+    beyond: u64,
+) -> Place {
+    let (function, mut missing) = match function {
+        Ok(function) => (function, None),
+        Err(why) => (None, Some(why)),
+    };
+    let found = match found {
+        Ok(found) => found.unwrap_or_default(),
+        Err(why) => {
+            missing = Some(why);
+            Found::default()
+        }
+    };
+    let mut place = Place::of(function, found, beyond);
+    place.missing = missing.or(place.missing);
+    place
 }
 
 #[cfg(test)]
@@ -206,13 +337,5 @@ mod tests {
         }
         let empty = tempfile::tempfile().expect("a file");
         assert!(Image::open(&empty, Limits::default()).is_err());
-    }
-
-    #[test]
-    fn offsets_are_never_cut() {
-        let long = at_offset(&"x".repeat(1 << 20), 0x1f);
-        assert_eq!(long.len(), NAME);
-        assert!(long.ends_with("…+0x1f"));
-        assert_eq!(&*at_offset("main", 0), "main");
     }
 }

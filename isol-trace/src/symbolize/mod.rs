@@ -6,22 +6,35 @@
 //! before memory is taken, work is counted in steps, and names are cut and made printable.
 //!
 //! - [`image`]: one ELF file; [`program`]: a file and the files that hold its debug information;
-//! - `elf`: headers as plain values; `symbols`: the symbol table as an index;
-//! - `demangle`, `text`: how names are spelled.
+//! - `elf`: headers as plain values; `sections`: their bytes, decompressed where need be;
+//! - `symbols`: the symbol table as an index; `go`: the table that Go's runtime carries;
+//! - `dwarf`: units, functions and lines, one unit at a time;
+//! - [`perf_map`]: names that a runtime writes for the code that it generates;
+//! - `demangle`, `source`, `text`: how names are spelled; `own`: whose code a frame is.
 
 mod demangle;
+mod dwarf;
 mod elf;
+mod go;
 pub mod image;
 pub mod limits;
 mod note;
+pub(crate) mod own;
+pub mod perf_map;
 pub mod place;
 pub mod program;
+mod sections;
+mod source;
 mod symbols;
 mod text;
 
 pub use image::{FileOffset, Image, LinkedAddress};
 pub use limits::{ImageError, Limits, Missing};
 pub use note::{AltLink, DebugLink};
+pub use perf_map::PerfMap;
 pub use place::{Place, Words};
 pub use program::Program;
 pub use text::{NAME, SOURCE};
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,13 @@
 //! A program's file together with the files that hold its debug information.
 
 use super::{
-    image::{FileOffset, Image, LinkedAddress},
-    place::Place,
+    image::{FileOffset, Image, LinkedAddress, place_of},
+    limits::Missing,
+    place::{Function, Place},
 };
+
+/// Files with split debug information that are kept.
+const SPLITS: usize = 16;
 
 /// A program or library, and what was found for it. Which files these are, and that they are the
 /// right ones, is the caller's to know: by build-id, or by name and sum.
@@ -15,8 +19,8 @@ pub struct Program {
     debug: Option<Image>,
     /// Debug information that several files share ([`Image::alt_link`]).
     shared: Option<Image>,
-    /// Split debug information of all of its units (`feed.dwp`).
-    package: Option<Image>,
+    /// Split debug information: of all of its units (`feed.dwp`), or of single ones (`feed.dwo`).
+    splits: Vec<Image>,
 }
 
 impl Program {
@@ -27,7 +31,7 @@ impl Program {
             image,
             debug: None,
             shared: None,
-            package: None,
+            splits: Vec::new(),
         }
     }
 
@@ -41,9 +45,19 @@ impl Program {
         self.shared = Some(shared);
     }
 
-    /// Adds a package of split debug information.
-    pub fn set_package(&mut self, package: Image) {
-        self.package = Some(package);
+    /// Adds split debug information: a package of all units, or the file of one. Of more than a few
+    /// the oldest is dropped.
+    pub fn add_split(&mut self, split: Image) {
+        if self.splits.len() >= SPLITS {
+            self.splits.remove(0);
+        }
+        self.splits.push(split);
+        for image in [Some(&self.image), self.debug.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            image.forget_units();
+        }
     }
 
     /// The file that is mapped into processes.
@@ -67,31 +81,43 @@ impl Program {
     /// The function by symbol tables alone: at once, but without line and inlined functions.
     #[must_use]
     pub fn symbol(&self, at: LinkedAddress, beyond: u64) -> Place {
-        let own = self.image.symbol(at, beyond);
-        match &self.debug {
-            Some(debug) => {
-                let place = debug.symbol(at, beyond);
-                if place.location.is_some() { place } else { own }
-            }
-            None => own,
+        place_of(self.function(at), Ok(None), beyond)
+    }
+
+    /// The place with its source line and the functions that were inlined there. Where
+    /// [`Missing::Split`] is what it lacks, the caller may look for a file of that name, which is one
+    /// component of a path, beside the program or below a debug directory, and [add](Self::add_split) it.
+    #[must_use]
+    pub fn place(&self, at: LinkedAddress, beyond: u64) -> Place {
+        let splits: Vec<&Image> = self.splits.iter().collect();
+        let debug = self.debug.as_ref().filter(|it| it.has_debug_information());
+        let frames = |image: &Image| image.frames(self.shared.as_ref(), &splits, at);
+        let found = match debug.map(frames) {
+            // What the other file does not know, this one may.
+            Some(Ok(Some(found))) if found.frames.is_empty() => match frames(&self.image) {
+                Ok(Some(own)) if !own.frames.is_empty() => Ok(Some(own)),
+                _ => Ok(Some(found)),
+            },
+            Some(found) => found,
+            None => frames(&self.image),
+        };
+        place_of(self.function(at), found, beyond)
+    }
+
+    /// The function by the symbol tables, of the debug file first: the program's own may be stripped.
+    fn function(&self, at: LinkedAddress) -> Result<Option<Function>, Missing> {
+        let debug = self.debug.as_ref().map(|debug| debug.function(at));
+        match debug {
+            Some(Ok(Some(function))) => Ok(Some(function)),
+            _ => self.image.function(at),
         }
-    }
-
-    /// The place with its source line and the functions that were inlined there.
-    pub fn place(&mut self, at: LinkedAddress, beyond: u64) -> Place {
-        self.symbol(at, beyond)
-    }
-
-    /// The name of a file with split debug information that [`Self::place`] missed at this address.
-    /// One component of a path: it may be looked up beside the program, or below a debug directory.
-    pub fn split_name(&mut self, _at: LinkedAddress) -> Option<Box<str>> {
-        None
     }
 
     /// Bytes of anonymous memory that are in use for it.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        let files = [&self.debug, &self.shared, &self.package];
-        self.image.memory() + files.into_iter().flatten().map(Image::memory).sum::<u64>()
+        let files = [&self.debug, &self.shared].into_iter().flatten();
+        let files = files.chain(&self.splits).chain([&self.image]);
+        files.map(Image::memory).sum()
     }
 }

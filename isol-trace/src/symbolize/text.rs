@@ -38,14 +38,6 @@ pub(super) fn limited(text: &str, limit: usize) -> Arc<str> {
     plain.into()
 }
 
-/// As [`limited`], of bytes that need not be UTF-8; what lies behind the limit is not looked at.
-#[cfg_attr(not(test), expect(dead_code, reason = "the lines come next"))]
-pub(super) fn limited_bytes(bytes: &[u8], limit: usize) -> Arc<str> {
-    // A letter has at most four bytes; one more byte than the limit shows that it was cut.
-    let head = bytes.get(..limit + 8).unwrap_or(bytes);
-    limited(&String::from_utf8_lossy(head), limit)
-}
-
 /// The bytes up to the first zero, at most `limit` of them; all of them where there is none.
 pub(super) fn until_zero(bytes: &[u8], limit: usize) -> &[u8] {
     let head = bytes.get(..limit).unwrap_or(bytes);
@@ -85,10 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_limit_are_not_read() {
-        let long = vec![b'a'; 17 << 20];
-        assert_eq!(limited_bytes(&long, 16).len(), 16);
-        assert_eq!(limited_bytes(&[b'a', 0xff], 16).as_ref(), "a\u{fffd}");
+    fn bytes_end_at_a_zero_or_at_the_limit() {
         assert_eq!(until_zero(b"ab\0c", 9), b"ab");
         assert_eq!(until_zero(b"abc", 2), b"ab");
     }
