@@ -23,7 +23,6 @@ use value::{Comm, RingSize};
 #[command(
     name = "isol-trace",
     version,
-    disable_help_subcommand = true,
     arg_required_else_help = false,
     max_term_width = 100,
     after_help = "Example:\n  isol-trace top\n  isol-trace record -o log.jsonl --duration 60s\n\n\
@@ -119,11 +118,11 @@ pub enum Format {
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
     /// Watch exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
-    #[arg(long, value_name = "LIST", value_parser = value::cpus)]
+    #[arg(long, value_name = "LIST", value_parser = value::cpus, allow_negative_numbers = true)]
     pub cpus: Option<CpuSet>,
 
     /// Count only entries of this process, or thread; may be repeated.
-    #[arg(long, value_name = "N", value_parser = value::pid)]
+    #[arg(long, value_name = "N", value_parser = value::pid, allow_negative_numbers = true)]
     pub pid: Vec<Pid>,
 
     /// Count only entries of threads with this name; may be repeated.
@@ -169,7 +168,7 @@ pub struct TopArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct DoctorArgs {
     /// Look at exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
-    #[arg(long, value_name = "LIST", value_parser = value::cpus)]
+    #[arg(long, value_name = "LIST", value_parser = value::cpus, allow_negative_numbers = true)]
     pub cpus: Option<CpuSet>,
 
     /// Print one JSON object instead of text.
@@ -194,7 +193,7 @@ pub struct RecordArgs {
     pub watch: WatchArgs,
 
     /// Stop after this time, such as 500ms, 60s or 10m.
-    #[arg(long, value_name = "TIME", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", value_parser = value::time, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
 
     /// What the command's isolated section means.
@@ -210,7 +209,7 @@ pub struct RecordArgs {
     pub bpf_stats: bool,
 
     /// Size of each watched CPU's ring: a power of two, such as 64K or 1M.
-    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::ring_size)]
+    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::ring_size, allow_negative_numbers = true)]
     pub ring_size: RingSize,
 
     /// Start this command on the watched CPUs once the probes are in place, and stop when it
@@ -283,17 +282,50 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
         .get(1)
         .and_then(|word| word.to_str())
         .filter(|&word| definition.find_subcommand(word).is_some());
-    if matches!(command, Some("record" | "explain"))
-        && error.kind() == ErrorKind::UnknownArgument
+    if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
-        && !word.starts_with('-')
+        && let Some(hint) = hint(command.unwrap_or_default(), word, asked)
     {
-        sentence.push_str("; a command to start comes after --, as in '-- ");
-        sentence.push_str(word);
-        sentence.push('\'');
+        // Nearer than what the parser makes of it.
+        sentence = format!("unexpected argument '{word}' found; {hint}");
     }
     let command = command.map_or_else(String::new, |word| format!("{word} "));
     format!("{sentence} (see isol-trace {command}--help)")
+}
+
+/// What was probably meant by a word that the command does not know.
+fn hint(command: &str, word: &str, asked: &[OsString]) -> Option<String> {
+    let starts_commands = matches!(command, "record" | "explain");
+    let before = asked
+        .iter()
+        .position(|it| it == word)
+        .and_then(|place| asked.get(place.checked_sub(1)?));
+    if starts_commands
+        && before.is_some_and(|before| before == "--strict")
+        && value::signal(word).is_ok()
+    {
+        return Some(format!(
+            "the signal stands behind an equals sign, as in --strict={word}"
+        ));
+    }
+    if starts_commands && !word.starts_with('-') {
+        return Some(format!(
+            "a command to start comes after --, as in '-- {word}'"
+        ));
+    }
+    Some(match (command, word) {
+        ("record", "--json") => {
+            "record writes JSON as it is: to a file with -o FILE, to stdout with -o -".to_owned()
+        }
+        ("record", word) if word.starts_with("-d") && !word.starts_with("--") => {
+            "the time to record is given as in --duration 5s".to_owned()
+        }
+        ("record" | "explain", word) if word.starts_with("-p") && !word.starts_with("--") => {
+            "a process is named as in --pid 1234".to_owned()
+        }
+        (_, "--json") => "only doctor has it; record writes JSON as it is".to_owned(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -381,6 +413,32 @@ mod tests {
                  (see isol-trace record --help)",
             ),
             (
+                "isol-trace record --json",
+                "unexpected argument '--json' found; record writes JSON as it is: to a file with -o FILE, \
+                 to stdout with -o - (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record -d 5",
+                "unexpected argument '-d' found; the time to record is given as in --duration 5s \
+                 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record --strict USR1 -- cmd",
+                "unexpected argument 'USR1' found; the signal stands behind an equals sign, as in \
+                 --strict=USR1 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record --cpus -1",
+                "invalid value '-1' for '--cpus <LIST>': '-1' is not a CPU number; a list looks like 1-3,5 \
+                 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record --strict=STOP -- cmd",
+                "invalid value 'STOP' for '--strict[=<SIGNAL>]': a breach is answered with a signal that ends \
+                 a program unless it handles it, such as KILL, TERM, USR1 or RTMIN, and SIGSTOP is none \
+                 (see isol-trace record --help)",
+            ),
+            (
                 "isol-trace recrod",
                 "unrecognized subcommand 'recrod'; a similar subcommand exists: 'record' \
                  (see isol-trace --help)",
@@ -388,7 +446,7 @@ mod tests {
             (
                 "isol-trace",
                 "'isol-trace' requires a subcommand but one was not provided \
-                 [subcommands: top, record, explain, doctor, schema, completions, man] (see isol-trace --help)",
+                 [subcommands: top, record, explain, doctor, schema, completions, man, help] (see isol-trace --help)",
             ),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected);

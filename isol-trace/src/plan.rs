@@ -50,7 +50,9 @@ pub struct TracePlan {
     pub offline: CpuSet,
     /// CPUs on which the kernel marks entries itself, if it is built to.
     pub nohz_full: CpuSet,
-    /// CPUs that were named; `None` for every isolated one, whichever that is at the time.
+    /// CPUs that the named processes may run on as well, and that are neither isolated nor watched.
+    pub elsewhere: CpuSet,
+    /// CPUs that were named, or those of named processes; `None` for every isolated one, whichever that is at the time.
     pub asked: Option<CpuSet>,
     /// One more than the highest number that a CPU of this host can have.
     pub possible_cpus: u32,
@@ -187,7 +189,17 @@ impl TracePlan {
         }
         let pids = distinct("--pid", args.pid)?;
         let comms = distinct("--comm", args.comm)?;
-        let watched = host.watched(args.cpus.as_ref())?;
+        let mut named = args.cpus;
+        let mut elsewhere = CpuSet::new();
+        if named.is_none() && !pids.is_empty() {
+            for &pid in &pids {
+                host.require_process(pid)?;
+            }
+            if let Some((watched, others)) = host.watched_of(&pids)? {
+                (named, elsewhere) = (Some(watched), others);
+            }
+        }
+        let watched = host.watched(named.as_ref())?;
         for &pid in &pids {
             host.require_process(pid)?;
         }
@@ -198,7 +210,8 @@ impl TracePlan {
             tracer: watched.tracer,
             offline: watched.offline,
             nohz_full: watched.nohz_full,
-            asked: args.cpus,
+            asked: named,
+            elsewhere,
             possible_cpus: highest.map_or(0, |cpu| cpu.0 + 1),
             pids,
             comms,

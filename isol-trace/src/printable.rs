@@ -58,7 +58,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 ///
 /// Control characters (Unicode's category Cc) and, of the format characters (Cf) and separators, those that steer
 /// the direction (UAX #9), have no width, or break lines.
-const fn misleads(letter: char) -> bool {
+pub(crate) const fn misleads(letter: char) -> bool {
     matches!(
         letter,
         '\0'..='\u{1f}'

@@ -56,6 +56,68 @@ fn manual_pages_name_what_they_describe() {
     let page = stdout(&["man", "record"]);
     assert!(page.contains(".TH isol-trace-record 1"), "{page}");
     assert!(page.contains("from\\-prctl"));
+    for name in [
+        "top",
+        "record",
+        "explain",
+        "doctor",
+        "schema",
+        "completions",
+        "man",
+    ] {
+        let page = stdout(&["man", name]);
+        assert!(!page.contains("EXTRA"), "{page}");
+        assert!(page.contains("\n.SH EXAMPLES\n"), "{page}");
+        assert_eq!(page.contains("\n.SH KEYS\n"), name == "top");
+    }
+}
+
+/// What bash completes where the last of these words ends, by the script that is printed.
+fn completed(words: &[&str]) -> Vec<String> {
+    let script = stdout(&["completions", "bash"]);
+    let (current, before) = words.split_last().unwrap();
+    let previous = before.last().copied().unwrap_or_default();
+    let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let ask = format!(
+        "{script}\n\
+         [[ $(complete -p isol-trace) == *' -F '* ]] || exit 3\n\
+         COMP_WORDS=({}); COMP_CWORD={}\n\
+         f=$(complete -p isol-trace); f=${{f##* -F }}; f=${{f%% *}}\n\
+         \"$f\" isol-trace '{current}' '{previous}'\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.join(" "),
+        before.len(),
+    );
+    let output = Command::new("bash")
+        .args(["--norc", "--noprofile", "-c", &ask])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_their_options() {
+    assert!(completed(&["isol-trace", "rec"]).contains(&"record".to_owned()));
+    for (command, option) in [
+        ("record", "--duration"),
+        ("explain", "--strict"),
+        ("top", "--cpus"),
+        ("doctor", "--json"),
+        ("help", "record"),
+    ] {
+        let start = option.get(..3).unwrap();
+        let found = completed(&["isol-trace", command, start]);
+        assert!(found.contains(&option.to_owned()), "{command}: {found:?}");
+    }
+    assert!(completed(&["isol-trace", "completions", "z"]).contains(&"zsh".to_owned()));
+}
+
+#[test]
+fn help_is_a_command_as_well() {
+    assert_eq!(stdout(&["help"]), stdout(&["--help"]));
+    assert_eq!(stdout(&["help", "record"]), stdout(&["record", "--help"]));
 }
 
 #[test]

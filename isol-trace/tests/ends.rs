@@ -212,3 +212,80 @@ fn a_log_that_is_deleted_ends_with_a_sentence() {
         "{said}"
     );
 }
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_forbidden_bpf_is_explained() {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = isol_trace(&["record", "--duration", "1s"]);
+    let forbid = || {
+        let statement = |code: u32, jump_true: u8, jump_false: u8, value: u32| libc::sock_filter {
+            code: u16::try_from(code).unwrap_or(0),
+            jt: jump_true,
+            jf: jump_false,
+            k: value,
+        };
+        let number = u32::try_from(libc::SYS_bpf).unwrap_or(0);
+        // The number of the system call is the first word of what a filter sees (seccomp(2)).
+        let mut filter = [
+            statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number),
+            statement(
+                libc::BPF_RET | libc::BPF_K,
+                0,
+                0,
+                libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs(),
+            ),
+            statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: 4,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: the kernel copies the program, which lives until the call returns.
+        let set = unsafe {
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            )
+        };
+        match set {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: one system call on memory of the closure's own.
+    unsafe { command.pre_exec(forbid) };
+    let (status, said) = end(command.stdout(Stdio::null()).spawn().unwrap());
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("Operation not permitted"), "{said}");
+    assert!(said.contains("seccomp filter of a container"), "{said}");
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_program_that_is_cut_short_is_not_given_to_a_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, program) = (folder.path().join("log"), folder.path().join("program"));
+    fs::write(&program, b"\x7fELF\n: > was-run\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = [
+        "record",
+        "-o",
+        path.to_str().unwrap(),
+        "--",
+        program.to_str().unwrap(),
+    ];
+    let child = isol_trace(&words)
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    let (status, said) = end(child);
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("no program that this machine can execute"),
+        "{said}"
+    );
+    assert!(!path.exists() && !folder.path().join("was-run").exists());
+}

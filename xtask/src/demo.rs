@@ -63,7 +63,7 @@ pub(crate) fn run(setup: &Setup, demo: &Demo) -> Result<ExitCode> {
     let watch = if terminal {
         "demo-screen isol-trace top".to_owned()
     } else {
-        format!("isol-trace record --duration {RECORD_SECONDS}s")
+        format!("isol-trace record -o - --duration {RECORD_SECONDS}s")
     };
     // The clocksource watchdog is left on: it is the first noise that a real host shows.
     let script = format!("demo-load 1 2 >/dev/null 2>&1 & exec {watch}");

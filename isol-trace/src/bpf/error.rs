@@ -14,10 +14,10 @@ pub enum TracerError {
     #[error("cannot use the kernel's type information: {0}")]
     Btf(#[from] aya::BtfError),
     /// The object was refused as a whole.
-    #[error("the kernel refused the BPF object: {}", chain(.0))]
+    #[error("the kernel refused the BPF object: {}{}", chain(.0), hint(.0))]
     Load(#[from] EbpfError),
     /// A map was refused.
-    #[error("the kernel refused the map {name}: {}", chain(.source))]
+    #[error("the kernel refused the map {name}: {}{}", chain(.source), hint(.source))]
     Map {
         /// Which.
         name: &'static str,
@@ -48,6 +48,30 @@ pub enum TracerError {
     },
 }
 
+/// What helps where the kernel refuses what the rights of this process allow, or has no room.
+fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let number = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        match number {
+            Some(libc::EPERM) => {
+                return "; the capabilities are there, so something else forbids bpf(2): most often the seccomp filter of a container or of a systemd unit (SystemCallFilter=): run isol-trace on the host itself, or allow bpf and perf_event_open";
+            }
+            Some(libc::EMFILE | libc::ENFILE) => {
+                return "; there are too few file descriptors: raise `ulimit -n`";
+            }
+            Some(libc::ENOMEM) => {
+                return "; there is too little memory for the rings: see `ulimit -v`, `ulimit -l` and the limit of the control group, or make the rings smaller with --ring-size";
+            }
+            _ => {}
+        }
+        cause = error.source();
+    }
+    ""
+}
+
 /// An error and its causes on one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -64,4 +88,20 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         .find(|line| !line.trim().is_empty())
         .unwrap_or("unknown error")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_may_forbid_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::io::Error);
+        let of = |number| hint(&Outer(std::io::Error::from_raw_os_error(number)));
+        assert!(of(libc::EPERM).contains("seccomp"));
+        assert!(of(libc::EMFILE).contains("ulimit -n"));
+        assert_eq!(of(libc::EINVAL), "");
+    }
 }

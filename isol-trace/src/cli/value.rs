@@ -28,6 +28,11 @@ pub enum ValueError {
     /// Not a signal.
     #[error("a signal is a name or a number, such as KILL, SIGUSR1 or 10")]
     Signal,
+    /// A signal that would not do.
+    #[error(
+        "a breach is answered with a signal that ends a program unless it handles it, such as KILL, TERM, USR1 or RTMIN, and {0} is none"
+    )]
+    HarmlessSignal(Signal),
     /// A time without a unit.
     #[error("a time has a unit: did you mean {0}s?")]
     NoUnit(String),
@@ -107,6 +112,10 @@ impl fmt::Display for RingSize {
 
 /// Reads a list of at least one CPU.
 pub fn cpus(text: &str) -> Result<CpuSet, ValueError> {
+    // A range without a beginning.
+    if text.starts_with('-') {
+        return Err(CpuListError::NotANumber(text.to_owned()).into());
+    }
     let cpus: CpuSet = text.parse()?;
     if cpus.is_empty() {
         return Err(ValueError::NoCpu);
@@ -136,9 +145,14 @@ pub fn comm(text: &str) -> Result<Comm, ValueError> {
     Ok(Comm(text.to_owned()))
 }
 
-/// Reads a signal.
+/// Reads the signal that strict mode answers a breach with.
 pub fn signal(text: &str) -> Result<Signal, ValueError> {
-    Signal::from_text(text).ok_or(ValueError::Signal)
+    let signal = Signal::from_text(text).ok_or(ValueError::Signal)?;
+    if signal.ends_a_program() {
+        Ok(signal)
+    } else {
+        Err(ValueError::HarmlessSignal(signal))
+    }
 }
 
 /// Reads a time.

@@ -1,9 +1,10 @@
 //! `schema`, `completions` and `man`: texts that are made from the program itself.
 
+mod manual;
+
 use std::process::ExitCode;
 
 use clap_complete::Shell;
-use clap_mangen::Man;
 
 use super::print;
 use crate::{
@@ -17,19 +18,28 @@ use crate::{
 pub fn completions(shell: Shell) -> Result<ExitCode, Error> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut cli::definition(), "isol-trace", &mut text);
+    if shell == Shell::Bash {
+        text = in_one_spelling(&String::from_utf8_lossy(&text)).into_bytes();
+    }
     print(&text).map(|()| ExitCode::SUCCESS)
+}
+
+/// A bash script whose commands have one name: `clap_complete` 4.6.11 sets `isol__trace__subcmd__record` for a program
+/// with a dash in its name, and looks for `isol__subcmd__trace__subcmd__record` (`aot/shells/bash.rs`), so that
+/// nothing is completed after a command.
+fn in_one_spelling(script: &str) -> String {
+    script.replace("isol__subcmd__trace", "isol__trace")
 }
 
 /// Prints the manual page of isol-trace, or of one of its commands.
 pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
-    let mut definition = cli::definition();
+    let mut definition = cli::definition().disable_help_subcommand(true);
     // Gives the commands their full names.
     definition.build();
     let page = command
         .and_then(|name| definition.find_subcommand(name).cloned())
         .unwrap_or(definition);
-    let mut text = Vec::new();
-    Man::new(page).render(&mut text).map_err(Error::Stdout)?;
+    let text = manual::page(page, command == Some("top")).map_err(Error::Stdout)?;
     print(&text).map(|()| ExitCode::SUCCESS)
 }
 

@@ -25,7 +25,7 @@ use crate::{
     cli::{self, Cli, Command, ExplainArgs},
     error::Error,
     host::{Host, descriptors},
-    plan::{RecordPlan, TopPlan, doctor::DoctorPlan, explain::ExplainPlan},
+    plan::{RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan},
     sink::{LogFile, Queue, queue::Outcome},
 };
 
@@ -112,6 +112,17 @@ fn print(text: &[u8]) -> Result<(), Error> {
             name: "stdout".to_owned(),
             lines,
         }),
+    }
+}
+
+/// Says where the processes that are watched may run unwatched.
+fn say_elsewhere(plan: &TracePlan) {
+    if !plan.elsewhere.is_empty() {
+        stderr::say(&format!(
+            "--pid: the process may also run on CPUs {}, which are not isolated and not watched: pin it, or name \
+             the CPUs with --cpus LIST",
+            plan.elsewhere
+        ));
     }
 }
 

@@ -69,6 +69,31 @@ impl Drop for Attaching {
     }
 }
 
+/// The phase in which the account is closed and the probes are detached: seconds on a slow machine.
+#[derive(Debug)]
+pub struct Detaching {
+    terminal: bool,
+}
+
+impl Detaching {
+    /// Says that it begins, on a terminal.
+    #[must_use]
+    pub fn begin(terminal: bool) -> Self {
+        if terminal {
+            stderr::write(format!("{CLEAR}detaching probes …"));
+        }
+        Self { terminal }
+    }
+}
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        if self.terminal {
+            stderr::write(CLEAR.to_owned());
+        }
+    }
+}
+
 fn attaching(cpus: &str, step: Step, elapsed: Duration) -> String {
     format!(
         "attaching probes for CPUs {cpus}: {} of {}, {} s",

@@ -20,7 +20,7 @@ use self::{
     log::{Ending, Log},
 };
 use super::{
-    progress::{Attaching, Progress},
+    progress::{Attaching, Detaching, Progress},
     session::{FOLLOW, Pace, Session},
     signals::{self, Signals},
     stderr::{say, say_lines},
@@ -115,6 +115,7 @@ async fn record(
         reader(file).await?;
     }
     let is_terminal = io::stderr().is_terminal();
+    super::say_elsewhere(&plan.trace);
     let mut attaching = Attaching::begin(&plan.trace.watched, is_terminal);
     let mut session = Session::attach(
         &plan.trace,
@@ -181,6 +182,7 @@ async fn record(
     let end = end?;
     let ending = Ending::begin(matches!(end, End::Signal));
     log.end(ending);
+    let detaching = Detaching::begin(is_terminal);
     let summary = session.finish(
         |event| log.take(&event),
         |waited| names_wait(&ending, waited),
@@ -189,6 +191,7 @@ async fn record(
     let file = log.file().map(str::to_owned);
     let has_name = log.has_name();
     let verdict = log.finish();
+    drop(detaching);
     let name = plan.command.as_ref().map(CommandPlan::name);
     let command = name.as_deref().map(|name| Command {
         name,

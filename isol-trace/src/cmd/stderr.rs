@@ -14,10 +14,13 @@ use std::{
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::printable::Printable;
 
-/// How long somebody who says something waits for it to be written.
-const MOMENT: Duration = Duration::from_millis(200);
+/// How long somebody who says something waits for it to be written, where stderr has room: then it is the machine that
+/// is busy. Where it has none, nobody waits.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Texts that may wait. What comes on top is left out.
 const WAITING: usize = 64;
@@ -63,10 +66,18 @@ pub(super) fn write(text: String) {
     // A stderr that takes nothing is no reason to stop.
     if writer.try_send(text).is_ok()
         && !IS_STUCK.load(Ordering::Relaxed)
+        && has_room()
         && is_written.recv_timeout(MOMENT).is_err()
     {
         IS_STUCK.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether stderr takes something at once.
+fn has_room() -> bool {
+    let stderr = io::stderr();
+    let mut asked = [PollFd::new(&stderr, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 fn start() -> Option<SyncSender<Text>> {

@@ -3,7 +3,12 @@
 use std::{
     io::{self, IsTerminal as _},
     process::ExitCode,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -12,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    progress::Attaching,
+    progress::{Attaching, Detaching},
     session::{FOLLOW, Pace, Session},
     signals::{self, Signals},
     ticks,
@@ -31,6 +36,12 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Updates that may wait for the screen. Breaches beyond that are left out, and said so.
 const WAITING: usize = 4096;
 
+/// How often the thread looks that ends a stuck screen.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long leaving the screen may take.
+const STUCK: Duration = Duration::from_millis(800);
+
 /// Room in the channel that breaches leave to everything else.
 const RESERVED: usize = 64;
 
@@ -47,6 +58,7 @@ pub fn run(plan: TopPlan) -> Result<ExitCode, Error> {
 async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
     // A person waits: attaching takes a second or two.
+    super::say_elsewhere(&plan.trace);
     let mut attaching = Attaching::begin(&plan.trace.watched, io::stderr().is_terminal());
     let session = Session::attach(&plan.trace, false, Host::of_this_process(), |step| {
         attaching.step(step)
@@ -59,8 +71,11 @@ async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
         signals.next().await;
     };
     let trace = feed(session, updates, left);
+    let is_left = Arc::new(AtomicBool::new(false));
+    leave_stuck_terminal(Arc::clone(&is_left)).map_err(Error::Runtime)?;
     let screen = async {
         let outcome = tui::run(shown, stop).await;
+        is_left.store(true, Ordering::Relaxed);
         // The trace may have ended by itself.
         let _ = leave.send(());
         outcome
@@ -71,6 +86,32 @@ async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
     match outcome {
         Outcome::Quit | Outcome::Stopped | Outcome::Closed => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Ends the process where a signal asks for it and the terminal takes nothing, so that the screen cannot be left in good
+/// order: drawing waits for the terminal, and the loop for the drawing. The kernel detaches the probes then.
+#[expect(
+    clippy::exit,
+    reason = "the thread that could return is the one that waits for the terminal"
+)]
+fn leave_stuck_terminal(is_left: Arc<AtomicBool>) -> io::Result<()> {
+    let wait = move || {
+        let mut asked = None;
+        while !is_left.load(Ordering::Relaxed) {
+            thread::sleep(LOOK);
+            let Err(error) = signals::require_none() else {
+                continue;
+            };
+            let asked: &Instant = asked.get_or_insert_with(Instant::now);
+            if asked.elapsed() >= STUCK && !is_left.load(Ordering::Relaxed) {
+                // Does not wait for what has been written (TCSANOW).
+                let _ = crossterm::terminal::disable_raw_mode();
+                std::process::exit(i32::from(error.exit_status()));
+            }
+        }
+    };
+    thread::Builder::new().spawn(wait)?;
+    Ok(())
 }
 
 /// Traces until `left`, and tells the screen.
@@ -121,7 +162,10 @@ async fn feed(
             }
         }
     }
+    // The screen is left: a person waits for the shell.
+    let detaching = Detaching::begin(io::stderr().is_terminal());
     session.finish(drop, |_| false)?;
+    drop(detaching);
     Ok(())
 }
 

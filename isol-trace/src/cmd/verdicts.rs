@@ -6,11 +6,12 @@ use crate::{
     doctor::coverage::{blind_spot_lines, detection_lines, probe_lines},
     error::Error,
     event::model::Header,
+    printable::printable_lines,
 };
 
 /// Prints what a trace on this host would see.
 pub fn print(header: &Header) -> Result<(), Error> {
-    super::print(text(header).as_bytes())
+    super::print(printable_lines(&text(header)).as_bytes())
 }
 
 fn text(header: &Header) -> String {

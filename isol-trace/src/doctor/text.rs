@@ -140,10 +140,11 @@ impl Lines {
 fn head(text: &mut Lines, report: &Report) {
     let facts = &report.facts;
     let identity = &facts.identity;
-    text.line(&format!(
+    let identity = format!(
         "{} · Linux {} · {}",
         identity.host, identity.kernel, identity.arch
-    ));
+    );
+    text.line(&printable(&identity));
     text.line(&format!("watched: {}", facts.watched));
     text.line(&format!("housekeeping: {}", facts.housekeeping));
     let counts: Vec<String> = Severity::ALL

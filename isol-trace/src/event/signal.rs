@@ -86,6 +86,19 @@ impl Signal {
             .find(|signal| signal.name().strip_prefix("SIG") == Some(name))
     }
 
+    /// Whether a program ends by it unless it handles it: not one that stops or continues a program, or that it ignores
+    /// (signal(7)), and none of those that the C library keeps for itself.
+    #[must_use]
+    pub const fn ends_a_program(self) -> bool {
+        const CHLD: u32 = 17;
+        const CONT: u32 = 18;
+        const TTOU: u32 = 22;
+        const URG: u32 = 23;
+        const WINCH: u32 = 28;
+        // Between CONT and TTOU stand STOP, TSTP and TTIN.
+        !matches!(self.0, CHLD | CONT..=TTOU | URG | WINCH | 32..FIRST_REAL_TIME)
+    }
+
     /// Its number.
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -151,6 +164,18 @@ mod tests {
         assert_eq!(name(64).as_deref(), Some("SIGRTMIN+30"));
         assert_eq!(name(0), None);
         assert_eq!(name(65), None);
+    }
+
+    #[test]
+    fn signals_that_end_a_program_are_told_from_others() {
+        for name in ["KILL", "USR1", "TERM", "ABRT", "SEGV", "IO", "RTMIN", "64"] {
+            assert!(Signal::from_text(name).unwrap().ends_a_program(), "{name}");
+        }
+        for name in [
+            "STOP", "TSTP", "TTIN", "TTOU", "CONT", "CHLD", "URG", "WINCH", "32", "33",
+        ] {
+            assert!(!Signal::from_text(name).unwrap().ends_a_program(), "{name}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     attrib::rules::Numbers,
     event::{
         ids::{Cpu, Seq},
-        model::{Breach, Event, Kill},
+        model::{ActivityItem, Breach, Event, Function, Kill, Origin, Sender},
     },
 };
 
@@ -26,10 +26,19 @@ const MAX_STORIES: usize = 256;
 /// Threads of one process that are told apart.
 const MAX_THREADS: usize = 4096;
 
+/// Bytes that the breaches which are kept may take in all, where each CPU has its share; and those that stories keep.
+/// What isol-trace writes takes a few KiB each.
+const MEMORY: usize = 32 << 20;
+
+/// What a CPU may keep however many there are.
+const SHARE: usize = 64 << 10;
+
 /// Takes events in the order of a log.
 #[derive(Debug, Default)]
 pub struct Gatherer {
-    recent: HashMap<Cpu, VecDeque<Arc<Breach>>>,
+    recent: HashMap<Cpu, Recent>,
+    /// Bytes of the breaches that stories keep.
+    told: usize,
     stories: Vec<Story>,
     /// CPUs of the host that the log was made on.
     host: Numbers,
@@ -94,8 +103,10 @@ impl Gatherer {
     fn breach(&mut self, breach: &Breach) {
         self.breaches += 1;
         let breach = Arc::new(breach.clone());
+        let size = size(&breach);
         for story in self.stories.iter_mut().skip(self.ended) {
-            if story.wants(breach.seq) {
+            if self.told < MEMORY && story.wants(breach.seq) {
+                self.told += size;
                 story.known.push(Arc::clone(&breach));
             }
         }
@@ -103,15 +114,14 @@ impl Gatherer {
         if is_full && !self.recent.contains_key(&breach.cpu) {
             return;
         }
+        let share = (MEMORY / self.recent.len().max(1)).max(SHARE);
         let recent = self.recent.entry(breach.cpu).or_default();
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(breach);
+        recent.put(breach, size, share);
     }
 
     fn kill(&mut self, kill: &Kill) {
         let known = self.named_by(kill);
+        self.told += known.iter().map(|breach| size(breach)).sum::<usize>();
         // A number that comes again is another process by then.
         let same = self
             .stories
@@ -150,13 +160,112 @@ impl Gatherer {
 
     /// The breaches that a kill names.
     fn named_by(&self, kill: &Kill) -> Vec<Arc<Breach>> {
+        if self.told >= MEMORY {
+            return Vec::new();
+        }
         let is_named = |seq: Seq| kill.breach == Some(seq) || kill.history.contains(&seq);
         let mut known: Vec<Arc<Breach>> = Vec::new();
-        for breach in self.recent.values().flatten() {
+        for breach in self.recent.values().flat_map(|recent| &recent.breaches) {
             if is_named(breach.seq) && known.iter().all(|it| it.seq != breach.seq) {
                 known.push(Arc::clone(breach));
             }
         }
         known
+    }
+}
+
+/// The last breaches of a CPU.
+#[derive(Debug, Default)]
+struct Recent {
+    breaches: VecDeque<Arc<Breach>>,
+    size: usize,
+}
+
+impl Recent {
+    /// Adds one of this size, and forgets the oldest where all are more than `share`.
+    fn put(&mut self, breach: Arc<Breach>, added: usize, share: usize) {
+        self.size += added;
+        self.breaches.push_back(breach);
+        while self.breaches.len() > RECENT || self.size > share {
+            let Some(oldest) = self.breaches.pop_front() else {
+                return;
+            };
+            self.size = self.size.saturating_sub(size(&oldest));
+        }
+    }
+}
+
+/// About how many bytes a breach takes.
+fn size(breach: &Breach) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
+    let sender = |origin: &Origin| {
+        let Some(sender) = origin.sender() else {
+            return 0;
+        };
+        let place = |place: &Function| size_of::<Function>() + text(&place.name);
+        size_of::<Sender>()
+            + sender.task.as_ref().map_or(0, |task| text(&task.comm))
+            + sender.callback.as_ref().map_or(0, place)
+            + sender.callsite.as_ref().map_or(0, place)
+            + sender.stack.iter().map(place).sum::<usize>()
+            + frames(&sender.user_stack)
+    };
+    let activity = |item: &ActivityItem| {
+        size_of::<ActivityItem>()
+            + text(&item.name)
+            + text(&item.comm)
+            + item.origin.as_ref().map_or(0, sender)
+    };
+    size_of::<Breach>()
+        + text(&breach.task.comm)
+        + text(&breach.cause_name)
+        + text(&breach.cause_handler)
+        + text(&breach.location)
+        + text(&breach.source)
+        + frames(&breach.inlined)
+        + breach.activities.iter().map(activity).sum::<usize>()
+        + breach
+            .origins
+            .iter()
+            .map(|origin| size_of::<Origin>() + sender(origin))
+            .sum::<usize>()
+}
+
+fn frames(frames: &[Arc<str>]) -> usize {
+    frames
+        .iter()
+        .map(|it| size_of::<Arc<str>>() + it.len())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::model::tests::breach;
+
+    #[test]
+    fn large_breaches_are_kept_within_a_bound() {
+        let mut gatherer = Gatherer::default();
+        let name: Arc<str> = "x".repeat(1 << 20).into();
+        for seq in 0..200 {
+            let huge = Breach {
+                seq: Seq(seq),
+                // A text of its own each.
+                location: Some(format!("{name}{seq}").into()),
+                ..breach()
+            };
+            gatherer.take(&Event::Breach(Box::new(huge)));
+        }
+        let recent = &gatherer.recent[&Cpu(0)];
+        assert!(recent.size <= MEMORY && !recent.breaches.is_empty());
+        assert_eq!(
+            recent.size,
+            recent
+                .breaches
+                .iter()
+                .map(|breach| size(breach))
+                .sum::<usize>()
+        );
+        assert_eq!(recent.breaches.back().unwrap().seq, Seq(199));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Host, HostError};
+use super::{Host, HostError, cpu_list::CpuSet};
 use crate::event::ids::Pid;
 
 /// The PID namespace that the kernel starts with, whose numbers BPF sees
@@ -37,6 +37,18 @@ impl Host {
             return Err(ProcessError::Namespace(pid));
         }
         Ok(())
+    }
+
+    /// The CPUs that a process or thread may run on; `None` where that cannot be read.
+    #[must_use]
+    pub fn cpus_of(&self, pid: Pid) -> Option<CpuSet> {
+        let status = self.read(&format!("/proc/{pid}/status")).ok()??;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?
+            .trim_ascii()
+            .parse()
+            .ok()
     }
 
     /// Whether numbers of processes here are others than those that the kernel's probes see.

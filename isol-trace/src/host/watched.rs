@@ -1,6 +1,7 @@
 //! The watched CPUs, the housekeeping CPUs, and those of the tracer itself.
 
 use super::{Host, HostError, cpu_list::CpuSet};
+use crate::event::ids::Pid;
 
 /// Who watches whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,16 @@ pub enum WatchedError {
         "no CPU of this host is isolated: boot it with nohz_full=LIST isolcpus=LIST, or name the CPUs to watch with --cpus LIST"
     )]
     None,
+    /// The processes that were named run elsewhere.
+    #[error(
+        "--pid: the process may run on CPUs {allowed}, none of which is isolated and online: pin it to an isolated one, as with `taskset -apc {isolated} PID`, or name the CPUs to watch with --cpus LIST"
+    )]
+    NotIsolated {
+        /// Where they may run.
+        allowed: CpuSet,
+        /// What is isolated, and online.
+        isolated: CpuSet,
+    },
     /// All isolated CPUs are offline.
     #[error(
         "every isolated CPU of this host ({0}) is offline: bring one online, as with `echo 1 > /sys/devices/system/cpu/cpu{first}/online`, or name the CPUs to watch with --cpus LIST",
@@ -93,6 +104,32 @@ impl Host {
             present,
             nohz_full,
         })
+    }
+
+    /// The isolated CPUs that processes may run on, and those that they may run on as well; `None` where no
+    /// CPU is isolated, or nothing is known of the processes.
+    pub fn watched_of(&self, pids: &[Pid]) -> Result<Option<(CpuSet, CpuSet)>, WatchedError> {
+        let Isolation {
+            isolated, online, ..
+        } = self.isolation()?;
+        let isolated = &isolated & &online;
+        let mut allowed = CpuSet::new();
+        for &pid in pids {
+            match self.cpus_of(pid) {
+                Some(cpus) => allowed = &allowed | &cpus,
+                None => return Ok(None),
+            }
+        }
+        // A process may be allowed CPUs that are not there.
+        let allowed = &allowed & &online;
+        if allowed.is_empty() || isolated.is_empty() {
+            return Ok(None);
+        }
+        let watched = &allowed & &isolated;
+        if watched.is_empty() {
+            return Err(WatchedError::NotIsolated { allowed, isolated });
+        }
+        Ok(Some((watched, &allowed - &isolated)))
     }
 
     /// Decides who is watched: what was asked for, or else every isolated CPU.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
+    few::Few,
     field::{ActivityWord, CauseWord, EndWord, Hex, Rule, Text},
     numbers,
     origin::{RawTask, ReadOrigin},
@@ -11,6 +12,12 @@ use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Seq},
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
 };
+
+/// Frames of a stack, and functions inlined at a place, that are kept.
+pub(super) const MAX_FRAMES: usize = 256;
+
+/// Activities, and origins, of a breach that are kept.
+const MAX_ITEMS: usize = 256;
 
 /// A breach.
 #[derive(Debug, Deserialize)]
@@ -29,12 +36,12 @@ pub(super) struct RawBreach {
     at: Option<Text>,
     source: Option<Text>,
     #[serde(default)]
-    inlined: Vec<Text>,
+    inlined: Few<Text, MAX_FRAMES>,
     #[serde(default)]
-    activity: Vec<ReadActivity>,
+    activity: Few<ReadActivity, MAX_ITEMS>,
     #[serde(default)]
     activity_dropped: u8,
-    origins: Vec<ReadOrigin>,
+    origins: Few<ReadOrigin, MAX_ITEMS>,
     remedy: Option<Rule>,
 }
 

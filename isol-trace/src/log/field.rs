@@ -7,6 +7,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
+use super::few::short;
 use crate::event::{
     ids::{Address, RuleId},
     model::{Activity, Cause, CpuChange, Detection, End, Function},
@@ -55,7 +56,7 @@ macro_rules! spelled {
 
 spelled! {
     /// Any text, shared.
-    Text(Arc<str>): "text", |text| Some(text.into());
+    Text(Arc<str>): "text", |text| Some(short(text).into());
     /// An address, `0x…`.
     Hex(Address): "an address", address;
     /// A place in the kernel: its name, or its address where it has none.
@@ -86,7 +87,7 @@ fn address(text: &str) -> Option<Address> {
 fn place(text: &str) -> Function {
     let address = address(text);
     Function {
-        name: address.is_none().then(|| text.into()),
+        name: address.is_none().then(|| short(text).into()),
         address,
     }
 }

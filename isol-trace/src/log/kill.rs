@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    breach::ReadCause,
+    breach::{MAX_FRAMES, ReadCause},
+    few::{Few, Last},
     field::{Hex, Text},
     origin::RawTask,
 };
@@ -12,6 +13,9 @@ use crate::event::{
     model::{Kill, KilledBy, Signaller, TaskId, Unlogged},
     signal::Signal,
 };
+
+/// Breaches that a kill names, and entries that it has itself: the last so many.
+const MAX_HISTORY: usize = 64;
 
 #[derive(Debug, Deserialize)]
 struct RawKill {
@@ -27,11 +31,11 @@ struct RawKill {
     code: Option<i32>,
     breach: Option<u64>,
     #[serde(default)]
-    history: Vec<u64>,
+    history: Last<u64, MAX_HISTORY>,
     #[serde(default)]
-    unlogged: Vec<RawUnlogged>,
+    unlogged: Last<RawUnlogged, MAX_HISTORY>,
     #[serde(default)]
-    user_stack: Vec<Text>,
+    user_stack: Few<Text, MAX_FRAMES>,
 }
 
 const fn is_fatal() -> bool {

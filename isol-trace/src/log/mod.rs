@@ -12,6 +12,7 @@
 
 mod breach;
 mod change;
+mod few;
 mod field;
 mod header;
 mod kill;

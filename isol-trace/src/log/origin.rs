@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::field::{Place, Text};
+use super::{
+    breach::MAX_FRAMES,
+    few::Few,
+    field::{Place, Text},
+};
 use crate::event::{
     ids::{Cpu, MonoNanos, Pid, Tid},
     model::{Cause, Origin, Sender, TaskId, Via},
@@ -38,9 +42,9 @@ struct RawOrigin {
     callback: Option<Place>,
     callsite: Option<Place>,
     #[serde(default)]
-    stack: Vec<Place>,
+    stack: Few<Place, MAX_FRAMES>,
     #[serde(default)]
-    user_stack: Vec<Text>,
+    user_stack: Few<Text, MAX_FRAMES>,
     #[serde(default)]
     inferred: bool,
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     event::{
-        ids::MonoNanos,
+        ids::{MonoNanos, Seq},
         model::{Event, Sink as _},
     },
     sink::{Anchor, JsonLines},
@@ -228,4 +228,27 @@ fn a_line_without_end_is_not_kept() {
     let endless = std::io::repeat(b'x');
     let mut log = LogReader::new(std::io::BufReader::new(endless));
     assert!(matches!(log.next(), Some(Err(LogError::NoHeader))));
+}
+
+#[test]
+fn what_a_record_lists_is_bounded() {
+    const LOG: &str = include_str!("../../tests/explain/killed.jsonl");
+    let header = LOG.lines().next().unwrap();
+    let numbers: Vec<_> = (0..500_000).map(|number| number.to_string()).collect();
+    let name = "x".repeat(100_000);
+    let kill = format!(
+        "{{\"type\":\"kill\",\"mono_ns\":1,\"cpu\":1,\"task\":{{\"tid\":1,\"comm\":\"{name}\"}},\"signal\":9,\
+         \"by\":\"kernel\",\"history\":[{}]}}",
+        numbers.join(",")
+    );
+    let text = format!("{header}\n{kill}\n");
+    let events: Vec<_> = LogReader::new(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let Some(Event::Kill(kill)) = events.last() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(kill.history.len(), 64);
+    assert_eq!(kill.history.last(), Some(&Seq(499_999)), "the last ones");
+    assert_eq!(kill.task.comm.as_deref().map(str::len), Some(16 << 10));
 }

@@ -1,8 +1,9 @@
 //! The command that is started on the watched CPUs: found before anything is attached.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::{CString, OsStr, OsString},
     io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -54,7 +55,7 @@ fn refusal(source: &io::Error) -> String {
             "the interpreter that it names (its #! line, or the dynamic linker) is not there".into()
         }
         Some(libc::ENOEXEC) => {
-            "it is no program of this machine; a script needs a first line such as #!/bin/sh".into()
+            "it is no program that this machine can execute (cut short, or of another one); a script needs a first line such as #!/bin/sh".into()
         }
         _ => source.to_string(),
     }
@@ -119,6 +120,12 @@ impl CommandPlan {
         command
     }
 
+    /// How the kernel is asked to execute it.
+    pub fn execution(&self) -> Result<Execution, CommandError> {
+        Execution::new(&self.program, &self.words)
+            .map_err(|nul| self.start_error(io::Error::new(io::ErrorKind::InvalidInput, nul)))
+    }
+
     /// What to say where starting it failed after all.
     #[must_use]
     pub fn start_error(&self, source: io::Error) -> CommandError {
@@ -126,6 +133,58 @@ impl CommandPlan {
             name: self.words.first().cloned().unwrap_or_default(),
             source,
         }
+    }
+}
+
+/// A program and its words as execve(2) takes them.
+///
+/// The standard library ends with execvp(3), which has /bin/sh read whatever the kernel does not execute, be it a
+/// program of another machine.
+#[derive(Debug)]
+pub struct Execution {
+    program: CString,
+    /// What `arguments` points into.
+    _words: Vec<CString>,
+    /// Addresses of the words, and 0 at their end: numbers, so that the whole may go to another thread.
+    arguments: Vec<usize>,
+}
+
+impl Execution {
+    fn new(program: &Path, words: &[OsString]) -> Result<Self, std::ffi::NulError> {
+        let words: Vec<_> = words
+            .iter()
+            .map(|word| CString::new(word.as_bytes()))
+            .collect::<Result<_, _>>()?;
+        let addresses = words.iter().map(|word| word.as_ptr().addr());
+        Ok(Self {
+            program: CString::new(program.as_os_str().as_bytes())?,
+            arguments: addresses.chain([0]).collect(),
+            _words: words,
+        })
+    }
+
+    /// Has a command execute this as the last thing before the standard library would.
+    pub fn instead_of_searching(self, command: &mut Command) {
+        unsafe extern "C" {
+            static environ: *const *const libc::c_char;
+        }
+        let execute = move || {
+            // As a whole: a closure takes along only the fields that it uses, and the words are used by address.
+            let this = &self;
+            // SAFETY: program and words are strings that end in a zero and live as long as this closure, their list
+            // ends in a null pointer, and the environment is this process's own. Between fork and exec there is
+            // no other thread that could change it.
+            unsafe {
+                libc::execve(
+                    this.program.as_ptr(),
+                    this.arguments.as_ptr().cast(),
+                    environ,
+                );
+            }
+            Err(io::Error::last_os_error())
+        };
+        // SAFETY: the closure makes one system call on memory that was laid out before the fork.
+        unsafe { command.pre_exec(execute) };
     }
 }
 
@@ -203,6 +262,45 @@ mod tests {
         let output = plan.command().output().unwrap();
         let expected = format!("{} a b\n", second.path().join("task").display());
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_execute_is_not_given_to_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("cut", &b"\x7fELF\x02\x01\x01"[..]),
+            ("script", b"echo it was run\n"),
+        ] {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            let plan = find(&[path.to_str().unwrap()], OsStr::new(""))
+                .unwrap()
+                .unwrap();
+            let mut command = plan.command();
+            plan.execution().unwrap().instead_of_searching(&mut command);
+            let error = command.output().unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC), "{name}");
+            let sentence = plan.start_error(error).to_string();
+            assert!(sentence.contains("no program that this machine can execute"));
+        }
+    }
+
+    #[test]
+    fn words_and_environment_come_through() {
+        let plan = find(
+            &["sh", "-c", "echo \"$0 $1 $ISOL_TRACE_TEST\"", "a b", "c"],
+            OsStr::new("/bin"),
+        );
+        let plan = plan.unwrap().unwrap();
+        let mut command = plan.command();
+        plan.execution().unwrap().instead_of_searching(&mut command);
+        let output = command.output().unwrap();
+        let path = std::env::var("ISOL_TRACE_TEST").unwrap_or_default();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("a b c {path}\n")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     cli::{SectionArgs, value},
-    host::tests::recorded,
+    host::tests::{Tree, recorded},
 };
 
 fn args() -> RecordArgs {
@@ -194,4 +194,44 @@ fn strict_mode_is_refused_where_processes_have_other_numbers() {
         strict("nohz-full"),
         Err(PlanError::StrictInNamespace)
     ));
+}
+
+#[test]
+fn a_process_is_watched_where_it_may_run() {
+    let tree = |allowed: &str| {
+        Tree::new()
+            .file(
+                "/proc/7/status",
+                &format!("Name:\tx\nCpus_allowed_list:\t{allowed}\n"),
+            )
+            .file("/proc/9/status", "Name:\ty\nCpus_allowed_list:\t3\n")
+            .file("/sys/devices/system/cpu/online", "0-3\n")
+            .file("/sys/devices/system/cpu/present", "0-3\n")
+            .file("/sys/devices/system/cpu/possible", "0-3\n")
+            .file("/sys/devices/system/cpu/isolated", "1-3\n")
+            .file("/sys/devices/system/cpu/nohz_full", "1-3\n")
+    };
+    let watched = |allowed: &str, pids: &[u32]| {
+        let pids: Vec<_> = pids.iter().copied().map(Pid).collect();
+        let tree = tree(allowed);
+        let found = tree.host().watched_of(&pids);
+        found
+            .map(|found| {
+                let (watched, elsewhere) = found.unwrap();
+                (watched.to_string(), elsewhere.to_string())
+            })
+            .map_err(|error| error.to_string())
+    };
+    let cpus = |watched: &str, elsewhere: &str| Ok((watched.to_owned(), elsewhere.to_owned()));
+    assert_eq!(watched("1-2", &[7]), cpus("1-2", ""));
+    assert_eq!(watched("0-1,64", &[7]), cpus("1", "0"));
+    assert_eq!(watched("1", &[7, 9]), cpus("1,3", ""));
+    assert_eq!(
+        watched("0", &[7]),
+        Err(
+            "--pid: the process may run on CPUs 0, none of which is isolated and online: pin it to an \
+             isolated one, as with `taskset -apc 1-3 PID`, or name the CPUs to watch with --cpus LIST"
+                .to_owned()
+        )
+    );
 }

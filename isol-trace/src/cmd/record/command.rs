@@ -26,11 +26,13 @@ pub(super) fn start(
     dies_with_us: bool,
 ) -> Result<Child, Error> {
     let mut command = plan.command();
+    let execute = plan.execution()?;
     pin_command(&mut command, watched, huge_pages);
     descriptors::restore_for(&mut command);
     if dies_with_us {
         die_with_us(&mut command);
     }
+    execute.instead_of_searching(&mut command);
     let mut command = tokio::process::Command::from(command);
     // Whatever fails before it is waited for, it does not outlive the trace.
     command.kill_on_drop(true);

@@ -22,6 +22,7 @@ use super::{
     app::{Pane, Tab},
     theme::Theme,
 };
+use crate::printable::misleads;
 
 /// What a drawing showed, for the keys that come next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,18 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme) -> Extent {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     let extent = draw_into(buffer, area, app, theme);
+    plain(buffer);
     theme.finish(buffer, area);
     extent
+}
+
+/// Takes out whatever would steer the terminal or turn the order of the text around: names come from others.
+fn plain(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(misleads) {
+            cell.set_symbol("·");
+        }
+    }
 }
 
 fn draw_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) -> Extent {

@@ -6,6 +6,7 @@ use isol_trace_common::cause::Cause;
 use ratatui::{
     Terminal,
     backend::TestBackend,
+    buffer::Cell,
     style::{Color, Modifier},
 };
 
@@ -310,7 +311,7 @@ fn what_is_wrong_is_red_and_says_so_without_color_too() {
     let red = |screen: &TestBackend| -> String {
         let cells = screen.buffer().content().iter();
         let red = cells.filter(|cell| cell.fg == Color::Red);
-        red.map(ratatui::buffer::Cell::symbol).collect()
+        red.map(Cell::symbol).collect()
     };
     let colored = red(&show(&mut overflow(), 120, 40));
     for words in [
@@ -387,4 +388,17 @@ fn every_size_is_drawn() {
             }
         }
     }
+}
+
+#[test]
+fn names_steer_nothing() {
+    let mut app = quiet(1_000);
+    let name = "a\u{202e}b\u{1b}[2J\u{9b}c\u{200f}\n\u{2066}d";
+    let mut hostile = breach(1, 1, after_ms(500), 0);
+    hostile.task.comm = Some(name.into());
+    hostile.location = Some(name.into());
+    app.apply(Update::Event(Event::Breach(Box::new(hostile))));
+    let shown = show(&mut app, 120, 40);
+    let text: String = shown.buffer().content.iter().map(Cell::symbol).collect();
+    assert!(text.contains('a') && !text.contains(misleads), "{text:?}");
 }
