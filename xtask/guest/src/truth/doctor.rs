@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     accounts::Accounts,
     bench::{Bench, Group},
-    guest::Setting,
+    guest::{Guest, Setting},
     load::Load,
     log::Probe,
     provoke::load,
@@ -76,9 +76,13 @@ const FINDING: &str = "default-irq-affinity";
 fn run(bench: &mut Bench) -> Result<()> {
     let cpu = bench.guest.cpu();
     let spinner = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
-    let before = Accounts::read(&bench.guest)?;
-    let (window, report) = Window::around(&bench.guest, examine)?;
-    let accounts = accounts(bench, &before);
+    let guest = &bench.guest;
+    let (window, (report, before, after)) = Window::around(guest, || {
+        let before = Accounts::read(guest)?;
+        let report = examine()?;
+        Ok((report, before, Accounts::read(guest)?))
+    })?;
+    let accounts = accounts(guest, &before, &after);
     drop(spinner);
     let silent = || -> Result<String> {
         ensure!(
@@ -116,18 +120,17 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Compares the scheduler's accounts after the doctor, and after a dry run, which may interrupt.
-fn accounts(bench: &Bench, before: &Accounts) -> Result<String> {
-    if bench.guest.version >= (6, 12) {
+fn accounts(guest: &Guest, before: &Accounts, after: &Accounts) -> Result<String> {
+    if guest.version >= (6, 12) {
         before.require_bandwidth()?;
     }
-    let after = Accounts::read(&bench.guest)?;
-    ensure!(*before == after, "the doctor: {before:?}, then {after:?}");
+    ensure!(before == after, "the doctor: {before:?}, then {after:?}");
     let dry_run = Command::new(program())
         .args(["record", "--dry-run"])
         .output()
         .context("isol-trace record --dry-run")?;
     ensure!(dry_run.status.success(), "a dry run: {}", dry_run.status);
-    let last = Accounts::read(&bench.guest)?;
+    let last = Accounts::read(guest)?;
     let kept = before.bandwidth == last.bandwidth && before.fair_server == last.fair_server;
     ensure!(kept, "a dry run: {before:?}, then {last:?}");
     Ok(format!("bandwidth {:?}", before.bandwidth))
