@@ -59,6 +59,10 @@ pub struct Offsets {
     pub task_signal: u32,
     /// `signal_struct.group_exit_code`.
     pub signal_exit_code: u32,
+    /// `signal_struct.live`: threads of the process that have not begun to die.
+    pub signal_live: u32,
+    /// `task_struct.start_time`: when it was forked, `CLOCK_MONOTONIC`.
+    pub task_start_time: u32,
     /// `pool_workqueue.pool`.
     pub pwq_pool: u32,
     /// `worker_pool.cpu`.
@@ -101,6 +105,8 @@ impl Offsets {
         sigaction_handler: ABSENT,
         task_signal: ABSENT,
         signal_exit_code: ABSENT,
+        signal_live: ABSENT,
+        task_start_time: ABSENT,
         pwq_pool: ABSENT,
         pool_cpu: ABSENT,
         timer_flags: ABSENT,

@@ -5,12 +5,12 @@ use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
 };
-use isol_trace_common::config::ABSENT;
+use isol_trace_common::{
+    config::ABSENT,
+    span::life::{PF_KTHREAD, has_user_mode},
+};
 
 use crate::maps::{config, this_cpu};
-
-/// `include/linux/sched.h`: a kernel thread.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// The user registers that the current task saved at its last departure from user mode.
 #[derive(Clone, Copy)]
@@ -191,6 +191,24 @@ pub(crate) fn ending_signal(task: u64) -> Option<u32> {
     Some(code & 0x7f)
 }
 
+/// `task_struct.signal.live`: whether all threads of a dying task's process have begun to die. It is counted
+/// down before `sched_process_exit` (`kernel/exit.c:do_exit`, v6.1 to v7.2). `None` where this kernel does
+/// not show it.
+#[inline(always)]
+pub(crate) fn is_process_dead(task: u64) -> Option<bool> {
+    let live: u32 = follow(task, config!(offsets.task_signal))
+        .and_then(|signal| read(signal, config!(offsets.signal_live)))?;
+    Some(live == 0)
+}
+
+/// `task_struct.start_time`: when it was forked (`kernel/fork.c:copy_process`, v6.1 to v7.2); of a thread
+/// that becomes another program, when its process was (`fs/exec.c:de_thread`). 0 where this kernel does not
+/// show it: it may have been there always.
+#[inline(always)]
+pub(crate) fn task_born(task: u64) -> u64 {
+    read(task, config!(offsets.task_start_time)).unwrap_or(0)
+}
+
 /// `task_struct.pid`: the thread.
 #[inline(always)]
 pub(crate) fn task_tid(task: u64) -> u32 {
@@ -286,10 +304,18 @@ pub(crate) fn current() -> u64 {
     unsafe { bpf_get_current_task_btf() as u64 }
 }
 
-/// Whether the current task has a user mode to be away from: neither idle nor a kernel thread.
+/// Whether the current task is a process's: neither idle nor a kernel thread.
 #[inline(always)]
 pub(crate) fn current_is_user(tid: u32) -> bool {
     tid != 0 && is_user(current())
+}
+
+/// Whether a task has a user mode that it has left or is going to: it is neither idle nor a thread of the
+/// kernel's, and it is not dying.
+#[inline(always)]
+pub(crate) fn is_of_user_mode(task: u64, tid: u32) -> bool {
+    let flags: u32 = read(task, config!(offsets.task_flags)).unwrap_or(PF_KTHREAD);
+    has_user_mode(tid, flags)
 }
 
 /// Whether a task other than the idle one is no kernel thread.

@@ -116,7 +116,7 @@ fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<
         kill.raiser = strike.raiser;
         kill.opened_ns = strike.opened_ns;
         kill.entry_cpu = strike.cpu;
-    } else if state.phase() == Phase::Open && state.entry.tid.get() == tid {
+    } else if state.phase() == Phase::Open && state.is_owner(tid) {
         kill.opened_ns = state.entry.opened_ns.get();
     }
     // SAFETY: copied out before anything else is done with the map.

@@ -16,7 +16,7 @@ use isol_trace_common::{
     cause::Cause,
     config::Control,
     ledger::add,
-    record::{End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
+    record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
     span::{
         CpuState, EntryCells, Env, NOTE_SECTION_CALL, Phase,
         away::{AWAY_UNTOLD, Away},
@@ -25,7 +25,7 @@ use isol_trace_common::{
 };
 
 use crate::{
-    kfield::Registers,
+    kfield::{self, Registers},
     kill,
     maps::{AWAY, RINGS, this_cpu},
     strict, tasks,
@@ -111,7 +111,7 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
     match state.phase() {
         Phase::Open => {}
         Phase::Settling | Phase::Busy => return,
-        Phase::Closed => return back(state, at_ns, tid),
+        Phase::Closed => return back(state, at_ns, tid, kfield::current()),
     }
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
@@ -127,7 +127,7 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
     }
     if end == End::Switched {
         remember_away(state);
-        back(state, at_ns, tid);
+        back(state, at_ns, tid, kfield::current());
     } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
         tasks::toggle_section(state, tid, state.entry.args[1].get());
     }
@@ -222,16 +222,24 @@ pub(crate) fn wake(tid: u32, at_ns: u64) {
 
 /// A task that owns no span here is in user mode again: perhaps it had been left behind, even in the
 /// call that begins or ends its section.
+///
+/// Nothing of a dead task is kept ([`tasks::gone`]). If it is all the same, then its number is another
+/// task's now: that is a defect, and counted as one.
 #[inline(never)]
-pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
+pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32, task: u64) {
     // SAFETY: entries of one thread are written and removed only by programs that run
     // where it runs, or after it has died.
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
         return;
     };
-    let section_call = away.section_call();
-    if away.notes & AWAY_UNTOLD == 0 {
-        tell_back(state, away, at_ns, tid);
+    let mut section_call = away.section_call();
+    match away.back(tid, kfield::task_born(task), at_ns) {
+        Some(record) if away.notes & AWAY_UNTOLD == 0 => tell_back(state, &record),
+        Some(_) => {}
+        None => {
+            add(&state.ledger.tainted, 1);
+            section_call = None;
+        }
     }
     let _gone = AWAY.remove(&tid);
     if let Some(operation) = section_call {
@@ -240,15 +248,10 @@ pub(crate) fn back(state: &CpuState, at_ns: u64, tid: u32) {
 }
 
 #[inline(always)]
-fn tell_back(state: &CpuState, away: &Away, at_ns: u64, tid: u32) {
-    match away.back(tid, at_ns) {
-        Some(record) => {
-            add(&state.ledger.away_ns, record.away_ns);
-            if !write(&record) {
-                add(&state.ledger.lost_notes, 1);
-            }
-        }
-        None => add(&state.ledger.tainted, 1),
+fn tell_back(state: &CpuState, record: &Back) {
+    add(&state.ledger.away_ns, record.away_ns);
+    if !write(record) {
+        add(&state.ledger.lost_notes, 1);
     }
 }
 

@@ -15,8 +15,8 @@ use isol_trace_common::{
 };
 
 use crate::{
-    kfield::Registers,
-    maps::{COMMS, CONTROL, PIDS, SECTIONS, config},
+    kfield::{self, Registers},
+    maps::{AWAY, COMMS, CONTROL, PIDS, SECTIONS, SIGNALLED, config},
     span::write,
 };
 
@@ -135,6 +135,40 @@ pub(crate) fn is_section_call(number: u32, registers: Registers) -> bool {
 pub(crate) fn leave_section(tid: u32) {
     if SECTIONS.remove(&tid).is_ok() {
         new_generation();
+    }
+}
+
+/// The current thread dies: its number, and its process's if it is the last of it, will be another's.
+/// Nothing stays under them.
+#[inline(always)]
+pub(crate) fn gone(tid: u32) {
+    let _none = SECTIONS.remove(&tid);
+    let _none = AWAY.remove(&tid);
+    let task = kfield::current();
+    let pid = kfield::task_pid(task);
+    let is_process_dead = kfield::is_process_dead(task) == Some(true);
+    if is_process_dead {
+        let _none = SIGNALLED.remove(&pid);
+    }
+    if config!(filters) & FILTER_PID != 0 && (is_process_dead || tid != pid) {
+        let _none = PIDS.remove(&tid);
+        if is_process_dead {
+            let _none = PIDS.remove(&pid);
+        }
+    }
+}
+
+/// The current thread, which was `old`, has its leader's number from here on, whose thread has died
+/// (`fs/exec.c:de_thread`, v6.12). What is kept of it goes on under that number.
+#[inline(always)]
+pub(crate) fn became(old: u32, tid: u32) {
+    // SAFETY: copied out before anything else is done with the map.
+    if let Some(&away) = unsafe { AWAY.get(&old) } {
+        let _full = AWAY.insert(&tid, &away, 0);
+        let _gone = AWAY.remove(&old);
+    }
+    if config!(filters) & FILTER_PID != 0 && PIDS.remove(&old).is_ok() {
+        let _full = PIDS.insert(&tid, &1, 0);
     }
 }
 

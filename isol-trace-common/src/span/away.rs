@@ -4,7 +4,7 @@
 //!
 //! A section begins and ends as its `prctl` returns. One that is still in it then says so here.
 
-use super::{CpuState, NOTE_FILTERED, NOTE_SECTION_CALL};
+use super::{CpuState, NOTE_FILTERED, NOTE_SECTION_CALL, life::lived};
 use crate::{
     cause::Cause,
     record::{Back, Kind},
@@ -92,11 +92,12 @@ impl Away {
         }
     }
 
-    /// The record of its return. `None`: the clock went back.
+    /// The record of the return of a thread that was born at `born_ns`. `None`: the clock went back, or
+    /// this is another task, which has the thread's number since that one died.
     #[must_use]
     #[inline(always)]
-    pub fn back(&self, tid: u32, at_ns: u64) -> Option<Back> {
-        if at_ns < self.since_ns {
+    pub fn back(&self, tid: u32, born_ns: u64, at_ns: u64) -> Option<Back> {
+        if at_ns < self.since_ns || !lived(born_ns, self.opened_ns) {
             return None;
         }
         Some(Back {

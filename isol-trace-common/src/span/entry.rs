@@ -1,8 +1,8 @@
 //! The span itself: open, attribute, close.
 
 use super::{
-    CpuState, Env, NOTE_FILTERED, NOTE_OWN, NOTE_SLEPT, Phase, TASK_FILTERED, TASK_IN_SECTION,
-    TASK_OWN, barrier, head,
+    CpuState, Env, NOTE_FILTERED, NOTE_OWN, NOTE_SLEPT, NOTE_SWITCHED_OUT, Phase, TASK_FILTERED,
+    TASK_IN_SECTION, TASK_OWN, away::Away, barrier, head, life::lived,
 };
 use crate::{
     cause::Cause,
@@ -134,13 +134,52 @@ impl CpuState {
     #[must_use]
     #[inline(always)]
     pub fn end_for(&self, returning: u32) -> End {
+        let notes = self.notes.get();
         if self.entry.tid.get() != returning {
             End::Switched
-        } else if self.notes.get() & NOTE_SLEPT != 0 {
+        } else if notes & (NOTE_SLEPT | NOTE_SWITCHED_OUT) == 0 {
+            // By far the most frequent: it has never stopped running.
+            End::Return
+        } else if self.migrated.get() != 0 {
+            // Its owner is on another CPU, or has died there: this is another task of that number.
+            End::Switched
+        } else if notes & NOTE_SLEPT != 0 {
             End::Blocked
         } else {
             End::Return
         }
+    }
+
+    /// Whether a thread that is on this CPU is the owner of the open span, rather than another
+    /// one that has its number since the owner died elsewhere.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_owner(&self, tid: u32) -> bool {
+        self.entry.tid.get() == tid && self.migrated.get() == 0
+    }
+
+    /// Another CPU has taken the owner over.
+    #[inline(always)]
+    pub fn owner_left(&self) {
+        self.migrated.set(1);
+    }
+
+    /// A thread of the owner's number, born at `born_ns`, is moved to this CPU. Returns whether it
+    /// is the owner, which is back in its span then.
+    ///
+    /// `kept`: what a map has of its last entry, on whatever CPU. If that is another entry than
+    /// this one, it has been in user mode since.
+    #[inline(always)]
+    pub fn owner_comes_back(&self, cpu: u32, born_ns: u64, kept: Option<&Away>) -> bool {
+        let opened = self.entry.opened_ns.get();
+        if self.phase() != Phase::Open || self.migrated.get() == 0 || !lived(born_ns, opened) {
+            return false;
+        }
+        if kept.is_some_and(|kept| kept.cpu != cpu || kept.opened_ns != opened) {
+            return false;
+        }
+        self.migrated.set(0);
+        true
     }
 
     /// Closes the span: completes the record, posts it to the ledger and leaves

@@ -28,11 +28,13 @@
 //! # What is in which file
 //!
 //! [`entry`]: open, attribute, close. [`frames`]: activities. [`tasks`]: switches
-//! between tasks inside a span. [`away`]: owners that come back after their span.
+//! between tasks inside a span. [`away`]: owners that come back after their span. [`life`]: who has
+//! a user mode, and whether a number still means the same task.
 
 pub mod away;
 pub mod entry;
 pub mod frames;
+pub mod life;
 pub mod tasks;
 
 #[cfg(test)]
@@ -181,6 +183,8 @@ pub const NOTE_FILTERED: u32 = 1 << 1;
 pub const NOTE_SECTION_CALL: u32 = 1 << 2;
 /// `CpuState::notes`: the entry is the tracer's own.
 pub const NOTE_OWN: u32 = 1 << 3;
+/// `CpuState::notes`: another task, or none, has run inside the span.
+pub const NOTE_SWITCHED_OUT: u32 = 1 << 4;
 
 /// Everything the machine knows of one CPU.
 #[repr(C, align(64))]

@@ -1,6 +1,6 @@
 //! Switches between tasks inside a span.
 
-use super::{CpuState, Env, IDLE, NO_SLOT, NOTE_SLEPT, Phase};
+use super::{CpuState, Env, IDLE, NO_SLOT, NOTE_SLEPT, NOTE_SWITCHED_OUT, Phase};
 use crate::activity::Activity;
 
 /// A task switch on this CPU.
@@ -39,7 +39,8 @@ impl CpuState {
             return;
         }
         let owner = self.entry.tid.get();
-        if switch.previous == owner {
+        if self.is_owner(switch.previous) {
+            self.note(NOTE_SWITCHED_OUT);
             if switch.sleeps {
                 self.note(NOTE_SLEPT);
                 self.asleep.set(owner);
@@ -49,7 +50,7 @@ impl CpuState {
         } else {
             self.pop(env, Activity::Switch as u32);
         }
-        if switch.next == owner {
+        if self.is_owner(switch.next) {
             self.asleep.set(0);
             return;
         }

@@ -21,7 +21,7 @@ use isol_trace_common::{
 };
 
 use crate::{
-    kfield::{Registers, current_is_user},
+    kfield::{Registers, current, is_of_user_mode},
     maps::{armed, is_derived, is_in_call, this_cpu},
     preempt::unpreempted,
     span::{Kernel, current_tid, flush, now},
@@ -109,12 +109,12 @@ pub(crate) fn depart_derived(state: &CpuState) {
     }
     let phase = state.phase();
     let tid = current_tid();
-    if !current_is_user(tid) {
+    if !is_of_user_mode(current(), tid) {
         return;
     }
     let registers = Registers::of_current();
     if phase == Phase::Settling
-        && state.entry.tid.get() == tid
+        && state.is_owner(tid)
         && state.entry.ip.get() == registers.ip()
         && state.sp.get() == registers.sp()
         && state.cause() == Cause::PageFault as u8

@@ -14,7 +14,7 @@ use isol_trace_common::{
 
 use crate::{
     Arguments,
-    kfield::{Registers, current_is_user},
+    kfield::{Registers, current, is_of_user_mode},
     maps::{armed, watched_state},
     span::{Kernel, current_tid, flush, now},
     tasks,
@@ -73,7 +73,7 @@ fn entry(state: &CpuState, handler: u64, length: u64) {
         flush(state);
     }
     let tid = current_tid();
-    if !current_is_user(tid) {
+    if !is_of_user_mode(current(), tid) {
         return;
     }
     let Some(control) = armed() else { return };

@@ -12,8 +12,8 @@ use crate::{
     Arguments,
     kfield::{self, Registers},
     maps::{
-        AWAY, LOST_SENDS, SECTIONS, armed, count, is_derived, is_in_call, is_watched, ring_slot,
-        state_of, this_cpu, watched_state,
+        AWAY, LOST_SENDS, armed, count, is_derived, is_in_call, is_watched, ring_slot, state_of,
+        this_cpu, watched_state,
     },
     preempt::unpreempted,
     span::{Kernel, back, current_tid, flush, keep_away, leave, leave_behind, now, wake, write_to},
@@ -41,7 +41,7 @@ fn switch(arguments: Arguments) {
     match state.phase() {
         Phase::Open => {}
         // Derived entries: preempted on the way back to user mode.
-        Phase::Settling if state.entry.tid.get() == current_tid() => state.resume(),
+        Phase::Settling if state.is_owner(current_tid()) => state.resume(),
         _ if derived => return switched_to(state, task, kfield::task_tid(task)),
         _ => return,
     }
@@ -61,7 +61,7 @@ fn switch(arguments: Arguments) {
             next_comm: comm,
         },
     );
-    if state.entry.tid.get() == next {
+    if state.is_owner(next) {
         settle_derived(state);
     } else if derived {
         switched_to(state, task, next);
@@ -72,7 +72,7 @@ fn switch(arguments: Arguments) {
 /// counts as there from here on, save inside a system call, whose end has a tracepoint.
 #[inline(always)]
 fn switched_to(state: &CpuState, task: u64, tid: u32) {
-    if tid == 0 || !kfield::is_user(task) {
+    if !kfield::is_of_user_mode(task, tid) {
         return;
     }
     let at_ns = now();
@@ -80,7 +80,7 @@ fn switched_to(state: &CpuState, task: u64, tid: u32) {
         leave_behind(state, at_ns, tid);
     }
     if !is_in_call(tid) {
-        back(state, at_ns, tid);
+        back(state, at_ns, tid, task);
     }
 }
 
@@ -101,8 +101,8 @@ fn migrate(arguments: Arguments) {
     let tid = kfield::task_tid(task);
     if leaves {
         let Some(state) = state_of(from) else { return };
-        if state.entry.tid.get() == tid {
-            state.migrated.set(1);
+        if state.is_owner(tid) {
+            state.owner_left();
             if reaches && state.phase() == Phase::Open {
                 keep_away(state, from);
             }
@@ -116,16 +116,36 @@ fn migrate(arguments: Arguments) {
             // It will be back where nobody looks: how long it was away cannot be known.
             let _none = AWAY.remove(&tid);
         }
+        // It may die where nobody looks, and its number be another's when it comes here.
+        if state.task.tid.get() == tid {
+            tasks::forget(state);
+        }
+    } else {
+        // Kept while it went where nobody looks: it has been in user mode since.
+        let _none = AWAY.remove(&tid);
     }
-    // It may have entered or left a section since it was here.
-    if reaches
-        && let Some(state) = state_of(to)
-        && state.task.tid.get() == tid
-    {
-        tasks::forget(state);
+    if reaches {
+        let Some(state) = state_of(to) else { return };
+        if state.entry.tid.get() == tid {
+            comes_back(state, task, tid, to);
+        }
+        // It may have entered or left a section since it was here.
+        if state.task.tid.get() == tid {
+            tasks::forget(state);
+        }
     }
     if kfield::is_user(task) {
         tell_moved(task, tid, from, to);
+    }
+}
+
+/// A task is moved to a CPU whose last entry was of its number.
+#[inline(always)]
+fn comes_back(state: &CpuState, task: u64, tid: u32, cpu: u32) {
+    // SAFETY: entries of one thread are written and removed by programs that run where it runs, or move it.
+    let kept = unsafe { AWAY.get(&tid) };
+    if state.owner_comes_back(cpu, kfield::task_born(task), kept) && kept.is_some() {
+        let _gone = AWAY.remove(&tid);
     }
 }
 
@@ -188,6 +208,19 @@ fn exec(arguments: Arguments) {
     tasks::leave_section(old);
     tasks::leave_section(tid);
     strict::became(old, tid);
+    if old == tid {
+        return;
+    }
+    tasks::became(old, tid);
+    let Some(state) = watched_state() else { return };
+    unpreempted(|| {
+        if state.phase() == Phase::Open && state.is_owner(old) {
+            state.entry.tid.set(tid);
+            if let Some(control) = armed() {
+                tasks::look_up(state, control, tid);
+            }
+        }
+    });
 }
 
 /// `sched:sched_process_exit(struct task_struct *p, …)`: the current task dies.
@@ -197,25 +230,33 @@ fn exit(_arguments: Arguments) {
         return;
     }
     let tid = current_tid();
-    // Wherever it dies: its number will be another's.
-    let _none = SECTIONS.remove(&tid);
+    if let Some(state) = watched_state() {
+        unpreempted(|| dies_here(state, tid));
+    }
+    // Wherever it dies, and last: until its entry is closed, something may still be kept of it.
+    tasks::gone(tid);
     strict::gone(tid);
-    let Some(state) = watched_state() else { return };
-    let _none = AWAY.remove(&tid);
-    unpreempted(|| {
-        if state.entry.tid.get() != tid {
-            return;
+}
+
+/// The current task dies on a watched CPU.
+#[inline(always)]
+fn dies_here(state: &CpuState, tid: u32) {
+    // Without a new look-up, a task that gets its number would have its name and section.
+    if state.task.tid.get() == tid {
+        tasks::forget(state);
+    }
+    if !state.is_owner(tid) {
+        return;
+    }
+    match state.phase() {
+        Phase::Open => leave(state, now(), End::Exited),
+        Phase::Settling if dies_in(state) => {
+            state.resume();
+            leave(state, now(), End::Exited);
         }
-        match state.phase() {
-            Phase::Open => leave(state, now(), End::Exited),
-            Phase::Settling if dies_in(state) => {
-                state.resume();
-                leave(state, now(), End::Exited);
-            }
-            Phase::Settling => flush(state),
-            Phase::Closed | Phase::Busy => {}
-        }
-    });
+        Phase::Settling => flush(state),
+        Phase::Closed | Phase::Busy => {}
+    }
 }
 
 /// Whether the current task, which dies, does so in its entry that is settling: its registers are those

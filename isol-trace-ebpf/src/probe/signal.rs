@@ -60,7 +60,7 @@ fn name_exception(arguments: Arguments) {
 
 #[inline(always)]
 fn name_exception_of(state: &CpuState, arguments: Arguments) {
-    if state.phase() != Phase::Open || state.entry.tid.get() != current_tid() {
+    if state.phase() != Phase::Open || !state.is_owner(current_tid()) {
         return;
     }
     let signal = arguments.word(0) as u32;

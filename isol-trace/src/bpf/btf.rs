@@ -260,6 +260,8 @@ impl KernelTypes {
             sigaction_handler: at("k_sigaction", "sa.sa_handler"),
             task_signal: at("task_struct", "signal"),
             signal_exit_code: at("signal_struct", "group_exit_code"),
+            signal_live: at("signal_struct", "live.counter"),
+            task_start_time: at("task_struct", "start_time"),
             pwq_pool: at("pool_workqueue", "pool"),
             pool_cpu: at("worker_pool", "cpu"),
             timer_flags: at("timer_list", "flags"),

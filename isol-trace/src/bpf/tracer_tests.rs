@@ -15,6 +15,8 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 use isol_trace_common::{cause::Cause, config::PreemptCount, record::End, span::Phase};
 
 use super::*;
+#[path = "tracer_tests/lives.rs"]
+mod lives;
 #[path = "tracer_tests/sections.rs"]
 mod sections;
 #[path = "tracer_tests/vectors.rs"]

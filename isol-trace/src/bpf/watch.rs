@@ -44,13 +44,13 @@ fn set(mask: &mut [u64], cpu: Cpu, to: bool) {
 pub(super) struct WatchedMask {
     map: Array<MapData, WatchWords>,
     mask: Watch,
-    victims: BpfHashMap<MapData, u32, AwayWords>,
+    pub(super) victims: BpfHashMap<MapData, u32, AwayWords>,
 }
 
 /// An [`Away`] as a map value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct AwayWords([u32; size_of::<Away>() / 4]);
+pub(super) struct AwayWords(pub(super) [u32; size_of::<Away>() / 4]);
 
 // SAFETY: plain words without padding.
 unsafe impl aya::Pod for AwayWords {}

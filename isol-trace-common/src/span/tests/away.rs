@@ -29,3 +29,39 @@ fn a_section_call_is_kept_also_where_its_return_is_untold() {
         assert_eq!(away.section_call(), expected, "{notes} {migrated}");
     }
 }
+
+/// Only the entry that a task has left last is one that it can come back to.
+#[test]
+fn who_has_been_in_user_mode_since_does_not_come_back_to_the_entry() {
+    let left = |opened_ns, cpu| Away {
+        opened_ns,
+        cpu,
+        ..Away::default()
+    };
+    let sim = still();
+    sim.depart(1, Some(24));
+    sim.switch(0, true);
+    let opened = sim.state.entry.opened_ns.get();
+    for (kept, comes_back) in [
+        (None, true),
+        (Some(left(opened, 3)), true),
+        (Some(left(opened, 4)), false),
+        (Some(left(opened + 1, 3)), false),
+    ] {
+        assert!(
+            !sim.state.owner_comes_back(3, 0, kept.as_ref()),
+            "it is here"
+        );
+        sim.state.owner_left();
+        assert!(!sim.state.is_owner(1));
+        let came = sim.state.owner_comes_back(3, 0, kept.as_ref());
+        assert_eq!(came, comes_back, "{kept:?}");
+        assert_eq!(sim.state.is_owner(1), comes_back, "{kept:?}");
+        sim.state.migrated.set(0);
+    }
+    sim.state.owner_left();
+    assert!(
+        !sim.state.owner_comes_back(3, opened + 1, None),
+        "born since"
+    );
+}

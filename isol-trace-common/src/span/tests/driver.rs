@@ -5,8 +5,10 @@ use std::boxed::Box;
 
 use super::{
     super::{
-        NOTE_FILTERED, NOTE_OWN, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN, away::Away,
+        NOTE_FILTERED, NOTE_OWN, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN,
+        away::Away,
         entry::Departure,
+        life::{PF_EXITING, has_user_mode},
     },
     sim::{Op, Reading, Record, Sim},
     truth::Span,
@@ -38,7 +40,7 @@ pub(super) fn task_flags(tid: u32) -> u32 {
 impl Sim {
     /// `user_exit`.
     pub(super) fn depart(&self, tid: u32, syscall: Option<u32>) {
-        self.current.set(tid);
+        self.runs(tid);
         let at = self.read().at;
         match self.state.phase() {
             Phase::Closed => {}
@@ -49,7 +51,8 @@ impl Sim {
         self.open(tid, at, syscall);
     }
 
-    fn open(&self, tid: u32, at: u64, syscall: Option<u32>) {
+    pub(super) fn open(&self, tid: u32, at: u64, syscall: Option<u32>) {
+        assert!(!self.dying.get(), "the dead leave no user mode");
         self.state.claim();
         self.nmi_window();
         if self.state.task.tid.get() != tid {
@@ -69,6 +72,7 @@ impl Sim {
             Cause::Unknown
         };
         let mut span = Span::new(tid, at, cause, syscall.unwrap_or(0));
+        span.born = self.born(tid);
         span.filtered = tid == FILTERED;
         span.own = tid == OWN;
         span.flags = if tid == IN_SECTION { FLAG_SECTION } else { 0 };
@@ -80,7 +84,7 @@ impl Sim {
 
     /// `user_enter`; `hidden` is a system call's number that only shows now.
     pub(super) fn arrive(&self, tid: u32, hidden: Option<u32>) {
-        self.current.set(tid);
+        self.runs(tid);
         let at = self.read().at;
         self.nmi_window();
         match self.state.phase() {
@@ -164,7 +168,7 @@ impl Sim {
         fits
     }
 
-    fn leave_behind(&self, at: u64, tid: u32) {
+    pub(super) fn leave_behind(&self, at: u64, tid: u32) {
         let end = self.state.end_for(tid);
         assert_eq!(end, self.true_end(tid), "end for task {tid}");
         self.close(at, end);
@@ -185,23 +189,34 @@ impl Sim {
     /// `sched_process_exit`.
     pub(super) fn exit(&self) {
         let tid = self.current.get();
-        self.away.borrow_mut().remove(&tid);
-        if self.state.entry.tid.get() != tid {
-            return;
+        self.dying.set(true);
+        if self.state.task.tid.get() == tid {
+            self.state.task.tid.set(0);
         }
-        match self.state.phase() {
-            Phase::Open => {
-                let at = self.read().at;
-                self.nmi_window();
-                self.close(at, End::Exited);
-                self.state.release();
+        if self.state.is_owner(tid) {
+            match self.state.phase() {
+                Phase::Open => {
+                    let at = self.read().at;
+                    self.nmi_window();
+                    self.close(at, End::Exited);
+                    self.state.release();
+                }
+                Phase::Settling => self.flush(),
+                Phase::Closed | Phase::Busy => {}
             }
-            Phase::Settling => self.flush(),
-            Phase::Closed | Phase::Busy => {}
         }
+        self.away.borrow_mut().remove(&tid);
+    }
+
+    /// `sched_process_exit` on another CPU.
+    pub(super) fn exit_elsewhere(&self, tid: u32) {
+        self.away.borrow_mut().remove(&tid);
     }
 
     fn remember_away(&self) {
+        if self.state.migrated.get() != 0 {
+            return;
+        }
         let away = Away::left(&self.state, 1);
         if away.is_forgettable() {
             return;
@@ -211,11 +226,12 @@ impl Sim {
             .insert(self.state.entry.tid.get(), away);
     }
 
-    fn back(&self, at: u64, tid: u32) {
+    pub(super) fn back(&self, at: u64, tid: u32) {
         let Some(away) = self.away.borrow_mut().remove(&tid) else {
             return;
         };
-        let record = away.back(tid, at).expect("the clock does not go back");
+        let record = away.back(tid, self.born(tid), at);
+        let record = record.expect("nothing is kept of the dead, and the clock does not go back");
         add(&self.state.ledger.away_ns, record.away_ns);
         if !self.write(Record::Back(record)) {
             add(&self.state.ledger.lost_notes, 1);
@@ -231,10 +247,30 @@ impl Sim {
         }
     }
 
-    /// `sched_migrate_task`.
+    /// `sched_migrate_task` to another CPU.
     pub(super) fn migrate(&self, tid: u32) {
+        if self.state.is_owner(tid) {
+            self.state.owner_left();
+        }
+        if !self.other_watched.get() {
+            self.away.borrow_mut().remove(&tid);
+        }
+        if self.state.task.tid.get() == tid {
+            self.state.task.tid.set(0);
+        }
+    }
+
+    /// `sched_migrate_task` from there.
+    pub(super) fn comes_back(&self, tid: u32) {
+        let mut away = self.away.borrow_mut();
+        if !self.other_watched.get() {
+            away.remove(&tid);
+        }
         if self.state.entry.tid.get() == tid {
-            self.state.migrated.set(1);
+            let kept = away.get(&tid);
+            if self.state.owner_comes_back(1, self.born(tid), kept) {
+                away.remove(&tid);
+            }
         }
     }
 
@@ -334,13 +370,18 @@ impl Sim {
     fn nmi_entry(&self, end: u64, handler: u64, length: u64) {
         let tid = self.current.get();
         // Only tasks with small numbers have a user mode here.
-        if tid == 0 || tid > 50 {
+        if tid > 50 || !has_user_mode(tid, self.task_flags()) {
             return;
         }
         self.open(tid, end.saturating_sub(length), None);
         assert!(self.state.attribute(Cause::Nmi, 0, handler));
         self.with_span(|span| span.cause = Cause::Nmi);
         self.state.settle(end);
+    }
+
+    /// `task_struct.flags` of the current task.
+    pub(super) fn task_flags(&self) -> u32 {
+        if self.dying.get() { PF_EXITING } else { 0 }
     }
 
     /// A place where only an NMI can hit: interrupts are off.

@@ -38,7 +38,8 @@ enum Ends {
 /// A piece of a CPU's life.
 #[derive(Clone, Debug)]
 enum Episode {
-    Entry(u32, How, Vec<Op>, Ends),
+    /// After its end, what happens while the same task still runs.
+    Entry(u32, How, Vec<Op>, Ends, Vec<Op>),
     /// An NMI in user mode.
     Nmi(u32, u64),
     /// A task arrives that never left here, or had left long ago.
@@ -68,6 +69,7 @@ fn op(depth: u32) -> BoxedStrategy<Op> {
         2 => (0..2_000_u64).prop_map(Op::Nmi),
         1 => measured().prop_map(Op::StrayEnd),
         1 => (1..7_u32).prop_map(Op::Migrate),
+        1 => (1..7_u32, any::<bool>()).prop_map(|(tid, here)| Op::DieElsewhere(tid, here)),
     ];
     leaf.prop_recursive(depth, 40, 4, |inner| {
         let body = vec(inner, 0..4);
@@ -108,8 +110,8 @@ fn episode() -> impl Strategy<Value = Episode> {
         1 => Just(Ends::LeftBehind),
     ];
     prop_oneof![
-        6 => (tid(), how(), vec(op(6), 0..6), ends)
-            .prop_map(|(tid, how, ops, ends)| Episode::Entry(tid, how, ops, ends)),
+        6 => (tid(), how(), vec(op(6), 0..6), ends, vec(op(1), 0..3))
+            .prop_map(|(tid, how, ops, ends, after)| Episode::Entry(tid, how, ops, ends, after)),
         1 => (tid(), 0..3_000_u64).prop_map(|(tid, length)| Episode::Nmi(tid, length)),
         1 => tid().prop_map(Episode::Arrival),
         1 => vec(op(2), 0..4).prop_map(Episode::Outside),
@@ -169,7 +171,7 @@ impl Sim {
 
     fn live(&self, episode: &Episode) {
         match episode {
-            Episode::Entry(tid, how, ops, ends) => {
+            Episode::Entry(tid, how, ops, ends, after) => {
                 self.begin_entry(*tid, how);
                 for op in ops {
                     self.run(op, false);
@@ -180,7 +182,15 @@ impl Sim {
                 };
                 match ends {
                     Ends::Returns => self.arrive(*tid, hidden),
-                    Ends::Exits => self.exit(),
+                    Ends::Exits => {
+                        self.exit();
+                        for op in after {
+                            self.run(op, false);
+                        }
+                        // Whoever has its number next is another task.
+                        self.switch(0, true);
+                        self.is_born(*tid);
+                    }
                     Ends::Switched(other) => {
                         if other != tid {
                             self.switch(*other, true);
@@ -191,13 +201,13 @@ impl Sim {
                 }
             }
             Episode::Nmi(tid, length) => {
-                self.current.set(*tid);
+                self.runs(*tid);
                 self.nmi(*length, 1, true);
             }
             Episode::Arrival(tid) => self.arrive(*tid, None),
             Episode::Outside(ops) => {
                 if self.state.phase() == Phase::Closed {
-                    self.current.set(0);
+                    self.runs(0);
                     for op in ops {
                         self.run(op, false);
                     }

@@ -114,8 +114,8 @@ fn before_the_first_departure_nothing_is_known() {
     assert!(!sim.state.attribute(Cause::LocalTimer, 0, 0));
     assert!(!sim.state.attribute_late(Cause::Exception, 6));
 
-    sim.depart(1, Some(39));
-    sim.arrive(1, None);
+    sim.depart(2, Some(39));
+    sim.arrive(2, None);
     assert_eq!(sim.ledger().entries, 1);
 }
 
@@ -230,6 +230,8 @@ fn a_victim_that_moved_or_died_or_was_left_out_does_not_come_back() {
         if how == "died" {
             sim.current.set(victim);
             sim.exit();
+            sim.switch(0, true);
+            sim.is_born(victim);
         }
         sim.pass(1_000);
         sim.arrive(victim, None);

@@ -3,7 +3,7 @@
 use core::cell::{Cell, RefCell};
 use std::{
     boxed::Box,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
@@ -41,6 +41,9 @@ pub(super) enum Op {
     Other(u32, bool, Vec<Op>),
     /// Another CPU moves this task.
     Migrate(u32),
+    /// Another CPU moves this task, which dies there. Its number is another one's at once, which is
+    /// born here, or else where the first one died.
+    DieElsewhere(u32, bool),
 }
 
 /// A call into the machine under way.
@@ -87,6 +90,16 @@ pub(super) struct Sim {
     ids: Cell<u32>,
     /// The task that runs.
     pub(super) current: Cell<u32>,
+    /// It is dying.
+    pub(super) dying: Cell<bool>,
+    /// The task that a switch is taking the CPU from: nobody moves that.
+    switching: Cell<u32>,
+    /// The other CPU is watched, too.
+    pub(super) other_watched: Cell<bool>,
+    /// Tasks that are on another CPU.
+    pub(super) elsewhere: RefCell<BTreeSet<u32>>,
+    /// When the tasks of these numbers were born; the others always were there.
+    births: RefCell<BTreeMap<u32, u64>>,
     pub(super) span: RefCell<Option<Span>>,
     pub(super) totals: RefCell<Totals>,
     pub(super) ring: RefCell<Vec<Record>>,
@@ -157,6 +170,11 @@ impl Sim {
             preempting: RefCell::default(),
             ids: Cell::new(100),
             current: Cell::new(0),
+            dying: Cell::new(false),
+            switching: Cell::new(0),
+            other_watched: Cell::new(false),
+            elsewhere: RefCell::default(),
+            births: RefCell::default(),
             span: RefCell::new(None),
             totals: RefCell::new(Totals::new()),
             ring: RefCell::default(),
@@ -274,8 +292,55 @@ impl Sim {
                 // Where too much is under way, a switch would be one more.
                 self.switch(before, true);
             }
-            Op::Migrate(tid) => self.migrate(*tid),
+            Op::Migrate(tid) => self.leaves(*tid),
+            Op::DieElsewhere(tid, born_here) => self.dies_elsewhere(*tid, *born_here),
             Op::StrayEnd(_) | Op::Other(..) => {}
+        }
+    }
+
+    /// When the task that has this number now was born.
+    pub(super) fn born(&self, tid: u32) -> u64 {
+        self.births.borrow().get(&tid).copied().unwrap_or(0)
+    }
+
+    /// A number is given to a new task.
+    pub(super) fn is_born(&self, tid: u32) {
+        self.births.borrow_mut().insert(tid, self.clock.get() + 1);
+        self.pass(2);
+    }
+
+    /// Whether this is the task whose entry is under way.
+    pub(super) fn owns(&self, span: &Span, tid: u32) -> bool {
+        span.tid == tid && span.born == self.born(tid)
+    }
+
+    /// Another CPU moves a task that does not run.
+    pub(super) fn leaves(&self, tid: u32) {
+        let runs = tid == self.current.get() || tid == self.switching.get();
+        if !runs && self.elsewhere.borrow_mut().insert(tid) {
+            self.migrate(tid);
+        }
+    }
+
+    fn dies_elsewhere(&self, tid: u32, born_here: bool) {
+        self.leaves(tid);
+        if !self.elsewhere.borrow().contains(&tid) {
+            return;
+        }
+        self.exit_elsewhere(tid);
+        self.is_born(tid);
+        if born_here {
+            self.elsewhere.borrow_mut().remove(&tid);
+        }
+    }
+
+    /// A task is about to run here: if it was on another CPU, it is moved.
+    pub(super) fn runs(&self, tid: u32) {
+        if self.elsewhere.borrow_mut().remove(&tid) {
+            self.comes_back(tid);
+        }
+        if self.current.replace(tid) != tid {
+            self.dying.set(false);
         }
     }
 
@@ -288,10 +353,15 @@ impl Sim {
 
     /// `sched_switch`.
     pub(super) fn switch(&self, next: u32, sleeps: bool) {
-        let previous = self.current.replace(next);
-        let owner = self.span.borrow().as_ref().map(|span| span.tid);
+        let previous = self.current.get();
+        self.runs(next);
+        let is_owner = |tid: u32| {
+            let span = self.span.borrow();
+            span.as_ref().is_some_and(|span| self.owns(span, tid))
+        };
+        let (from_owner, to_owner) = (is_owner(previous), is_owner(next));
         let comm = [u64::from(next) << 8, u64::from(next)];
-        let id = if next != 0 && owner != Some(next) {
+        let id = if next != 0 && !to_owner {
             self.new_activity(Activity::Switch, Some(next), Some(comm), false)
                 .0
         } else {
@@ -303,7 +373,9 @@ impl Sim {
             next,
             next_comm: comm,
         };
+        self.switching.set(previous);
         let ((), call) = self.call(id, || self.state.switch(self, &switch));
+        self.switching.set(0);
         self.with_span(|span| {
             let frame = |task: u32| {
                 if task == 0 {
@@ -312,12 +384,12 @@ impl Sim {
                     Activity::Switch as u32
                 }
             };
-            if previous == span.tid {
+            if from_owner {
                 span.slept |= sleeps;
             } else {
                 span.end(frame(previous), call.finished.first().copied());
             }
-            if next != span.tid {
+            if !to_owner {
                 span.begin(id, frame(next), call.last, self.under_way());
             }
         });
@@ -328,7 +400,7 @@ impl Sim {
         let span = self.span.borrow();
         let span = span.as_ref().expect("an entry");
         match () {
-            () if span.tid != tid => End::Switched,
+            () if !self.owns(span, tid) => End::Switched,
             () if span.slept => End::Blocked,
             () => End::Return,
         }

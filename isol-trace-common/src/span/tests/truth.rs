@@ -63,6 +63,8 @@ pub(super) struct Span {
     pub(super) number: u32,
     pub(super) flags: u8,
     pub(super) slept: bool,
+    /// When its owner was born.
+    pub(super) born: u64,
     pub(super) filtered: bool,
     pub(super) own: bool,
     /// Activities in the order in which they took their places.
@@ -83,6 +85,7 @@ impl Span {
             number,
             flags: 0,
             slept: false,
+            born: 0,
             filtered: false,
             own: false,
             order: Vec::new(),
