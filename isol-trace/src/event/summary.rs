@@ -12,10 +12,10 @@ pub struct CauseSummary {
     pub cause: Cause,
     /// Breaches.
     pub count: u64,
-    /// Their kernel time in sum.
-    pub total: Nanos,
-    /// The longest.
-    pub max: Nanos,
+    /// The kernel time in sum of those whose end was seen; `None` where none was.
+    pub total: Option<Nanos>,
+    /// The longest of those.
+    pub max: Option<Nanos>,
     /// Half of them were at most about this long (from the log2 histogram); `None` without a timed one.
     pub p50: Option<Nanos>,
     /// 99 of 100 were at most about this long.
@@ -39,14 +39,18 @@ pub struct CpuSummary {
     pub lost: u64,
     /// Entries under way: 0 or 1.
     pub open: u64,
-    /// Kernel time of the breaches.
-    pub kernel: Nanos,
+    /// Kernel time of the breaches whose end was seen; `None` where there are some and none was.
+    pub kernel: Option<Nanos>,
     /// Idle time inside them.
     pub idle: Nanos,
-    /// Time that victims waited for another task.
+    /// Time that preempted tasks waited for the CPU, summed up over the tasks: several can wait at
+    /// the same time.
     pub away: Nanos,
-    /// The longest kernel time.
-    pub max: Nanos,
+    /// The longest kernel time; `None` without a breach whose end was seen.
+    pub max: Option<Nanos>,
+    /// Times that what the kernel's programs saw could not be, such as a clock that went back: each is a
+    /// defect of this program. `None` in logs of versions that did not tell.
+    pub defects: Option<u64>,
     /// By cause; only causes that occurred. Their counts sum to `entries - filtered`.
     pub causes: Vec<CauseSummary>,
 }

@@ -24,19 +24,20 @@ struct RawCpu {
     filtered: u64,
     lost: u64,
     open: u64,
-    kernel_ns: u64,
+    kernel_ns: Option<u64>,
     idle_ns: u64,
-    max_ns: u64,
+    max_ns: Option<u64>,
     #[serde(default)]
     away_ns: u64,
+    defects: Option<u64>,
     causes: Members<CauseWord, RawCause>,
 }
 
 #[derive(Debug, Deserialize)]
 struct RawCause {
     count: u64,
-    total_ns: u64,
-    max_ns: u64,
+    total_ns: Option<u64>,
+    max_ns: Option<u64>,
     p50_ns: Option<u64>,
     p99_ns: Option<u64>,
 }
@@ -75,8 +76,8 @@ impl From<RawCpu> for CpuSummary {
         let cause = |(CauseWord(cause), raw): (_, RawCause)| CauseSummary {
             cause,
             count: raw.count,
-            total: Nanos(raw.total_ns),
-            max: Nanos(raw.max_ns),
+            total: raw.total_ns.map(Nanos),
+            max: raw.max_ns.map(Nanos),
             p50: raw.p50_ns.map(Nanos),
             p99: raw.p99_ns.map(Nanos),
         };
@@ -88,10 +89,11 @@ impl From<RawCpu> for CpuSummary {
             filtered: raw.filtered,
             lost: raw.lost,
             open: raw.open,
-            kernel: Nanos(raw.kernel_ns),
+            kernel: raw.kernel_ns.map(Nanos),
             idle: Nanos(raw.idle_ns),
             away: Nanos(raw.away_ns),
-            max: Nanos(raw.max_ns),
+            max: raw.max_ns.map(Nanos),
+            defects: raw.defects,
             causes: raw.causes.0.into_iter().map(cause).collect(),
         }
     }

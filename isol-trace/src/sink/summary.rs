@@ -26,10 +26,11 @@ fn cpu_summary(out: &mut Vec<u8>, cpu: &CpuSummary) {
     object.number(key!("filtered"), cpu.filtered);
     object.number(key!("lost"), cpu.lost);
     object.number(key!("open"), cpu.open);
-    object.number(key!("kernel_ns"), cpu.kernel.0);
+    object.known_number(key!("kernel_ns"), cpu.kernel.map(|Nanos(ns)| ns));
     object.number(key!("idle_ns"), cpu.idle.0);
-    object.number(key!("max_ns"), cpu.max.0);
+    object.known_number(key!("max_ns"), cpu.max.map(|Nanos(ns)| ns));
     object.number(key!("away_ns"), cpu.away.0);
+    object.known_number(key!("defects"), cpu.defects);
     let mut causes = Object::begin(object.member(key!("causes")));
     for summary in &cpu.causes {
         cause_summary(causes.member_named(summary.cause.word()), summary);
@@ -42,8 +43,8 @@ fn cpu_summary(out: &mut Vec<u8>, cpu: &CpuSummary) {
 fn cause_summary(out: &mut Vec<u8>, cause: &CauseSummary) {
     let mut object = Object::begin(out);
     object.number(key!("count"), cause.count);
-    object.number(key!("total_ns"), cause.total.0);
-    object.number(key!("max_ns"), cause.max.0);
+    object.known_number(key!("total_ns"), cause.total.map(|Nanos(ns)| ns));
+    object.known_number(key!("max_ns"), cause.max.map(|Nanos(ns)| ns));
     object.known_number(key!("p50_ns"), cause.p50.map(|Nanos(ns)| ns));
     object.known_number(key!("p99_ns"), cause.p99.map(|Nanos(ns)| ns));
     object.end();

@@ -23,6 +23,7 @@ pub fn cpu_summary(cpu: Cpu, snapshot: &Snapshot) -> CpuSummary {
     let open_unknown = u64::from(open_cause == Some(Cause::Unknown));
     let entries = ledger.entries + open + open_filtered;
     let unattributed = ledger.unattributed + open_unknown;
+    let timed: u64 = ledger.causes.iter().map(timed).sum();
     CpuSummary {
         cpu,
         entries,
@@ -31,10 +32,11 @@ pub fn cpu_summary(cpu: Cpu, snapshot: &Snapshot) -> CpuSummary {
         filtered: ledger.filtered + open_filtered,
         lost: ledger.lost,
         open: open + ledger.open,
-        kernel: Nanos(ledger.kernel_ns),
+        kernel: (timed > 0 || ledger.entries == ledger.filtered).then_some(Nanos(ledger.kernel_ns)),
         idle: Nanos(ledger.idle_ns),
         away: Nanos(ledger.away_ns),
-        max: Nanos(ledger.max_ns),
+        max: (timed > 0).then_some(Nanos(ledger.max_ns)),
+        defects: Some(ledger.tainted),
         causes: causes(ledger, open_cause.filter(|_| open > 0)),
     }
 }
@@ -45,11 +47,12 @@ fn causes(ledger: &Ledger, open: Option<Cause>) -> Vec<CauseSummary> {
         .filter_map(|&cause| {
             let totals = ledger.causes.get(cause as usize)?;
             let count = totals.count + u64::from(open == Some(cause));
+            let is_timed = timed(totals) > 0;
             (count > 0).then(|| CauseSummary {
                 cause,
                 count,
-                total: Nanos(totals.total_ns),
-                max: Nanos(totals.max_ns),
+                total: is_timed.then_some(Nanos(totals.total_ns)),
+                max: is_timed.then_some(Nanos(totals.max_ns)),
                 p50: quantile(totals, 50),
                 p99: quantile(totals, 99),
             })
@@ -57,10 +60,15 @@ fn causes(ledger: &Ledger, open: Option<Cause>) -> Vec<CauseSummary> {
         .collect()
 }
 
+/// Breaches of a cause whose end was seen.
+fn timed(totals: &CauseTotals) -> u64 {
+    totals.histogram.iter().sum()
+}
+
 /// The time that `percent` of the breaches did not exceed, from the log2 histogram: the upper
 /// end of its bucket, and never more than the maximum. `None` without a timed breach.
 fn quantile(totals: &CauseTotals, percent: u64) -> Option<Nanos> {
-    let timed: u64 = totals.histogram.iter().sum();
+    let timed = timed(totals);
     if timed == 0 {
         return None;
     }
@@ -139,6 +147,34 @@ mod tests {
             assert_eq!((filtered.filtered, filtered.open), (4, 0));
             checks(&filtered, 7);
         }
+    }
+
+    /// What was not measured is absent, rather than nothing.
+    #[test]
+    fn a_time_is_there_only_if_an_end_was_seen() {
+        let mut snapshot = snapshot(Phase::Closed, Cause::Unknown, false);
+        let times = |snapshot: &Snapshot| {
+            let summary = cpu_summary(Cpu(1), snapshot);
+            let of_causes = summary.causes.iter().map(|it| (it.total, it.max));
+            let of_causes: Vec<_> = of_causes.collect();
+            (summary.kernel, summary.max, of_causes)
+        };
+        assert_eq!(times(&snapshot), (None, None, vec![(None, None); 2]));
+        let calls = &mut snapshot.ledger.causes[Cause::Syscall as usize];
+        (calls.histogram[0], calls.untimed) = (1, 5);
+        let nothing = Some(Nanos(0));
+        assert_eq!(
+            times(&snapshot),
+            (nothing, nothing, vec![(None, None), (nothing, nothing)]),
+            "a breach may take no time that the clock tells"
+        );
+        snapshot.ledger = Ledger::EMPTY;
+        (snapshot.ledger.entries, snapshot.ledger.filtered) = (9, 9);
+        assert_eq!(
+            times(&snapshot),
+            (nothing, None, Vec::new()),
+            "no breach takes no time, and none is the longest"
+        );
     }
 
     #[test]

@@ -307,20 +307,21 @@ impl Model {
         self.sum(|cpu| cpu.lost).unwrap_or(0).max(self.lost_noted)
     }
 
-    /// The longest kernel time of all; `None` without an entry.
+    /// The longest kernel time of all; `None` without a breach whose end was seen.
     #[must_use]
     pub fn worst(&self) -> Option<Nanos> {
         let totals = self.totals.as_ref()?;
-        let entered = totals.cpus.iter().filter(|cpu| cpu.entries > 0);
-        entered.map(|cpu| cpu.max).max()
+        totals.cpus.iter().filter_map(|cpu| cpu.max).max()
     }
 
-    /// The share of their time that the watched CPUs spent in the kernel since the start.
+    /// The share of their time that the watched CPUs spent in the kernel since the start; `None` where
+    /// that is not known of one of them.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let totals = self.totals.as_ref()?;
         let time = since(self.header.as_ref()?.at, totals.at).0 as f64 * totals.cpus.len() as f64;
-        let kernel: u64 = totals.cpus.iter().map(|cpu| cpu.kernel.0).sum();
+        let kernel = totals.cpus.iter().map(|cpu| Some(cpu.kernel?.0));
+        let kernel = kernel.sum::<Option<u64>>()?;
         (time > 0.0).then(|| (kernel as f64 / time).min(1.0))
     }
 

@@ -30,7 +30,7 @@ struct Sample {
 struct CpuSample {
     cpu: Cpu,
     entries: u64,
-    kernel: Nanos,
+    kernel: Option<Nanos>,
     /// Breaches by cause.
     causes: [u64; CAUSE_SLOTS],
 }
@@ -159,7 +159,8 @@ impl Rates {
     /// ends, so one that is longer than the window would give more than the whole: 1.
     #[must_use]
     pub fn share(&self, cpu: Cpu) -> Option<f64> {
-        let growth = self.growth(Some(cpu), |sample| sample.kernel.0)?;
+        self.latest.as_ref()?.cpu(cpu)?.kernel?;
+        let growth = self.growth(Some(cpu), |sample| sample.kernel.unwrap_or_default().0)?;
         Some((growth / 1e9).min(1.0))
     }
 
@@ -187,7 +188,7 @@ mod tests {
         Totals {
             at: MonoNanos(at),
             cpus: vec![CpuSummary {
-                kernel: Nanos(kernel),
+                kernel: Some(Nanos(kernel)),
                 ..cpu_summary(Cpu(1), &[(Cause::Syscall, entries, kernel, 10)])
             }],
         }
@@ -237,6 +238,18 @@ mod tests {
         rates.push(&totals(SECOND, 10, 0));
         rates.push(&totals(11 * SECOND, 110, 0));
         assert_eq!(rates.entries(Cpu(1)), Some(10.0));
+    }
+
+    #[test]
+    fn a_share_of_what_was_not_measured_is_not_known() {
+        let mut rates = Rates::starting(MonoNanos(0));
+        let mut unmeasured = totals(SECOND, 10, 0);
+        unmeasured.cpus[0].kernel = None;
+        rates.push(&unmeasured);
+        assert_eq!(rates.share(Cpu(1)), None);
+        assert_eq!(rates.entries(Cpu(1)), Some(10.0));
+        rates.push(&totals(2 * SECOND, 10, SECOND));
+        assert_eq!(rates.share(Cpu(1)), Some(0.5));
     }
 
     #[test]

@@ -213,7 +213,7 @@ pub fn cpus(model: &Model, order: Order<CpuColumn>) -> Vec<CpuRow> {
             last: model.last.get(&cpu).cloned(),
             rate: model.rates.entries(cpu),
             total: summary.map(|summary| summary.entries),
-            worst: summary.and_then(|summary| (summary.entries > 0).then_some(summary.max)),
+            worst: summary.and_then(|summary| summary.max),
             share: model.rates.share(cpu),
             quiet: model.quiet(cpu),
             open: summary.is_some_and(|summary| summary.open > 0),
@@ -245,13 +245,13 @@ pub struct CauseRow {
     pub count: u64,
     /// Breaches a second.
     pub rate: Option<f64>,
-    /// Their time in sum.
-    pub time: Nanos,
+    /// The time in sum of those whose end was seen; `None` where none was.
+    pub time: Option<Nanos>,
     /// 99 of 100 took at most this long. Over several CPUs the greatest of theirs,
     /// for which that still holds.
     pub p99: Option<Nanos>,
     /// The longest.
-    pub max: Nanos,
+    pub max: Option<Nanos>,
 }
 
 /// The rows of the causes table, of one CPU or of all.
@@ -265,12 +265,15 @@ pub fn causes(model: &Model, order: Order<CauseColumn>, only: Only) -> Vec<Cause
             cause: cause.cause,
             count: 0,
             rate: model.rates.cause(cause.cause, only.cpu),
-            time: Nanos(0),
+            time: None,
             p99: None,
-            max: Nanos(0),
+            max: None,
         });
         row.count += cause.count;
-        row.time = Nanos(row.time.0.saturating_add(cause.total.0));
+        row.time = match (row.time, cause.total) {
+            (Some(Nanos(sum)), Some(Nanos(more))) => Some(Nanos(sum.saturating_add(more))),
+            (sum, more) => sum.or(more),
+        };
         row.p99 = row.p99.max(cause.p99);
         row.max = row.max.max(cause.max);
     }

@@ -70,8 +70,8 @@ pub fn cpu_summary(cpu: Cpu, causes: &[(Cause, u64, u64, u64)]) -> CpuSummary {
         .map(|&(cause, count, total, max)| CauseSummary {
             cause,
             count,
-            total: Nanos(total),
-            max: Nanos(max),
+            total: (count > 0).then_some(Nanos(total)),
+            max: (count > 0).then_some(Nanos(max)),
             p50: (count > 0).then(|| Nanos(total / count)),
             p99: (count > 0).then(|| Nanos(max.min(total / count * 2))),
         })
@@ -90,14 +90,17 @@ pub fn cpu_summary(cpu: Cpu, causes: &[(Cause, u64, u64, u64)]) -> CpuSummary {
         filtered: 0,
         lost: 0,
         open: 0,
-        kernel: Nanos(causes.iter().map(|cause| cause.total.0).sum()),
+        kernel: Some(Nanos(
+            causes
+                .iter()
+                .filter_map(|cause| cause.total)
+                .map(|Nanos(total)| total)
+                .sum(),
+        )),
         idle: Nanos(0),
         away: Nanos(0),
-        max: causes
-            .iter()
-            .map(|cause| cause.max)
-            .max()
-            .unwrap_or_default(),
+        max: causes.iter().filter_map(|cause| cause.max).max(),
+        defects: Some(0),
         causes,
     }
 }

@@ -292,20 +292,25 @@ fn watched_set() -> impl Strategy<Value = WatchedSet> {
 fn cpu_summary() -> impl Strategy<Value = CpuSummary> {
     let cause = (
         select(Cause::ALL),
-        vec(number(), 3),
-        option::of(nanos()),
-        option::of(nanos()),
+        number(),
+        [(); 4].map(|()| option::of(nanos())),
     )
-        .prop_map(|(cause, numbers, p50, p99)| CauseSummary {
+        .prop_map(|(cause, count, [total, max, p50, p99])| CauseSummary {
             cause,
-            count: numbers[0],
-            total: Nanos(numbers[1]),
-            max: Nanos(numbers[2]),
+            count,
+            total,
+            max,
             p50,
             p99,
         });
-    (any::<u32>(), vec(number(), 10), vec(cause, 0..3)).prop_map(|(cpu, numbers, causes)| {
-        CpuSummary {
+    let known = (
+        option::of(nanos()),
+        option::of(nanos()),
+        option::of(number()),
+    );
+    let all = (any::<u32>(), vec(number(), 8), known, vec(cause, 0..3));
+    all.prop_map(
+        |(cpu, numbers, (kernel, max, defects), causes)| CpuSummary {
             cpu: Cpu(cpu),
             entries: numbers[0],
             attributed: numbers[1],
@@ -313,13 +318,14 @@ fn cpu_summary() -> impl Strategy<Value = CpuSummary> {
             filtered: numbers[3],
             lost: numbers[4],
             open: numbers[5],
-            kernel: Nanos(numbers[6]),
-            idle: Nanos(numbers[7]),
-            away: Nanos(numbers[8]),
-            max: Nanos(numbers[9]),
+            kernel,
+            idle: Nanos(numbers[6]),
+            away: Nanos(numbers[7]),
+            max,
+            defects,
             causes,
-        }
-    })
+        },
+    )
 }
 
 fn summary() -> BoxedStrategy<Summary> {

@@ -6,12 +6,15 @@ use super::{
     grid::{Cell, Column, Grid, Width, figures, words},
     header::cause_style,
 };
-use crate::tui::{
-    App,
-    app::{Pane, position},
-    rows::{CauseRow, Column as _},
-    text,
-    theme::Theme,
+use crate::{
+    event::ids::Nanos,
+    tui::{
+        App,
+        app::{Pane, position},
+        rows::{CauseRow, Column as _},
+        text,
+        theme::Theme,
+    },
 };
 
 const COLUMNS: &[Column] = &[
@@ -59,7 +62,8 @@ pub(super) fn render(
         selected: (focused && !rows.is_empty()).then(|| position(rows, ui.cause, |row| row.cause)),
         empty: vec!["none yet".into()],
     };
-    let all = rows.iter().map(|row| row.time.0).sum();
+    let all = rows.iter().filter_map(|row| row.time);
+    let all = all.map(|Nanos(time)| time).sum();
     grid.render(area, buffer, |index| {
         rows.get(index)
             .map(|row| cells(row, all, theme))
@@ -80,10 +84,12 @@ fn cells(row: &CauseRow, all: u64, theme: Theme) -> Vec<Cell> {
         row.rate
             .map_or_else(|| text::UNKNOWN.to_owned(), text::rate)
             .into(),
-        text::duration(row.time).into(),
+        text::maybe_duration(row.time).into(),
         text::maybe_duration(row.p99).into(),
-        text::duration(row.max).into(),
-        part(row.time.0, all).into(),
+        text::maybe_duration(row.max).into(),
+        row.time
+            .map_or_else(|| text::UNKNOWN.to_owned(), |Nanos(time)| part(time, all))
+            .into(),
     ]
 }
 

@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
     let wild = (any::<u32>(), any::<[u64; 4]>()).prop_map(|(cpu, [a, b, c, d])| {
         let mut summary = cpu_summary(Cpu(cpu), &[]);
         (summary.entries, summary.unattributed) = (a >> 16, b >> 16);
-        (summary.kernel, summary.max) = (Nanos(c >> 16), Nanos(d >> 16));
+        (summary.kernel, summary.max) = (Some(Nanos(c >> 16)), Some(Nanos(d >> 16)));
         (summary.lost, summary.open) = (a % 3, b % 2);
         Box::new(summary)
     });
