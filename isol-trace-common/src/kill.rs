@@ -22,6 +22,8 @@ words! {
 pub const KILL_FATAL: u8 = 1 << 0;
 /// [`Kill::flags`]: the sender of the signal was seen.
 pub const KILL_SENDER: u8 = 1 << 1;
+/// [`Kill::flags`]: [`KillRecord::entry`] is there.
+pub const KILL_ENTRY: u8 = 1 << 3;
 /// [`Kill::flags`] and [`Signalled::flags`]: an interrupt handler sent it, not the task that it interrupted.
 pub const KILL_BY_INTERRUPT: u8 = 1 << 2;
 
@@ -77,6 +79,30 @@ pub struct Kill {
     pub comm: [u64; 2],
 }
 
+/// What the ring carries: the signal, and the entry that led to it or in which it was delivered, as far
+/// as it had come by then. Its own record comes when it ends, and may find no room.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+pub struct KillRecord {
+    /// The signal.
+    pub kill: Kill,
+    /// The entry as [`crate::record::Kind::EntrySyscall`] has it, with no [`crate::record::End`] (0), and as
+    /// its duration the time until it was struck or the signal delivered. Zeros without [`KILL_ENTRY`].
+    pub entry: [u64; REMEMBERED_WORDS],
+}
+
+/// Word of an entry that has its duration.
+pub const DURATION_WORD: usize = core::mem::offset_of!(crate::record::Entry, duration_ns) / 8;
+
 /// Strict mode has struck a task: which entry was the breach, and which signal is to come.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +117,8 @@ pub struct Strike {
     pub raiser: u8,
     /// Zero, for later.
     pub reserved: u16,
+    /// The entry then, as [`KillRecord::entry`].
+    pub entry: [u64; REMEMBERED_WORDS],
 }
 
 /// The last signal sent to a process that could end it.
@@ -214,7 +242,11 @@ mod tests {
         assert_eq!(offset_of!(Kill, code), 36);
         assert_eq!(offset_of!(Kill, sender_comm), 56);
         assert_eq!(offset_of!(Kill, comm), 72);
-        assert_eq!(size_of::<Strike>(), 16);
+        assert_eq!(size_of::<KillRecord>(), 184);
+        assert_eq!(offset_of!(KillRecord, entry), 88);
+        assert_eq!(DURATION_WORD, 2);
+        assert_eq!(size_of::<Strike>(), 112);
+        assert_eq!(offset_of!(Strike, entry), 16);
         assert_eq!(size_of::<Signalled>(), 40);
         assert_eq!(REMEMBERED_WORDS, 12);
         assert!(REMEMBERED.is_power_of_two());

@@ -4,8 +4,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use isol_trace_common::{
     config::SENDERS_SLOT,
     kill::{
-        KILL_BY_INTERRUPT, KILL_FATAL, KILL_SENDER, Kill, REMEMBERED as PLACES, REMEMBERED_WORDS,
-        Raiser, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
+        DURATION_WORD, KILL_BY_INTERRUPT, KILL_ENTRY, KILL_FATAL, KILL_SENDER, Kill, KillRecord,
+        REMEMBERED as PLACES, REMEMBERED_WORDS, Raiser, SI_KERNEL, SIGKILL, Signalled, Strike,
+        is_deadly,
     },
     record::Kind,
     span::{CpuState, EntryCells, Phase, TASK_FILTERED},
@@ -15,7 +16,7 @@ use crate::{
     kfield,
     maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count, this_cpu},
     probe::user_stack,
-    span::{copy_words, current_tid, now, write_to},
+    span::{copy_words, current_tid, now, reserve, submit, zero_words},
     tasks,
 };
 
@@ -71,9 +72,7 @@ pub(crate) fn delivered(state: &CpuState, signal: u32, action: u64) {
     };
     let is_fatal = is_default && is_deadly(signal);
     // SAFETY: entries of one thread are written and removed by programs that run where it runs.
-    let strike = unsafe { STRIKES.get(&tid) }
-        .copied()
-        .filter(|strike| u32::from(strike.signal) == signal);
+    let strike = unsafe { STRIKES.get(&tid) }.filter(|strike| u32::from(strike.signal) == signal);
     if strike.is_none() && (!is_fatal || is_left_out(state, tid)) {
         return;
     }
@@ -95,7 +94,7 @@ fn is_left_out(state: &CpuState, tid: u32) -> bool {
 }
 
 #[inline(always)]
-fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<Strike>) {
+fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<&Strike>) {
     // SAFETY: the helper has no requirements.
     let ids = unsafe { bpf_get_current_pid_tgid() };
     let (pid, cpu, at_ns) = ((ids >> 32) as u32, this_cpu(), now());
@@ -112,12 +111,25 @@ fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<
         comm: kfield::task_comm(kfield::current()),
         ..Kill::default()
     };
+    let is_in_entry = state.phase() == Phase::Open && state.is_owner(tid);
+    let opened_ns = state.entry.opened_ns.get();
+    // Where the task is still in the entry, more is known of it than when it was struck.
+    let mut entry = (is_in_entry && strike.is_none_or(|it| it.opened_ns == opened_ns))
+        .then(|| core::ptr::from_ref(&state.entry).cast::<u64>());
+    let mut lasted_ns = at_ns.saturating_sub(opened_ns);
     if let Some(strike) = strike {
         kill.raiser = strike.raiser;
         kill.opened_ns = strike.opened_ns;
         kill.entry_cpu = strike.cpu;
-    } else if state.phase() == Phase::Open && state.is_owner(tid) {
-        kill.opened_ns = state.entry.opened_ns.get();
+        if entry.is_none() {
+            entry = Some((&raw const strike.entry).cast());
+            lasted_ns = strike.entry[DURATION_WORD];
+        }
+    } else if is_in_entry {
+        kill.opened_ns = opened_ns;
+    }
+    if entry.is_some() {
+        kill.flags |= KILL_ENTRY;
     }
     // SAFETY: copied out before anything else is done with the map.
     if let Some(&by) = unsafe { SIGNALLED.get(&pid) }
@@ -130,12 +142,37 @@ fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<
         kill.sender_tid = by.tid;
         kill.sender_comm = by.comm;
     }
-    // Not to this CPU's own ring: that may be full of what the task did before.
-    if !write_to(SENDERS_SLOT, &kill) {
+    if !write(&kill, entry, lasted_ns) {
         count(&LOST_SENDS);
     }
     user_stack::leave(at_ns, ids, cpu);
 }
+
+/// Writes the record of a kill. `entry`: a [`KillRecord::entry`], which has lasted for `lasted_ns`.
+#[inline(always)]
+fn write(kill: &Kill, entry: Option<*const u64>, lasted_ns: u64) -> bool {
+    // Not to this CPU's own ring: that may be full of what the task did before.
+    let Some(room) = reserve(SENDERS_SLOT, size_of::<KillRecord>()) else {
+        return false;
+    };
+    // SAFETY: the ring's room is the record's size, and every word of it is written; what `entry`
+    // points to is as long as the record's part.
+    unsafe {
+        copy_words(core::ptr::from_ref(kill).cast(), room, KILL_WORDS);
+        let to = room.add(KILL_WORDS);
+        match entry {
+            Some(from) => {
+                copy_words(from, to, REMEMBERED_WORDS);
+                to.add(DURATION_WORD).write_volatile(lasted_ns);
+            }
+            None => zero_words(to, REMEMBERED_WORDS),
+        }
+    }
+    submit(room);
+    true
+}
+
+const KILL_WORDS: usize = size_of::<Kill>() / 8;
 
 /// Keeps an entry whose record found no room.
 #[inline(never)]

@@ -374,3 +374,18 @@ pub(crate) unsafe fn copy_words(from: *const u64, to: *mut u64, words: usize) {
         word += 1;
     }
 }
+
+/// Writes zeros, word by word.
+///
+/// # Safety
+///
+/// There are that many words, and nobody else writes them.
+#[inline(always)]
+pub(crate) unsafe fn zero_words(to: *mut u64, words: usize) {
+    let mut word = 0;
+    while word < words {
+        // SAFETY: the caller's.
+        unsafe { to.add(word).write_volatile(0) };
+        word += 1;
+    }
+}

@@ -9,7 +9,7 @@
 use aya_ebpf::{bindings::BPF_EXIST, helpers::generated::bpf_send_signal_thread};
 use isol_trace_common::{
     cause::Cause,
-    kill::{Raiser, Strike},
+    kill::{DURATION_WORD, REMEMBERED_WORDS, Raiser, Strike},
     record::FLAG_SECTION,
     span::{CpuState, Phase, TASK_FILTERED, TASK_OWN, TASK_STRUCK},
 };
@@ -17,7 +17,7 @@ use isol_trace_common::{
 use crate::{
     kfield::{self, Registers},
     maps::{SECTIONS, STRICT, STRIKES, config, this_cpu},
-    span::current_tid,
+    span::{copy_words, current_tid, now},
     tasks,
 };
 
@@ -124,12 +124,23 @@ pub(crate) fn noted(state: &CpuState, tid: u32, signal: u32) {
 /// Keeps which entry it was for the delivery of the signal.
 #[inline(always)]
 fn keep(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
-    let strike = Strike {
-        opened_ns: state.entry.opened_ns.get(),
+    let opened_ns = state.entry.opened_ns.get();
+    let mut strike = Strike {
+        opened_ns,
         cpu: this_cpu(),
         signal,
         raiser: raiser as u8,
         reserved: 0,
+        entry: [0; REMEMBERED_WORDS],
     };
+    // SAFETY: an entry's cells are longer than what is kept of them, which is this function's own.
+    unsafe {
+        copy_words(
+            core::ptr::from_ref(&state.entry).cast(),
+            (&raw mut strike.entry).cast(),
+            REMEMBERED_WORDS,
+        );
+    }
+    strike.entry[DURATION_WORD] = now().saturating_sub(opened_ns);
     STRIKES.insert(&tid, &strike, 0).is_ok()
 }

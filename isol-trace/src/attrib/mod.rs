@@ -45,7 +45,7 @@ use self::{
 };
 use crate::event::{
     ids::{Address, Cpu},
-    model::{Breach, Kill, Origin, Sender},
+    model::{Breach, Kill, Origin, Sender, Unlogged},
     user_stack::{CopiedStack, StackKey},
 };
 
@@ -175,10 +175,16 @@ impl Attributor {
     /// Adds names to a kill; its user stack is put in words meanwhile. Never waits.
     pub fn name_kill(&mut self, kill: &mut Kill) -> Awaited {
         let mut awaited = Awaited::default();
-        for entry in &mut kill.unlogged {
+        for entry in kill.unlogged.iter_mut().chain(&mut kill.entry) {
             entry.cause_name = self.names.cause_name(&entry.cause);
         }
         if let Some(users) = &mut self.users {
+            if let (Some(entry), Some(pid)) = (&mut kill.entry, kill.task.pid) {
+                match users.place(pid, entry.ip) {
+                    Known::Is(place) => set_kill_place(entry, place),
+                    Known::Later(key) => awaited.place = Some(key),
+                }
+            }
             match users.stack(kill.stack_key()) {
                 Known::Is(words) => kill.user_stack = words,
                 Known::Later(key) => awaited.stacks.push(key),
@@ -189,10 +195,12 @@ impl Attributor {
 
     /// Adds to a kill what has been found of what [`Self::name_kill`] had looked up for it.
     pub fn complete_kill(&mut self, kill: &mut Kill, awaited: &Awaited) {
-        if let Some(users) = &mut self.users
-            && let Some(&key) = awaited.stacks.first()
-        {
+        let Some(users) = &mut self.users else { return };
+        if let Some(&key) = awaited.stacks.first() {
             kill.user_stack = users.stack_of(key);
+        }
+        if let (Some(entry), Some(key)) = (&mut kill.entry, awaited.place) {
+            set_kill_place(entry, users.place_of(key));
         }
     }
 
@@ -341,6 +349,12 @@ impl Attributor {
             }
         }
     }
+}
+
+/// Says where a task was in user mode before the entry that led to its signal.
+fn set_kill_place(entry: &mut Unlogged, place: UserPlace) {
+    entry.location = place.location;
+    entry.source = place.source;
 }
 
 /// Says where the task of a breach was.

@@ -113,8 +113,9 @@ impl Assembler {
                 let at = MonoNanos(moved.at_ns);
                 self.order.put(at, Unsettled::Moved(*moved));
             }
-            Record::Kill(raiser, signal, kill) => {
-                let arrived = Box::new(Arrived::of(kill, raiser, signal));
+            Record::Kill(raiser, signal, kill, entry) => {
+                let mut arrived = Box::new(Arrived::of(kill, raiser, signal));
+                arrived.entry_was(entry.as_ref().map(unlogged));
                 self.order
                     .put(MonoNanos(kill.at_ns), Unsettled::Kill(arrived));
             }
@@ -362,6 +363,8 @@ pub(super) fn unlogged(view: &EntryView<'_>) -> Unlogged {
         cause: cause(view),
         cause_name: None,
         ip: Address(view.entry.ip),
+        location: None,
+        source: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
-    kill::{Kill, Raiser},
+    kill::{KILL_ENTRY, Kill, KillRecord, Raiser},
     record::{
         ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved,
         Task,
@@ -11,7 +11,7 @@ use isol_trace_common::{
     send::{Send, Via},
     user_stack::{STACK_PIECE, UserStack},
 };
-use zerocopy::FromBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::signal::Signal;
 
@@ -61,7 +61,9 @@ pub enum Record<'a> {
     /// Where that sender was in user mode, and the bytes of its stack.
     UserStack(&'a UserStack, &'a [u8]),
     /// A signal that ends a task, or that strict mode raised.
-    Kill(Raiser, Signal, &'a Kill),
+    ///
+    /// The entry that led to it, if it is there, has not ended: its [`EntryView::end`] means nothing.
+    Kill(Raiser, Signal, &'a Kill, Option<EntryView<'a>>),
 }
 
 /// A kernel entry whose numbers are words.
@@ -135,11 +137,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
             Ok(Record::UserStack(stack, copied))
         }
         Kind::Kill => {
-            let (kill, _) = Kill::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let (record, _) = KillRecord::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            let kill = &record.kill;
             let unknown = |what, number| DecodeError::UnknownNumber { what, number };
             let raiser = Raiser::from_wire(kill.raiser).ok_or(unknown("raiser", kill.raiser))?;
             let signal = Signal::new(kill.signal.into()).ok_or(unknown("signal", kill.signal))?;
-            Ok(Record::Kill(raiser, signal, kill))
+            let is_there = kill.flags & KILL_ENTRY != 0;
+            let entry = is_there.then(|| view_under_way(record.entry.as_bytes()));
+            Ok(Record::Kill(raiser, signal, kill, entry.transpose()?))
         }
     }
 }
@@ -159,13 +164,24 @@ pub fn view_full<const N: usize>(full: &FullEntry<N>) -> Result<Record<'_>, Deco
 
 /// Views an entry and its arguments, with which entries of every kind begin in a CPU's memory.
 pub fn view_beginning(bytes: &[u8]) -> Result<EntryView<'_>, DecodeError> {
+    let (entry, args) = beginning(bytes)?;
+    view(entry, Some(args), 0, &[])
+}
+
+/// Views an entry that has no end yet.
+fn view_under_way(bytes: &[u8]) -> Result<EntryView<'_>, DecodeError> {
+    let (entry, args) = beginning(bytes)?;
+    view_ending(entry, End::Return, Some(args), 0, &[])
+}
+
+fn beginning(bytes: &[u8]) -> Result<(&Entry, &[u64; 6]), DecodeError> {
     let short = DecodeError::Short {
         kind: Kind::EntrySyscall,
         length: bytes.len(),
     };
     let (entry, rest) = Entry::ref_from_prefix(bytes).map_err(|_unused| short)?;
     let (args, _) = <[u64; 6]>::ref_from_prefix(rest).map_err(|_unused| short)?;
-    view(entry, Some(args), 0, &[])
+    Ok((entry, args))
 }
 
 fn view<'a>(
@@ -174,9 +190,22 @@ fn view<'a>(
     idle_ns: u64,
     activities: &'a [ActivityRecord],
 ) -> Result<EntryView<'a>, DecodeError> {
+    let end = End::from_wire(entry.end).ok_or(DecodeError::UnknownNumber {
+        what: "end",
+        number: entry.end,
+    })?;
+    view_ending(entry, end, args, idle_ns, activities)
+}
+
+fn view_ending<'a>(
+    entry: &'a Entry,
+    end: End,
+    args: Option<&'a [u64; 6]>,
+    idle_ns: u64,
+    activities: &'a [ActivityRecord],
+) -> Result<EntryView<'a>, DecodeError> {
     let unknown = |what, number| DecodeError::UnknownNumber { what, number };
     let cause = Cause::from_wire(entry.cause).ok_or(unknown("cause", entry.cause))?;
-    let end = End::from_wire(entry.end).ok_or(unknown("end", entry.end))?;
     if let Some(odd) = activities
         .iter()
         .find(|item| Activity::from_wire(item.kind).is_none())

@@ -116,12 +116,13 @@ impl KilledBy {
     }
 }
 
-/// An entry that is known from the kernel's memory alone: its record found no room in the ring.
+/// An entry that is known without its record: from the kernel's memory, where that record found no room in
+/// the ring, or from the signal that it led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unlogged {
     /// When the task left user mode.
     pub at: MonoNanos,
-    /// How long until the end; `None` where the end was not seen.
+    /// How long until the end, or until the signal that it led to; `None` where that was not seen.
     pub duration: Option<Nanos>,
     /// Why.
     pub cause: CauseDetail,
@@ -129,6 +130,11 @@ pub struct Unlogged {
     pub cause_name: Option<Arc<str>>,
     /// Where the task was in user mode.
     pub ip: Address,
+    /// Function and offset (or binary and offset) of [`Unlogged::ip`]. Filled by [`crate::attrib`] for the
+    /// entry that led to a signal.
+    pub location: Option<Arc<str>>,
+    /// Source file and line of [`Unlogged::ip`]. Filled likewise.
+    pub source: Option<Arc<str>>,
 }
 
 /// A signal that ended a task, or that strict mode raised.
@@ -150,6 +156,8 @@ pub struct Kill {
     pub code: Option<i32>,
     /// The breach that led to it, or in which it arrived; `None` where its record was lost.
     pub breach: Option<Seq>,
+    /// What the kernel knew of that entry when it led to the signal, or when the signal was delivered in it.
+    pub entry: Option<Unlogged>,
     /// The last breaches of the task on that CPU, in order; the last one is [`Kill::breach`].
     pub history: Vec<Seq>,
     /// Entries of the task that the ring had no room for, from the kernel's memory, in order.
@@ -238,12 +246,20 @@ impl Arrived {
                 by,
                 code: (kill.flags & KILL_SENDER != 0).then_some(kill.code),
                 breach: None,
+                entry: None,
                 history: Vec::new(),
                 unlogged: Vec::new(),
                 user_stack: Arc::default(),
             },
             entry,
         }
+    }
+}
+
+impl Arrived {
+    /// What the record tells of the entry.
+    pub(super) fn entry_was(&mut self, entry: Option<Unlogged>) {
+        self.kill.entry = entry;
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
             "  entry: {}; known from the kernel's memory alone, its record found no room in the ring",
             took(entry.duration)
         )),
+        Some(Entry::OfSignal(entry)) => lines.push(format!(
+            "  entry: {} until the signal, which is what tells of it: its own record is not in the log",
+            maybe_duration(entry.duration)
+        )),
         None => {}
     }
     before(story, &mut lines);
@@ -186,7 +190,7 @@ fn row(kill: &Kill, before: &Entry) -> [String; 4] {
                 place => format!(" {place}, {}", end(breach.end)),
             },
         ],
-        Entry::Unlogged(entry) => [
+        Entry::Unlogged(entry) | Entry::OfSignal(entry) => [
             ago,
             maybe_duration(entry.duration),
             cause(&entry.cause, entry.cause_name.as_deref()),

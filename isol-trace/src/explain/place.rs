@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::frame::Frame;
-use crate::event::model::Breach;
+use crate::event::model::{Breach, Unlogged};
 
 /// Where a stack is in the program itself: `at feed.rs:42 in publish(), called from main`. Empty
 /// where nothing is known.
@@ -54,6 +54,15 @@ fn of_breach(breach: &Breach, call: Option<&str>) -> Option<(String, bool)> {
 /// A breach's place for one line.
 pub(super) fn of_entry(breach: &Breach) -> String {
     of_breach(breach, None).map_or_else(String::new, |(place, _)| place)
+}
+
+/// The place of an entry without its record, for one line.
+pub(super) fn of_unlogged(entry: &Unlogged) -> String {
+    let location = entry.location.as_deref().unwrap_or_default();
+    if location.is_empty() && entry.source.is_none() {
+        return format!("at {}", entry.ip);
+    }
+    words(&Frame::at(location, entry.source.as_deref()))
 }
 
 fn words(frame: &Frame<'_>) -> String {

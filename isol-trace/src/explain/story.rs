@@ -15,6 +15,8 @@ pub enum Entry {
     Logged(Arc<Breach>),
     /// It found no room there, and is known from the kernel's memory.
     Unlogged(Unlogged),
+    /// Its record is not there, and the signal that it led to tells of it.
+    OfSignal(Unlogged),
 }
 
 impl Entry {
@@ -23,7 +25,7 @@ impl Entry {
     pub fn at(&self) -> MonoNanos {
         match self {
             Self::Logged(breach) => breach.at,
-            Self::Unlogged(entry) => entry.at,
+            Self::Unlogged(entry) | Self::OfSignal(entry) => entry.at,
         }
     }
 }
@@ -74,13 +76,13 @@ impl Story {
     /// The entry that led to it.
     #[must_use]
     pub fn culprit(&self) -> Option<Entry> {
-        match self.kill.breach {
-            Some(seq) => {
-                let breach = self.known.iter().find(|breach| breach.seq == seq)?;
-                Some(Entry::Logged(Arc::clone(breach)))
-            }
-            None => self.last_unlogged().cloned().map(Entry::Unlogged),
-        }
+        let of_signal = || self.kill.entry.clone().map(Entry::OfSignal);
+        let Some(seq) = self.kill.breach else {
+            let remembered = || self.last_unlogged().cloned().map(Entry::Unlogged);
+            return of_signal().or_else(remembered);
+        };
+        let logged = self.known.iter().find(|breach| breach.seq == seq);
+        logged.map(Arc::clone).map(Entry::Logged).or_else(of_signal)
     }
 
     /// The last entry of the kernel's memory, if it is later than those of the log: then it is the one whose
@@ -94,9 +96,9 @@ impl Story {
     /// The entries before that one, in order.
     #[must_use]
     pub fn before(&self) -> Vec<Entry> {
-        let culprit = match self.kill.breach {
-            Some(_) => None,
-            None => self.last_unlogged(),
+        let culprit = match (self.kill.breach, &self.kill.entry) {
+            (None, None) => self.last_unlogged().map(|entry| entry.at),
+            (_, of_signal) => of_signal.as_ref().map(|entry| entry.at),
         };
         let logged = self
             .known
@@ -107,7 +109,7 @@ impl Story {
             .kill
             .unlogged
             .iter()
-            .filter(|&entry| Some(entry) != culprit)
+            .filter(|entry| Some(entry.at) != culprit)
             .map(|entry| Entry::Unlogged(entry.clone()));
         let mut all: Vec<_> = logged.chain(unlogged).collect();
         all.sort_by_key(Entry::at);

@@ -161,6 +161,8 @@ fn a_breach_that_was_lost() {
         },
         cause_name: Some("getpid".into()),
         ip: Address(0x0040_1000),
+        location: None,
+        source: None,
     };
     let kill = Kill {
         breach: None,
@@ -170,6 +172,42 @@ fn a_breach_that_was_lost() {
     };
     let events = history().into_iter().chain([killed(kill)]);
     insta::assert_snapshot!(tell(events));
+}
+
+/// The signal itself tells of the entry whose record is not there.
+#[test]
+fn a_breach_that_was_lost_is_in_the_signal() {
+    let told = |breach: Option<Seq>, source: Option<&str>| {
+        let entry = Unlogged {
+            at: MonoNanos(END - 2_000),
+            duration: Some(Nanos(700)),
+            cause: CauseDetail::Syscall {
+                number: Some(39),
+                args: Some([0; 6]),
+            },
+            cause_name: Some("getpid".into()),
+            ip: Address(0x0040_1000),
+            location: source.map(|_| "work+0x8".into()),
+            source: source.map(Into::into),
+        };
+        let remembered = Unlogged {
+            duration: None,
+            ..entry.clone()
+        };
+        let kill = Kill {
+            breach,
+            history: vec![Seq(9)],
+            entry: Some(entry),
+            unlogged: vec![remembered],
+            user_stack: Arc::default(),
+            ..kill()
+        };
+        tell(history().into_iter().chain([killed(kill)]))
+    };
+    insta::assert_snapshot!(told(None, Some("feed.c:12")));
+    let text = told(Some(Seq(900)), None);
+    assert!(text.contains("syscall getpid() at 0x401000"), "{text}");
+    assert!(!text.contains("from the kernel's memory"), "once: {text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{
     Entry, Story, Told,
     cause::{call_name, cause},
     lines,
-    place::{of_entry, of_stack, of_task},
+    place::{of_entry, of_stack, of_task, of_unlogged},
 };
 use crate::{
     event::{
@@ -99,7 +99,9 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
 fn entry_and_place(kill: &Kill, culprit: Option<&Entry>) -> String {
     let (detail, cause_name, breach) = match culprit {
         Some(Entry::Logged(breach)) => (&breach.cause, &breach.cause_name, Some(&**breach)),
-        Some(Entry::Unlogged(entry)) => (&entry.cause, &entry.cause_name, None),
+        Some(Entry::Unlogged(entry) | Entry::OfSignal(entry)) => {
+            (&entry.cause, &entry.cause_name, None)
+        }
         None => {
             let place = of_task(&kill.user_stack, None, None);
             return if place.is_empty() {
@@ -113,9 +115,9 @@ fn entry_and_place(kill: &Kill, culprit: Option<&Entry>) -> String {
     let what = cause(detail, cause_name);
     let mut place = of_task(&kill.user_stack, breach, call_name(detail, cause_name));
     if place.is_empty()
-        && let Some(Entry::Unlogged(entry)) = culprit
+        && let Some(Entry::Unlogged(entry) | Entry::OfSignal(entry)) = culprit
     {
-        place = format!("at {}", entry.ip);
+        place = of_unlogged(entry);
     }
     match breach.and_then(first_sender) {
         // The mistake is at the other end.

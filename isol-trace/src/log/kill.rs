@@ -32,6 +32,7 @@ struct RawKill {
     breach: Option<u64>,
     #[serde(default)]
     history: Last<u64, MAX_HISTORY>,
+    entry: Option<RawUnlogged>,
     #[serde(default)]
     unlogged: Last<RawUnlogged, MAX_HISTORY>,
     #[serde(default)]
@@ -69,6 +70,8 @@ struct RawUnlogged {
     duration_ns: Option<u64>,
     cause: ReadCause,
     ip: Hex,
+    at: Option<Text>,
+    source: Option<Text>,
 }
 
 impl From<RawUnlogged> for Unlogged {
@@ -80,6 +83,8 @@ impl From<RawUnlogged> for Unlogged {
             cause: raw.cause.detail,
             cause_name: raw.cause.name.map(|Text(name)| name),
             ip,
+            location: raw.at.map(|Text(at)| at),
+            source: raw.source.map(|Text(source)| source),
         }
     }
 }
@@ -108,6 +113,7 @@ fn kill(raw: RawKill) -> Result<Kill, String> {
         code: raw.code,
         breach: raw.breach.map(Seq),
         history: raw.history.into_iter().map(Seq).collect(),
+        entry: raw.entry.map(Into::into),
         unlogged: raw.unlogged.into_iter().map(Into::into).collect(),
         user_stack: raw
             .user_stack

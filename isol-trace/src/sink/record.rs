@@ -333,6 +333,9 @@ pub(super) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
     object.array(key!("history"), &kill.history, |out, seq| {
         number(out, seq.0);
     });
+    if let Some(entry) = &kill.entry {
+        unlogged(object.member(key!("entry")), entry);
+    }
     if !kill.unlogged.is_empty() {
         object.array(key!("unlogged"), &kill.unlogged, unlogged);
     }
@@ -340,7 +343,7 @@ pub(super) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
     object.end();
 }
 
-/// An entry that is known from the kernel's memory alone.
+/// An entry that is known without its record.
 fn unlogged(out: &mut Vec<u8>, entry: &Unlogged) {
     let mut object = Object::begin(out);
     object.number(key!("mono_ns"), entry.at.0);
@@ -353,5 +356,7 @@ fn unlogged(out: &mut Vec<u8>, entry: &Unlogged) {
         None,
     );
     object.address(key!("ip"), entry.ip);
+    object.known_text(key!("at"), entry.location.as_deref());
+    object.known_text(key!("source"), entry.source.as_deref());
     object.end();
 }

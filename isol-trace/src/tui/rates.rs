@@ -159,7 +159,10 @@ impl Rates {
     /// ends, so one that is longer than the window would give more than the whole: 1.
     #[must_use]
     pub fn share(&self, cpu: Cpu) -> Option<f64> {
-        self.latest.as_ref()?.cpu(cpu)?.kernel?;
+        let latest = self.latest.as_ref()?.cpu(cpu);
+        if latest.is_some_and(|sample| sample.kernel.is_none()) {
+            return None;
+        }
         let growth = self.growth(Some(cpu), |sample| sample.kernel.unwrap_or_default().0)?;
         Some((growth / 1e9).min(1.0))
     }

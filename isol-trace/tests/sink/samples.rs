@@ -399,6 +399,12 @@ pub(crate) fn kill() -> Kill {
         code: None,
         breach: Some(Seq(17)),
         history: [9, 11, 14, 17].map(Seq).into(),
+        entry: Some(Unlogged {
+            duration: Some(Nanos(1_300)),
+            location: breach().location,
+            source: breach().source,
+            ..unlogged(BEGIN.0 + 3_999_998_000)
+        }),
         unlogged: Vec::new(),
         user_stack: [
             "libc.so.6+0x114a77",
@@ -407,6 +413,19 @@ pub(crate) fn kill() -> Kill {
         ]
         .map(Arc::from)
         .into(),
+    }
+}
+
+/// An entry of the task of [`breach`] without its record.
+fn unlogged(at: u64) -> Unlogged {
+    Unlogged {
+        at: MonoNanos(at),
+        duration: Some(Nanos(2_104)),
+        cause: breach().cause,
+        cause_name: breach().cause_name,
+        ip: breach().ip,
+        location: None,
+        source: None,
     }
 }
 
@@ -423,13 +442,8 @@ pub(crate) fn remote_kill() -> Kill {
         }),
         code: Some(0),
         breach: None,
-        unlogged: vec![Unlogged {
-            at: MonoNanos(BEGIN.0 + 3_999_000_000),
-            duration: Some(Nanos(2_104)),
-            cause: breach().cause,
-            cause_name: breach().cause_name,
-            ip: breach().ip,
-        }],
+        entry: None,
+        unlogged: vec![unlogged(BEGIN.0 + 3_999_000_000)],
         user_stack: Arc::default(),
         ..kill()
     }

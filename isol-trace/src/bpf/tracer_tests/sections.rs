@@ -113,7 +113,54 @@ fn the_signal_for_an_nmi_names_the_nmi() {
     };
     assert_eq!(kill.by, KilledBy::StrictMode);
     assert_eq!(kill.breach, Some(breaches[1].seq));
+    let entry = kill.entry.as_ref().unwrap();
+    assert_eq!(entry.cause.cause(), Cause::Nmi);
+    assert_eq!((entry.at, entry.ip), (breaches[1].at, breaches[1].ip));
     assert_eq!(bench.snapshot().ledger.tainted, 0);
+}
+
+/// The signal tells of the entry that led to it, though there is no room for that entry's record.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn a_signal_tells_of_its_entry_whose_record_was_lost() {
+    let signal = 10;
+    let mut bench = Bench::new(|request| request.ring_bytes = 4096);
+    bench.tracer.arm().unwrap();
+    for _ in 0..100 {
+        bench.run("raw_user_exit", &[]);
+        bench.run("raw_user_enter", &[]);
+    }
+    bench.run("raw_task_isolation_enter", &[0, SIGNAL, 0, 0, signal]);
+    // Struck in one entry, and told of in it, or in the next.
+    for is_in_it in [true, false] {
+        bench.run("raw_user_exit", &[]);
+        bench.run("raw_task_isolation_breach", &[0, 0, 0, 0]);
+        if !is_in_it {
+            bench.run("raw_user_enter", &[]);
+            bench.run("raw_user_exit", &[]);
+        }
+        bench.run("raw_signal_deliver", &[signal, 0, 0]);
+        bench.run("raw_user_enter", &[]);
+    }
+    let mut kills = Vec::new();
+    for event in bench.events() {
+        if let Event::Kill(kill) = event {
+            kills.push(kill);
+        }
+    }
+    bench.assembler.finish(|kill| kills.push(kill));
+    assert_eq!(kills.len(), 2, "{kills:?}");
+    for kill in kills {
+        assert_eq!((&kill.by, kill.breach), (&KilledBy::StrictMode, None));
+        let entry = kill.entry.as_ref().unwrap();
+        let CauseDetail::Syscall { number, args } = entry.cause else {
+            panic!("{entry:?}")
+        };
+        assert_eq!(number.map(i64::from), Some(libc::SYS_bpf));
+        assert!(args.is_some() && entry.ip.0 != 0 && entry.at < kill.at);
+        let Nanos(lasted) = entry.duration.unwrap();
+        assert!(lasted <= kill.at.0 - entry.at.0);
+    }
 }
 
 /// An NMI that leads to no signal is one entry, too, whichever of its handlers claims it.

@@ -60,6 +60,7 @@ pub(super) fn kill() -> Kill {
         by: KilledBy::StrictMode,
         code: None,
         breach: Some(Seq(17)),
+        entry: None,
         history: [9, 11, 17].map(Seq).into(),
         unlogged: Vec::new(),
         user_stack: stack(&[

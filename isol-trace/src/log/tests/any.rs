@@ -385,15 +385,19 @@ fn unlogged() -> impl Strategy<Value = Unlogged> {
         option::of(nanos()),
         cause(),
         option::of(shared()),
-        address(),
+        (address(), option::of(shared()), option::of(shared())),
     )
-        .prop_map(|(at, duration, cause, cause_name, ip)| Unlogged {
-            at: MonoNanos(at),
-            duration,
-            cause,
-            cause_name,
-            ip,
-        })
+        .prop_map(
+            |(at, duration, cause, cause_name, (ip, location, source))| Unlogged {
+                at: MonoNanos(at),
+                duration,
+                cause,
+                cause_name,
+                ip,
+                location,
+                source,
+            },
+        )
 }
 
 fn kill() -> impl Strategy<Value = Kill> {
@@ -404,8 +408,9 @@ fn kill() -> impl Strategy<Value = Kill> {
         option::of(number()),
         vec(number(), 0..4),
     );
-    (who, why, vec(unlogged(), 0..3), vec(shared(), 0..3)).prop_map(
-        |((at, cpu, task, signal, fatal), (by, code, breach, history), unlogged, stack)| Kill {
+    let entries = (option::of(unlogged()), vec(unlogged(), 0..3));
+    (who, why, entries, vec(shared(), 0..3)).prop_map(
+        |((at, cpu, task, signal, fatal), (by, code, breach, history), entries, stack)| Kill {
             at: MonoNanos(at),
             cpu: Cpu(cpu),
             task,
@@ -415,7 +420,8 @@ fn kill() -> impl Strategy<Value = Kill> {
             code,
             breach: breach.map(Seq),
             history: history.into_iter().map(Seq).collect(),
-            unlogged,
+            entry: entries.0,
+            unlogged: entries.1,
             user_stack: stack.into(),
         },
     )

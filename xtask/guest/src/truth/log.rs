@@ -248,6 +248,8 @@ pub struct Kill {
     pub breach: Option<u64>,
     /// The breaches of the task up to that one.
     pub history: Vec<u64>,
+    /// The entry that led to it, as the signal tells of it.
+    pub entry: Option<Box<Unlogged>>,
     /// Entries that found no room in the log.
     #[serde(default)]
     pub unlogged: Vec<Unlogged>,

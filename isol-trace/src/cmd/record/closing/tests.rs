@@ -123,6 +123,7 @@ fn a_killed_command_is_said_to_be_with_what_explains_it() {
         by: KilledBy::Tracer,
         code: None,
         breach: Some(Seq(1)),
+        entry: None,
         history: vec![Seq(1)],
         unlogged: Vec::new(),
         user_stack: Arc::default(),

@@ -73,6 +73,16 @@ pub(super) fn led_by<'a>(log: &'a Log, kill: &Kill, causes: &[&str]) -> Result<&
         "the breach {seq} is of thread {}",
         breach.task.tid
     );
+    if matches!(kill.by.as_str(), "tracer" | "strict-mode") {
+        let entry = kill
+            .entry
+            .as_ref()
+            .context("the signal tells of no entry")?;
+        ensure!(
+            (entry.mono_ns, &entry.cause.kind) == (breach.mono_ns, &cause.kind),
+            "the signal tells of another entry than the breach: {entry:?}"
+        );
+    }
     Ok(breach)
 }
 
@@ -102,6 +112,12 @@ pub(super) fn remembered(log: &Log) -> Result<String> {
         kill.breach.is_none(),
         "the breach found room: the test did not test"
     );
+    let struck = kill
+        .entry
+        .as_ref()
+        .context("the signal tells of no entry")?;
+    let name = struck.cause.name.as_deref();
+    ensure!(name == Some("getppid"), "the signal tells of {struck:?}");
     let entries = &kill.unlogged;
     ensure!(
         entries.is_sorted_by_key(|entry| entry.mono_ns),
