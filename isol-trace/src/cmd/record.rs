@@ -185,7 +185,7 @@ async fn record(
     let detaching = Detaching::begin(is_terminal);
     let summary = session.finish(
         |event| log.take(&event),
-        |waited| names_wait(&ending, waited),
+        |waited| names_wait(&end, &ending, waited),
     )?;
     log.take(&Event::Summary(summary.clone()));
     let file = log.file().map(str::to_owned);
@@ -237,11 +237,13 @@ fn say_all(lines: &[String]) {
 }
 
 /// Whether names that are still looked up are waited for at the end, after so long.
-fn names_wait(ending: &Ending, waited: Duration) -> bool {
-    /// The debug information of a large program takes its time.
-    const LONG: Duration = Duration::from_secs(10);
-    const SHORT: Duration = Duration::from_millis(200);
-    let limit = if ending.is_in_haste() { SHORT } else { LONG };
+fn names_wait(end: &End, ending: &Ending, waited: Duration) -> bool {
+    let limit = match end {
+        // Its last breaches are the ones that matter, and the debug information of a large program takes its time.
+        End::Child(_) => Duration::from_secs(10),
+        End::Asked => Duration::from_secs(1),
+        End::Signal => Duration::from_millis(600),
+    };
     waited < limit && !ending.is_over()
 }
 

@@ -86,11 +86,6 @@ impl Ending {
         }
     }
 
-    /// Whether a signal asked for the end, or another one asks for haste.
-    pub(super) fn is_in_haste(&self) -> bool {
-        self.hurry.is_some() || self.is_over()
-    }
-
     /// Whether a further signal has come.
     pub(super) fn is_over(&self) -> bool {
         signals::count() != self.signals
