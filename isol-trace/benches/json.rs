@@ -16,7 +16,7 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use isol_trace::{
-    attrib::{Attributor, Options},
+    attrib::{Attributor, Options, Starter},
     event::{
         ids::{MonoNanos, Nanos, Seq},
         model::{Breach, Cause, CauseDetail, Event, Sink},
@@ -82,7 +82,14 @@ fn lines(criterion: &mut Criterion) {
 }
 
 fn attribution(criterion: &mut Criterion) {
-    let options = Options::default();
+    let defaults = Options::default();
+    let options = Options {
+        symbolizer: Starter {
+            program: env!("CARGO_BIN_EXE_isol-trace").into(),
+            ..defaults.symbolizer.clone()
+        },
+        ..defaults
+    };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
     let mut breaches: Vec<_> = storm()
         .into_iter()

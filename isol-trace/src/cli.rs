@@ -15,7 +15,7 @@ use crate::{
     event::{ids::Pid, signal::Signal},
     host::cpu_list::CpuSet,
 };
-use value::{Comm, RingSize};
+use value::{Comm, RingSize, SymbolMemory};
 
 /// Why was the kernel entered on an isolated CPU? Every entry counted, with one cause, a
 /// duration and an origin.
@@ -133,6 +133,14 @@ pub struct WatchArgs {
     /// its own CPU.
     #[arg(long)]
     pub user_stacks: bool,
+
+    /// Memory for names of functions and source lines: what the process that reads programs' files may take.
+    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::symbol_memory)]
+    pub symbol_memory: SymbolMemory,
+
+    /// Look for debug information in this directory too, as below /usr/lib/debug; may be repeated.
+    #[arg(long, value_name = "DIR")]
+    pub debug_dir: Vec<PathBuf>,
 }
 
 /// What the isolated section of a command that is started means.
@@ -224,7 +232,7 @@ pub struct ExplainArgs {
     /// The log to read; - is stdin.
     #[arg(
         value_name = "LOG",
-        conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "from_prctl", "strict", "output", "force", "command"]
+        conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "debug_dir", "from_prctl", "strict", "output", "force", "command"]
     )]
     pub log: Option<PathBuf>,
 

@@ -9,7 +9,7 @@ pub mod doctor;
 pub mod explain;
 pub mod output;
 
-use std::{ffi::OsStr, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use crate::{
     cli::{
@@ -26,6 +26,7 @@ use crate::{
         kernel::KernelError, privilege::PrivilegeError, process::ProcessError,
         watched::WatchedError,
     },
+    printable::printable,
 };
 use command::{CommandError, CommandPlan};
 use output::{Output, OutputError};
@@ -70,8 +71,10 @@ pub struct TracePlan {
     pub user_stacks: bool,
     /// Answer a breach inside an isolated section with this signal.
     pub strict: Option<Signal>,
-    /// Record what programs map, for the names of those that do not live long.
-    pub mappings: bool,
+    /// Bytes that the process may take which reads programs' files.
+    pub symbol_memory: u64,
+    /// Directories in which debug information is looked for besides the usual ones. All exist.
+    pub debug_dirs: Vec<PathBuf>,
     /// How long a breach waits for names that take reading files; without them it goes then.
     pub patience: Duration,
     /// Names of host and kernel.
@@ -153,6 +156,12 @@ pub enum PlanError {
         /// The page's size.
         page: usize,
     },
+    /// Nowhere to look for debug information.
+    #[error(
+        "--debug-dir {}: there is no such directory; it holds what /usr/lib/debug holds, such as .build-id",
+        printable(&.0.to_string_lossy())
+    )]
+    DebugDir(PathBuf),
     /// A dashboard without a screen.
     #[error(
         "top draws on a terminal, and stdout is none: use `isol-trace record` for a file or a pipe"
@@ -187,6 +196,9 @@ impl TracePlan {
                 page,
             });
         }
+        if let Some(path) = args.debug_dir.iter().find(|path| !path.is_dir()) {
+            return Err(PlanError::DebugDir(path.clone()));
+        }
         let pids = distinct("--pid", args.pid)?;
         let comms = distinct("--comm", args.comm)?;
         let mut named = args.cpus;
@@ -219,7 +231,8 @@ impl TracePlan {
             bpf_stats,
             user_stacks: args.user_stacks,
             strict: None,
-            mappings: false,
+            symbol_memory: args.symbol_memory.bytes(),
+            debug_dirs: args.debug_dir,
             patience: PATIENCE,
             identity: host.identity()?,
         })
@@ -276,7 +289,6 @@ impl RecordPlan {
         }
         let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
         trace.strict = args.section.strict;
-        trace.mappings = true;
         let command = CommandPlan::find(args.command, search_path)?;
         require_probes(host)?;
         Ok(Self {

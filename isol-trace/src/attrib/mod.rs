@@ -15,6 +15,7 @@
 
 mod cache;
 pub mod exception_names;
+mod files;
 pub mod irq_names;
 pub mod kallsyms;
 mod mappings;
@@ -24,15 +25,20 @@ mod processes;
 pub mod rules;
 mod senders;
 pub mod softirq_names;
+mod symbolizer;
 pub mod symbols;
 pub mod syscall_names;
-mod tables;
 pub mod tick_names;
 pub mod tlb_names;
-mod unwind;
-mod user_maps;
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
+
+pub use symbolizer::Starter;
 
 pub use syscall_names::Arch;
 
@@ -41,13 +47,23 @@ use self::{
     names::Names,
     places::{Known, PlaceKey, Places},
     rules::Rules,
-    symbols::UserPlace,
+    symbolizer::Patience,
+    symbols::{Means, UserPlace},
 };
-use crate::event::{
-    ids::{Address, Cpu},
-    model::{Breach, Kill, Origin, Sender, Unlogged},
-    user_stack::{CopiedStack, StackKey},
+use crate::{
+    event::{
+        ids::{Address, Cpu},
+        model::{Breach, Kill, Origin, Sender, Unlogged},
+        user_stack::{CopiedStack, StackKey},
+    },
+    host::cpu_list::CpuSet,
 };
+
+/// How long the start of a trace waits until the code of every process has been read.
+const PREPARE: Duration = Duration::from_secs(5);
+
+/// Memory for what is read of programs, unless another size is asked for.
+pub const SYMBOL_MEMORY: u64 = 256 << 20;
 
 /// What an [`Attributor`] looks up, and what it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +74,10 @@ pub struct Options {
     pub user_symbols: bool,
     /// Places in user space that are remembered, in each of two generations.
     pub places: usize,
-    /// Anonymous memory, in bytes, that parsed symbols of user space may take.
-    pub symbol_memory: u64,
+    /// How the process is started that reads programs' files, and how much memory it may take.
+    pub symbolizer: Starter,
+    /// Directories in which debug information is looked for besides the usual ones.
+    pub debug_dirs: Vec<PathBuf>,
     /// CPUs on which the kernel is asked to record what programs map: all that are online, or none. Opening
     /// interrupts each of them.
     pub record_mappings_on: Vec<Cpu>,
@@ -71,7 +89,8 @@ impl Default for Options {
             arch: Arch::NATIVE,
             user_symbols: true,
             places: 4096,
-            symbol_memory: 12 << 20,
+            symbolizer: Starter::own(SYMBOL_MEMORY),
+            debug_dirs: Vec::new(),
             record_mappings_on: Vec::new(),
         }
     }
@@ -105,6 +124,8 @@ pub struct Attributor {
     mappings: Option<Mappings>,
     /// Why it is not, where it was asked for.
     no_mappings: Option<io::Error>,
+    /// The number of the process that reads programs' files.
+    symbolizer: Arc<AtomicU32>,
     /// What would end a breach.
     rules: &'static Rules,
     /// Complaints that have been told.
@@ -113,8 +134,8 @@ pub struct Attributor {
 
 impl Attributor {
     /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing
-    /// is read yet; the thread that finds places starts, on the CPUs of its caller. What programs map
-    /// is recorded from here on, where that was asked for.
+    /// is read yet; the thread that finds places starts, on the CPUs of its caller, and the process that reads
+    /// programs' files for it. What programs map is recorded from here on, where that was asked for.
     pub fn new(root: &Path, options: &Options) -> io::Result<Self> {
         let wanted = options.user_symbols && !options.record_mappings_on.is_empty();
         let mappings = wanted.then(|| Mappings::open(&options.record_mappings_on));
@@ -122,11 +143,18 @@ impl Attributor {
             Ok(mappings) => (mappings, None),
             Err(error) => (None, Some(error)),
         };
+        let symbolizer = Arc::new(AtomicU32::new(0));
         let users = options
             .user_symbols
             .then(|| {
-                let (places, memory) = (options.places, options.symbol_memory);
-                Places::start(root, places, memory, mappings.clone())
+                let means = Means {
+                    number: symbolizer.clone(),
+                    starter: options.symbolizer.clone(),
+                    patience: Patience::default(),
+                    debug_dirs: options.debug_dirs.clone(),
+                };
+                let mappings = mappings.clone().unwrap_or_else(Mappings::unrecorded);
+                Places::start(root, options.places, means, Some(mappings))
             })
             .transpose()?;
         Ok(Self {
@@ -134,14 +162,32 @@ impl Attributor {
             users,
             mappings,
             no_mappings,
+            symbolizer,
             rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
         })
     }
 
-    /// Reads the kernel's symbols now rather than at the first breach that needs one.
-    pub fn prepare(&mut self) {
+    /// Where the number of the process is kept that reads programs' files; 0 where there is none.
+    #[must_use]
+    pub fn symbolizer(&self) -> Arc<AtomicU32> {
+        self.symbolizer.clone()
+    }
+
+    /// Reads the kernel's symbols now rather than at the first breach that needs one, and what all processes have
+    /// mapped: once `watched` CPUs are watched, this is not read of who may run there.
+    pub fn prepare(&mut self, watched: &CpuSet) {
         self.names.prepare();
+        if let Some(users) = &mut self.users {
+            users.prepare(watched.clone(), PREPARE);
+        }
+    }
+
+    /// The tracer runs on other CPUs now, and others are watched.
+    pub fn moved(&self, tracer: &CpuSet, watched: &CpuSet) {
+        if let Some(users) = &self.users {
+            users.moved(tracer.clone(), watched.clone());
+        }
     }
 
     /// Adds names and the remedy to a breach, and those places that are known at once. The others
@@ -283,19 +329,13 @@ impl Attributor {
 
     /// What is wrong with the names, as sentences for people, each told once.
     pub fn complaints(&mut self) -> Vec<String> {
-        let heavy = self.users.iter().flat_map(Places::heavy);
-        let lines = heavy.map(|path| {
-            format!(
-                "places in {} come without source lines: its debug information is larger than \
-                 what the tracer may keep in memory",
-                path.display()
-            )
-        });
+        let users = self.users.as_mut();
+        let users = users.map_or_else(Vec::new, Places::take_sentences);
         let new: Vec<_> = self
             .names
             .complaint()
             .into_iter()
-            .chain(lines)
+            .chain(users)
             .chain(self.mappings_complaint())
             .filter(|complaint| !self.told.contains(complaint))
             .collect();

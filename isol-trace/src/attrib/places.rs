@@ -12,7 +12,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     hash::Hash,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,11 +25,14 @@ use std::{
 use super::{
     cache::Cache,
     mappings::Mappings,
-    symbols::{UserPlace, UserSymbols, Words},
+    symbols::{Means, UserPlace, UserSymbols, Words},
 };
-use crate::event::{
-    ids::{Address, Pid},
-    user_stack::{CopiedStack, StackKey},
+use crate::{
+    event::{
+        ids::{Address, Pid},
+        user_stack::{CopiedStack, StackKey},
+    },
+    host::cpu_list::CpuSet,
 };
 
 /// Questions that may be open; more are not asked, and asked again when they come up again.
@@ -78,6 +81,10 @@ enum Question {
     Stack(StackKey),
     /// This process executes another program now.
     Executed(Pid),
+    /// Read what is there before the trace begins, and leave who may run on these CPUs alone from then on.
+    Prepare(CpuSet),
+    /// Run on the first of these; the others are watched now.
+    Moved { tracer: CpuSet, watched: CpuSet },
 }
 
 /// From the symbols' thread.
@@ -86,8 +93,10 @@ enum Answer {
     Place(PlaceKey, UserPlace),
     /// Thus.
     Stack(StackKey, Words),
-    /// The debug information of this file is larger than the budget.
-    Heavy(PathBuf),
+    /// What a person should know.
+    Said(String),
+    /// All that was there has been read.
+    Prepared,
 }
 
 /// Questions of one kind.
@@ -155,26 +164,33 @@ pub struct Places {
     questions: Sender<Question>,
     /// From it.
     answers: Receiver<Answer>,
-    /// Files whose source lines were given up.
-    heavy: Vec<PathBuf>,
+    /// What a person should know and has not been told.
+    sentences: Vec<String>,
+    /// All that was there has been read.
+    prepared: bool,
 }
 
 impl Places {
-    /// The processes under `root`: `remembered` answers in each of two generations,
-    /// `budget` bytes for parsed symbols. Starts the symbols' thread, which runs on the CPUs of its caller.
+    /// The processes under `root`: `remembered` answers in each of two generations. Starts the symbols' thread, which
+    /// runs on the CPUs of its caller, and the symbolizer; waits until that is confined.
     pub(super) fn start(
         root: &Path,
         remembered: usize,
-        budget: u64,
+        means: Means,
         mappings: Option<Mappings>,
     ) -> std::io::Result<Self> {
         let root = root.to_owned();
         let waiting = Arc::new(AtomicUsize::new(0));
         let taken = waiting.clone();
-        Self::start_with(remembered, waiting, move |questions, answers| {
-            let mut symbols = UserSymbols::with_mappings(&root, budget, mappings);
+        let (started, has_started) = channel();
+        let places = Self::start_with(remembered, waiting, move |questions, answers| {
+            let mut symbols = UserSymbols::start(&root, &means, mappings);
+            let _ = started.send(());
             answer(&mut symbols, &taken, questions, answers);
-        })
+        })?;
+        // The thread has its own deadline for that. One that panicked is gone, and so is the sender.
+        let _ = has_started.recv();
+        Ok(places)
     }
 
     /// As [`Self::start`], with what runs on the thread.
@@ -198,7 +214,8 @@ impl Places {
             dropped_stacks: 0,
             questions,
             answers,
-            heavy: Vec::new(),
+            sentences: Vec::new(),
+            prepared: false,
         })
     }
 
@@ -287,10 +304,30 @@ impl Places {
         let _ = self.questions.send(Question::Executed(pid));
     }
 
-    /// Files whose source lines were given up, because their debug information is too large.
-    #[must_use]
-    pub fn heavy(&self) -> &[PathBuf] {
-        &self.heavy
+    /// Takes what a person should know of names that are missing, each once.
+    pub fn take_sentences(&mut self) -> Vec<String> {
+        self.collect();
+        std::mem::take(&mut self.sentences)
+    }
+
+    /// Has the code of every process read, and waits for that: once these CPUs are watched, nobody's is who may run there.
+    pub fn prepare(&mut self, watched: CpuSet, at_most: Duration) {
+        if self.questions.send(Question::Prepare(watched)).is_err() {
+            return;
+        }
+        let begun = Instant::now();
+        while !self.prepared {
+            let left = at_most.saturating_sub(begun.elapsed());
+            match self.answers.recv_timeout(left) {
+                Ok(answer) => self.take(answer),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// The tracer runs on other CPUs now, and others are watched.
+    pub fn moved(&self, tracer: CpuSet, watched: CpuSet) {
+        let _ = self.questions.send(Question::Moved { tracer, watched });
     }
 
     /// Takes answers until there is nothing to wait for among these or the time is over.
@@ -327,7 +364,8 @@ impl Places {
         match answer {
             Answer::Place(key, place) => self.addresses.take(key, place),
             Answer::Stack(key, words) => self.stacks.take(key, words),
-            Answer::Heavy(path) => self.heavy.push(path),
+            Answer::Said(sentence) => self.sentences.push(sentence),
+            Answer::Prepared => self.prepared = true,
         }
     }
 }
@@ -340,7 +378,6 @@ fn answer(
     questions: &Receiver<Question>,
     answers: &Sender<Answer>,
 ) {
-    let mut told = 0;
     let mut later = VecDeque::new();
     loop {
         let next = if later.is_empty() {
@@ -370,12 +407,20 @@ fn answer(
                 symbols.executed(pid);
                 continue;
             }
+            Some(Question::Prepare(watched)) => {
+                symbols.prepare(watched);
+                Answer::Prepared
+            }
+            Some(Question::Moved { tracer, watched }) => {
+                symbols.confine(&tracer);
+                symbols.watch(watched);
+                continue;
+            }
             Some(Question::Unwind(_)) | None => continue,
         };
-        for path in symbols.heavy().iter().skip(told) {
-            let _ = answers.send(Answer::Heavy(path.clone()));
+        for sentence in symbols.take_sentences() {
+            let _ = answers.send(Answer::Said(sentence));
         }
-        told = symbols.heavy().len();
         if answers.send(answer).is_err() {
             return;
         }

@@ -1,19 +1,20 @@
 //! Processes whose code is named: their maps, and where their files can be opened.
 //!
-//! What is read of a process is kept, so that one which has ended still has its places. A
+//! What is known of a process is kept, so that one which has ended still has its places. A
 //! process may see other files than the tracer under the same names (a container, a `chroot`):
 //! its own root directory is then held open, and outlives the process with its maps.
 //!
-//! One that ended before it was asked for has what was recorded of it, where that is recorded
-//! ([`super::mappings`]).
+//! What processes map is recorded ([`super::mappings`]), and read once before the trace begins. A `/proc/PID/maps` is read
+//! after that only where the record has nothing, and only of a process with no thread that may run on a watched CPU:
+//! reading takes the lock that its page faults wait for.
 
 mod identity;
+mod quiet;
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,15 +23,20 @@ use std::{
 use rustix::fs::{Mode, OFlags};
 
 use identity::Identity;
+pub(super) use quiet::Quiet;
 
 use super::{
     cache::Cache,
+    files::{Files, Place},
     mappings::Mappings,
-    user_maps::{Mapping, UserMaps},
 };
 use crate::{
     clock::monotonic,
     event::ids::{Address, MonoNanos, Pid},
+    symbolize::{
+        maps::{FileNumber, Mapping, UserMaps},
+        protocol::FileId,
+    },
 };
 
 /// Processes that are kept, in each of two generations.
@@ -46,14 +52,19 @@ const BURST: u32 = 32;
 /// See [`BURST`]: at most 100 processes a second are asked for their maps, each of which takes a lock of theirs.
 const REFILL: Duration = Duration::from_millis(10);
 
-/// Shorter build-ids name no file.
-const SHORTEST_BUILD_ID: usize = 8;
+/// Reads the code that a `/proc/PID/maps` lists: the symbolizer, since its owner says what is in it.
+pub(super) trait ReadMaps {
+    /// Reads it; `None` where it cannot be read.
+    fn read(&mut self, maps: &File) -> Option<Vec<Mapping>>;
+}
 
 /// What is known of a process.
 #[derive(Debug)]
 pub(super) struct Process {
     /// Tells it from every other that was ever known: another process, or another program.
     pub(super) number: u64,
+    /// Tells these maps from all others.
+    pub(super) space: u64,
     /// Its code.
     pub(super) maps: UserMaps,
     /// When that was so.
@@ -80,53 +91,34 @@ enum View {
 /// What tells one root from another: a mount namespace, and a directory in it.
 type RootKey = (PathBuf, u64, u64);
 
-/// A file that a process has mapped, and the root directory that belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MappedFile {
-    /// Where it can be opened. Good while the process is remembered.
-    pub(super) path: PathBuf,
-    /// Below this its debug information is looked for.
-    pub(super) root: PathBuf,
-}
-
-impl MappedFile {
-    /// Where the debug information of a file with this build-id is installed, if it is.
-    pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<PathBuf> {
-        if build_id.len() < SHORTEST_BUILD_ID {
-            return None;
-        }
-        let (first, rest) = build_id.split_first()?;
-        let mut name = format!("usr/lib/debug/.build-id/{first:02x}/");
-        for byte in rest {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        name.push_str(".debug");
-        let path = self.root.join(name);
-        path.is_file().then_some(path)
-    }
-}
-
 /// The processes under a root path.
 #[derive(Debug)]
 pub(super) struct Processes {
     /// Where `proc` is.
     root: PathBuf,
-    /// What processes were recorded to map, if that is recorded.
+    /// The same, held open.
+    own_root: Option<Arc<File>>,
+    /// What processes were recorded to map.
     mappings: Option<Mappings>,
+    /// Whose maps may be read.
+    quiet: Quiet,
     known: Cache<Pid, Arc<Process>>,
     roots: Cache<RootKey, Arc<File>>,
     limit: Limit,
-    /// Numbers that were given.
+    /// Numbers that were given, to programs and to maps.
     numbers: u64,
 }
 
 impl Processes {
     /// Nothing is read yet.
-    pub(super) fn new(root: &Path, mappings: Option<Mappings>) -> Self {
+    pub(super) fn new(root: &Path, mappings: Option<Mappings>, quiet: Quiet) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let own_root = rustix::fs::open(root, flags, Mode::empty()).ok();
         Self {
             root: root.to_owned(),
+            own_root: own_root.map(|it| Arc::new(File::from(it))),
             mappings,
+            quiet,
             known: Cache::new(PROCESSES),
             roots: Cache::new(ROOTS),
             limit: Limit::new(Instant::now()),
@@ -139,62 +131,106 @@ impl Processes {
         &self.root
     }
 
+    /// Whose maps may be read.
+    pub(super) const fn quiet(&mut self) -> &mut Quiet {
+        &mut self.quiet
+    }
+
+    /// Reads the code of every process there is, for as long as it may take. How many there were.
+    pub(super) fn read_all(&self, reader: &mut dyn ReadMaps, until: Instant) -> usize {
+        let Some(mappings) = &self.mappings else {
+            return 0;
+        };
+        let Ok(entries) = fs::read_dir(self.root.join("proc")) else {
+            return 0;
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut read = 0;
+        for pid in names.filter_map(|name| name.parse().ok().map(Pid)) {
+            if Instant::now() >= until {
+                break;
+            }
+            // First: what is recorded later is newer than what is read.
+            let at = monotonic();
+            let maps = File::open(self.root.join(format!("proc/{pid}/maps")));
+            let code = maps.ok().and_then(|maps| reader.read(&maps));
+            // A thread of the kernel has none.
+            if let Some(code) = code.filter(|code| !code.is_empty()) {
+                mappings.read(at, pid, code);
+                read += 1;
+            }
+        }
+        read
+    }
+
     /// What is known of a process, if it is still that one.
     pub(super) fn known(&mut self, pid: Pid) -> Option<Arc<Process>> {
         let known = self.known.get(&pid)?;
-        let now = Identity::read(&self.root, pid);
         // Of one that is dead, only the record tells that it was another one in the end.
         let since = self.mappings.as_ref().and_then(|all| all.since(pid));
-        let is_still =
-            known.identity.is_still(&now) && since.is_none_or(|since| since <= known.maps_at);
+        let is_still = since.is_none_or(|since| since <= known.maps_at)
+            && known.identity.is_still(&self.root, pid);
         is_still.then_some(known)
     }
 
-    /// A process that has code at `address`. Its maps are read again where they have none there:
-    /// a library that was loaded later.
-    pub(super) fn with_code_at(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
-        let known = self.known(pid);
-        if has_code(known.as_ref(), address) {
-            return known;
-        }
-        self.learn_of(pid, known, address)
-    }
-
-    /// As [`Self::with_code_at`], and not more often than the limit allows: senders are many.
-    pub(super) fn sender(&mut self, pid: Pid, address: Address) -> Option<Arc<Process>> {
-        let known = self.known(pid);
-        if has_code(known.as_ref(), address) {
-            return known;
-        }
-        if !self.limit.allows(Instant::now()) {
-            return self.recorded(pid, known);
-        }
-        self.learn_of(pid, known, address)
-    }
-
-    /// Reads what there is to know of a process, or takes what was recorded of it where that has no
-    /// code at `address`. One that has died is still what it was known to be.
-    fn learn_of(
+    /// A process that has code at `address`. Where it is not known to have any, what was recorded since is looked at: a
+    /// library that was loaded later.
+    pub(super) fn with_code_at(
         &mut self,
         pid: Pid,
-        known: Option<Arc<Process>>,
         address: Address,
+        reader: &mut dyn ReadMaps,
     ) -> Option<Arc<Process>> {
-        let learned = self.learn(pid);
-        if has_code(learned.as_ref(), address) {
-            return learned;
+        self.look_up(pid, address, reader, true)
+    }
+
+    /// As [`Self::with_code_at`], and maps are not read more often than the limit allows: senders are many.
+    pub(super) fn sender(
+        &mut self,
+        pid: Pid,
+        address: Address,
+        reader: &mut dyn ReadMaps,
+    ) -> Option<Arc<Process>> {
+        self.look_up(pid, address, reader, false)
+    }
+
+    fn look_up(
+        &mut self,
+        pid: Pid,
+        address: Address,
+        reader: &mut dyn ReadMaps,
+        at_any_rate: bool,
+    ) -> Option<Arc<Process>> {
+        let known = self.known(pid);
+        if has_code(known.as_ref(), address) {
+            return known;
         }
-        self.recorded(pid, learned.or(known))
+        let recorded = self.recorded(pid, known, reader);
+        if has_code(recorded.as_ref(), address) {
+            return recorded;
+        }
+        if !(at_any_rate || self.limit.allows(Instant::now())) {
+            return recorded;
+        }
+        // One that has died is still what it was known to be.
+        self.learn(pid, reader).or(recorded)
     }
 
     /// A process with what was recorded of it since it was `known`.
-    fn recorded(&mut self, pid: Pid, known: Option<Arc<Process>>) -> Option<Arc<Process>> {
+    fn recorded(
+        &mut self,
+        pid: Pid,
+        known: Option<Arc<Process>>,
+        reader: &mut dyn ReadMaps,
+    ) -> Option<Arc<Process>> {
         let Some(recorded) = self.mappings.as_ref().and_then(|all| all.of(pid)) else {
             return known;
         };
         let known = known.filter(|known| recorded.space.since <= known.maps_at);
         // A child has its parent's code until it executes a program.
-        let base = known.clone().or_else(|| self.parent(recorded.base?));
+        let base = known
+            .clone()
+            .or_else(|| self.parent(recorded.base?, reader));
         let none = UserMaps::of(Vec::new());
         let before = base.as_ref().map_or(&none, |base| &base.maps);
         let at = known.as_ref().map_or(MonoNanos(0), |known| known.maps_at);
@@ -206,127 +242,184 @@ impl Processes {
         if maps.is_empty() {
             return None;
         }
-        let identity = Identity::read(&self.root, pid);
         let number = match &known {
             Some(known) => known.number,
             None => self.next_number(),
         };
-        let process = Arc::new(Process {
-            number,
-            maps,
-            maps_at: recorded.until,
-            identity,
-            view: match base {
-                Some(base) => base.view.clone(),
-                None => self.view(pid),
-            },
-        });
-        self.known.insert(pid, process.clone());
-        Some(process)
+        let identity = match &known {
+            Some(known) => known.identity.clone(),
+            None => Identity::read(&self.root, pid),
+        };
+        let view = match base {
+            Some(base) => base.view.clone(),
+            None => self.view(&identity),
+        };
+        Some(self.keep(pid, number, maps, recorded.until, identity, view))
     }
 
     /// A process for what its child has of it.
-    fn parent(&mut self, pid: Pid) -> Option<Arc<Process>> {
+    fn parent(&mut self, pid: Pid, reader: &mut dyn ReadMaps) -> Option<Arc<Process>> {
         if let Some(known) = self.known(pid) {
             return Some(known);
         }
-        self.limit.allows(Instant::now()).then(|| self.learn(pid))?
+        self.limit
+            .allows(Instant::now())
+            .then(|| self.learn(pid, reader))?
     }
 
-    /// A number that no process has.
+    fn keep(
+        &mut self,
+        pid: Pid,
+        number: u64,
+        maps: UserMaps,
+        maps_at: MonoNanos,
+        identity: Identity,
+        view: View,
+    ) -> Arc<Process> {
+        let process = Arc::new(Process {
+            number,
+            space: self.next_number(),
+            maps,
+            maps_at,
+            identity,
+            view,
+        });
+        self.known.insert(pid, process.clone());
+        process
+    }
+
+    /// A number that nothing has.
     const fn next_number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    /// Reads what there is to know of a process now.
-    pub(super) fn learn(&mut self, pid: Pid) -> Option<Arc<Process>> {
+    /// Reads what there is to know of a process now, if nothing is disturbed by that.
+    pub(super) fn learn(&mut self, pid: Pid, reader: &mut dyn ReadMaps) -> Option<Arc<Process>> {
+        if !self.quiet.may_read(&self.root, pid) {
+            return None;
+        }
         // First: what changes meanwhile is noticed later.
         let identity = Identity::read(&self.root, pid);
         let maps_at = monotonic();
-        let maps = UserMaps::read(&self.root, pid).ok()?;
+        let maps = UserMaps::of(reader.read(&identity.open("maps")?)?);
         if maps.is_empty() {
             // A zombie still has the file.
             return None;
         }
         let before = self.known.get(&pid);
-        let same = before.filter(|before| before.identity.is_still(&identity));
+        let same = before.filter(|before| before.identity.is(&identity));
         let number = match same {
             Some(same) => same.number,
             None => self.next_number(),
         };
-        let process = Arc::new(Process {
-            number,
-            maps,
-            maps_at,
-            identity,
-            view: self.view(pid),
-        });
-        self.known.insert(pid, process.clone());
-        Some(process)
+        let view = self.view(&identity);
+        Some(self.keep(pid, number, maps, maps_at, identity, view))
+    }
+
+    /// A process executes another program: what was known of it is forgotten, and where its files are is looked up at
+    /// once, lest it ends before it is asked for.
+    pub(super) fn executed(&mut self, pid: Pid, reader: &mut dyn ReadMaps) {
+        self.known.retain(|known| *known != pid);
+        if self.recorded(pid, None, reader).is_none() && self.limit.allows(Instant::now()) {
+            self.learn(pid, reader);
+        }
     }
 
     /// Forgets a process.
+    #[cfg(test)]
     pub(super) fn forget(&mut self, pid: Pid) {
         self.known.retain(|known| *known != pid);
     }
 
-    /// A path at which a mapped file can be opened, and is still the same file.
-    pub(super) fn open_path(
+    /// The file that a process has mapped, if it can be opened and is still that file.
+    pub(super) fn file(
         &self,
+        files: &mut Files,
         pid: Pid,
         process: &Process,
         mapping: &Mapping,
         path: &Path,
-        inode: u64,
-    ) -> Option<MappedFile> {
-        let relative = path.strip_prefix("/").unwrap_or(path);
-        let of_process = self.root.join(format!("proc/{pid}"));
-        let below = |root: PathBuf| MappedFile {
-            path: root.join(relative),
-            root,
+        mapped: FileNumber,
+    ) -> Option<FileId> {
+        let relative = path.strip_prefix("/").unwrap_or(path).to_owned();
+        let own = self.own_root.clone();
+        let theirs = || process.identity.folder()?.open_root();
+        let roots: Vec<Arc<File>> = match &process.view {
+            View::Ours => own.into_iter().collect(),
+            // A recorded name is the process's own.
+            View::Chroot(root) => own.into_iter().chain([root.clone()]).collect(),
+            View::Foreign(root) => vec![root.clone()],
+            View::Unknown => own.into_iter().chain(theirs()).collect(),
         };
-        let by_name = match &process.view {
-            View::Ours => vec![below(self.root.clone())],
-            View::Chroot(root) => vec![
-                MappedFile {
-                    path: self.root.join(relative),
-                    root: held(root),
-                },
-                // A recorded name is the process's own.
-                below(held(root)),
-            ],
-            View::Foreign(root) => vec![below(held(root))],
-            View::Unknown => vec![below(self.root.clone()), below(of_process.join("root"))],
+        let below = roots
+            .iter()
+            .map(|root| (Place::Below(root.clone(), relative.clone()), root.clone()));
+        // Where a file was deleted or replaced, the kernel still has links to it.
+        let root = match &process.view {
+            View::Ours | View::Unknown => roots.first(),
+            View::Chroot(root) | View::Foreign(root) => Some(root),
         };
-        // This one is right in every namespace and for deleted files; it asks for more rights.
-        let link = of_process.join(format!("map_files/{:x}-{:x}", mapping.start, mapping.end));
-        let link = MappedFile {
-            path: link,
-            root: by_name.last()?.root.clone(),
+        let link = |name: String| {
+            let folder = process.identity.folder()?.file();
+            Some((Place::Link(folder, name), root?.clone()))
         };
-        by_name
-            .into_iter()
-            .chain([link])
-            .find(|file| fs::metadata(&file.path).is_ok_and(|file| file.ino() == inode))
+        let program = link("exe".to_owned());
+        if let Some(found) = below
+            .chain(program)
+            .find_map(|(place, root)| files.find(place, &root, path, Some(mapped)))
+        {
+            return Some(found);
+        }
+        // This one takes the lock of its memory (`fs/proc/base.c:proc_map_files_lookup`, v6.12).
+        if !self.quiet.may_read(&self.root, pid) {
+            return None;
+        }
+        let (place, root) = link(format!("map_files/{:x}-{:x}", mapping.start, mapping.end))?;
+        files.find(place, &root, path, Some(mapped))
+    }
+
+    /// The map that a process's compiler writes of the code that it makes at run time.
+    pub(super) fn perf_map(
+        &self,
+        files: &mut Files,
+        pid: Pid,
+        process: &Process,
+    ) -> Option<FileId> {
+        let root = match &process.view {
+            View::Ours => self.own_root.clone()?,
+            View::Chroot(root) | View::Foreign(root) => root.clone(),
+            View::Unknown => return None,
+        };
+        let folder = process.identity.folder()?;
+        // It calls itself by the number that its own namespace gives it.
+        let own = folder.own_number().unwrap_or(pid.0);
+        let path = format!("tmp/perf-{own}.map");
+        files.find_owned(&root, Path::new(&path), folder.user()?)
     }
 
     /// Whether a process has the tracer's root directory and mounts.
-    fn view(&mut self, pid: Pid) -> View {
-        self.try_view(pid).unwrap_or(View::Unknown)
+    fn view(&mut self, identity: &Identity) -> View {
+        self.try_view(identity).unwrap_or(View::Unknown)
     }
 
-    fn try_view(&mut self, pid: Pid) -> io::Result<View> {
-        let of_process = self.root.join(format!("proc/{pid}"));
-        let mounts = fs::read_link(of_process.join("ns/mnt"))?;
-        let root = fs::metadata(of_process.join("root"))?;
+    fn try_view(&mut self, identity: &Identity) -> io::Result<View> {
+        let folder = identity.folder().ok_or(io::ErrorKind::NotFound)?;
+        let mounts = folder.link("ns/mnt").ok_or(io::ErrorKind::NotFound)?;
+        let opened = folder.open_root().ok_or(io::ErrorKind::NotFound)?;
+        let root = opened.metadata()?;
         let own = fs::metadata(&self.root)?;
         let same_root = (own.dev(), own.ino()) == (root.dev(), root.ino());
         let same_mounts = fs::read_link(self.root.join("proc/self/ns/mnt"))? == mounts;
         if same_root && same_mounts {
             return Ok(View::Ours);
         }
-        let root = self.hold((mounts, root.dev(), root.ino()), &of_process.join("root"))?;
+        let key = (mounts, root.dev(), root.ino());
+        let root = match self.roots.get(&key) {
+            Some(held) => held,
+            None => opened,
+        };
+        self.roots.insert(key, root.clone());
         // Paths in the maps begin at the reader's root or, where that is not above them, at the
         // top of their mount namespace (fs/d_path.c:prepend_path, v6.12).
         Ok(if same_mounts {
@@ -335,27 +428,11 @@ impl Processes {
             View::Foreign(root)
         })
     }
-
-    /// Opens a root directory, and keeps it open.
-    fn hold(&mut self, key: RootKey, path: &Path) -> io::Result<Arc<File>> {
-        if let Some(held) = self.roots.get(&key) {
-            return Ok(held);
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = Arc::new(File::from(rustix::fs::open(path, flags, Mode::empty())?));
-        self.roots.insert(key, opened.clone());
-        Ok(opened)
-    }
 }
 
 /// Whether a process has code at an address.
 fn has_code(process: Option<&Arc<Process>>, address: Address) -> bool {
     process.is_some_and(|process| process.maps.find(address).is_some())
-}
-
-/// The path of a directory that is held open.
-fn held(root: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
 /// So many at once, and so many a second.

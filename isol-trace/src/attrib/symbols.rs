@@ -1,56 +1,99 @@
 //! Where a task was in user mode: function and source line of an instruction pointer, and of
 //! each frame of a stack.
 //!
-//! The naming is blazesym's, the unwinding framehop's (`attrib::unwind`). What is kept here is what a
-//! tracer needs around them: processes (also those that have died since), the files of their own
-//! root directories, and a bound on memory. It takes its time, milliseconds to a second for the first
+//! This is the side that knows processes and opens files; what is in these files, the symbolizer says
+//! ([`super::symbolizer`]). It takes its time, milliseconds to seconds for the first
 //! address of a large file: [`super::places`] keeps that off the thread that reads the rings.
-
-mod memory;
-mod place;
 
 use std::{
     cell::OnceCell,
-    fs,
-    io::{Read as _, Seek as _, SeekFrom},
+    collections::HashSet,
+    fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU32},
+    time::{Duration, Instant},
 };
-
-use blazesym::symbolize::{
-    Input, Symbolizer,
-    source::{Elf, Process as LiveProcess, Source},
-};
-
-pub use place::{UserPlace, Words};
-
-use memory::anonymous_memory;
 
 use super::{
     cache::Cache,
+    files::Files,
     mappings::Mappings,
     places::STACKS,
-    processes::{MappedFile, Process, Processes},
-    tables::{Table, Tables},
-    unwind::{Code, Frame, unwind},
-    user_maps::{Backing, Mapping, UserMaps},
+    processes::{Process, Processes, Quiet, ReadMaps},
+    symbolizer::{Broker, Nothing, Owner, Patience, Starter, Symbolizer},
 };
 use crate::{
-    allocator::give_memory_back,
     event::{
         ids::{Address, Pid},
         user_stack::{CopiedStack, StackKey},
     },
+    host::cpu_list::CpuSet,
+    symbolize::{
+        maps::{Backing, Mapping, UserMaps},
+        place::Place,
+        protocol::{self, Answer, Code, CodeOf, DebugName, FileId, Question},
+    },
 };
 
-/// Files are too heavy for source lines that alone take more than this share of the budget.
-const SHARE: u64 = 4;
+pub use crate::symbolize::Words;
 
 /// Frames whose words are remembered, in each of two generations.
 const FRAMES: usize = 2048;
 
 /// Places that are remembered, in each of two generations.
 const PLACES: usize = 2048;
+
+/// How long reading the maps of all processes may take before a trace begins.
+const READ_ALL: Duration = Duration::from_secs(2);
+
+/// What is known of an instruction pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserPlace {
+    /// `main+0x2e`, or `spin+0x16de` (offset in the file) where the file has no symbols. Of several functions that the
+    /// compiler made one, the innermost that is the program's own.
+    pub location: Option<Arc<str>>,
+    /// `spin.c:11`, of that function.
+    pub source: Option<Arc<str>>,
+    /// All of these functions where there are several, as `leaf (spin.h:7)`, innermost first.
+    pub inlined: Words,
+}
+
+impl UserPlace {
+    fn of(place: &Place) -> Self {
+        Self {
+            location: place.location.clone(),
+            source: place.source.clone(),
+            inlined: place.listed(),
+        }
+    }
+}
+
+/// A place as the symbolizer has said it.
+fn said(place: protocol::Place) -> Place {
+    Place {
+        location: place.location.map(Into::into),
+        source: place.source.map(Into::into),
+        inlined: place.inlined.into_iter().map(Into::into).collect(),
+        outer: place.outer.map(Into::into),
+        missing: None,
+    }
+}
+
+/// One frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Frame {
+    /// The instruction pointer, or the address to return to.
+    pub(super) address: Address,
+    /// It is an address to return to: the call is what comes before it.
+    pub(super) returns: bool,
+}
+
+impl Frame {
+    /// An address inside the instruction that the frame is at.
+    const fn lookup(self) -> Address {
+        Address(self.address.0.wrapping_sub(self.returns as u64))
+    }
+}
 
 /// The callers of a sender.
 #[derive(Debug)]
@@ -62,80 +105,118 @@ pub(super) struct Unwound {
     pub(super) frames: Vec<Frame>,
 }
 
+/// How places are found.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    /// Where its number is kept for others.
+    pub(super) number: Arc<AtomicU32>,
+    /// How the symbolizer is started.
+    pub(super) starter: Starter,
+    /// How long it may take.
+    pub(super) patience: Patience,
+    /// Directories in which debug information is looked for besides the usual ones.
+    pub(super) debug_dirs: Vec<PathBuf>,
+}
+
 /// Names instruction pointers of user space. Everything is read when first asked for.
-pub struct UserSymbols {
+#[derive(Debug)]
+pub(crate) struct UserSymbols {
     processes: Processes,
-    tables: Tables,
+    files: Files,
+    symbolizer: Symbolizer,
     /// Places of processes, by their numbers.
     places: Cache<(u64, Address), UserPlace>,
+    /// Places of files, by their offset there, and by what is shown beyond that. Another process of the same program, or
+    /// with the same library, has them at once.
+    offsets: Cache<(FileId, u64, u64), Option<Place>>,
     /// Frames as they are shown, likewise.
     frames: Cache<(u64, Frame), Words>,
     /// Stacks that were unwound.
     stacks: Cache<StackKey, Arc<Unwound>>,
     /// Our own vDSO, once it was asked for.
     vdso: OnceCell<Option<Mapping>>,
-    /// The symbolizer with the files that it has parsed.
-    symbolizer: Option<Symbolizer>,
-    /// Anonymous memory of this process when the symbolizer was made, in bytes.
-    memory_before: Option<u64>,
-    /// Bytes that the symbolizer may take.
-    budget: u64,
-    /// Files whose debug information is larger than that: named without source lines.
-    heavy: Vec<PathBuf>,
-    /// Reads the anonymous memory of this process, in bytes.
-    memory: fn() -> Option<u64>,
-}
-
-impl std::fmt::Debug for UserSymbols {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UserSymbols")
-            .field("processes", &self.processes)
-            .field("heavy", &self.heavy)
-            .finish_non_exhaustive()
-    }
+    /// Files of which it was said that something is missing.
+    incomplete: HashSet<FileId>,
+    /// What a person should know and has not been told.
+    sentences: Vec<String>,
 }
 
 impl UserSymbols {
-    /// The processes under `root`, with `budget` bytes for what is parsed.
-    #[must_use]
-    pub fn new(root: &Path, budget: u64) -> Self {
-        Self::with_mappings(root, budget, None)
-    }
-
-    /// As [`Self::new`], with what processes were recorded to map.
-    pub(super) fn with_mappings(root: &Path, budget: u64, mappings: Option<Mappings>) -> Self {
+    /// The processes under `root`, with what they were recorded to map. Starts the symbolizer.
+    pub(super) fn start(root: &Path, means: &Means, mappings: Option<Mappings>) -> Self {
+        let mut sentences = Vec::new();
+        let mut debug = Vec::new();
+        for path in &means.debug_dirs {
+            match File::open(path) {
+                Ok(folder) => debug.push(Arc::new(folder)),
+                Err(error) => sentences.push(format!(
+                    "{}: debug information is not looked for there: {error}",
+                    path.display()
+                )),
+            }
+        }
         Self {
-            processes: Processes::new(root, mappings),
-            tables: Tables::default(),
+            processes: Processes::new(root, mappings, Quiet::not_yet()),
+            files: Files::new(debug),
+            symbolizer: Symbolizer::start_as(
+                means.starter.clone(),
+                means.patience,
+                means.number.clone(),
+            ),
             places: Cache::new(PLACES),
+            offsets: Cache::new(PLACES),
             frames: Cache::new(FRAMES),
             stacks: Cache::new(STACKS),
             vdso: OnceCell::new(),
-            symbolizer: None,
-            memory_before: None,
-            budget,
-            heavy: Vec::new(),
-            memory: anonymous_memory,
+            incomplete: HashSet::new(),
+            sentences,
         }
+    }
+
+    /// For tests: as [`Self::start`], without a record.
+    #[cfg(test)]
+    pub(crate) fn of_tests(root: &Path) -> Self {
+        Self::start(root, &super::symbolizer::tests::means(), None)
+    }
+
+    /// Reads the maps of every process, and from now on none of a process that may run on one of these CPUs. Has the
+    /// symbolizer run only where nobody else wants to.
+    pub(super) fn prepare(&mut self, watched: CpuSet) {
+        let until = Instant::now() + READ_ALL;
+        self.processes.read_all(&mut self.symbolizer, until);
+        self.watch(watched);
+        self.symbolizer.be_idle();
+    }
+
+    /// These CPUs are watched from now on.
+    pub(super) fn watch(&mut self, cpus: CpuSet) {
+        self.processes.quiet().watch(cpus);
+    }
+
+    /// Has the symbolizer run on these CPUs alone.
+    pub(super) fn confine(&self, cpus: &CpuSet) {
+        self.symbolizer.confine(cpus);
     }
 
     /// Where `ip` of a process lies. Asked again, it only looks whether that is still the same process
     /// and program.
-    pub fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
+    pub(crate) fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
         let known = self.processes.known(pid);
         if let Some(place) = known.and_then(|known| self.places.get(&(known.number, ip))) {
             return place;
         }
-        let Some(process) = self.processes.with_code_at(pid, ip) else {
+        let process = self.processes.with_code_at(pid, ip, &mut self.symbolizer);
+        let Some(process) = process else {
             return UserPlace::default();
         };
         let place = self.resolve(pid, &process, ip, 0).unwrap_or_default();
+        let place = UserPlace::of(&place);
         self.places.insert((process.number, ip), place.clone());
         place
     }
 
     /// Finds the callers of a sender, and keeps them for [`Self::stack`].
-    pub fn unwind(&mut self, stack: &CopiedStack) {
+    pub(crate) fn unwind(&mut self, stack: &CopiedStack) {
         if let Some(unwound) = self.unwound(stack) {
             self.stacks.insert(stack.key, Arc::new(unwound));
         }
@@ -144,7 +225,7 @@ impl UserSymbols {
     /// The frames of a sender's stack as words, innermost first: `work+0x1f (spin.c:7)`, and
     /// `leaf (spin.h:7) [inlined]` before the function that it was inlined into. Empty where it was
     /// not unwound, or is forgotten.
-    pub fn stack(&mut self, key: StackKey) -> Words {
+    pub(crate) fn stack(&mut self, key: StackKey) -> Words {
         let Some(unwound) = self.stacks.get(&key) else {
             return Words::default();
         };
@@ -158,45 +239,44 @@ impl UserSymbols {
     /// The callers of a sender.
     pub(super) fn unwound(&mut self, stack: &CopiedStack) -> Option<Unwound> {
         let pid = stack.pid;
-        let mut process = self.processes.sender(pid, stack.ip)?;
-        let frames = unwind(stack, |address| {
-            if process.maps.find(address).is_none() {
-                process = self.processes.sender(pid, address)?;
-            }
-            self.code(pid, &process, address)
+        let process = self.processes.sender(pid, stack.ip, &mut self.symbolizer)?;
+        let question = Question::Unwind(stack.asked(process.space));
+        let own_vdso = self.own_vdso();
+        let mut desk = Desk {
+            files: &mut self.files,
+            of: Some(Subject {
+                processes: &mut self.processes,
+                pid,
+                process,
+                own_vdso,
+            }),
+        };
+        let answer = self.symbolizer.ask(&question, None, &mut desk);
+        let process = desk.of?.process;
+        let Some(Answer::Frames(frames)) = answer else {
+            return None;
+        };
+        let frames = frames.into_iter().map(|(address, returns)| Frame {
+            address: Address(address),
+            returns,
         });
         Some(Unwound {
             pid,
             process,
-            frames,
+            frames: frames.collect(),
         })
     }
 
-    /// A process executes another program now: what was known of it is forgotten, and its code is
-    /// read at once, lest it ends before it is asked for.
-    pub fn executed(&mut self, pid: Pid) {
-        self.processes.forget(pid);
-        self.processes.learn(pid);
+    /// A process executes another program now: what was known of it is forgotten.
+    pub(super) fn executed(&mut self, pid: Pid) {
+        self.processes.executed(pid, &mut self.symbolizer);
     }
 
-    /// Files whose source lines were given up, because their debug information is larger than the budget.
-    #[must_use]
-    pub fn heavy(&self) -> &[PathBuf] {
-        &self.heavy
-    }
-
-    /// What lies at an address, for the unwinder.
-    fn code(&mut self, pid: Pid, process: &Process, address: Address) -> Option<Code> {
-        let mapping = process.maps.find(address)?.clone();
-        let table = match &mapping.backing {
-            Backing::File { path, inode } => self
-                .processes
-                .open_path(pid, process, &mapping, path, *inode)
-                .and_then(|file| self.tables.of_file(&file.path)),
-            Backing::Special(_) => self.vdso_table(&mapping),
-            Backing::Anonymous => None,
-        };
-        Some(Code { mapping, table })
+    /// Takes what a person should know of names that are missing, each once.
+    pub(super) fn take_sentences(&mut self) -> Vec<String> {
+        let mut all = std::mem::take(&mut self.sentences);
+        all.extend(self.symbolizer.take_sentences());
+        all
     }
 
     /// A frame in words.
@@ -206,161 +286,200 @@ impl UserSymbols {
         }
         let beyond = frame.address.0.wrapping_sub(frame.lookup().0);
         let place = self.resolve(pid, process, frame.lookup(), beyond);
-        let place = place.unwrap_or_default();
-        let location = place
-            .location
-            .unwrap_or_else(|| frame.address.to_string().into());
-        let outer = match place.source {
-            Some(source) => format!("{location} ({source})").into(),
-            None => location,
-        };
-        let words: Words = place
-            .inlined
-            .iter()
-            .map(|inlined| format!("{inlined} [inlined]").into())
-            .chain([outer])
-            .collect();
+        let mut words = place.unwrap_or_default().stack();
+        if words.is_empty() {
+            words.push(frame.address.to_string().into());
+        }
+        let words: Words = words.into();
         self.frames.insert((process.number, frame), words.clone());
         words
     }
 
     /// Finds out where `ip` lies; offsets are told `beyond` more than that.
-    fn resolve(
-        &mut self,
-        pid: Pid,
-        process: &Process,
-        ip: Address,
-        beyond: u64,
-    ) -> Option<UserPlace> {
+    fn resolve(&mut self, pid: Pid, process: &Process, ip: Address, beyond: u64) -> Option<Place> {
         let mapping = process.maps.find(ip)?;
         let offset = mapping.file_offset(ip);
         let found = match &mapping.backing {
-            Backing::File { path, inode } => self
-                .processes
-                .open_path(pid, process, mapping, path, *inode)
-                .and_then(|file| self.resolve_file(&file, offset, beyond)),
+            Backing::File { path, file } => {
+                let files = &mut self.files;
+                let id = self
+                    .processes
+                    .file(files, pid, process, mapping, path.path(), *file);
+                id.and_then(|file| self.resolve_offset(file, offset, beyond))
+            }
             Backing::Special(_) => self.resolve_vdso(mapping, ip, beyond),
-            Backing::Anonymous => self.resolve_alive(pid, ip, beyond),
+            Backing::Anonymous => {
+                let map = self.processes.perf_map(&mut self.files, pid, process);
+                map.and_then(|map| {
+                    let question = Question::Jit {
+                        map,
+                        address: ip.0,
+                        beyond,
+                    };
+                    self.ask(map, &question)
+                })
+            }
         };
         found.or_else(|| {
             let location = format!("{}+{:#x}", mapping.name()?, offset.wrapping_add(beyond));
-            Some(UserPlace {
+            Some(Place {
                 location: Some(location.into()),
-                ..UserPlace::default()
+                ..Place::default()
             })
         })
     }
 
-    /// Names a place in a file: by its debug information, which may be in a file that is known by its
-    /// build-id, or else by its own symbols.
-    fn resolve_file(&mut self, file: &MappedFile, offset: u64, beyond: u64) -> Option<UserPlace> {
-        let table = self.tables.of_file(&file.path);
-        let debug = table.and_then(|table| {
-            let path = file.debug_file(table.build_id.as_deref()?)?;
-            Some((path, table.linked_address(offset)?))
-        });
-        if let Some((path, address)) = debug
-            && let Some(place) = self.resolve_elf(&path, Input::VirtOffset(address), true, beyond)
-        {
-            return Some(place);
+    /// Names a place of a file. A file does not change while it has its number.
+    fn resolve_offset(&mut self, file: FileId, offset: u64, beyond: u64) -> Option<Place> {
+        let key = (file, offset, beyond);
+        if let Some(known) = self.offsets.get(&key) {
+            return known;
         }
-        let input = Input::FileOffset(offset);
-        self.resolve_elf(&file.path, input, true, beyond)
-            // A debug link that leads to another program's file is an error of the whole file.
-            .or_else(|| self.resolve_elf(&file.path, input, false, beyond))
-    }
-
-    /// Names a place in an ELF file.
-    fn resolve_elf(
-        &mut self,
-        path: &Path,
-        input: Input<u64>,
-        lines: bool,
-        beyond: u64,
-    ) -> Option<UserPlace> {
-        let mut elf = Elf::new(path);
-        let is_heavy = self.heavy.iter().any(|heavy| heavy == path);
-        elf.debug_syms = lines && !is_heavy;
-        let before = (self.memory)();
-        let place = self.symbolize(&Source::Elf(elf), input, beyond);
-        let after = (self.memory)();
-        let grown = |since: Option<u64>| Some(after?.saturating_sub(since?));
-        if grown(self.memory_before) > Some(self.budget) {
-            if grown(before) > Some(self.budget / SHARE) && !is_heavy {
-                self.heavy.push(path.to_owned());
-            }
-            self.symbolizer = None;
-            // The next measurement would count it as in use.
-            give_memory_back();
-        }
+        let question = Question::Place {
+            file,
+            offset,
+            beyond,
+        };
+        let place = self.ask(file, &question);
+        self.offsets.insert(key, place.clone());
         place
     }
 
+    /// Asks for a place in a file. `None` where that has no name for it.
+    fn ask(&mut self, file: FileId, question: &Question) -> Option<Place> {
+        if !self.symbolizer.allows(self.files.owner(file)?) {
+            return None;
+        }
+        let mut desk = Desk {
+            files: &mut self.files,
+            of: None,
+        };
+        let Answer::Place(mut place) = self.symbolizer.ask(question, None, &mut desk)? else {
+            return None;
+        };
+        if let Some(missing) = place.missing.take()
+            && self.incomplete.insert(file)
+            && let Some(owner) = self.files.owner(file)
+        {
+            let name = &owner.name;
+            self.sentences.push(format!(
+                "places in {name} lack names or source lines: {missing}"
+            ));
+        }
+        place.location.is_some().then(|| said(place))
+    }
+
     /// Names a place in the vDSO. The kernel maps one image into every process of a kind, also into
-    /// this one, so that a process which has died is no matter.
-    fn resolve_vdso(&mut self, mapping: &Mapping, ip: Address, beyond: u64) -> Option<UserPlace> {
-        let own = self.own_vdso(mapping)?;
-        let address = own.start.wrapping_add(ip.0.wrapping_sub(mapping.start));
-        let process = LiveProcess::new(blazesym::Pid::Slf);
-        self.symbolize(&Source::Process(process), Input::AbsAddr(address), beyond)
+    /// the symbolizer, so that a process which has died is no matter.
+    fn resolve_vdso(&mut self, mapping: &Mapping, ip: Address, beyond: u64) -> Option<Place> {
+        if !is_vdso(mapping, self.own_vdso().as_ref()) {
+            return None;
+        }
+        let offset = ip.0.wrapping_sub(mapping.start);
+        let question = Question::Vdso { offset, beyond };
+        match self.symbolizer.ask(&question, None, &mut Nothing)? {
+            Answer::Place(place) if place.location.is_some() => Some(said(place)),
+            _ => None,
+        }
     }
 
-    /// How the vDSO is unwound.
-    fn vdso_table(&mut self, mapping: &Mapping) -> Option<Arc<Table>> {
-        let own = self.own_vdso(mapping)?;
-        self.tables.of_vdso(|| {
-            let mut image = vec![0; usize::try_from(own.end - own.start).ok()?];
-            let mut memory = fs::File::open("/proc/self/mem").ok()?;
-            memory.seek(SeekFrom::Start(own.start)).ok()?;
-            memory.read_exact(&mut image).ok()?;
-            Some(image)
-        })
-    }
-
-    /// Our own vDSO, if this mapping is of the same image: a 32-bit process has another one.
-    fn own_vdso(&self, mapping: &Mapping) -> Option<Mapping> {
-        if self.processes.root() != Path::new("/") || mapping.name()? != "[vdso]" {
+    /// Our own vDSO.
+    fn own_vdso(&self) -> Option<Mapping> {
+        if self.processes.root() != Path::new("/") {
             return None;
         }
         // It stays where it is.
         let own = self.vdso.get_or_init(|| {
-            let own = UserMaps::read(Path::new("/"), Pid(std::process::id())).ok()?;
-            own.named("[vdso]").cloned()
+            let text = fs::read("/proc/self/maps").ok()?;
+            UserMaps::parse(&text).named("[vdso]").cloned()
         });
         own.clone()
-            .filter(|own| own.end - own.start == mapping.end - mapping.start)
+    }
+}
+
+/// Whether a mapping is of the same vDSO as our own: a 32-bit process has another one.
+fn is_vdso(mapping: &Mapping, own: Option<&Mapping>) -> bool {
+    mapping.name().as_deref() == Some("[vdso]")
+        && own.is_some_and(|own| own.end - own.start == mapping.end - mapping.start)
+}
+
+impl ReadMaps for Symbolizer {
+    fn read(&mut self, maps: &File) -> Option<Vec<Mapping>> {
+        self.maps(maps)
+    }
+}
+
+/// What the symbolizer gets while it looks for an answer.
+struct Desk<'a> {
+    files: &'a mut Files,
+    /// The process that the question is about.
+    of: Option<Subject<'a>>,
+}
+
+/// The process that a question is about.
+struct Subject<'a> {
+    processes: &'a mut Processes,
+    pid: Pid,
+    process: Arc<Process>,
+    own_vdso: Option<Mapping>,
+}
+
+impl Broker for Desk<'_> {
+    fn file(&mut self, id: FileId) -> Option<File> {
+        self.files.open(id)
     }
 
-    /// Names a place that only a living process can tell: in code for which it keeps a perf map.
-    fn resolve_alive(&mut self, pid: Pid, ip: Address, beyond: u64) -> Option<UserPlace> {
-        if self.processes.root() != Path::new("/") {
-            return None;
+    fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
+        let id = self.files.debug(of, name)?;
+        Some((id, self.files.open(id)?))
+    }
+
+    fn code(&mut self, address: u64) -> Option<(Code, bool)> {
+        let subject = self.of.as_mut()?;
+        let address = Address(address);
+        let before = subject.process.space;
+        if subject.process.maps.find(address).is_none() {
+            // A library that was loaded since. No maps are read here: the symbolizer, which would, waits.
+            let newer = subject
+                .processes
+                .sender(subject.pid, address, &mut NoReader)?;
+            subject.process = newer;
         }
-        let process = LiveProcess::new(pid.0.into());
-        self.symbolize(&Source::Process(process), Input::AbsAddr(ip.0), beyond)
+        let process = subject.process.clone();
+        let mapping = process.maps.find(address)?;
+        let of = match &mapping.backing {
+            Backing::File { path, file } => {
+                let path = path.path();
+                let found =
+                    subject
+                        .processes
+                        .file(self.files, subject.pid, &process, mapping, path, *file);
+                found.map_or(CodeOf::Unknown, CodeOf::File)
+            }
+            Backing::Special(_) if is_vdso(mapping, subject.own_vdso.as_ref()) => CodeOf::Vdso,
+            Backing::Special(_) => CodeOf::Unknown,
+            Backing::Anonymous => CodeOf::Anonymous,
+        };
+        let code = Code {
+            start: mapping.start,
+            end: mapping.end,
+            offset: mapping.offset,
+            of,
+        };
+        Some((code, process.space == before))
     }
 
-    /// Asks the symbolizer.
-    fn symbolize(
-        &mut self,
-        source: &Source<'_>,
-        input: Input<u64>,
-        beyond: u64,
-    ) -> Option<UserPlace> {
-        let symbolizer = match &mut self.symbolizer {
-            Some(symbolizer) => symbolizer,
-            none => {
-                self.memory_before = (self.memory)();
-                none.insert(
-                    Symbolizer::builder()
-                        .enable_code_info(true)
-                        .enable_inlined_fns(true)
-                        .build(),
-                )
-            }
-        };
-        let found = symbolizer.symbolize_single(source, input).ok()?;
-        found.as_sym().map(|sym| UserPlace::of(sym, beyond))
+    fn owner(&self, id: FileId) -> Option<Owner> {
+        self.files.owner(id).cloned()
+    }
+}
+
+/// Reads no maps.
+struct NoReader;
+
+impl ReadMaps for NoReader {
+    fn read(&mut self, _: &File) -> Option<Vec<Mapping>> {
+        None
     }
 }
 

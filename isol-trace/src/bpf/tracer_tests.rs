@@ -455,8 +455,11 @@ fn a_sender_leaves_its_user_stack_on_request() {
     assert_eq!(stack.pid.0, std::process::id());
     assert_eq!(stack.key.tid.0, tid.cast_unsigned());
     assert_eq!(stack.key.cpu, Cpu(CPU));
-    assert!(stack.word(stack.sp.0).is_some(), "its top was copied");
-    let mut symbols = UserSymbols::new(Path::new("/"), 1 << 30);
+    assert!(
+        stack.asked(1).word(stack.sp.0).is_some(),
+        "its top was copied"
+    );
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
     symbols.unwind(stack);
     let words = symbols.stack(stack.key);
     let expected = [

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    attrib::SYMBOL_MEMORY,
     event::{ids::Pid, signal::Signal},
     host::cpu_list::{CpuListError, CpuSet},
 };
@@ -51,6 +52,9 @@ pub enum ValueError {
     /// A size that no ring can have.
     #[error("a ring's size is a power of two from {RING_MIN} to {RING_MAX}")]
     RingSize,
+    /// Too little to read any program with, or more than a machine has.
+    #[error("memory for symbols is {SYMBOLS_MIN} at least, and {SYMBOLS_MAX} at most")]
+    SymbolMemory,
 }
 
 /// A thread's name as the kernel keeps it.
@@ -104,6 +108,38 @@ impl fmt::Display for RingSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 1 << 20 {
             write!(f, "{}K", self.0 >> 10)
+        } else {
+            write!(f, "{}M", self.0 >> 20)
+        }
+    }
+}
+
+/// Memory for what is read of programs' files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SymbolMemory(u64);
+
+/// With less, the process that reads them does not start.
+const SYMBOLS_MIN: SymbolMemory = SymbolMemory(32 << 20);
+const SYMBOLS_MAX: SymbolMemory = SymbolMemory(1 << 40);
+
+impl SymbolMemory {
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for SymbolMemory {
+    fn default() -> Self {
+        Self(SYMBOL_MEMORY)
+    }
+}
+
+impl fmt::Display for SymbolMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_multiple_of(1 << 30) {
+            write!(f, "{}G", self.0 >> 30)
         } else {
             write!(f, "{}M", self.0 >> 20)
         }
@@ -180,6 +216,25 @@ pub fn time(text: &str) -> Result<Duration, ValueError> {
 
 /// Reads the size of a ring.
 pub fn ring_size(text: &str) -> Result<RingSize, ValueError> {
+    let size = size(text, ValueError::RingSize)?;
+    u32::try_from(size)
+        .ok()
+        .map(RingSize)
+        .filter(|size| size.0.is_power_of_two() && (RING_MIN..=RING_MAX).contains(size))
+        .ok_or(ValueError::RingSize)
+}
+
+/// Reads how much memory symbols may take.
+pub fn symbol_memory(text: &str) -> Result<SymbolMemory, ValueError> {
+    let size = SymbolMemory(size(text, ValueError::SymbolMemory)?);
+    (SYMBOLS_MIN..=SYMBOLS_MAX)
+        .contains(&size)
+        .then_some(size)
+        .ok_or(ValueError::SymbolMemory)
+}
+
+/// Reads a size in bytes; one that is beyond all numbers is `too_large`.
+fn size(text: &str, too_large: ValueError) -> Result<u64, ValueError> {
     let (number, unit) = number_and_unit(text).ok_or(ValueError::Size)?;
     let shift = match unit {
         "" => 0,
@@ -189,12 +244,10 @@ pub fn ring_size(text: &str) -> Result<RingSize, ValueError> {
         _ => return Err(ValueError::Size),
     };
     number
-        .parse::<u32>()
+        .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(1 << shift))
-        .map(RingSize)
-        .filter(|size| size.0.is_power_of_two() && (RING_MIN..=RING_MAX).contains(size))
-        .ok_or(ValueError::RingSize)
+        .ok_or(too_large)
 }
 
 /// Splits off a unit; `None` where no digit stands in front.
@@ -215,6 +268,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn memory_for_symbols_is_a_size_within_bounds() {
+        let bytes = |text| symbol_memory(text).map(SymbolMemory::bytes);
+        assert_eq!(bytes("256M").unwrap(), 256 << 20);
+        assert_eq!(bytes("1G").unwrap(), 1 << 30);
+        assert_eq!(SymbolMemory::default().to_string(), "256M");
+        for text in ["1M", "0", "9999999G", "99999999999999999999"] {
+            assert!(
+                matches!(bytes(text), Err(ValueError::SymbolMemory)),
+                "{text}"
+            );
+        }
+        assert!(matches!(bytes("much"), Err(ValueError::Size)));
+    }
 
     #[test]
     fn times_have_a_unit() {

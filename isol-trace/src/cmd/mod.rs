@@ -27,6 +27,7 @@ use crate::{
     host::{Host, descriptors},
     plan::{RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan},
     sink::{LogFile, Queue, queue::Outcome},
+    symbolize::child as symbolizer,
 };
 
 /// The request or the host is wrong.
@@ -36,6 +37,9 @@ const WRONG: u8 = 2;
 /// wrong becomes one line on stderr.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
+    if words.get(1).is_some_and(|word| word == symbolizer::WORD) {
+        return symbolizer::run();
+    }
     match Cli::try_parse_from(words) {
         Ok(cli) => conclude(dispatch(cli.command)),
         Err(error) if error.use_stderr() => wrong(&cli::usage_sentence(&error, words)),

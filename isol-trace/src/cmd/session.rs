@@ -18,7 +18,7 @@ use isol_trace_common::config::PreemptCount;
 
 use crate::{
     allocator::give_memory_back,
-    attrib::{Attributor, Options, kallsyms},
+    attrib::{Attributor, Options, Starter, kallsyms},
     bpf::{
         attach::Step,
         btf::KernelTypes,
@@ -88,6 +88,9 @@ impl Session {
         progress: impl FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
         let before = kernel_sent(&host, plan);
+        // First, so that what reads programs' files inherits nothing of the trace. It interrupts every CPU, as
+        // attaching does.
+        let attributor = Attributor::new(&host.path("/"), &names(plan)).map_err(Error::Symbols)?;
         let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
@@ -118,8 +121,6 @@ impl Session {
         };
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
-        // Interrupts every CPU, as attaching does.
-        let attributor = Attributor::new(&host.path("/"), &names(plan)).map_err(Error::Symbols)?;
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
@@ -139,7 +140,7 @@ impl Session {
 
     /// Starts the account. The header is complete from here on.
     pub fn arm(&mut self) -> Result<(), Error> {
-        self.reader.attributor.prepare();
+        self.reader.attributor.prepare(&self.plan.watched);
         self.armed_at = monotonic();
         self.tracer.arm().map_err(Error::tracer)
     }
@@ -299,9 +300,10 @@ fn descriptors_for(plan: &TracePlan) -> u64 {
 /// What is looked up.
 fn names(plan: &TracePlan) -> Options {
     let online = &plan.watched | &plan.housekeeping;
-    let recorded = plan.mappings.then(|| online.iter().collect());
     Options {
-        record_mappings_on: recorded.unwrap_or_default(),
+        record_mappings_on: online.iter().collect(),
+        symbolizer: Starter::own(plan.symbol_memory),
+        debug_dirs: plan.debug_dirs.clone(),
         ..Options::default()
     }
 }

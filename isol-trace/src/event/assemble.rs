@@ -22,6 +22,7 @@ use super::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, Kill, TaskId, Unlogged,
     },
     order::Order,
+    own::OwnProcesses,
     user_stack::CopiedStack,
 };
 
@@ -66,9 +67,9 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// An assembler whose first breach has the number 1. `own` is the tracer's process.
+    /// An assembler whose first breach has the number 1. `own` are the tracer's processes.
     #[must_use]
-    pub fn new(own: Pid) -> Self {
+    pub fn new(own: impl Into<OwnProcesses>) -> Self {
         Self {
             join: Join::new(own),
             order: Order::new(),

@@ -44,6 +44,7 @@ use self::{
 use super::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{Activity, Breach, Cause, Function, Origin, Sender, TaskId, Via},
+    own::OwnProcesses,
     per_cpu::PerCpu,
 };
 
@@ -57,7 +58,7 @@ struct Known {
 /// Senders without their breaches.
 #[derive(Debug)]
 pub struct Join {
-    own: Pid,
+    own: OwnProcesses,
     waiting: Senders,
     wakes: Wakes,
     /// Functions of cross-calls that have shown when they ran.
@@ -67,11 +68,11 @@ pub struct Join {
 }
 
 impl Join {
-    /// Nobody waits. `own` is the tracer's process.
+    /// Nobody waits. `own` are the tracer's processes.
     #[must_use]
-    pub fn new(own: Pid) -> Self {
+    pub fn new(own: impl Into<OwnProcesses>) -> Self {
         Self {
-            own,
+            own: own.into(),
             waiting: Senders::default(),
             wakes: Wakes::default(),
             shown: HashSet::new(),
@@ -314,7 +315,7 @@ impl Join {
 
     fn is_own(&self, sender: &Sender) -> bool {
         let pid = sender.task.as_ref().and_then(|task| task.pid);
-        pid == Some(self.own)
+        pid.is_some_and(|pid| self.own.has(pid))
     }
 }
 

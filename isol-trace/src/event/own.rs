@@ -5,10 +5,43 @@
 //! can share one interrupt, and a send can meet a CPU that is in the kernel anyway. So breaches are
 //! counted here, by their origins. Only where entries have no record do sends stand in for them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use super::{
     ids::Pid,
     model::{Breach, Origin},
 };
+
+/// The processes of the tracer: itself, and the one that reads programs' files for it, whose number changes when that has
+/// to be started again.
+#[derive(Clone, Debug)]
+pub struct OwnProcesses {
+    tracer: Pid,
+    symbolizer: Arc<AtomicU32>,
+}
+
+impl OwnProcesses {
+    /// `symbolizer` holds the number of the other one, or 0.
+    #[must_use]
+    pub const fn new(tracer: Pid, symbolizer: Arc<AtomicU32>) -> Self {
+        Self { tracer, symbolizer }
+    }
+
+    /// Whether a process is one of them.
+    #[must_use]
+    pub fn has(&self, pid: Pid) -> bool {
+        pid == self.tracer || (pid.0 != 0 && pid.0 == self.symbolizer.load(Ordering::Relaxed))
+    }
+}
+
+impl From<Pid> for OwnProcesses {
+    fn from(tracer: Pid) -> Self {
+        Self::new(tracer, Arc::default())
+    }
+}
 
 /// Breaches that the tracer caused in tasks that are not its own.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +118,7 @@ mod tests {
             callback: None,
             callsite: None,
             stack: Vec::new(),
-            user_stack: std::sync::Arc::default(),
+            user_stack: Arc::default(),
             inferred: false,
         })
     }
@@ -112,6 +145,17 @@ mod tests {
 
     fn ours() -> Origin {
         Origin::Tracer(sender())
+    }
+
+    #[test]
+    fn the_process_that_reads_files_is_ours_whatever_its_number() {
+        let number = Arc::new(AtomicU32::new(0));
+        let own = OwnProcesses::new(OWN, number.clone());
+        assert!(own.has(OWN) && !own.has(Pid(0)) && !own.has(Pid(7)));
+        number.store(7, Ordering::Relaxed);
+        assert!(own.has(Pid(7)) && !own.has(Pid(8)));
+        number.store(8, Ordering::Relaxed);
+        assert!(own.has(Pid(8)) && !own.has(Pid(7)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use isol_trace_common::user_stack::UserStack;
 
 use super::ids::{Address, Cpu, MonoNanos, Pid, Tid};
+use crate::symbolize::protocol::Stack;
 
 /// Which sender a stack belongs to. One thread is at one place of one CPU at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,12 +53,16 @@ impl CopiedStack {
         }
     }
 
-    /// The word at an address; `None` where that was not copied.
-    #[must_use]
-    pub fn word(&self, address: u64) -> Option<u64> {
-        let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
-        let bytes = self.bytes.get(at..at.checked_add(8)?)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    /// As the symbolizer is asked for its callers; `space` is the address space of its process.
+    pub(crate) fn asked(&self, space: u64) -> Stack {
+        Stack {
+            space,
+            ip: self.ip.0,
+            sp: self.sp.0,
+            bp: self.bp.0,
+            base: self.base,
+            bytes: self.bytes.to_vec(),
+        }
     }
 }
 
@@ -97,7 +102,7 @@ pub(crate) mod tests {
             ..UserStack::EMPTY
         };
         let bytes: Vec<u8> = (0..=255).collect();
-        let stack = CopiedStack::of(&stack, &bytes);
+        let stack = CopiedStack::of(&stack, &bytes).asked(1);
         let base = 0x7fff_0000_1000;
         assert_eq!(stack.word(base), Some(0x0706_0504_0302_0100));
         assert_eq!(stack.word(base + 1), Some(0x0807_0605_0403_0201));

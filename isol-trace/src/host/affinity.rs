@@ -90,8 +90,18 @@ fn threads() -> io::Result<Vec<libc::pid_t>> {
     Ok(threads)
 }
 
+/// Where a thread may run; 0 is the calling one. `None` where it has ended, or that may not be asked.
+pub(crate) fn allowed(tid: libc::pid_t) -> Option<CpuSet> {
+    let mut mask = *CpuSet::new().mask();
+    // SAFETY: the kernel writes at most the given number of bytes at the given address, which is that array. A 64-bit
+    // word has the layout of the kernel's `unsigned long` on the 64-bit architectures that are supported.
+    let result =
+        unsafe { libc::sched_getaffinity(tid, size_of_val(&mask), mask.as_mut_ptr().cast()) };
+    (result == 0).then(|| CpuSet::from_mask(mask))
+}
+
 /// Pins one thread; 0 is the calling one. (The set of `rustix` ends at CPU 1023.)
-fn pin(tid: libc::pid_t, cpus: &CpuSet) -> io::Result<()> {
+pub(crate) fn pin(tid: libc::pid_t, cpus: &CpuSet) -> io::Result<()> {
     let mask = cpus.mask();
     // SAFETY: the kernel reads the given number of bytes at the given address, which is
     // that array, and keeps no pointer. A 64-bit word has the layout of the kernel's

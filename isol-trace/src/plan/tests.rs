@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::{
     cli::{SectionArgs, value},
@@ -30,6 +32,8 @@ fn a_plan_holds_what_was_asked_for() {
                     value::comm("b").unwrap(),
                 ],
                 user_stacks: true,
+                symbol_memory: value::symbol_memory("1G").unwrap(),
+                debug_dir: vec!["/proc/self".into()],
             },
             duration: Some(Duration::from_secs(1)),
             command: vec!["cat".into(), "x".into()],
@@ -45,7 +49,9 @@ fn a_plan_holds_what_was_asked_for() {
     assert_eq!(comms, ["a", "b"]);
     assert_eq!(plan.trace.possible_cpus, 4);
     assert_eq!(plan.trace.ring_bytes, 1 << 20);
-    assert!(plan.trace.user_stacks && plan.trace.mappings);
+    assert!(plan.trace.user_stacks);
+    assert_eq!(plan.trace.symbol_memory, 1 << 30);
+    assert_eq!(plan.trace.debug_dirs, [Path::new("/proc/self")]);
     assert!(matches!(plan.output, Output::Stdout));
     assert_eq!(plan.command.unwrap().words(), ["cat", "x"]);
 }
@@ -233,5 +239,21 @@ fn a_process_is_watched_where_it_may_run() {
              isolated one, as with `taskset -apc 1-3 PID`, or name the CPUs to watch with --cpus LIST"
                 .to_owned()
         )
+    );
+}
+
+#[test]
+fn a_debug_directory_is_there() {
+    let watch = WatchArgs {
+        debug_dir: vec!["/proc/self/exe".into()],
+        ..WatchArgs::default()
+    };
+    let plan = record(RecordArgs { watch, ..args() }, "nohz-full");
+    let error = plan.unwrap_err();
+    assert!(matches!(error, PlanError::DebugDir(_)));
+    assert!(
+        error
+            .to_string()
+            .starts_with("--debug-dir /proc/self/exe: there is no such directory")
     );
 }

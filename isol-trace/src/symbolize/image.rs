@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, fs::File, ops::Range};
 
 use gimli::RunTimeEndian;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use object::Endianness;
 
 use super::{
@@ -68,13 +68,18 @@ impl Image {
     /// # Errors
     /// Where it cannot be mapped, or is no ELF file.
     pub fn open(file: &File, limits: Limits) -> Result<Self, ImageError> {
-        let length = file.metadata()?.len();
+        // The call itself: the C library's may be one that knows paths, which a sandbox does not let pass.
+        let length = rustix::fs::fstat(file)
+            .map_err(std::io::Error::from)?
+            .st_size;
+        let length = u64::try_from(length).unwrap_or_default();
         if length > MAX_FILE {
             return Err(ImageError::TooLarge(length));
         }
+        let size = usize::try_from(length).or(Err(ImageError::TooLarge(length)))?;
         // SAFETY: it is only read, and read as bytes, of which every value is valid. That the file's
         // owner may write to it meanwhile is said above: no decision rests on reading a byte twice.
-        let map = unsafe { Mmap::map(file) }?;
+        let map = unsafe { MmapOptions::new().len(size).map(file) }?;
         Self::new(Bytes::Mapped(map), limits)
     }
 

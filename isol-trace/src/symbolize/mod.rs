@@ -10,23 +10,33 @@
 //! - `symbols`: the symbol table as an index; `go`: the table that Go's runtime carries;
 //! - `dwarf`: units, functions and lines, one unit at a time;
 //! - [`perf_map`]: names that a runtime writes for the code that it generates;
-//! - `demangle`, `source`, `text`: how names are spelled; `own`: whose code a frame is.
+//! - `demangle`, `source`, `text`: how names are spelled; `own`: whose code a frame is;
+//! - `maps`: what code processes have mapped; `tables` and `unwind`: from a stack to its callers;
+//! - [`child`]: the process that all this runs in; `sandbox`: what that gives up; `protocol` and `channel`: what it
+//!   and the tracer say to each other. The tracer's side is `attrib::symbolizer`.
 
+pub(crate) mod channel;
+pub mod child;
 mod demangle;
 mod dwarf;
 mod elf;
 mod go;
 pub mod image;
 pub mod limits;
+pub(crate) mod maps;
 mod note;
 pub(crate) mod own;
 pub mod perf_map;
 pub mod place;
 pub mod program;
+pub(crate) mod protocol;
+mod sandbox;
 mod sections;
 mod source;
 mod symbols;
+mod tables;
 mod text;
+mod unwind;
 
 pub use image::{FileOffset, Image, LinkedAddress};
 pub use limits::{ImageError, Limits, Missing};

@@ -13,7 +13,7 @@ const CUT: char = '…';
 
 /// A text of at most `limit` bytes on one line, without anything that would steer a terminal.
 pub(super) fn limited(text: &str, limit: usize) -> Arc<str> {
-    let is_plain = |letter: char| !letter.is_control() && !is_steering(letter);
+    let is_plain = |letter| !is_hidden(letter);
     if text.len() <= limit && text.chars().all(is_plain) {
         return text.into();
     }
@@ -43,6 +43,11 @@ pub(super) fn until_zero(bytes: &[u8], limit: usize) -> &[u8] {
     let head = bytes.get(..limit).unwrap_or(bytes);
     let end = head.iter().position(|&byte| byte == 0);
     head.get(..end.unwrap_or(head.len())).unwrap_or(head)
+}
+
+/// Letters that a terminal does not show, but follows.
+pub(super) fn is_hidden(letter: char) -> bool {
+    letter.is_control() || is_steering(letter)
 }
 
 /// Letters that change the direction or the place of those around them (Unicode Annex 9), line and

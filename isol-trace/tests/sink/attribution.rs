@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use crate::samples;
 use isol_trace::{
-    attrib::{Arch, Attributor, Options},
+    attrib::{Arch, Attributor, Options, Starter},
     event::{
         assemble::Assembler,
         ids::{Address, Cpu, MonoNanos, Pid, Tid},
@@ -13,6 +13,7 @@ use isol_trace::{
             Via,
         },
     },
+    host::cpu_list::CpuSet,
 };
 use isol_trace_common::{record::Kind, user_stack::UserStack};
 use zerocopy::IntoBytes as _;
@@ -50,6 +51,19 @@ fn attributor(root: &Path) -> Attributor {
         ..Options::default()
     };
     Attributor::new(root, &options).expect("nothing can fail yet")
+}
+
+/// One that names places in user space.
+fn with_user_symbols() -> Attributor {
+    let symbolizer = Starter {
+        program: env!("CARGO_BIN_EXE_isol-trace").into(),
+        ..Options::default().symbolizer
+    };
+    let options = Options {
+        symbolizer,
+        ..Options::default()
+    };
+    Attributor::new(Path::new("/"), &options).expect("a thread")
 }
 
 /// Names a breach, with what has to be looked up.
@@ -292,7 +306,7 @@ fn hidden_symbols_are_complained_of_once() {
     .expect("a file");
     let mut attributor = attributor(root.path());
     assert!(attributor.complaints().is_empty(), "nothing was asked yet");
-    attributor.prepare();
+    attributor.prepare(&CpuSet::new());
     let complaints = attributor.complaints();
     assert_eq!(complaints.len(), 1);
     assert!(
@@ -305,11 +319,7 @@ fn hidden_symbols_are_complained_of_once() {
 /// This test's own process: its breach has its function and its line.
 #[test]
 fn a_breach_of_this_process_has_its_place() {
-    let options = Options {
-        symbol_memory: 256 << 20,
-        ..Options::default()
-    };
-    let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    let mut attributor = with_user_symbols();
     let here = a_breach_of_this_process_has_its_place as *const () as u64;
     let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
     breach.task.pid = Some(Pid(std::process::id()));
@@ -339,11 +349,7 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
         sp: 0x7fff_0000_0000,
         ..UserStack::EMPTY
     };
-    let options = Options {
-        symbol_memory: 256 << 20,
-        ..Options::default()
-    };
-    let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    let mut attributor = with_user_symbols();
     let mut assembler = Assembler::new(Pid(1));
     // A ring's records lie at multiples of eight.
     let mut words = vec![0_u64; size_of::<UserStack>() / 8];

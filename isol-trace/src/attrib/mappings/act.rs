@@ -7,8 +7,8 @@ use perf_event::data::{
 };
 
 use crate::{
-    attrib::user_maps::Mapping,
     event::ids::{MonoNanos, Pid},
+    symbolize::maps::{FileNumber, Mapping},
 };
 
 /// A name that came with another program: `PERF_RECORD_MISC_COMM_EXEC` (`include/uapi/linux/perf_event.h`, v6.12).
@@ -19,6 +19,8 @@ const EXECUTES: u16 = 1 << 13;
 pub(in crate::attrib) enum Act {
     /// A process has mapped code.
     Map { pid: Pid, mapping: Mapping },
+    /// It was seen to have this code, and no other.
+    Read { pid: Pid, code: Vec<Mapping> },
     /// It has the memory of its parent, or a copy of it.
     Fork { pid: Pid, parent: Pid },
     /// It executes another program: nothing of its memory is left.
@@ -55,7 +57,10 @@ impl Visitor<'_> for Reading {
                 record.addr,
                 record.len,
                 record.pgoff,
-                record.ino().unwrap_or(0),
+                FileNumber {
+                    device: (record.maj().unwrap_or(0), record.min().unwrap_or(0)),
+                    inode: record.ino().unwrap_or(0),
+                },
                 &record.filename,
             ),
         };
@@ -104,9 +109,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::attrib::{
-        mappings::rings::{attributes, with_header},
-        user_maps::Backing,
+    use crate::{
+        attrib::mappings::rings::{attributes, with_header},
+        symbolize::maps::Backing,
     };
 
     // `enum perf_event_type`.
@@ -157,7 +162,10 @@ mod tests {
             offset: 0x1000,
             backing: Backing::File {
                 path: "/b/spin".into(),
-                inode: 131,
+                file: FileNumber {
+                    device: (0xfe, 0),
+                    inode: 131,
+                },
             },
         };
         let pid = Pid(7);

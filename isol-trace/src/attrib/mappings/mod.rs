@@ -1,4 +1,5 @@
-//! What processes map, recorded as they do it: for those that end before `/proc/PID/maps` is read.
+//! What processes map: what they had mapped before a trace, and what they are recorded to map during it, so that
+//! `/proc/PID/maps` need not be read while they run.
 //!
 //! [`rings`] has the kernel's records, [`act`] what one says, [`spaces`] what follows of all of them.
 //! The reader's thread empties the rings at each of its turns, lest they fill while symbols are looked
@@ -15,7 +16,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-#[cfg(test)]
 pub(super) use act::Act;
 pub(super) use space::Space;
 
@@ -27,6 +27,7 @@ use self::{
 use crate::{
     clock::monotonic,
     event::ids::{Cpu, MonoNanos, Pid},
+    symbolize::maps::Mapping,
 };
 
 /// The record of what processes map, for both threads.
@@ -60,12 +61,27 @@ impl std::fmt::Debug for Mappings {
 impl Mappings {
     /// Begins to record what is mapped on these CPUs. That interrupts each of them once.
     pub(super) fn open(cpus: &[Cpu]) -> io::Result<Self> {
-        Ok(Self(Arc::new(Mutex::new(Recorder {
-            rings: rings::open(cpus)?,
+        Ok(Self::with(rings::open(cpus)?, Spaces::new(Room::default())))
+    }
+
+    /// Records nothing, and keeps what is read.
+    pub(super) fn unrecorded() -> Self {
+        Self::with(Vec::new(), Spaces::new(Room::default()))
+    }
+
+    fn with(rings: Vec<Ring>, spaces: Spaces) -> Self {
+        Self(Arc::new(Mutex::new(Recorder {
+            rings,
             order: Order::default(),
-            spaces: Spaces::new(Room::default()),
+            spaces,
             until: MonoNanos(0),
-        }))))
+        })))
+    }
+
+    /// A process was seen to have this code at a moment, at which it was begun to be read.
+    pub(super) fn read(&self, at: MonoNanos, pid: Pid, code: Vec<Mapping>) {
+        let mut recorder = self.lock();
+        recorder.order.put(at, Act::Read { pid, code });
     }
 
     /// What was recorded without a kernel.
@@ -75,12 +91,7 @@ impl Mappings {
         for (at, act) in acts {
             spaces.apply(at, act);
         }
-        Self(Arc::new(Mutex::new(Recorder {
-            rings: Vec::new(),
-            order: Order::default(),
-            spaces,
-            until: monotonic(),
-        })))
+        Self::with(Vec::new(), spaces)
     }
 
     /// Empties the rings, unless the other thread is just doing that. Never waits.
@@ -139,9 +150,6 @@ impl Recorder {
             spaces,
             until,
         } = self;
-        if rings.is_empty() {
-            return;
-        }
         let now = monotonic();
         for ring in rings {
             ring.drain(now, |at, act| order.put(at, act));

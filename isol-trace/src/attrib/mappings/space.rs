@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    attrib::user_maps::{Backing, Mapping, UserMaps},
     event::ids::{MonoNanos, Pid},
+    symbolize::maps::{Backing, Mapping, UserMaps},
 };
 
 /// Mappings that are kept of a process.
@@ -20,12 +20,7 @@ struct Recorded {
 impl Recorded {
     /// Memory that it takes, about.
     fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + match &self.mapping.backing {
-                Backing::File { path, .. } => path.as_os_str().len(),
-                Backing::Special(name) => name.len(),
-                Backing::Anonymous => 0,
-            }
+        size_of::<Self>() + self.mapping.path_bytes()
     }
 }
 
@@ -45,6 +40,16 @@ impl Code {
         let place = self.place(at, mapping);
         if self.all.len() > MAPPINGS {
             self.forget_one(place);
+        }
+    }
+
+    /// Exactly this code, at a moment. It is in the order of its addresses, and nothing overlaps.
+    pub(super) fn exactly(at: MonoNanos, code: Vec<Mapping>) -> Self {
+        let code = code.into_iter().take(MAPPINGS);
+        let all: Vec<_> = code.map(|mapping| Recorded { at, mapping }).collect();
+        Self {
+            bytes: all.iter().map(Recorded::bytes).sum(),
+            all,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     act::Act,
-    space::{Base, Space},
+    space::{Base, Code, Space},
 };
 use crate::event::ids::{MonoNanos, Pid};
 
@@ -27,7 +27,7 @@ impl Default for Room {
         Self {
             processes: 4096,
             ended: 512,
-            bytes: 8 << 20,
+            bytes: 16 << 20,
         }
     }
 }
@@ -84,6 +84,11 @@ impl Spaces {
                     self.bytes += kept.space.code.bytes();
                 }
             }
+            Act::Read { pid, code } => {
+                let since = self.get(pid).map_or(MonoNanos(0), |known| known.since);
+                let code = Code::exactly(at, code);
+                self.begin(pid, since, None, Arc::new(code));
+            }
             Act::Fork { pid, parent } => {
                 let theirs = self.all.get(&parent).map(|kept| kept.space.clone());
                 let (base, code) = match theirs {
@@ -130,13 +135,7 @@ impl Spaces {
     }
 
     /// A process begins, or begins another program.
-    fn begin(
-        &mut self,
-        pid: Pid,
-        since: MonoNanos,
-        base: Option<Base>,
-        code: Arc<super::space::Code>,
-    ) {
+    fn begin(&mut self, pid: Pid, since: MonoNanos, base: Option<Base>, code: Arc<Code>) {
         self.forget(pid);
         self.ages += 1;
         self.bytes += code.bytes();

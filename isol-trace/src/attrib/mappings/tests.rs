@@ -10,7 +10,7 @@ use std::{
 
 use super::*;
 use crate::{
-    attrib::{Attributor, Options, symbols::UserSymbols},
+    attrib::{Attributor, Options, symbolizer::tests::means, symbols::UserSymbols},
     event::{
         ids::Address,
         model::{Breach, tests::breach},
@@ -71,7 +71,7 @@ fn a_program_that_has_ended_has_names() {
     }
     let options = Options {
         record_mappings_on: online(),
-        symbol_memory: 256 << 20,
+        symbolizer: means().starter,
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
@@ -106,7 +106,7 @@ fn a_child_that_has_ended_has_the_names_of_its_parent() {
     let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(ended, child);
     let pid = Pid(u32::try_from(child).expect("it was started"));
-    let mut symbols = UserSymbols::with_mappings(Path::new("/"), 256 << 20, Some(mappings));
+    let mut symbols = UserSymbols::start(Path::new("/"), &means(), Some(mappings));
     let place = symbols.place(pid, Address(a_function_of_a_program_that_ends()));
     let name = place.location.expect("its parent lives");
     assert_eq!(&*name, "a_function_of_a_program_that_ends");
@@ -131,7 +131,7 @@ fn a_process_that_maps_more_and_ends_has_both() {
     let known = mappings.of(pid).expect("this process has mapped code");
     assert!(before.is_none_or(|before| before < known.until));
     assert_eq!((known.space.since, known.base), (MonoNanos(0), None));
-    let none = crate::attrib::user_maps::UserMaps::of(Vec::new());
+    let none = crate::symbolize::maps::UserMaps::of(Vec::new());
     let maps = known.space.code.since(MonoNanos(0), &none).expect("code");
     assert!(maps.find(Address(code)).is_some(), "{maps:?}");
     mappings.close();
@@ -145,6 +145,7 @@ fn what_cannot_be_recorded_is_told_once() {
     let no_such_cpu = Cpu(i32::MAX.unsigned_abs());
     let options = Options {
         record_mappings_on: vec![no_such_cpu],
+        symbolizer: means().starter,
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");

@@ -1,5 +1,8 @@
 use super::*;
-use crate::event::{ids::Tid, user_stack::tests::own_stack};
+use crate::{
+    attrib::symbolizer::tests::means,
+    event::{ids::Tid, user_stack::tests::own_stack},
+};
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -148,7 +151,7 @@ fn a_process_that_executes_is_asked_for_again() {
 /// The real thing: what a sender left is unwound at once, and named when it is asked for.
 #[test]
 fn this_process_has_stacks() {
-    let mut places = Places::start(Path::new("/"), 16, 256 << 20, None).expect("a thread");
+    let mut places = Places::start(Path::new("/"), 16, means(), None).expect("a thread");
     let here = this_process_has_stacks as *const () as u64;
     let stack = own_stack(here, 0x7000_0000, 0, &[]);
     let key = stack.key;
@@ -161,7 +164,7 @@ fn this_process_has_stacks() {
 /// The real thing, on this process.
 #[test]
 fn this_process_has_places() {
-    let mut places = Places::start(Path::new("/"), 16, 64 << 20, None).expect("a thread");
+    let mut places = Places::start(Path::new("/"), 16, means(), None).expect("a thread");
     let here = this_process_has_places as *const () as u64;
     let place = found(&mut places, Pid(std::process::id()), Address(here));
     let name = location(&place)
@@ -257,7 +260,7 @@ fn stacks_come_before_names() {
         .send(Question::Unwind(Box::new(stack)))
         .expect("a listener");
     drop(asked);
-    let mut symbols = UserSymbols::new(Path::new("/"), 256 << 20);
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
     answer(&mut symbols, &AtomicUsize::new(1), &questions, &answers);
     let Ok(Answer::Stack(_, words)) = answered.try_recv() else {
         panic!("no answer")

@@ -2,23 +2,101 @@
 //! executes another program.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read as _,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, openat, readlinkat},
+    process::{Pid as KernelPid, PidfdFlags, pidfd_open},
 };
 
 use crate::event::ids::Pid;
 
-/// What a process does not change while it executes one program.
+/// Bytes of an auxiliary vector; the kernel's has some 50 words (`AT_VECTOR_SIZE`).
+const VECTOR: u64 = 4096;
+
+/// The directory of a process in `/proc`, held open: what is read through it is of that process and no other, and
+/// fails when that has ended.
 ///
-/// Reading it takes no lock that its CPU waits for, save that of its signals for a moment:
-/// `fs/proc/array.c:do_task_stat`, v6.12, which adds up all threads for `/proc/PID/stat` and not
-/// for the file of one thread, here the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is read here takes no lock that its CPU waits for at a fault, a switch or a wake-up (v6.12): the links take
+/// `task_lock` (`kernel/fork.c:get_task_exe_file`, `fs/proc/base.c:get_task_root`, `fs/namespace.c:mntns_get`), the
+/// auxiliary vector that and, shared, the lock that an `execve` takes (`mm_access`).
+#[derive(Debug)]
+pub(in crate::attrib) struct Folder {
+    file: Arc<File>,
+    inode: u64,
+    pid: Pid,
+}
+
+impl Folder {
+    fn open(root: &Path, pid: Pid) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = root.join(format!("proc/{pid}"));
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+        let inode = file.metadata().ok()?.ino();
+        Some(Self {
+            file: Arc::new(file),
+            inode,
+            pid,
+        })
+    }
+
+    /// Its descriptor.
+    pub(super) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// Where a link in it leads.
+    pub(super) fn link(&self, name: &str) -> Option<PathBuf> {
+        let target = readlinkat(&self.file, name, Vec::new()).ok()?;
+        Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
+    }
+
+    /// The process's root directory, held open.
+    pub(super) fn open_root(&self) -> Option<Arc<File>> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(&self.file, "root", flags, Mode::empty()).ok()?;
+        Some(Arc::new(File::from(root)))
+    }
+
+    /// The process's user.
+    pub(super) fn user(&self) -> Option<u32> {
+        self.file.metadata().ok().map(|data| data.uid())
+    }
+
+    /// The number that the process has in its own namespace, by which it names files. Read from a descriptor of the
+    /// process, which takes no lock of it (`fs/pidfs.c:pidfd_show_fdinfo`, v6.12).
+    pub(super) fn own_number(&self) -> Option<u32> {
+        let pid = KernelPid::from_raw(self.pid.0.cast_signed())?;
+        let opened: OwnedFd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        line.split_ascii_whitespace().last()?.parse().ok()
+    }
+
+    /// Opens a file in it for reading.
+    fn read(&self, name: &str) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(&self.file, name, flags, Mode::empty()).ok()?;
+        Some(File::from(file))
+    }
+}
+
+/// What a process does not change while it executes one program.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Identity {
-    /// When it began, in clock ticks.
-    began: Option<u64>,
-    /// Where its program's code and the bottom of its stack lie: mostly elsewhere after an `execve`.
-    layout: [Option<u64>; 2],
+    /// Its directory, if it lived when that was opened.
+    folder: Option<Arc<Folder>>,
+    /// What its program was given when it began: addresses of its code, its vDSO and random bytes, which are elsewhere
+    /// after the next `execve`.
+    vector: Option<Box<[u8]>>,
     /// The program's path.
     program: Option<PathBuf>,
 }
@@ -26,89 +104,147 @@ pub(super) struct Identity {
 impl Identity {
     /// That of a process under `root`. Nothing in it is known of one that is dead.
     pub(super) fn read(root: &Path, pid: Pid) -> Self {
-        let folder = root.join(format!("proc/{pid}"));
-        let stat = fs::read_to_string(folder.join(format!("task/{pid}/stat"))).unwrap_or_default();
-        let mut identity = Self::parse(&stat);
-        identity.program = fs::read_link(folder.join("exe")).ok();
-        identity
+        let folder = Folder::open(root, pid).map(Arc::new);
+        Self::of(folder)
     }
 
-    /// Takes from the text of a `stat` file what is in it. The name may hold anything.
-    fn parse(stat: &str) -> Self {
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map(|(_, fields)| fields.split_whitespace().collect())
-            .unwrap_or_default();
-        // Numbered as in proc_pid_stat(5); the first field here is the third.
-        let field = |number: usize| fields.get(number - 3)?.parse().ok();
-        // 0 where the process has no memory any more, 1 where that is kept from us.
-        let address = |number| field(number).filter(|&address| address > 1);
+    fn of(folder: Option<Arc<Folder>>) -> Self {
+        let opened = folder.as_ref();
         Self {
-            began: field(22),
-            layout: [address(26), address(28)],
-            program: None,
+            vector: opened.and_then(|it| vector(it)),
+            program: opened.and_then(|it| it.link("exe")),
+            folder,
         }
     }
 
-    /// Whether `now` may be the same. What cannot be read any more tells nothing: a process that
-    /// is dead is what it was.
-    pub(super) fn is_still(&self, now: &Self) -> bool {
+    /// Its directory.
+    pub(super) fn folder(&self) -> Option<&Folder> {
+        self.folder.as_deref()
+    }
+
+    /// Opens a file in its directory.
+    pub(super) fn open(&self, name: &str) -> Option<File> {
+        self.folder()?.read(name)
+    }
+
+    /// Whether the process that has the number now may be the same. What cannot be read any more tells nothing: a
+    /// process that is dead is what it was.
+    pub(super) fn is_still(&self, root: &Path, pid: Pid) -> bool {
+        let Ok(now) = fs::metadata(root.join(format!("proc/{pid}"))) else {
+            return true;
+        };
+        // The inode of a directory that is held open is no other's (`fs/proc/base.c:proc_pid_make_inode`).
+        let same_process = self.folder().is_some_and(|it| it.inode == now.ino());
+        same_process && self.may_be(&Self::of(self.folder.clone()))
+    }
+
+    /// Whether what is known now is what was known.
+    fn may_be(&self, now: &Self) -> bool {
         fn agree<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
             now.is_none() || before == now
         }
-        agree(self.began.as_ref(), now.began.as_ref())
-            && agree(self.layout[0].as_ref(), now.layout[0].as_ref())
-            && agree(self.layout[1].as_ref(), now.layout[1].as_ref())
+        agree(self.vector.as_ref(), now.vector.as_ref())
             && agree(self.program.as_ref(), now.program.as_ref())
     }
+
+    /// Whether both are of one process and one program.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let inode = |it: &Self| it.folder().map(|folder| folder.inode);
+        inode(self) == inode(other) && self.may_be(other)
+    }
+}
+
+/// The auxiliary vector of a process, where it may be read.
+fn vector(folder: &Folder) -> Option<Box<[u8]>> {
+    let mut bytes = Vec::new();
+    let read = folder.read("auxv")?.take(VECTOR).read_to_end(&mut bytes);
+    (read.is_ok() && !bytes.is_empty()).then(|| bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
-    const STAT: &str = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 2 3 0 0 20 0 1 0 4711 9 8 \
-                        18446744073709551615 94000 95000 140000 0 0 0 0 0 0 0 0 0 17 0 0 0\n";
+    const PID: Pid = Pid(7);
 
-    #[test]
-    fn fields_are_counted_behind_the_name() {
-        let identity = Identity::parse(STAT);
-        assert_eq!(identity.began, Some(4711));
-        assert_eq!(identity.layout, [Some(94000), Some(140_000)]);
-        let kept = STAT.replace("94000 95000 140000", "1 1 0");
-        assert_eq!(Identity::parse(&kept).layout, [None, None]);
-        for garbage in ["", "7 (a", "7 (a) S", "7 (a) S x y"] {
-            assert_eq!(Identity::parse(garbage), Identity::default(), "{garbage}");
-        }
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().expect("a folder");
+        let folder = tree.path().join("proc/7");
+        fs::create_dir_all(&folder).expect("folders");
+        fs::write(folder.join("auxv"), "one").expect("a file");
+        symlink("/bin/spin", folder.join("exe")).expect("a link");
+        tree
     }
 
     #[test]
     fn a_number_that_serves_again_and_another_program_are_noticed() {
-        let known = Identity {
-            program: Some("/bin/spin".into()),
-            ..Identity::parse(STAT)
-        };
-        assert!(known.is_still(&known));
-        assert!(known.is_still(&Identity::default()), "dead");
-        let zombie = STAT.replace("94000 95000 140000", "0 0 0");
-        assert!(known.is_still(&Identity::parse(&zombie)));
-        for (from, to) in [("4711", "4712"), ("140000", "150000"), ("94000", "84000")] {
-            let now = Identity::parse(&STAT.replace(from, to));
-            assert!(!known.is_still(&now), "{to}");
-        }
-        let other = Identity {
-            program: Some("/bin/other".into()),
-            ..known.clone()
-        };
-        assert!(!known.is_still(&other));
+        let tree = tree();
+        let folder = tree.path().join("proc/7");
+        let known = Identity::read(tree.path(), PID);
+        let is_still = || known.is_still(tree.path(), PID);
+        assert!(is_still());
+        fs::write(folder.join("auxv"), "two").expect("a file");
+        assert!(!is_still(), "the same program once more");
+        fs::write(folder.join("auxv"), "").expect("a file");
+        assert!(is_still(), "a zombie");
+        fs::remove_file(folder.join("exe")).expect("removed");
+        assert!(is_still());
+        symlink("/bin/other", folder.join("exe")).expect("a link");
+        assert!(!is_still(), "another program");
+        fs::remove_dir_all(&folder).expect("removed");
+        assert!(is_still(), "dead");
+        fs::create_dir(&folder).expect("a folder");
+        assert!(!is_still(), "another process");
+        let dead = Identity::read(tree.path(), Pid(8));
+        assert!(dead.is_still(tree.path(), Pid(8)));
+        assert!(!dead.is_still(tree.path(), PID));
     }
 
+    /// The real thing.
     #[test]
     fn this_process_stays_the_same() {
-        let read = || Identity::read(Path::new("/"), Pid(std::process::id()));
+        let own = Pid(std::process::id());
+        let read = || Identity::read(Path::new("/"), own);
         let known = read();
-        assert!(known.began.is_some() && known.layout[1].is_some());
+        assert!(known.vector.is_some());
         assert_eq!(known.program, std::env::current_exe().ok());
-        assert_eq!(known, read());
+        assert!(known.is(&read()) && known.is_still(Path::new("/"), own));
+        let folder = known.folder().expect("it lives");
+        assert_eq!(folder.own_number(), Some(own.0));
+        assert_eq!(folder.user(), Some(rustix::process::geteuid().as_raw()));
+    }
+
+    /// The real thing: one program that executes itself again.
+    #[test]
+    fn the_same_program_executed_again_is_another_one() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "read x; exec sh -c 'echo again; read x'"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("every Linux has a shell");
+        let pid = Pid(shell.id());
+        // Until it executes the shell, it is this test.
+        let own = Identity::read(Path::new("/"), Pid(std::process::id())).program;
+        let known = loop {
+            let read = Identity::read(Path::new("/"), pid);
+            if read.program.is_some() && read.program != own {
+                break read;
+            }
+        };
+        assert!(known.is_still(Path::new("/"), pid));
+        let mut stdin = shell.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut stdin, b"\n").expect("it lives");
+        let mut first = [0; 5];
+        let mut stdout = shell.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut first).expect("it says so");
+        let after = Identity::read(Path::new("/"), pid);
+        assert_eq!(after.program, known.program, "by its path the same");
+        assert!(!known.is_still(Path::new("/"), pid));
+        drop(stdin);
+        shell.wait().expect("it ends");
+        assert!(known.is_still(Path::new("/"), pid), "dead");
     }
 }

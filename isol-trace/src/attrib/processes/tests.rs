@@ -1,7 +1,10 @@
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, io::Read as _, os::unix::fs::symlink};
 
 use super::*;
-use crate::attrib::{mappings::Act, user_maps::Backing};
+use crate::{
+    attrib::{files::Files, mappings::Act},
+    symbolize::maps::Backing,
+};
 
 const PID: Pid = Pid(7);
 const CODE: Address = Address(0x40_1010);
@@ -31,19 +34,50 @@ impl Tree {
     /// Writes the process's maps, which have the inode of `file`.
     fn map(&self, file: &str) {
         let inode = fs::metadata(self.path(file)).expect("it is there").ino();
-        let maps = format!("00401000-00480000 r-xp 00001000 fe:00 {inode}  /bin/spin\n");
+        let maps = format!("00401000-00480000 r-xp 00001000 00:00 {inode}  /bin/spin\n");
         self.write("proc/7/maps", &maps);
     }
 }
 
-/// Where the process's file is opened, if it is.
-fn opened(processes: &mut Processes) -> Option<MappedFile> {
-    let process = processes.with_code_at(PID, CODE)?;
-    let mapping = process.maps.find(CODE)?;
-    let Backing::File { path, inode } = &mapping.backing else {
+/// Reads maps as the symbolizer does, in this process.
+struct Here;
+
+impl ReadMaps for Here {
+    fn read(&mut self, mut maps: &File) -> Option<Vec<Mapping>> {
+        let mut text = Vec::new();
+        maps.read_to_end(&mut text).ok()?;
+        Some(UserMaps::parse(&text).into_code())
+    }
+}
+
+fn under(root: &Path, mappings: Option<Mappings>) -> Processes {
+    Processes::new(root, mappings, Quiet::not_yet())
+}
+
+/// What is in the process's file, if that is opened.
+fn opened(processes: &mut Processes) -> Option<String> {
+    opened_at(processes, CODE)
+}
+
+fn opened_at(processes: &mut Processes, address: Address) -> Option<String> {
+    let process = processes.with_code_at(PID, address, &mut Here)?;
+    read_file(processes, PID, &process, process.maps.find(address)?)
+}
+
+fn read_file(
+    processes: &Processes,
+    pid: Pid,
+    process: &Process,
+    mapping: &Mapping,
+) -> Option<String> {
+    let Backing::File { path, file } = &mapping.backing else {
         return None;
     };
-    processes.open_path(PID, &process, mapping, path, *inode)
+    let mut files = Files::new(Vec::new());
+    let id = processes.file(&mut files, pid, process, mapping, path.path(), *file)?;
+    let mut text = Vec::new();
+    files.open(id)?.read_to_end(&mut text).expect("a file");
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn symlink_in(tree: &Tree, path: &str, to: impl AsRef<Path>) {
@@ -57,12 +91,8 @@ fn a_process_of_our_own_namespace_has_our_files() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
     symlink_in(&tree, "proc/7/root", tree.0.path());
-    let file = opened(&mut Processes::new(tree.0.path(), None));
-    let expected = MappedFile {
-        path: tree.path("bin/spin"),
-        root: tree.0.path().to_owned(),
-    };
-    assert_eq!(file, Some(expected));
+    let file = opened(&mut under(tree.0.path(), None));
+    assert_eq!(file.as_deref(), Some("ours"));
 }
 
 /// The file of the same name that we have is another one, though its inode be the same number.
@@ -72,27 +102,22 @@ fn a_containers_files_are_its_own_and_outlive_its_process() {
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[2]");
     tree.write("proc/7/root/bin/spin", "theirs");
     tree.map("proc/7/root/bin/spin");
-    let mut processes = Processes::new(tree.0.path(), None);
-    let file = opened(&mut processes).expect("it is there");
-    assert_eq!(fs::read_to_string(&file.path).expect("a file"), "theirs");
-    assert_eq!(file.path, file.root.join("bin/spin"));
-    // Another process of the container has the same files by the same path: they are parsed once.
+    let mut processes = under(tree.0.path(), None);
+    assert_eq!(opened(&mut processes).as_deref(), Some("theirs"));
+    // Another process of the container has the same files.
     fs::create_dir_all(tree.path("proc/8")).expect("a folder");
     symlink_in(&tree, "proc/8/ns/mnt", "mnt:[2]");
     symlink_in(&tree, "proc/8/root", tree.path("proc/7/root"));
     fs::copy(tree.path("proc/7/maps"), tree.path("proc/8/maps")).expect("a copy");
-    let other = processes.with_code_at(Pid(8), CODE).expect("it lives");
+    let other = processes.with_code_at(Pid(8), CODE, &mut Here);
+    let other = other.expect("it lives");
     let mapping = other.maps.find(CODE).expect("code");
-    let Backing::File { path, inode } = &mapping.backing else {
-        panic!("{mapping:?}")
-    };
-    let same = processes.open_path(Pid(8), &other, mapping, path, *inode);
-    assert_eq!(same.as_ref(), Some(&file));
+    let same = read_file(&processes, Pid(8), &other, mapping);
+    assert_eq!(same.as_deref(), Some("theirs"));
     // The process ends, its directory in `proc` goes, its root stays.
     fs::rename(tree.path("proc/7/root"), tree.path("container")).expect("moved");
     fs::remove_dir_all(tree.path("proc/7")).expect("removed");
-    let file = opened(&mut processes).expect("it is still there");
-    assert_eq!(fs::read_to_string(file.path).expect("a file"), "theirs");
+    assert_eq!(opened(&mut processes).as_deref(), Some("theirs"));
     // One that maps our inode by a name of its own is not given our file.
     tree.map("bin/spin");
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[2]");
@@ -104,36 +129,42 @@ fn a_containers_files_are_its_own_and_outlive_its_process() {
 #[test]
 fn where_the_namespace_cannot_be_read_every_path_is_tried() {
     let tree = Tree::new();
-    let mut processes = Processes::new(tree.0.path(), None);
-    let file = opened(&mut processes).expect("it is there");
-    assert_eq!(file.path, tree.path("bin/spin"));
+    let mut processes = under(tree.0.path(), None);
+    assert_eq!(opened(&mut processes).as_deref(), Some("ours"));
     tree.write("proc/7/root/bin/spin", "theirs");
     tree.map("proc/7/root/bin/spin");
     processes.forget(PID);
-    let file = opened(&mut processes).expect("it is there");
-    assert_eq!(file.path, tree.path("proc/7/root/bin/spin"));
-    // Deleted meanwhile: the kernel's own link still leads to it.
+    // Whose namespace can be read again has its own root, so this one cannot.
+    fs::remove_file(tree.path("proc/self/ns/mnt")).expect("removed");
+    assert_eq!(opened(&mut processes).as_deref(), Some("theirs"));
+    // Deleted meanwhile: the kernel's own links still lead to it.
     fs::remove_file(tree.path("proc/7/root/bin/spin")).expect("removed");
     tree.write("proc/7/map_files/401000-480000", "mapped");
     tree.map("proc/7/map_files/401000-480000");
     processes.forget(PID);
-    let file = opened(&mut processes).expect("it is there");
-    assert_eq!(file.path, tree.path("proc/7/map_files/401000-480000"));
+    assert_eq!(opened(&mut processes).as_deref(), Some("mapped"));
+    tree.write("program", "program");
+    symlink_in(&tree, "proc/7/exe", tree.path("program"));
+    tree.map("program");
+    processes.forget(PID);
+    assert_eq!(opened(&mut processes).as_deref(), Some("program"));
 }
 
 #[test]
 fn a_sender_that_executes_another_program_is_read_again() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/exe", "/bin/spin");
-    let mut processes = Processes::new(tree.0.path(), None);
-    let first = processes.sender(PID, CODE).expect("it lives");
-    let again = processes.sender(PID, CODE).expect("it lives");
+    let mut processes = under(tree.0.path(), None);
+    let first = processes.sender(PID, CODE, &mut Here).expect("it lives");
+    let again = processes.sender(PID, CODE, &mut Here).expect("it lives");
     assert!(Arc::ptr_eq(&first, &again), "read once");
     fs::remove_file(tree.path("proc/7/exe")).expect("removed");
-    let dead = processes.sender(PID, CODE).expect("it is remembered");
+    let dead = processes
+        .sender(PID, CODE, &mut Here)
+        .expect("it is remembered");
     assert!(Arc::ptr_eq(&first, &dead));
     symlink_in(&tree, "proc/7/exe", "/bin/other");
-    let other = processes.sender(PID, CODE).expect("it lives");
+    let other = processes.sender(PID, CODE, &mut Here).expect("it lives");
     assert!(!Arc::ptr_eq(&first, &other), "another program");
 }
 
@@ -142,38 +173,50 @@ fn a_sender_that_executes_another_program_is_read_again() {
 fn a_victim_that_executes_another_program_unseen_is_read_again() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/exe", "/bin/spin");
-    let mut processes = Processes::new(tree.0.path(), None);
-    let first = processes.with_code_at(PID, CODE).expect("it lives");
-    let again = processes.with_code_at(PID, CODE).expect("it lives");
+    let mut processes = under(tree.0.path(), None);
+    let first = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
+    let again = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
     assert!(Arc::ptr_eq(&first, &again), "read once");
     // A library that was loaded later: the same program, read again.
     tree.write(
         "proc/7/maps",
         "00401000-00480000 r-xp 00001000 fe:00 1 /bin/spin\n7f00000000-7f00001000 r-xp 0 fe:00 2 /lib/x\n",
     );
-    let more = processes.with_code_at(PID, Address(0x7f_0000_0010));
+    let more = processes.with_code_at(PID, Address(0x7f_0000_0010), &mut Here);
     let more = more.expect("it lives");
     assert!(!Arc::ptr_eq(&first, &more));
     assert_eq!(first.number, more.number);
     fs::remove_file(tree.path("proc/7/exe")).expect("removed");
     symlink_in(&tree, "proc/7/exe", "/bin/other");
-    let other = processes.with_code_at(PID, CODE).expect("it lives");
+    let other = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
     assert_ne!(first.number, other.number, "another program");
     // A zombie's files are empty: what was known of it stays.
     tree.write("proc/7/maps", "");
-    let dead = processes.with_code_at(PID, Address(0x10)).expect("known");
+    let dead = processes
+        .with_code_at(PID, Address(0x10), &mut Here)
+        .expect("known");
     assert!(Arc::ptr_eq(&other, &dead));
 }
 
 /// A page of a library, as it is recorded.
 fn library(page: u64, inode: u64) -> Act {
-    let mapping = Mapping::recorded(page << 12, 1 << 12, 0, inode, b"/lib/x.so");
+    let file = FileNumber {
+        device: (0, 0),
+        inode,
+    };
+    let mapping = Mapping::recorded(page << 12, 1 << 12, 0, file, b"/lib/x.so");
     Act::Map { pid: PID, mapping }
 }
 
 fn inode_at(process: &Process, address: u64) -> Option<u64> {
     match process.maps.find(Address(address))?.backing {
-        Backing::File { inode, .. } => Some(inode),
+        Backing::File { file, .. } => Some(file.inode),
         _ => None,
     }
 }
@@ -183,34 +226,39 @@ fn what_a_process_mapped_after_it_was_read_and_before_it_died_is_known() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
     symlink_in(&tree, "proc/7/root", tree.0.path());
-    let mut processes = Processes::new(tree.0.path(), None);
+    let mut processes = under(tree.0.path(), None);
     let before = (monotonic(), library(0x401, 1));
-    let first = processes.with_code_at(PID, CODE).expect("it lives");
+    let first = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
     fs::remove_dir_all(tree.path("proc/7")).expect("removed");
     let later = (monotonic(), library(0x7000, 2));
     processes.mappings = Some(Mappings::told([before, later]));
-    let both = processes.with_code_at(PID, Address(0x700_0010));
+    let both = processes.with_code_at(PID, Address(0x700_0010), &mut Here);
     let both = both.expect("it is recorded");
     assert_eq!(inode_at(&both, 0x700_0010), Some(2));
     assert_eq!(inode_at(&both, CODE.0), inode_at(&first, CODE.0));
     assert_eq!(both.number, first.number, "the same program");
-    let opened = opened(&mut processes).expect("as it was known");
-    assert_eq!(opened.path, tree.path("bin/spin"));
-    let again = processes.with_code_at(PID, Address(0x10)).expect("known");
+    assert_eq!(opened(&mut processes).as_deref(), Some("ours"));
+    let again = processes
+        .with_code_at(PID, Address(0x10), &mut Here)
+        .expect("known");
     assert!(Arc::ptr_eq(&both, &again), "nothing is new");
 }
 
 #[test]
 fn the_last_program_of_a_dead_process_is_another_one() {
     let tree = Tree::new();
-    let mut processes = Processes::new(tree.0.path(), None);
-    let first = processes.with_code_at(PID, CODE).expect("it lives");
+    let mut processes = under(tree.0.path(), None);
+    let first = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
     fs::remove_dir_all(tree.path("proc/7")).expect("removed");
     let executed = (monotonic(), Act::Exec { pid: PID });
     let mapped = (monotonic(), library(0x7000, 2));
     processes.mappings = Some(Mappings::told([executed, mapped]));
     for lookup in [Processes::with_code_at, Processes::sender] {
-        let other = lookup(&mut processes, PID, CODE).expect("it is recorded");
+        let other = lookup(&mut processes, PID, CODE, &mut Here).expect("it is recorded");
         assert_ne!(first.number, other.number);
         assert_eq!(inode_at(&other, CODE.0), None);
         assert_eq!(inode_at(&other, 0x700_0010), Some(2));
@@ -223,13 +271,15 @@ fn a_child_that_is_dead_has_its_parents_code() {
     let (pid, parent) = (Pid(8), PID);
     let forked = (monotonic(), Act::Fork { pid, parent });
     let mappings = Mappings::told([forked.clone()]);
-    let mut processes = Processes::new(tree.0.path(), Some(mappings));
-    let child = processes.with_code_at(pid, CODE).expect("its parent lives");
+    let mut processes = under(tree.0.path(), Some(mappings));
+    let child = processes
+        .with_code_at(pid, CODE, &mut Here)
+        .expect("its parent lives");
     assert!(child.maps.find(CODE).is_some());
     let executed = (monotonic(), Act::Exec { pid: parent });
     let mappings = Mappings::told([forked, executed]);
-    let mut processes = Processes::new(tree.0.path(), Some(mappings));
-    let child = processes.with_code_at(pid, CODE);
+    let mut processes = under(tree.0.path(), Some(mappings));
+    let child = processes.with_code_at(pid, CODE, &mut Here);
     assert!(child.is_none(), "another program's by now");
 }
 
@@ -240,8 +290,10 @@ fn a_recorded_name_is_below_the_processs_own_root() {
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
     tree.write("jail/lib/x.so", "theirs");
     symlink_in(&tree, "proc/7/root", tree.path("jail"));
-    let mut processes = Processes::new(tree.0.path(), None);
-    processes.with_code_at(PID, CODE).expect("it lives");
+    let mut processes = under(tree.0.path(), None);
+    processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
     fs::remove_dir_all(tree.path("proc/7")).expect("removed");
     let inode = fs::metadata(tree.path("jail/lib/x.so"))
         .expect("a file")
@@ -249,11 +301,10 @@ fn a_recorded_name_is_below_the_processs_own_root() {
     let later = (monotonic(), library(0x7000, inode));
     processes.mappings = Some(Mappings::told([later]));
     let address = Address(0x700_0010);
-    let process = processes.with_code_at(PID, address).expect("recorded");
-    let mapping = process.maps.find(address).expect("code");
-    let file = processes.open_path(PID, &process, mapping, Path::new("/lib/x.so"), inode);
-    let file = file.expect("it is there");
-    assert_eq!(fs::read_to_string(file.path).expect("a file"), "theirs");
+    assert_eq!(
+        opened_at(&mut processes, address).as_deref(),
+        Some("theirs")
+    );
 }
 
 #[test]
@@ -271,15 +322,51 @@ fn maps_are_read_so_many_times_at_once_and_so_many_a_second() {
     );
 }
 
+/// What all processes have mapped is read before a trace begins, and then no more of those that may run there.
+#[test]
+fn maps_are_read_once_before_a_trace_and_then_left_alone() {
+    let tree = Tree::new();
+    symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
+    symlink_in(&tree, "proc/7/root", tree.0.path());
+    tree.write("proc/8/maps", "");
+    tree.write("proc/uptime", "1");
+    let mut processes = under(tree.0.path(), Some(Mappings::unrecorded()));
+    let soon = Instant::now() + Duration::from_mins(1);
+    assert_eq!(
+        processes.read_all(&mut Here, soon),
+        1,
+        "a process with code"
+    );
+    // It has no `task` that says where it may run.
+    processes.quiet().watch("1".parse().expect("a CPU"));
+    tree.write(
+        "proc/7/maps",
+        "00001000-00002000 r-xp 0 00:00 5 /bin/other\n",
+    );
+    assert_eq!(opened(&mut processes).as_deref(), Some("ours"));
+    let other = processes.with_code_at(PID, Address(0x1010), &mut Here);
+    assert!(!has_code(other.as_ref(), Address(0x1010)), "not read again");
+    assert!(processes.learn(PID, &mut Here).is_none());
+    // Nor is the link that takes the same lock.
+    fs::remove_file(tree.path("bin/spin")).expect("removed");
+    tree.write("proc/7/map_files/401000-480000", "mapped");
+    tree.map("proc/7/map_files/401000-480000");
+    assert_eq!(opened(&mut processes), None);
+}
+
+#[test]
+fn reading_the_maps_of_all_ends_in_time() {
+    let tree = Tree::new();
+    let processes = under(tree.0.path(), Some(Mappings::unrecorded()));
+    assert_eq!(processes.read_all(&mut Here, Instant::now()), 0);
+}
+
 /// The real thing: a process with another root directory.
 #[test]
 #[ignore = "needs CAP_SYS_CHROOT"]
 fn a_chrooted_process_has_the_files_of_its_root() {
     let root = bottle();
-    let file = opened_in(root.path(), "chroot", &[]);
-    let root = fs::canonicalize(root.path()).expect("a folder");
-    assert_eq!(file.path, root.join("bin/sleep"));
-    assert!(file.root.starts_with("/proc/self/fd"), "{file:?}");
+    opened_in(root.path(), "chroot", &[]);
 }
 
 /// The real thing: a process with a mount namespace and another root directory in it, as a container has.
@@ -289,9 +376,7 @@ fn a_container_has_the_files_of_its_root() {
     const PIVOT: &str = "mount --bind \"$0\" \"$0\" && cd \"$0\" && mkdir old && \
                          pivot_root . old && exec ./bin/sleep 100";
     let root = bottle();
-    let file = opened_in(root.path(), "unshare", &["--mount", "sh", "-c", PIVOT]);
-    assert_eq!(file.path, file.root.join("bin/sleep"));
-    assert!(file.root.starts_with("/proc/self/fd"), "{file:?}");
+    opened_in(root.path(), "unshare", &["--mount", "sh", "-c", PIVOT]);
 }
 
 /// A folder with `sleep` in it, and what that needs.
@@ -311,9 +396,8 @@ fn bottle() -> tempfile::TempDir {
     root
 }
 
-/// Has `sleep` run in a root directory by a program that gets there, and says where its file was
-/// opened after it has ended.
-fn opened_in(root: &Path, by: &str, before: &[&str]) -> MappedFile {
+/// Has `sleep` run in a root directory by a program that gets there, and opens its file after it has ended.
+fn opened_in(root: &Path, by: &str, before: &[&str]) {
     let program = fs::metadata(root.join("bin/sleep")).expect("a copy").ino();
     let mut command = std::process::Command::new(by);
     command.args(before).arg(root);
@@ -322,14 +406,14 @@ fn opened_in(root: &Path, by: &str, before: &[&str]) -> MappedFile {
     }
     let mut child = command.spawn().expect("it starts");
     let pid = Pid(child.id());
-    let mut processes = Processes::new(Path::new("/"), None);
+    let mut processes = under(Path::new("/"), None);
     let begun = Instant::now();
     let found = loop {
-        let process = processes.learn(pid).expect("it lives");
+        let process = processes.learn(pid, &mut Here).expect("it lives");
         let mapping = process.maps.find_file("bin/sleep").cloned();
         if let Some(mapping) = mapping
-            && let Backing::File { inode, .. } = mapping.backing
-            && inode == program
+            && let Backing::File { file, .. } = mapping.backing
+            && file.inode == program
         {
             break Some((process, mapping));
         }
@@ -341,16 +425,7 @@ fn opened_in(root: &Path, by: &str, before: &[&str]) -> MappedFile {
     child.kill().expect("it lives");
     child.wait().expect("it was killed");
     let (process, mapping) = found.expect("it executes its program");
-    let Backing::File { path, inode } = &mapping.backing else {
-        panic!("{mapping:?}")
-    };
-    let file = processes.open_path(pid, &process, &mapping, path, *inode);
-    let file = file.expect("its program can be opened");
-    assert_eq!(
-        fs::metadata(&file.path)
-            .expect("while it is remembered")
-            .ino(),
-        program
-    );
-    file
+    let text = read_file(&processes, pid, &process, &mapping);
+    let copy = fs::read(root.join("bin/sleep")).expect("a copy");
+    assert_eq!(text, Some(String::from_utf8_lossy(&copy).into_owned()));
 }

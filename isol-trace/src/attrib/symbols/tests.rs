@@ -1,11 +1,12 @@
+mod stacks;
+
 use std::{
+    fmt::Write as _,
     os::unix::fs::{FileExt as _, MetadataExt as _, symlink},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-use std::fmt::Write as _;
-
 use super::*;
+use crate::{attrib::symbolizer::tests::means, symbolize::Image};
 
 /// A function whose name and line are asked for below: an address in it, and a line just behind that address's.
 #[inline(never)]
@@ -31,7 +32,7 @@ fn own() -> Pid {
 }
 
 fn symbols() -> UserSymbols {
-    UserSymbols::new(Path::new("/"), 64 << 20)
+    UserSymbols::of_tests(Path::new("/"))
 }
 
 #[test]
@@ -48,11 +49,6 @@ fn a_known_function_gives_its_name_and_line() {
     let line = source.strip_prefix("tests.rs:").expect("this file");
     let line: u32 = line.parse().expect("a line");
     assert!((behind - 11..behind).contains(&line), "{line}, {behind}");
-}
-
-#[test]
-fn the_process_has_memory() {
-    assert!(anonymous_memory().is_some_and(|bytes| bytes > 64 << 10));
 }
 
 #[test]
@@ -115,55 +111,16 @@ fn a_file_without_symbols_gives_its_name_and_the_offset() {
     let inode = fs::metadata(&file).expect("the file").ino();
     fs::create_dir_all(root.path().join("proc/7")).expect("a folder");
     let maps = format!(
-        "00401000-00480000 r-xp 00001000 fe:00 {inode} /spin\n\
-         00500000-00501000 r-xp 00000000 fe:00 1 /replaced\n"
+        "00401000-00480000 r-xp 00001000 00:00 {inode} /spin\n\
+         00500000-00501000 r-xp 00000000 00:00 1 /replaced\n"
     );
     fs::write(root.path().join("proc/7/maps"), maps).expect("a file");
-    let mut symbols = UserSymbols::new(root.path(), 64 << 20);
+    let mut symbols = UserSymbols::of_tests(root.path());
     let place = symbols.place(Pid(7), Address(0x40_16de));
     assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
     assert_eq!(place.source, None);
     let place = symbols.place(Pid(7), Address(0x50_0010));
     assert_eq!(place.location.as_deref(), Some("replaced+0x10"));
-}
-
-#[test]
-fn debug_information_beyond_the_budget_is_given_up() {
-    static MEMORY: AtomicU64 = AtomicU64::new(0);
-    let mut behind = 0;
-    let address = Address(a_known_function_of_the_test(&mut behind));
-    let mut symbols = UserSymbols::new(Path::new("/"), 99);
-    symbols.memory = || Some(MEMORY.fetch_add(100, Ordering::Relaxed));
-    assert!(symbols.heavy().is_empty());
-    let first = symbols.place(own(), address);
-    assert!(first.source.is_some(), "what was found is kept");
-    assert_eq!(symbols.heavy().len(), 1, "100 bytes do not fit in 99");
-    assert!(symbols.symbolizer.is_none(), "and nothing is kept");
-    assert_eq!(symbols.place(own(), address), first, "it is remembered");
-    let place = symbols.place(own(), Address(address.0 + 1));
-    let function = |place: &UserPlace| {
-        let location = place.location.as_deref()?;
-        Some(location.split('+').next()?.to_owned())
-    };
-    assert_eq!(function(&place), function(&first), "names go on");
-    assert_eq!(place.source, None, "without lines");
-    assert_eq!(symbols.heavy().len(), 1, "a file is told once");
-}
-
-#[test]
-fn a_full_budget_starts_anew_and_blames_no_small_file() {
-    static MEMORY: AtomicU64 = AtomicU64::new(0);
-    let mut behind = 0;
-    let address = Address(a_known_function_of_the_test(&mut behind));
-    let mut symbols = UserSymbols::new(Path::new("/"), 99);
-    symbols.memory = || Some(MEMORY.load(Ordering::Relaxed));
-    symbols.place(own(), address);
-    assert!(symbols.symbolizer.is_some());
-    MEMORY.store(1_000, Ordering::Relaxed);
-    let place = symbols.place(own(), Address(address.0 + 1));
-    assert!(place.source.is_some());
-    assert!(symbols.symbolizer.is_none(), "the budget is full");
-    assert!(symbols.heavy().is_empty(), "this file took none of it");
 }
 
 /// Inlined whatever the level of optimisation: it gives an address inside itself, and its line.
@@ -187,17 +144,26 @@ fn a_function_that_inlines_it() -> (u64, u32, u32) {
     (address, line, line!())
 }
 
-/// The function that was compiled stays the place; what was inlined into it is told beside.
+/// The innermost is the place, since it is the program's own; all of them are listed.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn inlined_functions_are_told_from_the_inside_out() {
     let (address, line, middle) = a_function_that_inlines_it();
     let place = symbols().place(own(), Address(address));
     let location = place.location.expect("this binary has symbols");
-    assert!(location.contains("inlined_functions_are_told_from_the_inside_out"));
-    let [first, second] = &*place.inlined else {
+    assert!(
+        location.contains("an_inlined_function_of_the_test"),
+        "{location}"
+    );
+    let source = place.source.expect("this binary has debug information");
+    let [first, second, outer] = &*place.inlined else {
         panic!("{:?}", place.inlined)
     };
+    assert!(first.ends_with(&format!(" ({source})")), "{first}");
+    assert!(
+        outer.contains("inlined_functions_are_told_from_the_inside_out+0x"),
+        "{outer}"
+    );
     let within = |text: &str, name: &str, behind: u32| {
         let line = text
             .split_once(&format!("{name} (tests.rs:"))
@@ -214,8 +180,7 @@ fn inlined_functions_are_told_from_the_inside_out() {
 /// A process that has ended had the same vDSO.
 #[test]
 fn the_vdso_of_a_dead_process_has_names() {
-    let own = UserMaps::read(Path::new("/"), own()).expect("our own maps");
-    let vdso = own.named("[vdso]").expect("every process has one");
+    let vdso = symbols().own_vdso().expect("every process has one");
     let mut child = std::process::Command::new("sleep")
         .arg("100")
         .spawn()
@@ -224,7 +189,8 @@ fn the_vdso_of_a_dead_process_has_names() {
     let mut symbols = symbols();
     let (start, code) = loop {
         // The parent may get here before the child has executed `sleep`.
-        let process = symbols.processes.learn(pid).expect("it lives");
+        let process = symbols.processes.learn(pid, &mut symbols.symbolizer);
+        let process = process.expect("it lives");
         if let Some(theirs) = process.maps.named("[vdso]")
             && theirs.start != vdso.start
         {
@@ -235,13 +201,11 @@ fn the_vdso_of_a_dead_process_has_names() {
     child.kill().expect("it lives");
     child.wait().expect("it was killed");
     let dead = symbols.place(pid, Address(start + 0x800));
-    let alive = symbols.place(self::own(), Address(vdso.start + 0x800));
+    let alive = symbols.place(own(), Address(vdso.start + 0x800));
     assert!(
         dead.location.is_some() && dead == alive,
         "{dead:?}, {alive:?}"
     );
-    let table = symbols.vdso_table(vdso).expect("it has tables");
-    assert!(table.module(vdso, Address(vdso.start + 0x800)).is_some());
 }
 
 /// Nobody saw the first one go: the number is another process's by now.
@@ -253,31 +217,27 @@ fn a_number_that_serves_again_gives_the_new_programs_names() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
         fs::write(path, text).expect("a file");
     };
-    let becomes = |program: &str, began: u64| {
+    let becomes = |program: &str, vector: &str| {
         write(&format!("bin/{program}"), "no ELF file".to_owned());
         let file = fs::metadata(tree.path().join("bin").join(program)).expect("it is there");
         let maps = format!(
-            "00401000-00480000 r-xp 00001000 fe:00 {} /bin/{program}\n",
-            std::os::unix::fs::MetadataExt::ino(&file)
+            "00401000-00480000 r-xp 00001000 00:00 {} /bin/{program}\n",
+            file.ino()
         );
         write("proc/7/maps", maps);
-        let zeros = "0 ".repeat(18);
-        write(
-            "proc/7/task/7/stat",
-            format!("7 (spin) R {zeros}{began} 0 0 0 0 0 0\n"),
-        );
+        write("proc/7/auxv", vector.to_owned());
     };
-    let mut symbols = UserSymbols::new(tree.path(), 1 << 30);
+    let mut symbols = UserSymbols::of_tests(tree.path());
     let mut location = || symbols.place(Pid(7), Address(0x40_1010)).location;
-    becomes("old", 100);
+    becomes("old", "one");
     assert_eq!(location().as_deref(), Some("old+0x1010"));
-    becomes("new", 100);
+    becomes("new", "one");
     assert_eq!(
         location().as_deref(),
         Some("old+0x1010"),
         "it is remembered"
     );
-    becomes("new", 200);
+    becomes("new", "two");
     assert_eq!(location().as_deref(), Some("new+0x1010"));
     fs::remove_dir_all(tree.path().join("proc/7")).expect("removed");
     assert_eq!(location().as_deref(), Some("new+0x1010"), "dead");
@@ -296,7 +256,10 @@ fn what_is_executed_is_read_at_once() {
     symbols.executed(pid);
     child.kill().expect("it lives");
     child.wait().expect("it was killed");
-    assert!(symbols.processes.with_code_at(pid, here).is_some());
+    let process = symbols
+        .processes
+        .with_code_at(pid, here, &mut symbols.symbolizer);
+    assert!(process.is_some());
 }
 
 /// A program without symbols in a tree whose debug information is known by its build-id, in the
@@ -306,12 +269,12 @@ fn a_build_id_leads_to_names() {
     let tree = tempfile::tempdir().expect("a folder");
     let exe = std::env::current_exe().expect("this test");
     let here = Address(a_build_id_leads_to_names as *const () as u64);
-    let maps = UserMaps::read(Path::new("/"), own()).expect("our own maps");
+    let text = fs::read("/proc/self/maps").expect("our own maps");
+    let maps = UserMaps::parse(&text);
     let mapping = maps.find(here).expect("we run there");
-    let build_id = Tables::default()
-        .of_file(&exe)
-        .and_then(|table| table.build_id.clone())
-        .expect("the linker writes one");
+    let file = File::open(&exe).expect("this test");
+    let image = Image::open(&file, crate::symbolize::Limits::default()).expect("a program");
+    let build_id = image.build_id().expect("the linker writes one").to_vec();
     let put = |path: &str, bytes: &[u8]| {
         let path = tree.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
@@ -320,7 +283,6 @@ fn a_build_id_leads_to_names() {
     };
     // Its beginning, with the program's headers and notes, and no section: no symbol is in it.
     let mut head = vec![0; 4096];
-    let file = fs::File::open(&exe).expect("this test");
     file.read_exact_at(&mut head, 0).expect("this test");
     // `e_shoff`, and `e_shnum` with `e_shstrndx`.
     head[0x28..0x30].fill(0);
@@ -334,7 +296,7 @@ fn a_build_id_leads_to_names() {
         .expect("a file");
     stripped.set_len(size).expect("a sparse file");
     let line = format!(
-        "{:x}-{:x} r-xp {:08x} fe:00 {} /bin/spin\n",
+        "{:x}-{:x} r-xp {:08x} 00:00 {} /bin/spin\n",
         mapping.start,
         mapping.end,
         mapping.offset,
@@ -346,7 +308,7 @@ fn a_build_id_leads_to_names() {
         fs::create_dir_all(&folder).expect("folders");
         symlink(namespace, folder.join("mnt")).expect("a link");
     }
-    let place = |tree: &Path| UserSymbols::new(tree, 64 << 20).place(Pid(7), here);
+    let place = |tree: &Path| UserSymbols::of_tests(tree).place(Pid(7), here);
     let without = place(tree.path()).location.expect("its file has a name");
     assert!(without.starts_with("spin+0x"), "{without}");
     let hex = build_id.iter().fold(String::new(), |mut hex, byte| {
@@ -355,13 +317,10 @@ fn a_build_id_leads_to_names() {
     });
     let debug = format!("usr/lib/debug/.build-id/{}/{}.debug", &hex[..2], &hex[2..]);
     // In the tracer's root it is of no use: that of the process is another one.
-    let ours = put(&debug, b"");
-    fs::remove_file(&ours).expect("removed");
-    symlink(&exe, &ours).expect("a link");
+    let whole = fs::read(&exe).expect("this test");
+    put(&debug, &whole);
     assert_eq!(place(tree.path()).location, Some(without));
-    let theirs = put(&format!("{root}/{debug}"), b"");
-    fs::remove_file(&theirs).expect("removed");
-    symlink(&exe, &theirs).expect("a link");
+    put(&format!("{root}/{debug}"), &whole);
     let found = place(tree.path());
     let location = found.location.expect("its debug information has names");
     assert!(location.contains("a_build_id_leads_to_names"), "{location}");
@@ -369,5 +328,66 @@ fn a_build_id_leads_to_names() {
         found
             .source
             .is_some_and(|line| line.starts_with("tests.rs:"))
+    );
+}
+
+/// What a stranger puts in the place of its own files: nobody waits for it, and others have their names.
+#[test]
+fn a_process_whose_file_is_a_fifo_has_no_names_and_others_do() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let folder = tree.path().join("proc/7");
+    fs::create_dir_all(&folder).expect("folders");
+    fs::create_dir_all(tree.path().join("tmp")).expect("a folder");
+    let fifo = |path: &str| {
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        let path = tree.path().join(path);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).expect("a FIFO");
+        fs::metadata(path).expect("it is there").ino()
+    };
+    let inode = fifo("spin");
+    fifo("tmp/perf-7.map");
+    symlink("mnt:[1]", folder.join("ns")).expect("a link");
+    let maps = format!(
+        "00401000-00480000 r-xp 00001000 00:00 {inode} /spin\n7f0000000000-7f0000001000 r-xp 0 00:00 0\n"
+    );
+    fs::write(folder.join("maps"), maps).expect("a file");
+    let mut symbols = UserSymbols::of_tests(tree.path());
+    let place = symbols.place(Pid(7), Address(0x40_16de));
+    assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
+    let place = symbols.place(Pid(7), Address(0x7f00_0000_0010));
+    assert_eq!(place.location, None);
+    let here = a_process_whose_file_is_a_fifo_has_no_names_and_others_do as *const () as u64;
+    let place = self::symbols().place(own(), Address(here));
+    assert!(
+        place
+            .location
+            .is_some_and(|it| it.contains("a_fifo_has_no_names"))
+    );
+}
+
+/// Without the process that reads programs' files there are no names, and one sentence.
+#[test]
+fn without_a_symbolizer_places_are_offsets() {
+    let mut means = means();
+    means.starter.program = "/no/such/program".into();
+    let mut symbols = UserSymbols::start(Path::new("/"), &means, None);
+    let here = without_a_symbolizer_places_are_offsets as *const () as u64;
+    assert_eq!(symbols.place(own(), Address(here)), UserPlace::default());
+    let said = symbols.take_sentences();
+    assert!(
+        said.len() == 1 && said[0].contains("cannot be started"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_debug_directory_that_is_gone_is_said() {
+    let mut means = means();
+    means.debug_dirs = vec!["/no/such/directory".into()];
+    let mut symbols = UserSymbols::start(Path::new("/"), &means, None);
+    let said = symbols.take_sentences();
+    assert!(
+        said.len() == 1 && said[0].contains("/no/such/directory"),
+        "{said:?}"
     );
 }

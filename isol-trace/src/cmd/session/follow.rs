@@ -32,6 +32,9 @@ impl Session {
         if let Err(error) = affinity::confine(&change.tracer) {
             self.complaints.push(error.to_string());
         }
+        self.reader
+            .attributor
+            .moved(&change.tracer, &change.watched);
         let probes = self.watch(&change.added, take)?;
         let removed: Vec<_> = change.removed.iter().collect();
         if !removed.is_empty() {

@@ -17,6 +17,7 @@ use crate::{
         kill::unlogged,
         model::{Event, Kill},
         own::OwnBreaches,
+        own::OwnProcesses,
     },
 };
 
@@ -49,7 +50,7 @@ impl Reader {
     pub(super) fn new(attributor: Attributor, patience: Duration) -> Self {
         let own = Pid(std::process::id());
         Self {
-            assembler: Assembler::new(own),
+            assembler: Assembler::new(OwnProcesses::new(own, attributor.symbolizer())),
             attributor,
             own: OwnBreaches::new(own),
             malformed: None,

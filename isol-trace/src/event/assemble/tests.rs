@@ -189,7 +189,7 @@ fn a_stack_is_kept_for_whoever_asks_and_once() {
     };
     assert_eq!((stack.key.cpu, stack.key.tid), (Cpu(3), Tid(8)));
     assert_eq!((stack.key.at, stack.pid), (MonoNanos(5), Pid(7)));
-    assert_eq!(stack.word(0x7000_0010), Some(1));
+    assert_eq!(stack.asked(1).word(0x7000_0010), Some(1));
     assert!(all.take_stacks().is_empty());
 }
 

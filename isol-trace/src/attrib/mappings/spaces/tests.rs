@@ -2,21 +2,27 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    attrib::{
-        mappings::space::MAPPINGS,
-        user_maps::{Backing, Mapping, UserMaps},
-    },
+    attrib::mappings::space::MAPPINGS,
     event::ids::Address,
+    symbolize::maps::{Backing, FileNumber, Mapping, UserMaps},
 };
 
 const PAGE: u64 = 0x1000;
 
 fn file(start: u64, pages: u64, inode: u64) -> Mapping {
-    Mapping::recorded(start * PAGE, pages * PAGE, 0, inode, b"/lib/x.so")
+    let file = FileNumber {
+        device: (0, 0),
+        inode,
+    };
+    Mapping::recorded(start * PAGE, pages * PAGE, 0, file, b"/lib/x.so")
 }
 
 fn anonymous(start: u64) -> Mapping {
-    Mapping::recorded(start * PAGE, PAGE, start * PAGE, 0, b"//anon")
+    let none = FileNumber {
+        device: (0, 0),
+        inode: 0,
+    };
+    Mapping::recorded(start * PAGE, PAGE, start * PAGE, none, b"//anon")
 }
 
 fn map(pid: u32, mapping: Mapping) -> Act {
@@ -62,10 +68,10 @@ fn code(spaces: &Spaces, pid: u32) -> UserMaps {
 fn found(maps: &UserMaps, page: u64) -> Option<(u64, u64)> {
     let address = Address(page * PAGE + 8);
     let mapping = maps.find(address)?;
-    let Backing::File { inode, .. } = mapping.backing else {
+    let Backing::File { file, .. } = mapping.backing else {
         return None;
     };
-    Some((inode, mapping.file_offset(address) / PAGE))
+    Some((file.inode, mapping.file_offset(address) / PAGE))
 }
 
 #[test]
@@ -193,6 +199,46 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// File and page of each of the first pages.
 type Pages = [Option<(u64, u64)>; 24];
 
+/// What was read before a trace, and what is recorded on top of it, before and after.
+#[test]
+fn what_was_read_is_all_there_was() {
+    let mut spaces = Spaces::new(Room::default());
+    let pid = Pid(7);
+    let map = |page, inode| Act::Map {
+        pid,
+        mapping: file(page, 1, inode),
+    };
+    spaces.apply(MonoNanos(5), map(1, 1));
+    let code = vec![file(2, 1, 2), file(3, 1, 3)];
+    spaces.apply(MonoNanos(6), Act::Read { pid, code });
+    spaces.apply(MonoNanos(7), map(3, 4));
+    let space = spaces.get(pid).expect("it is known");
+    assert_eq!((space.since, space.base.is_none()), (MonoNanos(0), true));
+    let maps = space
+        .code
+        .since(MonoNanos(0), &UserMaps::of(Vec::new()))
+        .expect("code");
+    let inode = |page: u64| match maps.find(Address(page * PAGE))?.backing {
+        Backing::File { file, .. } => Some(file.inode),
+        _ => None,
+    };
+    assert_eq!([1, 2, 3].map(inode), [None, Some(2), Some(4)]);
+    // A child has a copy of all that.
+    let child = Pid(8);
+    spaces.apply(
+        MonoNanos(8),
+        Act::Fork {
+            pid: child,
+            parent: pid,
+        },
+    );
+    let space = spaces.get(child).expect("it is known");
+    assert_eq!((space.since, space.base.is_none()), (MonoNanos(8), true));
+    assert_eq!(spaces.base(child), None);
+    spaces.apply(MonoNanos(9), Act::Exec { pid });
+    assert!(spaces.get(pid).expect("it is known").since == MonoNanos(9));
+}
+
 proptest! {
     /// Page by page the same as a table that is written page by page.
     #[test]
@@ -201,11 +247,11 @@ proptest! {
         for act in &acts {
             match act {
                 Act::Map { pid, mapping } => {
-                    let Backing::File { inode, .. } = mapping.backing else { continue };
+                    let Backing::File { file, .. } = mapping.backing else { continue };
                     let pages = model.entry(*pid).or_default();
                     for page in mapping.start / PAGE..mapping.end / PAGE {
                         let place = usize::try_from(page).expect("few");
-                        pages[place] = Some((inode, page - mapping.start / PAGE));
+                        pages[place] = Some((file.inode, page - mapping.start / PAGE));
                     }
                 }
                 Act::Fork { pid, parent } => {
@@ -215,7 +261,7 @@ proptest! {
                 Act::Exec { pid } => {
                     model.insert(*pid, Pages::default());
                 }
-                Act::Exit { .. } | Act::Lost { .. } => {}
+                Act::Exit { .. } | Act::Lost { .. } | Act::Read { .. } => {}
             }
         }
         let spaces = after(acts);

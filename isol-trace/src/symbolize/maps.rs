@@ -1,40 +1,70 @@
 //! Where a process has its code: the executable lines of `/proc/PID/maps`, or what was recorded when
-//! it mapped them ([`super::mappings`]).
-//!
-//! The file is read once a process and kept: reading takes a lock of the very process that
-//! must not be disturbed, and a process that has died can still be resolved.
+//! it mapped them (`attrib::mappings`).
 
-use std::{
-    ffi::OsStr,
-    fs, io,
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
-use crate::event::ids::{Address, Pid};
+use serde::{Deserialize, Serialize};
+
+use crate::event::ids::Address;
 
 /// A piece of code in an address space.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mapping {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mapping {
     /// Its first address.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// The address behind its last.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Where in the file it begins.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// What is mapped.
-    pub(super) backing: Backing,
+    pub(crate) backing: Backing,
+}
+
+/// A path, which need not be text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct FilePath(Vec<u8>);
+
+impl FilePath {
+    /// The path.
+    pub(crate) fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+}
+
+impl From<&str> for FilePath {
+    fn from(path: &str) -> Self {
+        Self(path.into())
+    }
+}
+
+/// A file, as the kernel numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct FileNumber {
+    /// The device, major and minor number.
+    pub(crate) device: (u32, u32),
+    /// The inode.
+    pub(crate) inode: u64,
+}
+
+impl FileNumber {
+    /// Whether a file that was opened is the one that was mapped. The number of a device is not the same everywhere where
+    /// it stands for no real device, such as a subvolume's or an overlay's (its major number is 0).
+    pub(crate) const fn is(self, opened: Self) -> bool {
+        let real = self.device.0 != 0 && opened.device.0 != 0;
+        let same = self.device.0 == opened.device.0 && self.device.1 == opened.device.1;
+        self.inode == opened.inode && (same || !real)
+    }
 }
 
 /// What is mapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Backing {
-    /// A file: its path in the process's own root, and its inode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Backing {
+    /// A file.
     File {
-        /// The path, also where the file has been deleted since.
-        path: PathBuf,
-        /// The inode.
-        inode: u64,
+        /// The path in the process's own root, also where the file has been deleted since.
+        path: FilePath,
+        /// Which file it was.
+        file: FileNumber,
     },
     /// Something that the kernel names in brackets, such as `[vdso]`.
     Special(String),
@@ -43,13 +73,13 @@ pub(super) enum Backing {
 }
 
 impl Backing {
-    /// What the kernel calls by this name, and by this inode.
-    fn of(inode: u64, name: &[u8]) -> Self {
+    /// What the kernel calls by this name and number.
+    fn of(file: FileNumber, name: &[u8]) -> Self {
         let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
-        if inode != 0 && name.starts_with(b"/") {
+        if file.inode != 0 && name.starts_with(b"/") {
             Self::File {
-                path: OsStr::from_bytes(name).into(),
-                inode,
+                path: FilePath(name.into()),
+                file,
             }
         } else if name.starts_with(b"[") {
             Self::Special(String::from_utf8_lossy(name).into_owned())
@@ -61,14 +91,16 @@ impl Backing {
 
 impl Mapping {
     /// Where in the file `address` lies.
-    pub(super) const fn file_offset(&self, address: Address) -> u64 {
+    pub(crate) const fn file_offset(&self, address: Address) -> u64 {
         address.0.wrapping_sub(self.start).wrapping_add(self.offset)
     }
 
     /// A short name of what is mapped: the file's own, or the kernel's in brackets.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         match &self.backing {
-            Backing::File { path, .. } => Some(path.file_name()?.to_string_lossy().into_owned()),
+            Backing::File { path, .. } => {
+                Some(path.path().file_name()?.to_string_lossy().into_owned())
+            }
             Backing::Special(name) => Some(name.clone()),
             Backing::Anonymous => None,
         }
@@ -76,12 +108,18 @@ impl Mapping {
 
     /// What the kernel tells of a mapping when it is made: what lies there, and by what `name` the
     /// mapping process knows it.
-    pub(super) fn recorded(start: u64, length: u64, offset: u64, inode: u64, name: &[u8]) -> Self {
+    pub(crate) fn recorded(
+        start: u64,
+        length: u64,
+        offset: u64,
+        file: FileNumber,
+        name: &[u8],
+    ) -> Self {
         let backing = match name {
             // The kernel had no room for the path, and then tells no inode
             // (kernel/events/core.c:perf_event_mmap_event, v6.12).
             b"//toolong" | b"//enomem" => Backing::Special("[path not known]".to_owned()),
-            name => Backing::of(inode, name),
+            name => Backing::of(file, name),
         };
         let offset = match backing {
             Backing::File { .. } => offset,
@@ -97,7 +135,7 @@ impl Mapping {
     }
 
     /// The part of it that lies before an address.
-    pub(super) fn before(&self, address: u64) -> Option<Self> {
+    pub(crate) fn before(&self, address: u64) -> Option<Self> {
         (self.start < address).then(|| Self {
             end: self.end.min(address),
             ..self.clone()
@@ -105,7 +143,7 @@ impl Mapping {
     }
 
     /// The part of it that lies from an address on.
-    pub(super) fn from(&self, address: u64) -> Option<Self> {
+    pub(crate) fn from(&self, address: u64) -> Option<Self> {
         let cut = address.saturating_sub(self.start);
         (address < self.end).then(|| Self {
             start: self.start + cut,
@@ -117,73 +155,101 @@ impl Mapping {
         })
     }
 
+    /// Bytes of its name.
+    pub(crate) const fn path_bytes(&self) -> usize {
+        match &self.backing {
+            Backing::File { path, .. } => path.0.len(),
+            Backing::Special(name) => name.len(),
+            Backing::Anonymous => 0,
+        }
+    }
+
     /// Parses a line; `None` where it is no code.
-    fn parse(line: &str) -> Option<Self> {
+    fn parse(line: &[u8]) -> Option<Self> {
         // The path is the rest of the line and may have spaces in it.
         let mut rest = line;
         let mut word = || {
-            rest = rest.trim_start_matches(' ');
-            let (word, behind) = rest.split_once(' ').unwrap_or((rest, ""));
+            rest = rest.trim_ascii_start();
+            let end = rest.iter().position(|it| *it == b' ').unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(end);
             rest = behind;
-            word
+            str::from_utf8(word).ok()
         };
-        let (start, end) = word().split_once('-')?;
-        let rights = word();
-        let offset = u64::from_str_radix(word(), 16).ok()?;
-        let _device = word();
-        let inode = word().parse().ok()?;
-        let path = rest.trim_start_matches(' ');
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        let (start, end) = word()?.split_once('-')?;
+        let rights = word()?;
+        let offset = hex(word()?)?;
+        let (major, minor) = word()?.split_once(':')?;
+        let inode = word()?.parse().ok()?;
         if rights.as_bytes().get(2) != Some(&b'x') {
             return None;
         }
-        let backing = Backing::of(inode, unescape(path).as_bytes());
-        Some(Self {
-            start: u64::from_str_radix(start, 16).ok()?,
-            end: u64::from_str_radix(end, 16).ok()?,
+        let small = |digits| u32::from_str_radix(digits, 16).ok();
+        let file = FileNumber {
+            device: (small(major)?, small(minor)?),
+            inode,
+        };
+        let (start, end) = (hex(start)?, hex(end)?);
+        (start < end).then(|| Self {
+            start,
+            end,
             offset,
-            backing,
+            backing: Backing::of(file, &unescape(rest.trim_ascii_start())),
         })
     }
 }
 
 /// The kernel writes a line feed in a path as `\012` (`show_map_vma` in `fs/proc/task_mmu.c`).
-fn unescape(path: &str) -> String {
-    path.replace("\\012", "\n")
+fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, behind @ ..] = rest {
+        if let Some(behind) = rest.strip_prefix(br"\012") {
+            plain.push(b'\n');
+            rest = behind;
+        } else {
+            plain.push(*first);
+            rest = behind;
+        }
+    }
+    plain
 }
 
 /// The code of a process, in the order of its addresses.
 #[derive(Debug)]
-pub(super) struct UserMaps {
+pub(crate) struct UserMaps {
     /// As the kernel lists it.
     mappings: Vec<Mapping>,
 }
 
 impl UserMaps {
-    /// Reads the maps of a process under `root`.
-    pub(super) fn read(root: &Path, pid: Pid) -> io::Result<Self> {
-        let text = fs::read(root.join(format!("proc/{pid}/maps")))?;
-        Ok(Self::parse(&String::from_utf8_lossy(&text)))
-    }
-
     /// Parses the text of a maps file.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         Self {
-            mappings: text.lines().filter_map(Mapping::parse).collect(),
+            mappings: text
+                .split(|byte| *byte == b'\n')
+                .filter_map(Mapping::parse)
+                .collect(),
         }
     }
 
+    /// All of them, in the order of their addresses.
+    pub(crate) fn into_code(self) -> Vec<Mapping> {
+        self.mappings
+    }
+
     /// These mappings, which are in the order of their addresses and do not overlap.
-    pub(super) const fn of(mappings: Vec<Mapping>) -> Self {
+    pub(crate) const fn of(mappings: Vec<Mapping>) -> Self {
         Self { mappings }
     }
 
     /// All of them, in the order of their addresses.
-    pub(super) fn all(&self) -> &[Mapping] {
+    pub(crate) fn all(&self) -> &[Mapping] {
         &self.mappings
     }
 
     /// The mapping that the kernel gives this name, such as `[vdso]`.
-    pub(super) fn named(&self, name: &str) -> Option<&Mapping> {
+    pub(crate) fn named(&self, name: &str) -> Option<&Mapping> {
         self.mappings.iter().find(
             |mapping| matches!(&mapping.backing, Backing::Special(special) if special == name),
         )
@@ -191,19 +257,19 @@ impl UserMaps {
 
     /// The first mapping of a file whose path ends thus.
     #[cfg(test)]
-    pub(super) fn find_file(&self, wanted: &str) -> Option<&Mapping> {
+    pub(crate) fn find_file(&self, wanted: &str) -> Option<&Mapping> {
         self.mappings.iter().find(
-            |mapping| matches!(&mapping.backing, Backing::File { path, .. } if path.ends_with(wanted)),
+            |mapping| matches!(&mapping.backing, Backing::File { path, .. } if path.path().ends_with(wanted)),
         )
     }
 
     /// Whether there is no code at all.
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.mappings.is_empty()
     }
 
     /// The mapping that `address` lies in.
-    pub(super) fn find(&self, address: Address) -> Option<&Mapping> {
+    pub(crate) fn find(&self, address: Address) -> Option<&Mapping> {
         let behind = self
             .mappings
             .partition_point(|mapping| mapping.start <= address.0);
@@ -230,7 +296,9 @@ garbage
 ";
 
     fn find(address: u64) -> Option<Mapping> {
-        UserMaps::parse(SAMPLE).find(Address(address)).cloned()
+        UserMaps::parse(SAMPLE.as_bytes())
+            .find(Address(address))
+            .cloned()
     }
 
     #[test]
@@ -243,7 +311,10 @@ garbage
             mapping.backing,
             Backing::File {
                 path: "/opt/my app/libx.so".into(),
-                inode: 77
+                file: FileNumber {
+                    device: (0xfe, 0),
+                    inode: 77
+                }
             }
         );
         assert_eq!(mapping.file_offset(Address(0x7f00_0000_2010)), 0x2010);
@@ -266,6 +337,18 @@ garbage
     }
 
     #[test]
+    fn a_file_is_known_again_by_its_numbers() {
+        let number = |major, inode| FileNumber {
+            device: (major, 1),
+            inode,
+        };
+        assert!(number(8, 5).is(number(8, 5)));
+        assert!(!number(8, 5).is(number(8, 6)));
+        assert!(!number(8, 5).is(number(9, 5)));
+        assert!(number(8, 5).is(number(0, 5)), "an overlay's number");
+    }
+
+    #[test]
     fn data_and_gaps_are_no_code() {
         assert_eq!(find(0x40_0010), None, "read only");
         assert_eq!(find(0x60_0000), None, "heap");
@@ -277,7 +360,8 @@ garbage
     #[test]
     fn this_process_has_code_where_it_runs() {
         let here = this_process_has_code_where_it_runs as *const () as u64;
-        let maps = UserMaps::read(Path::new("/"), Pid(std::process::id())).expect("our own maps");
+        let text = std::fs::read("/proc/self/maps").expect("our own maps");
+        let maps = UserMaps::parse(&text);
         let mapping = maps.find(Address(here)).expect("we run there");
         assert!(matches!(mapping.backing, Backing::File { .. }));
     }

@@ -1,12 +1,11 @@
+//! Stacks of this process, unwound for real.
+
 #![cfg(target_arch = "x86_64")]
 
-use std::{fs::File, hint::black_box, os::unix::fs::FileExt as _, path::Path};
+use std::{hint::black_box, os::unix::fs::FileExt as _};
 
-use super::*;
-use crate::{
-    attrib::symbols::UserSymbols,
-    event::user_stack::tests::{copied, own_stack},
-};
+use super::super::*;
+use crate::event::user_stack::tests::{copied, own_stack};
 
 /// This thread's registers, and its stack from there on. The test is built without frame pointers.
 #[inline(never)]
@@ -42,14 +41,14 @@ fn outermost_of_the_test(bytes: u64) -> CopiedStack {
 }
 
 fn words(stack: &CopiedStack) -> Vec<String> {
-    let mut symbols = UserSymbols::new(Path::new("/"), 1 << 30);
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
     symbols.unwind(stack);
     let words = symbols.stack(stack.key);
     words.iter().map(ToString::to_string).collect()
 }
 
 fn frames(stack: &CopiedStack) -> Vec<Frame> {
-    let found = UserSymbols::new(Path::new("/"), 0).unwound(stack);
+    let found = UserSymbols::of_tests(Path::new("/")).unwound(stack);
     found.map_or_else(Vec::new, |found| found.frames)
 }
 
@@ -62,7 +61,7 @@ fn a_real_stack_without_frame_pointers_is_unwound() {
             frame.contains(&format!("{function}_of_the_test+0x")),
             "{names:#?}"
         );
-        assert!(frame.contains(" (tests.rs:"), "{frame}");
+        assert!(frame.contains(" (stacks.rs:"), "{frame}");
     }
     assert!(
         names[3].contains("a_real_stack_without_frame_pointers_is_unwound"),
@@ -97,50 +96,6 @@ fn bytes_that_are_no_stack_give_nothing_wrong() {
     stack.ip = Address(8);
     assert_eq!(frames(&stack), [], "no code");
     stack.ip = ip;
-    stack.pid = crate::event::ids::Pid(u32::MAX);
+    stack.pid = Pid(u32::MAX);
     assert_eq!(frames(&stack), [], "no process");
-}
-
-/// A call that never ends: the bytes repeat themselves.
-#[test]
-fn the_number_of_frames_is_bounded() {
-    let mapping = Mapping {
-        start: 0x1000,
-        end: 0x2000,
-        offset: 0,
-        backing: Backing::Anonymous,
-    };
-    // Frame pointers, each to the next, and the same address to return to.
-    let sp = 0x10_0000;
-    let bytes: Vec<u8> = (1..=256_u64)
-        .flat_map(|frame| [sp + 16 * frame, 0x1234])
-        .flat_map(u64::to_le_bytes)
-        .collect();
-    let stack = own_stack(0x1000, sp, sp, &bytes);
-    let frames = unwind(&stack, |address| {
-        (mapping.start..mapping.end)
-            .contains(&address.0)
-            .then(|| Code {
-                mapping: mapping.clone(),
-                table: None,
-            })
-    });
-    assert_eq!(frames.len(), MAX_FRAMES);
-    assert!(
-        frames[1..]
-            .iter()
-            .all(|frame| frame.returns && frame.address == Address(0x1234))
-    );
-    // The same in a file without tables: whether it has frame pointers is not known.
-    let frames = unwind(&stack, |_| {
-        let backing = Backing::Special("[vdso]".to_owned());
-        Some(Code {
-            mapping: Mapping {
-                backing,
-                ..mapping.clone()
-            },
-            table: None,
-        })
-    });
-    assert_eq!(frames.len(), 1);
 }

@@ -12,71 +12,49 @@ use framehop::{
 };
 
 use super::{
+    protocol::{Code, CodeOf, FRAMES, Stack},
     tables::Table,
-    user_maps::{Backing, Mapping},
 };
-use crate::event::{ids::Address, user_stack::CopiedStack};
-
-/// Frames that are kept, innermost first.
-pub(super) const MAX_FRAMES: usize = 64;
 
 /// Code that an address lies in.
-pub(super) struct Code {
+pub(super) struct Found {
     /// Where it is mapped.
-    pub(super) mapping: Mapping,
+    pub(super) code: Code,
     /// How it is unwound; `None` where that is not known.
     pub(super) table: Option<Arc<Table>>,
 }
 
-/// One frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Frame {
-    /// The instruction pointer, or the address to return to.
-    pub(super) address: Address,
-    /// It is an address to return to: the call is what comes before it.
-    pub(super) returns: bool,
-}
-
-impl Frame {
-    /// An address inside the instruction that the frame is at.
-    pub(super) const fn lookup(self) -> Address {
-        Address(self.address.0.wrapping_sub(self.returns as u64))
-    }
-}
-
-/// The frames of a stack, innermost first, as far as they are certain. `code` says what lies at an
-/// address; `None` ends the stack.
+/// The frames of a stack, innermost first, as far as they are certain: an address, and whether it is one to return to.
+/// `find` says what lies at an address; `None` ends the stack.
 pub(super) fn unwind(
-    stack: &CopiedStack,
-    mut code: impl FnMut(Address) -> Option<Code>,
-) -> Vec<Frame> {
+    stack: &Stack,
+    mut find: impl FnMut(u64) -> Option<Found>,
+) -> Vec<(u64, bool)> {
     let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
     let mut rules = CacheX86_64::<framehop::MayAllocateDuringUnwind>::new();
-    let mut registers = UnwindRegsX86_64::new(stack.ip.0, stack.sp.0, stack.bp.0);
+    let mut registers = UnwindRegsX86_64::new(stack.ip, stack.sp, stack.bp);
     let mut read = |address: u64| stack.word(address).ok_or(());
     let mut seen: Vec<(u64, u64)> = Vec::new();
     let mut frames = Vec::new();
-    let mut at = FrameAddress::from_instruction_pointer(stack.ip.0);
-    while frames.len() < MAX_FRAMES {
-        let frame = Frame {
-            address: Address(at.address()),
-            returns: at.is_return_address(),
-        };
-        let place = frame.lookup();
+    let mut at = FrameAddress::from_instruction_pointer(stack.ip);
+    while frames.len() < FRAMES {
+        let frame = (at.address(), at.is_return_address());
+        // Inside the instruction that the frame is at: the call is what comes before an address to return to.
+        let place = at.address_for_lookup();
         if !seen
             .iter()
-            .any(|(start, end)| (*start..*end).contains(&place.0))
+            .any(|(start, end)| (*start..*end).contains(&place))
         {
-            let Some(Code { mapping, table }) = code(place) else {
+            let Some(Found { code, table }) = find(place) else {
                 break;
             };
-            let module = table.and_then(|table| table.module(&mapping, place));
+            let module = table.and_then(|table| table.module(&code, place));
             // Only code that was made at run time is taken to have frame pointers.
-            if module.is_none() && mapping.backing != Backing::Anonymous {
+            if module.is_none() && code.of != CodeOf::Anonymous {
                 frames.push(frame);
                 break;
             }
-            seen.push((mapping.start, mapping.end));
+            seen.push((code.start, code.end));
             if let Some(module) = module {
                 unwinder.add_module(module);
             }

@@ -1,0 +1,315 @@
+//! Files of other processes, opened and checked: what the symbolizer gets to read.
+//!
+//! A path is followed below the root directory that belongs to it and nowhere else (`openat2` with `RESOLVE_IN_ROOT`),
+//! through no link that the kernel makes up. What lies there is looked at before it is opened (`O_PATH`): regular files
+//! alone are, so that no device is armed and no FIFO waited for. Between the look and the opening nothing can be put in its
+//! place: what is opened is what was looked at.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    fs::File,
+    os::{
+        fd::{AsFd, AsRawFd as _},
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+
+use super::symbolizer::Owner;
+use crate::{
+    printable::printable,
+    symbolize::{
+        maps::FileNumber,
+        protocol::{DebugName, FileId},
+    },
+};
+
+/// Files that are remembered; beyond that all are forgotten, and numbered anew when they come again.
+const FILES: usize = 4096;
+
+/// Where debug information is installed, below a root directory.
+const DEBUG: &str = "usr/lib/debug";
+
+/// Shorter build-ids name no file.
+const SHORTEST_BUILD_ID: usize = 8;
+
+/// Times that a path is followed again because a directory on it was moved meanwhile (openat2(2): EAGAIN).
+const AGAIN: usize = 8;
+
+/// Bytes of a file's name in a sentence.
+const NAME: usize = 256;
+
+/// Where a file is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// At a path below a root directory.
+    Below(Arc<File>, PathBuf),
+    /// Where a link in a process's directory of `/proc` leads, which the kernel keeps: `exe`.
+    Link(Arc<File>, String),
+}
+
+/// A file that was looked at.
+#[derive(Debug)]
+struct Known {
+    place: Place,
+    /// Below this lies its debug information.
+    root: Arc<File>,
+    /// The path by which its program knows it.
+    path: PathBuf,
+    version: Version,
+    owner: Owner,
+}
+
+/// A file as it is at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A regular file, not opened yet.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// A descriptor that cannot be read.
+    at: File,
+    version: Version,
+    user: u32,
+}
+
+impl Looked {
+    /// What lies at a place, if that is a regular file.
+    fn at(place: &Place) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let at = match place {
+            Place::Below(root, path) => below(root, path, flags)?,
+            // A link of the kernel's own: followed, and to nothing but what the process has mapped.
+            Place::Link(folder, name) => {
+                File::from(openat(folder, name.as_str(), flags, Mode::empty()).ok()?)
+            }
+        };
+        let data = at.metadata().ok()?;
+        data.is_file().then(|| Self {
+            version: Version {
+                device: data.dev(),
+                inode: data.ino(),
+                size: data.size(),
+                modified: (data.mtime(), data.mtime_nsec()),
+                changed: (data.ctime(), data.ctime_nsec()),
+            },
+            user: data.uid(),
+            at,
+        })
+    }
+
+    /// Its number.
+    fn number(&self) -> FileNumber {
+        let device = self.version.device;
+        FileNumber {
+            device: (rustix::fs::major(device), rustix::fs::minor(device)),
+            inode: self.version.inode,
+        }
+    }
+
+    /// Opens it for reading. A lease on it is not waited for.
+    fn open(&self) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let path = format!("/proc/self/fd/{}", self.at.as_raw_fd());
+        Some(File::from(open(path, flags, Mode::empty()).ok()?))
+    }
+}
+
+/// The files.
+#[derive(Debug)]
+pub(super) struct Files {
+    known: HashMap<FileId, Known>,
+    numbers: HashMap<Version, FileId>,
+    next: u32,
+    /// Directories with debug information that were asked for.
+    debug: Vec<Arc<File>>,
+}
+
+impl Files {
+    /// None yet. `debug` are directories in which debug information is looked for as well.
+    pub(super) fn new(debug: Vec<Arc<File>>) -> Self {
+        Self {
+            known: HashMap::new(),
+            numbers: HashMap::new(),
+            next: 0,
+            debug,
+        }
+    }
+
+    /// The number of the file at a place, which is a `program`'s own by this `path`, if it is the one that was `mapped`.
+    pub(super) fn find(
+        &mut self,
+        place: Place,
+        root: &Arc<File>,
+        path: &Path,
+        mapped: Option<FileNumber>,
+    ) -> Option<FileId> {
+        let looked = Looked::at(&place)?;
+        if !mapped.is_none_or(|mapped| mapped.is(looked.number())) {
+            return None;
+        }
+        Some(self.keep(place, root.clone(), path.to_owned(), &looked))
+    }
+
+    /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root.
+    pub(super) fn find_owned(
+        &mut self,
+        root: &Arc<File>,
+        path: &Path,
+        user: u32,
+    ) -> Option<FileId> {
+        let place = Place::Below(root.clone(), path.to_owned());
+        let looked = Looked::at(&place)?;
+        if looked.user != user && looked.user != 0 {
+            return None;
+        }
+        // It grows: its size is no part of what it is.
+        let version = Version {
+            size: 0,
+            modified: (0, 0),
+            changed: (0, 0),
+            ..looked.version
+        };
+        let looked = Looked { version, ..looked };
+        Some(self.keep(place, root.clone(), path.to_owned(), &looked))
+    }
+
+    fn keep(&mut self, place: Place, root: Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
+        if let Some(id) = self.numbers.get(&looked.version) {
+            return *id;
+        }
+        if self.known.len() >= FILES {
+            self.known.clear();
+            self.numbers.clear();
+        }
+        self.next += 1;
+        let id = FileId(self.next);
+        let name = path.to_string_lossy();
+        let name = printable(name.get(..NAME).unwrap_or(&name)).into_owned();
+        let owner = Owner {
+            file: (looked.version.device, looked.version.inode),
+            user: looked.user,
+            name,
+        };
+        self.numbers.insert(looked.version, id);
+        let known = Known {
+            place,
+            root,
+            path,
+            version: looked.version,
+            owner,
+        };
+        self.known.insert(id, known);
+        id
+    }
+
+    /// Opens a file. `None` where it is another one by now.
+    pub(super) fn open(&self, id: FileId) -> Option<File> {
+        let known = self.known.get(&id)?;
+        let looked = Looked::at(&known.place)?;
+        let same = (looked.version.device, looked.version.inode)
+            == (known.version.device, known.version.inode);
+        same.then(|| looked.open())?
+    }
+
+    /// Whose it is.
+    pub(super) fn owner(&self, id: FileId) -> Option<&Owner> {
+        self.known.get(&id).map(|known| &known.owner)
+    }
+
+    /// Finds the file with the debug information of another one: below the usual directory of the root directory that
+    /// belongs to that, and in the directories that were asked for. The name comes out of a stranger's file.
+    pub(super) fn debug(&mut self, of: FileId, name: &DebugName) -> Option<FileId> {
+        let program = self.known.get(&of)?;
+        let root = program.root.clone();
+        let folder = program.path.parent().map(Path::to_owned);
+        let folder = folder.as_deref().and_then(inner).unwrap_or_default();
+        let mut candidates = Vec::new();
+        let mut below_debug = |path: PathBuf| {
+            candidates.push((root.clone(), Path::new(DEBUG).join(&path)));
+            for debug in &self.debug {
+                candidates.push((debug.clone(), path.clone()));
+            }
+        };
+        match name {
+            DebugName::BuildId(id) => below_debug(build_id_path(id)?),
+            DebugName::Link(name) | DebugName::Split(name) => {
+                let name = component(name)?;
+                below_debug(folder.join(name));
+                for debug in &self.debug {
+                    candidates.push((debug.clone(), name.to_owned()));
+                }
+            }
+            // Its name is the program's own, which the kernel has told.
+            DebugName::Package => {
+                let mut path = program.path.clone().into_os_string();
+                path.push(".dwp");
+                let path = PathBuf::from(path);
+                let file = path.file_name()?.to_owned();
+                candidates.push((root, inner(&path)?));
+                for debug in &self.debug {
+                    candidates.push((debug.clone(), folder.join(&file)));
+                    candidates.push((debug.clone(), PathBuf::from(&file)));
+                }
+            }
+        }
+        candidates.into_iter().find_map(|(root, path)| {
+            let place = Place::Below(root.clone(), path.clone());
+            let looked = Looked::at(&place)?;
+            Some(self.keep(place, root, path, &looked))
+        })
+    }
+}
+
+/// Opens what lies at a path below a root directory, as a process with that root would find it.
+pub(super) fn below(root: &impl AsFd, path: &Path, flags: OFlags) -> Option<File> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..AGAIN {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::AGAIN) => {}
+            opened => return opened.ok().map(File::from),
+        }
+    }
+    None
+}
+
+/// A name that leads nowhere else: one component of a path, and an ordinary one.
+fn component(name: &str) -> Option<&Path> {
+    let mut components = Path::new(name).components();
+    let first = components.next()?;
+    let ordinary = matches!(first, Component::Normal(it) if it.as_bytes() == name.as_bytes());
+    (ordinary && components.next().is_none()).then_some(Path::new(name))
+}
+
+/// A path without its root.
+fn inner(path: &Path) -> Option<PathBuf> {
+    path.strip_prefix("/").ok().map(Path::to_owned)
+}
+
+/// Where a file with this build-id is, below a directory with debug information.
+fn build_id_path(id: &[u8]) -> Option<PathBuf> {
+    if id.len() < SHORTEST_BUILD_ID {
+        return None;
+    }
+    let (first, rest) = id.split_first()?;
+    let mut name = format!(".build-id/{first:02x}/");
+    for byte in rest {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name.push_str(".debug");
+    Some(name.into())
+}
+
+#[cfg(test)]
+mod tests;

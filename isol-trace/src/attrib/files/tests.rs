@@ -1,0 +1,226 @@
+use std::{fs, io::Read as _, os::unix::fs::symlink};
+
+use rustix::fs::{FileType, mknodat};
+
+use super::*;
+
+struct Tree(tempfile::TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn root(&self) -> Arc<File> {
+        Arc::new(File::open(self.0.path()).expect("a folder"))
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        path
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).expect("a file");
+    }
+
+    fn fifo(&self, path: &str) {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(rustix::fs::CWD, self.path(path), FileType::Fifo, mode, 0).expect("a FIFO");
+    }
+}
+
+fn text(file: Option<File>) -> Option<String> {
+    let mut text = String::new();
+    file?.read_to_string(&mut text).expect("text");
+    Some(text)
+}
+
+fn program(files: &mut Files, tree: &Tree, path: &str) -> Option<FileId> {
+    let place = Place::Below(tree.root(), inner(Path::new(path))?);
+    files.find(place, &tree.root(), Path::new(path), None)
+}
+
+#[test]
+fn a_file_is_opened_as_it_was_looked_at() {
+    let tree = Tree::new();
+    tree.write("bin/spin", "one");
+    let mut files = Files::new(Vec::new());
+    let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    assert_eq!(program(&mut files, &tree, "/bin/spin"), Some(id), "known");
+    assert_eq!(text(files.open(id)).as_deref(), Some("one"));
+    assert_eq!(files.owner(id).expect("known").name, "/bin/spin");
+    // Another file by that name.
+    tree.write("bin/other", "two");
+    fs::rename(tree.path("bin/other"), tree.path("bin/spin")).expect("moved");
+    assert!(files.open(id).is_none());
+    let other = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    assert_ne!(other, id);
+    let mapped = FileNumber {
+        device: (0, 0),
+        inode: 1,
+    };
+    let place = Place::Below(tree.root(), "bin/spin".into());
+    let found = files.find(place, &tree.root(), Path::new("/bin/spin"), Some(mapped));
+    assert_eq!(found, None, "not the one that was mapped");
+}
+
+/// Opening a FIFO would wait for its writer, and opening some devices starts something.
+#[test]
+fn what_is_no_regular_file_is_never_opened() {
+    let tree = Tree::new();
+    let mut files = Files::new(Vec::new());
+    tree.fifo("bin/fifo");
+    symlink("/dev/null", tree.path("bin/outside")).expect("a link");
+    symlink("fifo", tree.path("bin/link")).expect("a link");
+    fs::create_dir(tree.path("bin/folder")).expect("a folder");
+    for path in [
+        "/bin/fifo",
+        "/bin/outside",
+        "/bin/link",
+        "/bin/folder",
+        "/bin/none",
+    ] {
+        assert_eq!(program(&mut files, &tree, path), None, "{path}");
+    }
+    let root = Arc::new(File::open("/").expect("ours"));
+    let place = Place::Below(root.clone(), "dev/null".into());
+    assert_eq!(files.find(place, &root, Path::new("/dev/null"), None), None);
+    // Put in the place of a file that was looked at.
+    tree.write("bin/spin", "one");
+    let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    fs::remove_file(tree.path("bin/spin")).expect("removed");
+    tree.fifo("bin/spin");
+    assert!(files.open(id).is_none());
+}
+
+/// A path is followed below its root: neither `..` nor a link leaves that.
+#[test]
+fn nothing_leads_out_of_a_root() {
+    let tree = Tree::new();
+    tree.write("outside", "secret");
+    tree.write("root/inside", "plain");
+    symlink("../../../outside", tree.path("root/up")).expect("a link");
+    symlink(tree.path("outside"), tree.path("root/absolute")).expect("a link");
+    symlink("/inside", tree.path("root/own")).expect("a link");
+    let root = Arc::new(File::open(tree.path("root")).expect("a folder"));
+    let mut files = Files::new(Vec::new());
+    let mut find = |path: &str| {
+        let place = Place::Below(root.clone(), path.into());
+        files.find(place, &root, Path::new(path), None)
+    };
+    for path in ["../outside", "up", "absolute"] {
+        assert_eq!(find(path), None, "{path}");
+    }
+    assert!(find("own").is_some(), "a link of its own");
+}
+
+#[test]
+fn debug_information_lies_below_the_usual_directories() {
+    let tree = Tree::new();
+    tree.write("bin/spin", "program");
+    let mut files = Files::new(Vec::new());
+    let of = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    let id = DebugName::BuildId((1..=10).collect());
+    assert_eq!(files.debug(of, &id), None);
+    tree.write(
+        "usr/lib/debug/.build-id/01/02030405060708090a.debug",
+        "by id",
+    );
+    let found = files.debug(of, &id).expect("it is there");
+    assert_eq!(text(files.open(found)).as_deref(), Some("by id"));
+    let link = |name: &str| DebugName::Link(name.to_owned());
+    tree.write("usr/lib/debug/bin/spin.debug", "by link");
+    let found = files.debug(of, &link("spin.debug")).expect("it is there");
+    assert_eq!(text(files.open(found)).as_deref(), Some("by link"));
+    // Beside the program lies what its owner likes.
+    tree.write("bin/beside.debug", "beside");
+    assert_eq!(files.debug(of, &link("beside.debug")), None);
+    tree.fifo("usr/lib/debug/bin/fifo.debug");
+    assert_eq!(files.debug(of, &link("fifo.debug")), None);
+    tree.write("bin/spin.dwp", "package");
+    let found = files.debug(of, &DebugName::Package).expect("it is there");
+    assert_eq!(text(files.open(found)).as_deref(), Some("package"));
+}
+
+/// A name out of a stranger's file: root would open a watchdog by it, and the machine would start anew.
+#[test]
+fn a_name_from_a_file_leads_nowhere_else() {
+    let tree = Tree::new();
+    tree.write("bin/spin", "program");
+    tree.write("etc/secret", "secret");
+    let debug = Arc::new(File::open(tree.0.path()).expect("a folder"));
+    let mut files = Files::new(vec![debug]);
+    let of = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    for name in [
+        "/etc/secret",
+        "../etc/secret",
+        "etc/secret",
+        "..",
+        ".",
+        "",
+        "/",
+        "/dev/watchdog",
+        "secret/",
+        "./spin",
+    ] {
+        for name in [
+            DebugName::Link(name.to_owned()),
+            DebugName::Split(name.to_owned()),
+        ] {
+            assert_eq!(files.debug(of, &name), None, "{name:?}");
+        }
+    }
+    assert_eq!(files.debug(of, &DebugName::BuildId(vec![1])), None);
+}
+
+#[test]
+fn directories_that_were_asked_for_are_looked_in_too() {
+    let tree = Tree::new();
+    tree.write("root/bin/spin", "program");
+    tree.write("symbols/.build-id/01/020304050607080a.debug", "by id");
+    tree.write("symbols/bin/spin.debug", "by path");
+    tree.write("symbols/x.debug", "by name");
+    let folder = File::open(tree.path("symbols")).expect("a folder");
+    let mut files = Files::new(vec![Arc::new(folder)]);
+    let root = Arc::new(File::open(tree.path("root")).expect("a folder"));
+    let place = Place::Below(root.clone(), "bin/spin".into());
+    let of = files
+        .find(place, &root, Path::new("/bin/spin"), None)
+        .expect("it is there");
+    for (name, expected) in [
+        (
+            DebugName::BuildId(vec![1, 2, 3, 4, 5, 6, 7, 8, 10]),
+            "by id",
+        ),
+        (DebugName::Link("spin.debug".to_owned()), "by path"),
+        (DebugName::Link("x.debug".to_owned()), "by name"),
+    ] {
+        let found = files.debug(of, &name).expect("it is there");
+        assert_eq!(text(files.open(found)).as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_map_of_a_compiler_belongs_to_its_process() {
+    let tree = Tree::new();
+    tree.write("tmp/perf-7.map", "1000 10 f\n");
+    let mut files = Files::new(Vec::new());
+    let own = fs::metadata(tree.path("tmp/perf-7.map"))
+        .expect("a file")
+        .uid();
+    let mut find = |user| files.find_owned(&tree.root(), Path::new("tmp/perf-7.map"), user);
+    let id = find(own).expect("it is there");
+    tree.write("tmp/perf-7.map", "1000 10 f\n2000 10 g\n");
+    assert_eq!(find(own), Some(id), "it has grown");
+    if own == 0 {
+        std::os::unix::fs::chown(tree.path("tmp/perf-7.map"), Some(1234), None).expect("root");
+    }
+    assert_eq!(find(own.wrapping_add(1)), None, "a stranger's");
+    tree.fifo("tmp/perf-8.map");
+    assert_eq!(
+        files.find_owned(&tree.root(), Path::new("tmp/perf-8.map"), own),
+        None
+    );
+}

@@ -1,0 +1,362 @@
+//! The tracer's side of the symbolizer: a child process that parses what strangers wrote ([`crate::symbolize::child`]).
+//!
+//! It is asked one question at a time, on the symbols' thread, and has so much time on a CPU and so much time at all for
+//! each. One that ends, hangs or says what cannot be believed is killed, another one is started, and the file that it was
+//! reading is held to account ([`bars`]). Whatever it may become by what it reads, it can only give wrong words of limited
+//! length: the tracer decides which files it gets ([`Broker`]), and parses nothing.
+
+mod bars;
+mod process;
+
+use std::{
+    fs::File,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+pub(super) use self::bars::Owner;
+use self::{
+    bars::{Bars, Verdict},
+    process::{Ended, Process},
+};
+use crate::{
+    host::cpu_list::CpuSet,
+    symbolize::{
+        maps::Mapping,
+        protocol::{Answer, Code, DebugName, FileId, Given, Number, Order, Question, Report, Want},
+    },
+};
+
+pub use self::process::Starter;
+
+/// Mappings that are taken of one process.
+const MAPPINGS: usize = 2048;
+
+/// Questions back that one question may have: files, debug files and code of a deep stack.
+const WANTS: usize = 512;
+
+/// Times that one question is put again after the symbolizer has ended.
+const AGAIN: usize = 4;
+
+/// Symbolizers that may end one after the other with no answer between them and no file to blame.
+const FAILURES: u32 = 8;
+
+/// How long the symbolizer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For one question, on a CPU. Up to twice as much, since it is not counted anew for each.
+    pub(super) cpu: Duration,
+    /// For one question, waiting for a CPU or a disk included: it runs only where nobody else wants to.
+    pub(super) wall: Duration,
+    /// To begin.
+    pub(super) start: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_secs(10),
+            wall: Duration::from_mins(1),
+            start: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who decides what the symbolizer gets.
+pub(super) trait Broker {
+    /// Opens a file that the question is about, or that was given before.
+    fn file(&mut self, id: FileId) -> Option<File>;
+    /// Opens the file with the debug information of another one.
+    fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)>;
+    /// What lies at an address of the process that the question is about; whether that is so for as long as the
+    /// question's address space is spoken of.
+    fn code(&mut self, address: u64) -> Option<(Code, bool)>;
+    /// Whose a file is, and what it is called.
+    fn owner(&self, id: FileId) -> Option<Owner>;
+}
+
+/// Nothing is given.
+pub(super) struct Nothing;
+
+impl Broker for Nothing {
+    fn file(&mut self, _: FileId) -> Option<File> {
+        None
+    }
+
+    fn debug(&mut self, _: FileId, _: &DebugName) -> Option<(FileId, File)> {
+        None
+    }
+
+    fn code(&mut self, _: u64) -> Option<(Code, bool)> {
+        None
+    }
+
+    fn owner(&self, _: FileId) -> Option<Owner> {
+        None
+    }
+}
+
+/// Asks the child process, and keeps one running.
+#[derive(Debug)]
+pub(super) struct Symbolizer {
+    /// The number of its process, for others.
+    number: Arc<AtomicU32>,
+    starter: Starter,
+    patience: Patience,
+    process: Option<Process>,
+    /// It runs where nobody else wants to.
+    idle: bool,
+    asked: Number,
+    bars: Bars,
+    /// Symbolizers that ended since the last answer, for no file's fault.
+    failures: u32,
+    /// What a person should know and has not been told.
+    sentences: Vec<String>,
+    /// No filter for system calls: said once.
+    unfiltered: bool,
+}
+
+impl Symbolizer {
+    /// Starts one. Where that fails, there is a sentence on it, and no names.
+    #[cfg(test)]
+    pub(super) fn start(starter: Starter, patience: Patience) -> Self {
+        Self::start_as(starter, patience, Arc::default())
+    }
+
+    /// As [`Self::start`], with a place where its number is kept for others.
+    pub(super) fn start_as(starter: Starter, patience: Patience, pid: Arc<AtomicU32>) -> Self {
+        let mut symbolizer = Self {
+            number: pid,
+            starter,
+            patience,
+            process: None,
+            idle: false,
+            asked: Number(0),
+            bars: Bars::default(),
+            failures: 0,
+            sentences: Vec::new(),
+            unfiltered: false,
+        };
+        if let Err(ended) = symbolizer.running() {
+            symbolizer.failures = FAILURES;
+            symbolizer.sentences.push(format!(
+                "places in user space come without names: the process that reads programs' files cannot be started ({ended})"
+            ));
+        }
+        symbolizer
+    }
+
+    /// Has it run from now on only where nobody else wants to.
+    pub(super) fn be_idle(&mut self) {
+        self.idle = true;
+        if let Some(process) = &self.process {
+            process.be_idle();
+        }
+    }
+
+    /// Has it run on these CPUs alone.
+    pub(super) fn confine(&self, cpus: &CpuSet) {
+        if let Some(process) = &self.process {
+            process.confine(cpus);
+        }
+    }
+
+    /// Takes what a person should know, each told once.
+    pub(super) fn take_sentences(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sentences)
+    }
+
+    /// The number of the child process, while there is one.
+    #[cfg(test)]
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Whether a file may be read.
+    pub(super) fn allows(&self, owner: &Owner) -> bool {
+        !self.bars.bar(owner)
+    }
+
+    /// Puts a question, which a descriptor may belong to. `None` where there is no answer to be had.
+    pub(super) fn ask(
+        &mut self,
+        question: &Question,
+        descriptor: Option<BorrowedFd<'_>>,
+        broker: &mut dyn Broker,
+    ) -> Option<Answer> {
+        for _ in 0..AGAIN {
+            if self.failures >= FAILURES {
+                return None;
+            }
+            let mut reading = None;
+            match self.put(question.clone(), descriptor, broker, &mut reading) {
+                Ok(answer) => {
+                    self.failures = 0;
+                    return Some(answer);
+                }
+                Err(ended) => self.account(&ended, reading.and_then(|id| broker.owner(id))),
+            }
+        }
+        None
+    }
+
+    /// The code that a file lists which is a `/proc/PID/maps`.
+    pub(super) fn maps(&mut self, file: &File) -> Option<Vec<Mapping>> {
+        match self.ask(&Question::Maps, Some(file.as_fd()), &mut Nothing)? {
+            Answer::Maps(maps) => Some(maps),
+            _ => None,
+        }
+    }
+
+    /// One that runs.
+    fn running(&mut self) -> Result<&mut Process, Ended> {
+        if let Some(process) = self.process.take() {
+            return Ok(self.process.insert(process));
+        }
+        let (process, confinement) = Process::start(&self.starter, self.patience)?;
+        if !confinement.filtered && !self.unfiltered {
+            self.unfiltered = true;
+            self.sentences.push(
+                "this kernel has no seccomp: the process that reads programs' files is held by its limits and \
+                 by having no rights, and its system calls are not filtered"
+                    .to_owned(),
+            );
+        }
+        if self.idle {
+            process.be_idle();
+        }
+        self.number.store(process.pid(), Ordering::Relaxed);
+        Ok(self.process.insert(process))
+    }
+
+    /// Puts a question once. One that gives no answer is ended.
+    fn put(
+        &mut self,
+        question: Question,
+        descriptor: Option<BorrowedFd<'_>>,
+        broker: &mut dyn Broker,
+        reading: &mut Option<FileId>,
+    ) -> Result<Answer, Ended> {
+        self.asked.0 += 1;
+        let number = self.asked;
+        self.running()?;
+        let Some(mut process) = self.process.take() else {
+            return Err(Ended::Closed);
+        };
+        let order = Order::Ask(number, question);
+        let answer = process
+            .tell(&order, descriptor)
+            .and_then(|()| self.converse(&mut process, number, broker, reading));
+        match answer {
+            Ok(answer) => {
+                self.process = Some(process);
+                Ok(answer)
+            }
+            Err(ended) => Err(process.end(ended)),
+        }
+    }
+
+    /// Listens until there is an answer, and gives what is asked for meanwhile.
+    fn converse(
+        &self,
+        process: &mut Process,
+        number: Number,
+        broker: &mut dyn Broker,
+        reading: &mut Option<FileId>,
+    ) -> Result<Answer, Ended> {
+        let mut maps = Vec::new();
+        for _ in 0..WANTS {
+            match process.listen()? {
+                Report::Reading(id) => {
+                    if broker.owner(id).is_none() {
+                        return Err(Ended::Unbelievable("it names a file that it was not given"));
+                    }
+                    *reading = Some(id);
+                }
+                Report::Want(of, want) if of == number => {
+                    let (given, file) = self.give(want, broker);
+                    let descriptor = file.as_ref().map(File::as_fd);
+                    process.tell(&Order::Give(number, given), descriptor)?;
+                }
+                Report::Part(of, part) if of == number => {
+                    maps.extend(part);
+                    if maps.len() > MAPPINGS {
+                        return Err(Ended::Unbelievable("its list has no end"));
+                    }
+                }
+                Report::Done(of, Answer::Maps(rest)) if of == number => {
+                    maps.extend(rest);
+                    maps.truncate(MAPPINGS);
+                    let overlap = |pair: &[Mapping]| pair[0].end > pair[1].start;
+                    if maps.windows(2).any(overlap) {
+                        return Err(Ended::Unbelievable("its mappings overlap"));
+                    }
+                    return Ok(Answer::Maps(maps));
+                }
+                Report::Done(of, answer) if of == number => return Ok(answer),
+                Report::Ready(_) | Report::Want(..) | Report::Part(..) | Report::Done(..) => {
+                    return Err(Ended::Unbelievable("it answers what was not asked"));
+                }
+            }
+        }
+        Err(Ended::Unbelievable("it asks without end"))
+    }
+
+    /// What is given for what is wanted.
+    fn give(&self, want: Want, broker: &mut dyn Broker) -> (Given, Option<File>) {
+        let allowed = |broker: &dyn Broker, id| {
+            let owner = broker.owner(id);
+            owner.is_some_and(|owner| self.allows(&owner))
+        };
+        let found = match want {
+            Want::File(id) if allowed(broker, id) => broker.file(id).map(|file| (id, file)),
+            Want::File(_) => None,
+            Want::Debug { of, name } => broker
+                .debug(of, &name)
+                .filter(|(id, _)| allowed(broker, *id)),
+            Want::Code(address) => {
+                return match broker.code(address) {
+                    Some((code, lasting)) => (Given::Code { code, lasting }, None),
+                    None => (Given::Nothing, None),
+                };
+            }
+        };
+        match found {
+            Some((id, file)) => (Given::File(id), Some(file)),
+            None => (Given::Nothing, None),
+        }
+    }
+
+    /// Holds to account what was read when the symbolizer ended.
+    fn account(&mut self, ended: &Ended, owner: Option<Owner>) {
+        let Some(owner) = owner else {
+            self.failures += 1;
+            if self.failures == FAILURES {
+                self.sentences.push(format!(
+                    "places in user space come without names from here on: the process that reads programs' files ended \
+                     {FAILURES} times ({ended})"
+                ));
+            }
+            return;
+        };
+        match self.bars.strike(&owner, ended.is_certain()) {
+            Verdict::Again => {}
+            Verdict::File => self.sentences.push(format!(
+                "places in {} come without names: reading it ended the symbolizer ({ended})",
+                owner.name
+            )),
+            Verdict::User => self.sentences.push(format!(
+                "places in {} and every other file of user {} come without names: reading several of them ended the \
+                 symbolizer ({ended})",
+                owner.name, owner.user
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

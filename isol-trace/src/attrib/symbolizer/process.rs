@@ -1,0 +1,307 @@
+//! One symbolizer: a process, and the socket to it.
+
+use std::{
+    fmt,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::Patience;
+use crate::{
+    host::{affinity, cpu_list::CpuSet},
+    symbolize::{
+        channel,
+        child::WORD,
+        protocol::{Allowance, Confinement, Order, Report, decode, encode},
+    },
+};
+
+/// Bytes of its last words that are looked at.
+const LAST_WORDS: u64 = 4096;
+
+/// How long a killed process is waited for; one that the kernel holds on to is waited for by nobody.
+const GONE: Duration = Duration::from_secs(1);
+
+/// How a symbolizer is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Starter {
+    /// The program: this one, save in tests.
+    pub program: PathBuf,
+    /// Its command line.
+    pub words: Vec<String>,
+    /// Private memory that it may take, in bytes.
+    pub memory: u64,
+}
+
+impl Starter {
+    /// This program, as a symbolizer with so much memory. `/proc/self/exe` is what runs, whatever lies at its path now.
+    #[must_use]
+    pub fn own(memory: u64) -> Self {
+        Self {
+            program: "/proc/self/exe".into(),
+            words: vec![WORD.to_owned()],
+            memory,
+        }
+    }
+}
+
+/// Why a symbolizer is no more.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// It took more memory than it may.
+    Memory(u64),
+    /// It took more time on a CPU than it may.
+    CpuTime,
+    /// It did not answer in time.
+    Hung,
+    /// What it read became shorter meanwhile, or could not be read from the disk.
+    Cut,
+    /// It said what cannot be.
+    Unbelievable(&'static str),
+    /// It closed its socket, or could not be told anything.
+    Closed,
+    /// It ended otherwise.
+    Status(ExitStatus),
+}
+
+impl Ended {
+    /// Whether what it read did that, and would do it again.
+    pub(super) const fn is_certain(&self) -> bool {
+        matches!(self, Self::CpuTime | Self::Hung | Self::Unbelievable(_))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) => write!(f, "{error}"),
+            Self::Memory(limit) => write!(
+                f,
+                "memory limit of {} MiB: --symbol-memory gives it more",
+                limit >> 20
+            ),
+            Self::CpuTime => f.write_str("limit of CPU time"),
+            Self::Hung => f.write_str("no answer in time"),
+            Self::Cut => f.write_str("the file was cut while it was read"),
+            Self::Unbelievable(what) => f.write_str(what),
+            Self::Closed => f.write_str("it ended"),
+            Self::Status(status) => write!(f, "{status}"),
+        }
+    }
+}
+
+/// A symbolizer that runs.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    socket: OwnedFd,
+    last_words: Option<ChildStderr>,
+    memory: u64,
+    patience: Patience,
+    /// Time on a CPU after which the kernel ends it.
+    granted: Duration,
+    /// When it has to have said something.
+    until: Instant,
+}
+
+impl Process {
+    /// Starts one, and waits until it is confined.
+    pub(super) fn start(
+        starter: &Starter,
+        patience: Patience,
+    ) -> Result<(Self, Confinement), Ended> {
+        let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
+        let mut child = Command::new(&starter.program)
+            .args(&starter.words)
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // What a person types to end the tracer is not for it.
+            .process_group(0)
+            .spawn()
+            .map_err(Ended::NotStarted)?;
+        let last_words = child.stderr.take();
+        let mut process = Self {
+            child,
+            socket,
+            last_words,
+            memory: starter.memory,
+            patience,
+            granted: Duration::ZERO,
+            until: Instant::now() + patience.start,
+        };
+        let begin = Order::Begin(Allowance {
+            memory: starter.memory,
+            tracer: std::process::id(),
+        });
+        let ready = process.send(&begin, None).and_then(|()| process.listen());
+        match ready {
+            Ok(Report::Ready(confinement)) => Ok((process, confinement)),
+            Ok(_) => Err(process.end(Ended::Unbelievable("it is no symbolizer"))),
+            Err(ended) => Err(process.end(ended)),
+        }
+    }
+
+    /// The number of the process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has the kernel run it only where nobody else wants to.
+    pub(super) fn be_idle(&self) {
+        let parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the kernel reads the parameters, which are ours and outlive the call. The process is our child and not
+        // waited for, so the number is its own.
+        let _ = unsafe {
+            libc::sched_setscheduler(self.number(), libc::SCHED_IDLE, &raw const parameters)
+        };
+    }
+
+    /// Has it run on these CPUs alone. One that is started later inherits where the tracer runs.
+    pub(super) fn confine(&self, cpus: &CpuSet) {
+        // Where that fails it stays on the CPUs that were housekeeping CPUs until now.
+        let _ = affinity::pin(self.number(), cpus);
+    }
+
+    /// Says something, and gives it its time from now on.
+    pub(super) fn tell(
+        &mut self,
+        order: &Order,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Ended> {
+        if matches!(order, Order::Ask(..)) {
+            self.until = Instant::now() + self.patience.wall;
+            self.grant_time();
+        }
+        self.send(order, descriptor)
+    }
+
+    fn send(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) -> Result<(), Ended> {
+        let packet = encode(order).ok_or(Ended::Closed)?;
+        channel::send(self.socket.as_fd(), &packet, descriptor).or(Err(Ended::Closed))
+    }
+
+    /// Waits for what it says.
+    pub(super) fn listen(&mut self) -> Result<Report, Ended> {
+        let packet = match channel::receive_plain(self.socket.as_fd(), self.until) {
+            Ok(Some(packet)) => packet,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Ended::Hung),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(Ended::Unbelievable("a message of it is too long"));
+            }
+            Ok(None) | Err(_) => return Err(Ended::Closed),
+        };
+        let report: Report =
+            decode(&packet).or(Err(Ended::Unbelievable("a message of it is none")))?;
+        report.check().or(Err(Ended::Unbelievable(
+            "a message of it is beyond all limits",
+        )))?;
+        Ok(report)
+    }
+
+    /// Ends it, and finds out why it ended, if it had before.
+    pub(super) fn end(mut self, why: Ended) -> Ended {
+        // Of one that has closed its socket: it is about to end by itself.
+        let status = match why {
+            Ended::Closed => self.gone_within(GONE),
+            _ => None,
+        };
+        let _ = self.child.kill();
+        let status = status.or_else(|| self.gone_within(GONE));
+        match (why, status) {
+            (Ended::Closed, Some(status)) => self.cause_of(status),
+            (why, _) => why,
+        }
+    }
+
+    fn gone_within(&mut self, time: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + time;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// What an exit status stands for.
+    fn cause_of(&mut self, status: ExitStatus) -> Ended {
+        // `std::alloc::handle_alloc_error` says this and aborts.
+        const OUT_OF_MEMORY: &str = "memory allocation of";
+        let mut words = Vec::new();
+        if let Some(pipe) = &mut self.last_words {
+            // All ends of the pipe are closed but ours.
+            let _ = pipe.take(LAST_WORDS).read_to_end(&mut words);
+        }
+        match status.signal() {
+            Some(libc::SIGXCPU) => Ended::CpuTime,
+            Some(libc::SIGBUS) => Ended::Cut,
+            Some(libc::SIGABRT) if String::from_utf8_lossy(&words).contains(OUT_OF_MEMORY) => {
+                Ended::Memory(self.memory)
+            }
+            _ => Ended::Status(status),
+        }
+    }
+
+    /// Moves the limit on its CPU time so far that one question has its time.
+    fn grant_time(&mut self) {
+        let used = self.cpu_time().unwrap_or(self.granted);
+        if used + self.patience.cpu <= self.granted {
+            return;
+        }
+        let granted = used + 2 * self.patience.cpu;
+        let limit = Rlimit {
+            current: Some(granted.as_secs().max(1)),
+            maximum: None,
+        };
+        if prlimit(Pid::from_raw(self.number()), Resource::Cpu, limit).is_ok() {
+            self.granted = granted;
+        }
+    }
+
+    /// Its time on a CPU so far.
+    fn cpu_time(&self) -> Option<Duration> {
+        let mut clock = 0;
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: it writes the clock's number, which is ours and outlives the call.
+        if unsafe { libc::clock_getcpuclockid(self.number(), &raw mut clock) } != 0 {
+            return None;
+        }
+        // SAFETY: it writes the time, which is ours and outlives the call.
+        if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+            return None;
+        }
+        let (seconds, nanoseconds) = (time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?);
+        Some(Duration::new(seconds, nanoseconds))
+    }
+
+    /// Its number, as the C library takes it.
+    fn number(&self) -> libc::pid_t {
+        // The kernel gives none beyond 2^22.
+        self.child.id().cast_signed()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone, mostly; else nothing of it is needed any more.
+        let _ = self.child.kill();
+        let _ = self.gone_within(GONE);
+    }
+}

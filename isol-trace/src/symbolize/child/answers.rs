@@ -1,0 +1,226 @@
+//! From a question to its answer.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read as _},
+    sync::Arc,
+};
+
+use super::{compilers::Compilers, images::Images, line::Asker};
+use crate::symbolize::{
+    image::{FileOffset, Image},
+    limits::Limits,
+    maps::{Mapping, UserMaps},
+    place,
+    protocol::{
+        self, Allowance, Answer, Code, CodeOf, Given, INLINED, Place, Question, REASON, Stack,
+        WITH_LINE, Want,
+    },
+    tables::Table,
+    text::{NAME, SOURCE, limited},
+    unwind::{Found, unwind},
+};
+
+/// Bytes of a list of mappings that are read: some 100,000 lines.
+const MAPS: u64 = 8 << 20;
+
+/// Mappings of code that are kept of a process.
+const CODE: usize = 1024;
+
+/// Bytes of mappings in a message.
+const PART: usize = protocol::MESSAGE / 2;
+
+/// Address spaces whose code is remembered.
+const SPACES: usize = 64;
+
+/// What answers.
+pub(super) struct Answers {
+    images: Images,
+    compilers: Compilers,
+    /// The vDSO as a file, and how it is unwound.
+    vdso: Option<(Image, Option<Arc<Table>>)>,
+    /// Code of address spaces, as it was given.
+    spaces: HashMap<u64, Vec<Code>>,
+}
+
+impl Answers {
+    pub(super) fn new(allowance: Allowance, vdso: Option<Box<[u8]>>) -> Self {
+        // The rest is for messages, the allocator and what is under way.
+        let limits = Limits {
+            memory: allowance.memory / 4 * 3,
+            ..Limits::default()
+        };
+        let vdso = vdso.and_then(|bytes| {
+            let table = Table::parse(&bytes).map(Arc::new);
+            Some((Image::from_bytes(bytes, limits).ok()?, table))
+        });
+        Self {
+            images: Images::new(limits),
+            compilers: Compilers::new(limits),
+            vdso,
+            spaces: HashMap::new(),
+        }
+    }
+
+    pub(super) fn to(
+        &mut self,
+        question: Question,
+        file: Option<File>,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Answer> {
+        let place = match question {
+            Question::Place {
+                file,
+                offset,
+                beyond,
+            } => {
+                let limits = self.images.limits();
+                match self.images.get(file, asker)? {
+                    Some(loaded) => loaded.place(FileOffset(offset), beyond, limits, asker)?,
+                    None => None,
+                }
+            }
+            Question::Vdso { offset, beyond } => self.vdso.as_mut().and_then(|(image, _)| {
+                let at = image.linked_address(FileOffset(offset))?;
+                Some(image.place(at, beyond))
+            }),
+            Question::Jit {
+                map,
+                address,
+                beyond,
+            } => {
+                let map = self.compilers.get(map, asker)?;
+                map.and_then(|map| map.place(address, beyond))
+            }
+            Question::Unwind(stack) => return self.unwind(&stack, asker).map(Answer::Frames),
+            Question::Maps => return maps(file, asker),
+        };
+        Ok(place.map_or(Answer::Nothing, |place| Answer::Place(on_the_wire(place))))
+    }
+
+    /// The frames of a stack.
+    fn unwind(&mut self, stack: &Stack, asker: &mut Asker<'_, '_>) -> io::Result<Vec<(u64, bool)>> {
+        let mut failed = None;
+        let frames = unwind(stack, |address| {
+            match self.code(stack.space, address, asker) {
+                Ok(found) => found,
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(frames),
+        }
+    }
+
+    /// What lies at an address, and how it is unwound.
+    fn code(
+        &mut self,
+        space: u64,
+        address: u64,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Option<Found>> {
+        let lies_in = |code: &&Code| (code.start..code.end).contains(&address);
+        let known = self.spaces.get(&space);
+        let code = match known.and_then(|all| all.iter().find(lies_in)) {
+            Some(known) => *known,
+            None => match asker.want(Want::Code(address))? {
+                (Given::Code { code, lasting }, _) if lies_in(&&code) => {
+                    if lasting {
+                        self.keep(space, code);
+                    }
+                    code
+                }
+                _ => return Ok(None),
+            },
+        };
+        let table = match code.of {
+            CodeOf::File(id) => match self.images.get(id, asker)? {
+                Some(loaded) => loaded.table(),
+                None => None,
+            },
+            CodeOf::Vdso => self.vdso.as_ref().and_then(|(_, table)| table.clone()),
+            CodeOf::Anonymous | CodeOf::Unknown => None,
+        };
+        Ok(Some(Found { code, table }))
+    }
+
+    fn keep(&mut self, space: u64, code: Code) {
+        if self.spaces.len() >= SPACES && !self.spaces.contains_key(&space) {
+            self.spaces.clear();
+        }
+        let all = self.spaces.entry(space).or_default();
+        if all.len() < CODE {
+            all.push(code);
+        }
+    }
+}
+
+/// The code that a list of mappings has, in parts.
+fn maps(file: Option<File>, asker: &mut Asker<'_, '_>) -> io::Result<Answer> {
+    let Some(file) = file else {
+        return Ok(Answer::Nothing);
+    };
+    let mut text = Vec::new();
+    // A process that has ended meanwhile has an empty file, and one that is ending may refuse.
+    if file.take(MAPS).read_to_end(&mut text).is_err() {
+        return Ok(Answer::Nothing);
+    }
+    let mut part = Vec::new();
+    let mut bytes = 0;
+    for mapping in UserMaps::parse(&text).into_code().into_iter().take(CODE) {
+        let more = size_of::<Mapping>() + mapping.path_bytes();
+        if bytes + more > PART {
+            asker.part(std::mem::take(&mut part))?;
+            bytes = 0;
+        }
+        bytes += more;
+        part.push(mapping);
+    }
+    Ok(Answer::Maps(part))
+}
+
+/// A place as it is sent, which keeps to the limits.
+fn on_the_wire(place: place::Place) -> Place {
+    let text = |words: &str, limit| (!words.is_empty()).then(|| limited(words, limit).to_string());
+    let inlined = place.inlined.iter().take(INLINED);
+    Place {
+        location: place.location.and_then(|words| text(&words, NAME)),
+        source: place.source.and_then(|words| text(&words, SOURCE)),
+        inlined: inlined.filter_map(|words| text(words, WITH_LINE)).collect(),
+        outer: place.outer.and_then(|words| text(&words, WITH_LINE)),
+        missing: place
+            .missing
+            .and_then(|missing| text(&missing.to_string(), REASON)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_keeps_to_what_is_checked() {
+        let words: Arc<str> = "é\u{202e}".repeat(1000).into();
+        let place = place::Place {
+            location: Some(words.clone()),
+            source: Some("".into()),
+            inlined: vec![words; 100].into(),
+            ..place::Place::default()
+        };
+        let place = on_the_wire(place);
+        let location = place.location.as_deref().expect("it is there");
+        assert!(location.len() <= NAME && location.ends_with('…'));
+        assert_eq!(
+            (place.source.as_deref(), place.inlined.len()),
+            (None, INLINED)
+        );
+        let report = protocol::Report::Done(protocol::Number(1), Answer::Place(place));
+        assert_eq!(report.check(), Ok(()));
+        assert!(protocol::encode(&report).is_some(), "it fits in a packet");
+    }
+}
