@@ -213,7 +213,10 @@ impl Attributor {
         }
         for origin in &mut breach.origins {
             self.fill_origin(origin, &mut awaited);
+            senders::whose_timer(origin, &breach.task);
         }
+        // Several that were told apart may be the task itself now.
+        breach.origins.dedup();
         breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
         awaited
     }

@@ -1,6 +1,6 @@
 //! What the names on a sender's stack tell of it.
 
-use crate::event::model::{Function, Origin, Sender, Via};
+use crate::event::model::{Function, Origin, Sender, TaskId, Via};
 
 /// The tracer's own frames, on top of every stack: the program, and what calls it.
 const OWN_FRAMES: &[&str] = &[
@@ -34,6 +34,39 @@ pub(super) fn complete(origin: &mut Origin) {
             Via::Work | Via::Timer | Via::Hrtimer => Origin::Kernel(Some(sender.clone())),
             Via::CrossCall | Via::Reschedule | Via::Wake => Origin::Remote(sender.clone()),
         };
+    }
+}
+
+/// Functions of timers that a task has armed by its own system calls: its sleeps and timeouts
+/// (`hrtimer_wakeup`, `process_timeout`) and what `setitimer`, `timer_create`, `timerfd_settime` and
+/// `alarm` arm (`kernel/time/` and `fs/timerfd.c`, v6.1 to v7.2).
+const OWN_TIMERS: &[&str] = &[
+    "hrtimer_wakeup",
+    "process_timeout",
+    "it_real_fn",
+    "posix_timer_fn",
+    "timerfd_tmrproc",
+    "timerfd_alarmproc",
+    "alarmtimer_fired",
+];
+
+/// Of a timer that was armed while the interrupted task itself ran: says whether it is that task's own,
+/// or one of the kernel's, which only happened to be armed then.
+pub(super) fn whose_timer(origin: &mut Origin, task: &TaskId) {
+    let Origin::Kernel(Some(sender)) = origin else {
+        return;
+    };
+    let is_timer = matches!(sender.via, Via::Timer | Via::Hrtimer);
+    let armed_by = sender.task.as_ref().and_then(|task| task.pid);
+    if !is_timer || armed_by.is_none() || armed_by != task.pid {
+        return;
+    }
+    let name = sender.callback.as_ref().and_then(|it| it.name.as_deref());
+    match name {
+        Some(name) if OWN_TIMERS.contains(&name) => *origin = Origin::Task,
+        Some(_) => sender.task = None,
+        // What it is for is not known.
+        None => {}
     }
 }
 
@@ -91,6 +124,33 @@ mod tests {
     fn completed(mut origin: Origin) -> Origin {
         complete(&mut origin);
         origin
+    }
+
+    #[test]
+    fn a_timer_is_the_tasks_own_only_by_what_it_is_for() {
+        let whose = |callback: Option<&str>, pid: u32| {
+            let mut sender = sender(false, &[]);
+            sender.via = Via::Hrtimer;
+            sender.callback = callback.map(|name| Function {
+                address: Some(Address(1)),
+                name: Some(name.into()),
+            });
+            let mut origin = Origin::Kernel(Some(sender));
+            let task = TaskId {
+                pid: Some(Pid(pid)),
+                tid: Tid(7),
+                comm: None,
+            };
+            whose_timer(&mut origin, &task);
+            let named = origin.sender().is_some_and(|sender| sender.task.is_some());
+            (origin.word(), named)
+        };
+        assert_eq!(whose(Some("hrtimer_wakeup"), 7), ("task", false));
+        assert_eq!(whose(Some("tick_nohz_handler"), 7), ("kernel", false));
+        assert_eq!(whose(None, 7), ("kernel", true));
+        for callback in ["hrtimer_wakeup", "tick_nohz_handler"] {
+            assert_eq!(whose(Some(callback), 8), ("kernel", true), "another's");
+        }
     }
 
     #[test]

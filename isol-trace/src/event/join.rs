@@ -20,6 +20,9 @@
 //!   sender speaks before it queues, and an interrupt for another one may come between;
 //! - where two different senders remain, it is neither.
 //!
+//! Nobody who asked after the interrupt that began the entry had arrived has provoked it: what such
+//! a sender asked for, and ran in a later interrupt of the same entry, is that activity's origin.
+//!
 //! A task that is switched to was woken by whoever woke it last, if that was one and the same
 //! in this entry.
 //!
@@ -191,7 +194,7 @@ impl Join {
     ) -> Vec<Origin> {
         let called = called.map_or_else(Vec::new, |at| self.calls(breach, at, asked));
         let rescheduled = self.reschedules(breach);
-        let origins = match breach.cause.cause() {
+        let mut origins = match breach.cause.cause() {
             Cause::Syscall | Cause::PageFault | Cause::Exception => vec![Origin::Task],
             Cause::DeviceIrq => vec![Origin::Device],
             Cause::CallFunction | Cause::CallFunctionSingle => called,
@@ -210,6 +213,8 @@ impl Join {
             | Cause::MachineCheck
             | Cause::Unknown => Vec::new(),
         };
+        // In the order of time, so that what is the same stands together.
+        origins.dedup();
         if origins.is_empty() {
             return vec![Origin::Unknown];
         }
@@ -233,14 +238,16 @@ impl Join {
             .activities
             .iter()
             .zip(asked)
-            .filter(|(item, _)| item.kind == Activity::Csd)
+            .filter(|(item, origin)| {
+                item.kind == Activity::Csd && !is_later(origin.as_ref(), breach)
+            })
             .map(|(_, origin)| origin.take().unwrap_or(Origin::Unknown))
             .collect();
         // What is older than user mode may have run before, unseen, unless all since then is known.
         let known = self.known_before(breach);
         let fresh = |one: &Waiting| breach.user_since.is_some_and(|since| one.at >= since);
         let pending = |one: &Waiting| !one.conditional && known.is_some_and(|it| one.at >= it);
-        unseen.retain(|one| fresh(one) || pending(one));
+        unseen.retain(|one| one.at <= arrival(breach) && (fresh(one) || pending(one)));
         // Two probes may have seen the same call, one of them without its csd.
         let (mut unseen, mut keyless): (Vec<_>, Vec<_>) =
             unseen.into_iter().partition(|one| !one.keyless);
@@ -323,18 +330,34 @@ impl Join {
 fn expired(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
     let mut origins = Vec::new();
     for (item, origin) in breach.activities.iter().zip(asked) {
-        match item.kind {
-            Activity::Timer | Activity::Hrtimer => {
-                origins.push(origin.take().unwrap_or(Origin::Kernel(None)));
+        let found = match item.kind {
+            Activity::Timer | Activity::Hrtimer if is_later(origin.as_ref(), breach) => {
+                Origin::Kernel(None)
             }
-            Activity::Tick => origins.push(Origin::Kernel(None)),
-            _ => {}
+            Activity::Timer | Activity::Hrtimer => origin.take().unwrap_or(Origin::Kernel(None)),
+            Activity::Tick => Origin::Kernel(None),
+            _ => continue,
+        };
+        // A list of activities is short.
+        if !origins.contains(&found) {
+            origins.push(found);
         }
     }
     origins.dedup_by(|later, earlier| {
         matches!(later, Origin::Kernel(None)) && matches!(earlier, Origin::Kernel(_))
     });
     origins
+}
+
+/// When the interrupt that is the cause of an entry arrived; of another cause when user mode was left.
+fn arrival(breach: &Breach) -> MonoNanos {
+    breach.cause_began.unwrap_or(breach.at)
+}
+
+/// Whether somebody asked after the entry's own interrupt had arrived, which cannot have provoked it.
+fn is_later(origin: Option<&Origin>, breach: &Breach) -> bool {
+    let sender = origin.and_then(Origin::sender);
+    sender.is_some_and(|sender| sender.at > arrival(breach))
 }
 
 /// When the entry's record ended; much later where that is not known.

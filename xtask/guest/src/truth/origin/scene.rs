@@ -49,7 +49,8 @@ impl Scene {
         Ok(Self { window, threads })
     }
 
-    /// Origins of the calls that a CPU had in this time.
+    /// Origins of the calls that a CPU had in this time: of those that came in a later interrupt of an
+    /// entry that a call began, what ran then tells.
     pub(super) fn origins<'a>(&self, log: &'a Log, cpu: u32) -> Result<Vec<&'a Origin>> {
         let calls = |breach: &&&Breach| breach.cause.kind.starts_with("call_function");
         let breaches = self.window.breaches(log, cpu);
@@ -60,7 +61,13 @@ impl Scene {
         Ok(breaches
             .iter()
             .filter(calls)
-            .flat_map(|breach| &breach.origins)
+            .flat_map(|breach| {
+                let later = breach.activity.iter().filter(|item| item.kind == "csd");
+                breach
+                    .origins
+                    .iter()
+                    .chain(later.filter_map(|item| item.origin.as_ref()))
+            })
             .collect())
     }
 }
