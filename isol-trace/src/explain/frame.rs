@@ -1,10 +1,11 @@
 //! Frames of user stacks, as the log spells them, and which are of the program itself.
 //!
 //! A system call is made in a wrapper of the C library: that is not where the mistake is. Without debug
-//! information a library's frame names its file; with it, only function and source file are
-//! left to tell, so names decide.
+//! information a library's frame names its file; with it, function and source file decide, by the
+//! same rule as for places in the log ([`crate::symbolize::own`]).
 
 use super::call::is_common;
+use crate::symbolize::own::is_library;
 
 /// A frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,68 +17,6 @@ pub(super) struct Frame<'a> {
     /// Source file and line.
     pub(super) source: Option<&'a str>,
 }
-
-/// Prefixes of functions that libraries keep to themselves: the C library's, its loader's, the vDSO's.
-const LIBRARY_PREFIXES: [&str; 17] = [
-    "__GI_",
-    "__libc_",
-    "__internal_",
-    "__syscall",
-    "__pthread_",
-    "___pthread_",
-    "__vdso_",
-    "__kernel_",
-    "__lll_",
-    "__futex_abstimed_",
-    "__nptl_",
-    "_IO_",
-    "_dl_",
-    "_int_",
-    "__vfprintf",
-    "pthread_",
-    "[vdso]",
-];
-
-/// Functions of the C library that enter the kernel for their callers without being named as a system call.
-const LIBRARY_NAMES: [&str; 34] = [
-    "abort",
-    "calloc",
-    "clock_gettime",
-    "fclose",
-    "fflush",
-    "fopen",
-    "fprintf",
-    "fputc",
-    "fputs",
-    "fread",
-    "free",
-    "fwrite",
-    "gsignal",
-    "malloc",
-    "memalign",
-    "memcpy",
-    "memmove",
-    "memset",
-    "new_do_write",
-    "nanosleep",
-    "operator new",
-    "operator delete",
-    "posix_memalign",
-    "printf",
-    "putchar",
-    "puts",
-    "raise",
-    "realloc",
-    "sleep",
-    "syscall",
-    "sysmalloc",
-    "systrim",
-    "usleep",
-    "vfprintf",
-];
-
-/// First words of paths of languages' standard libraries.
-const LIBRARY_PATHS: [&str; 5] = ["std", "core", "alloc", "compiler_builtins", "__gnu_cxx"];
 
 impl<'a> Frame<'a> {
     /// Reads one: `function+0x1f (file.c:12)`, `leaf (file.h:7) [inlined]`, `libc.so.6+0x2a1ca`, `0x16de`.
@@ -117,19 +56,14 @@ impl<'a> Frame<'a> {
     /// The program's own code, rather than a library that enters the kernel on its behalf. `call` is the
     /// system call that was made.
     pub(super) fn is_own(&self, call: Option<&str>) -> bool {
-        let is_rusts = self.source.is_some_and(|it| it.starts_with("library/"));
-        if self.name.is_empty() || self.is_address() || self.is_file() || is_rusts {
+        if self.name.is_empty() || self.is_address() || self.is_file() {
             return false;
         }
         let name = self.name;
         let bare = name.split(['@', '(', '<']).next().unwrap_or(name);
         let plain = bare.trim_start_matches('_');
         let is_wrapper = call.is_some_and(|call| plain == call) || is_common(plain);
-        !(is_wrapper
-            || name == "_start"
-            || LIBRARY_PREFIXES.iter().any(|it| name.starts_with(it))
-            || LIBRARY_NAMES.contains(&plain)
-            || is_of_standard_library(name))
+        !(is_wrapper || is_library(name, self.source))
     }
 
     /// The function as it is spoken of: `publish()`.
@@ -154,23 +88,6 @@ fn is_source(text: &str) -> bool {
 /// `libc.so.6`, `ld-linux-x86-64.so.2`, `ld-2.31.so`.
 fn is_library_file(name: &str) -> bool {
     name.split('.').skip(1).any(|part| part == "so")
-}
-
-/// A function of a language's standard library, by its path: also `<std::io::Stdout as std::io::Write>::write`,
-/// and `<W as core::fmt::Write>::write_str` for whichever `W`.
-fn is_of_standard_library(name: &str) -> bool {
-    let path = name.trim_start_matches(['<', '&', '*', '(', '[']);
-    let path = path.strip_prefix("mut ").unwrap_or(path);
-    let first = path.split(':').next().unwrap_or(path);
-    if LIBRARY_PATHS.contains(&first) && first.len() < path.len() {
-        return true;
-    }
-    let mut letters = path.chars();
-    name.starts_with('<')
-        && letters
-            .next()
-            .is_some_and(|letter| letter.is_ascii_uppercase())
-        && letters.as_str().starts_with(" as ")
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ const MAGIC: [u32; 2] = [0xffff_fff0, 0xffff_fff1];
 /// Bytes of a name or a path that are looked at.
 const MAX_TEXT: usize = 4096;
 
+/// A source file that tells nothing but the language.
+const GO_FILE: &str = "_.go";
+
 /// Bytes of a table of one function, of which each step takes two at least.
 const MAX_STEPS: usize = 1 << 20;
 
@@ -50,10 +53,15 @@ impl<'a> Table<'a> {
             .iter()
             .find_map(|name| headers.section(name))?
             .extent?;
-        let bytes = extent.of(bytes);
+        let text = || Some(headers.section(".text")?.address);
+        Self::read(extent.of(bytes), headers.endian, text)
+    }
+
+    /// Reads its header; `text` is where the program's code begins.
+    fn read(bytes: &'a [u8], endian: Endianness, text: impl Fn() -> Option<u64>) -> Option<Self> {
         let mut table = Self {
             bytes,
-            endian: headers.endian,
+            endian,
             quantum: u64::from(*bytes.get(6)?),
             functions: 0,
             text: 0,
@@ -69,14 +77,13 @@ impl<'a> Table<'a> {
         let word = |number: usize| table.u64(8 + number * 8);
         let offset = |number| usize::try_from(word(number)?).ok();
         // Zero before it is relocated, and since the linker leaves it so.
-        let text = word(2).filter(|&text| text != 0);
-        let text = text.or_else(|| Some(headers.section(".text")?.address))?;
+        let start = word(2).filter(|&start| start != 0).or_else(text)?;
         let places = [0, 3, 4, 5, 6, 7].map(offset);
-        let [functions, names, units, files, values, start] = places;
+        let [functions, names, units, files, values, list] = places;
         (table.functions, table.names) = (functions?, names?);
         (table.units, table.files) = (units?, files?);
-        (table.values, table.start) = (values?, start?);
-        table.text = text;
+        (table.values, table.start) = (values?, list?);
+        table.text = start;
         Some(table)
     }
 
@@ -100,7 +107,7 @@ impl<'a> Table<'a> {
         // The line is that of the innermost function, which may be inlined; the name is not.
         let is_other = path.as_deref().is_some_and(|path| {
             let name = String::from_utf8_lossy(name);
-            is_library("", Some(path)) && !is_library(&name, None)
+            is_library("", Some(path)) && !is_library(&name, Some(GO_FILE))
         });
         let path = path.filter(|_| !is_other);
         found.offset = Some(address - begin);
@@ -139,7 +146,8 @@ impl<'a> Table<'a> {
                 .checked_add(4)?,
         )?;
         let at = self.start.checked_add(usize::try_from(at).ok()?)?;
-        (begin <= target).then(|| (self.text + u64::from(begin), at))
+        let address = self.text.checked_add(u64::from(begin))?;
+        (begin <= target).then_some((address, at))
     }
 
     fn name(&self, function: usize) -> Option<&'a [u8]> {
@@ -189,7 +197,7 @@ impl<'a> Table<'a> {
 
     /// A word of what is known of a function.
     fn field(&self, function: usize, number: usize) -> Option<u32> {
-        self.u32(function.checked_add(number * 4)?)
+        self.u32(function.checked_add(number.checked_mul(4)?)?)
     }
 
     fn text_at(&self, at: usize) -> Option<&'a [u8]> {
@@ -225,4 +233,100 @@ fn varint(bytes: &mut &[u8]) -> Option<u32> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbolize::limits::Limits;
+
+    /// Two functions, `main.work` at 0x1000 and `runtime.main` at 0x1040, which ends at 0x1080; in the
+    /// first, line 7 of `spin.go` up to 0x1010, and line 9 after that.
+    fn bytes() -> Vec<u8> {
+        let names = b"main.work\0runtime.main\0";
+        let units = [0_u32, 13].map(u32::to_le_bytes).concat();
+        let files = b"/me/spin.go\0\0/usr/local/go/src/runtime/proc.go\0";
+        // Nothing; file 0, so much more than -1, for 0x40; file 1; lines 7 and 9; line 3.
+        let values = [
+            &[0][..],
+            &[2, 0x40, 0],
+            &[4, 0x40, 0],
+            &[16, 0x10, 4, 0x30, 0],
+            &[8, 0x40, 0],
+        ];
+        let function = |entry: u32, name: u32, file: u32, line: u32| {
+            let words = [entry, name, 0, 0, 0, file, line, 0, 0, 0];
+            words.map(u32::to_le_bytes).concat()
+        };
+        let list = [0_u32, 20, 0x40, 60, 0x80].map(u32::to_le_bytes).concat();
+        let table = [list, function(0, 0, 1, 7), function(0x40, 10, 4, 12)].concat();
+        let parts = [&names[..], &units, files, &values.concat(), &table];
+        let mut offset = 72;
+        let mut header = [0xffff_fff1_u32.to_le_bytes(), [0, 0, 1, 8]].concat();
+        for word in [2, 2, 0x1000_u64] {
+            header.extend(word.to_le_bytes());
+        }
+        for part in parts {
+            header.extend(u64::to_le_bytes(offset));
+            offset += part.len() as u64;
+        }
+        header.extend(parts.concat());
+        header
+    }
+
+    fn table(bytes: &[u8]) -> Option<Table<'_>> {
+        Table::read(bytes, Endianness::Little, || None)
+    }
+
+    fn at(bytes: &[u8], address: u64) -> Option<String> {
+        let mut steps = Steps::new(&Limits::default());
+        let found = table(bytes)?.find(address, &mut steps).ok()?;
+        let frame = found.frames.first()?;
+        let name = String::from_utf8_lossy(frame.name.as_deref()?).into_owned();
+        let path = frame.path.as_deref().unwrap_or("?");
+        Some(format!(
+            "{name}+{:x} {path}:{}",
+            found.offset?,
+            frame.line.unwrap_or(0)
+        ))
+    }
+
+    #[test]
+    fn functions_files_and_lines_are_read() {
+        let bytes = bytes();
+        for (address, place) in [
+            (0xfff, None),
+            (0x1000, Some("main.work+0 /me/spin.go:7")),
+            (0x100f, Some("main.work+f /me/spin.go:7")),
+            (0x1010, Some("main.work+10 /me/spin.go:9")),
+            (
+                0x1040,
+                Some("runtime.main+0 /usr/local/go/src/runtime/proc.go:3"),
+            ),
+            (
+                0x107f,
+                Some("runtime.main+3f /usr/local/go/src/runtime/proc.go:3"),
+            ),
+            (0x1080, None),
+        ] {
+            assert_eq!(at(&bytes, address).as_deref(), place, "{address:x}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_table_gives_nothing_or_something_but_no_panic() {
+        let whole = bytes();
+        for end in 0..whole.len() {
+            let _ = at(&whole[..end], 0x1010);
+        }
+        for byte in 0..whole.len() {
+            for value in [0, 0x7f, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[byte] = value;
+                for address in [0, 0x1000, 0x1010, 0x1041, u64::MAX] {
+                    let _ = at(&damaged, address);
+                }
+            }
+        }
+    }
 }

@@ -43,6 +43,14 @@ const WANTED: [SectionId; 12] = [
     SectionId::DebugTypes,
 ];
 
+/// What a package of split debug information lists besides: its list is of no use without them.
+const PACKED: [SectionId; 4] = [
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
+    SectionId::DebugMacinfo,
+    SectionId::DebugMacro,
+];
+
 /// Without these there is nothing.
 const NEEDED: usize = 3;
 
@@ -74,7 +82,8 @@ impl Sections {
     ) -> Result<Self, Missing> {
         let mut sections = Self::default();
         let mut left = limits.memory / SHARE;
-        for (rank, id) in WANTED.into_iter().enumerate() {
+        let packed = PACKED.into_iter().filter(|_| is_split);
+        for (rank, id) in WANTED.into_iter().chain(packed).enumerate() {
             let name = if is_split {
                 id.dwo_name()
             } else {

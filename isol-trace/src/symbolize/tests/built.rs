@@ -124,6 +124,17 @@ fn split_debug_information_is_asked_for_and_used() {
     }
 }
 
+/// Of DWARF 4: binutils' own `dwp` knows no other.
+#[test]
+fn a_package_of_split_debug_information_is_used() {
+    let built = spin("-gdwarf-4 -gsplit-dwarf");
+    let begin = built.address("spin", "work");
+    built.run("dwp -e spin -o spin.dwp");
+    let mut program = built.program("spin");
+    program.add_split(built.image("spin.dwp"));
+    is_whole(&program, begin);
+}
+
 #[test]
 fn what_does_not_fit_is_named_and_the_function_stays() {
     let built = spin("-g -gz=zlib");

@@ -1,0 +1,43 @@
+//! Any bytes as a program, as its debug file, as split and as shared debug information, and as a perf map.
+//!
+//! The room is compiled in by its path, without the rest of the library: it depends on nothing of it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code, unreachable_pub, reason = "the rest of the library is not here")]
+#[path = "../../isol-trace/src/symbolize/mod.rs"]
+mod symbolize;
+
+use symbolize::{Image, Limits, LinkedAddress, NAME, Program};
+
+const LIMITS: Limits = Limits {
+    memory: 4 << 20,
+    steps: 1 << 18,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let open = || Image::from_bytes(bytes.into(), LIMITS).ok();
+    let (Some(image), Some(debug), Some(split), Some(shared)) = (open(), open(), open(), open())
+    else {
+        return;
+    };
+    let code = image.code().unwrap_or(0x1000..0x1100);
+    let mut program = Program::new(image);
+    ask(&program, code.start);
+    program.set_debug(debug);
+    program.add_split(split);
+    program.set_shared(shared);
+    ask(&program, code.start);
+});
+
+fn ask(program: &Program, start: u64) {
+    for offset in [0, 1, 4, 0x10, 0x39, 0x43, 0x100] {
+        let at = LinkedAddress(start.wrapping_add(offset));
+        for place in [program.symbol(at, 1), program.place(at, 0)] {
+            assert!(place.location.is_none_or(|it| it.len() <= NAME));
+            assert!(place.inlined.len() <= 32);
+        }
+    }
+}
