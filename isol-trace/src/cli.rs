@@ -67,7 +67,8 @@ pub enum Command {
     /// Reads settings alone: nothing is attached and no watched CPU is interrupted.
     #[command(
         after_help = "Examples:\n  isol-trace doctor\n  isol-trace doctor --cpus 2-3\n  \
-                      isol-trace doctor --json | jq '.findings[] | select(.severity == \"defect\")'\n\n\
+                      isol-trace doctor --json | jq '.findings[] | select(.severity == \"defect\")'\n  \
+                      isol-trace doctor --script | sh\n\n\
                       Exit status: 0 no defect; 1 a defect; 2 the request or the host is wrong."
     )]
     Doctor(DoctorArgs),
@@ -182,6 +183,10 @@ pub struct DoctorArgs {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+
+    /// Print a shell script that mends what commands can mend, to be run as root.
+    #[arg(long, conflicts_with = "json")]
+    pub script: bool,
 }
 
 /// What was typed after `record`.

@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     event::{ids::Cpu, model::Detection},
     host::{Host, affinity, cpu_list::CpuSet, detection::detection},
-    plan::doctor::DoctorPlan,
+    plan::doctor::{DoctorPlan, Form},
     tui::theme::Theme,
 };
 
@@ -32,12 +32,13 @@ pub fn run(plan: DoctorPlan, host: &Host) -> Result<ExitCode, Error> {
         affinity::disable_huge_pages()?;
     }
     let coverage = coverage(host, &plan.watched.watched, &plan.watched.nohz_full);
+    let form = plan.form;
     let facts = Facts::read(host, plan.watched, plan.present, plan.identity);
     let report = Report::new(facts, coverage);
-    let text = if plan.json {
-        json::line(&report).map_err(|error| Error::Stdout(error.into()))?
-    } else {
-        text::text(&report, page())
+    let text = match form {
+        Form::Text => text::text(&report, page()),
+        Form::Json => json::line(&report).map_err(|error| Error::Stdout(error.into()))?,
+        Form::Script => report.mending.script.clone(),
     };
     // Whoever reads no further, as `head`, has the verdict all the same.
     match print(text.as_bytes()) {

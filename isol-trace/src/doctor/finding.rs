@@ -124,6 +124,18 @@ impl Remedy {
     }
 }
 
+/// Which of its remedies is the one to take where all findings are mended together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// A command where there is one, else a boot argument.
+    #[default]
+    Command,
+    /// A boot argument, though there is a command: it does less.
+    Boot,
+    /// None: a person has to look first.
+    Person,
+}
+
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -139,6 +151,8 @@ pub struct Finding {
     pub cost: Option<Cost>,
     /// What mends it, any of them; defects and warnings have one.
     pub remedies: Vec<Remedy>,
+    /// Which of them is taken where all findings are mended together.
+    pub way: Way,
     /// A command that shows how it stands; defects and warnings have it.
     pub verify: Option<String>,
 }
@@ -158,6 +172,7 @@ impl Finding {
             summary: summary.into(),
             cost: None,
             remedies: Vec::new(),
+            way: Way::default(),
             verify: None,
         }
     }
@@ -205,6 +220,18 @@ impl Finding {
     /// With something else that mends it.
     pub(super) fn change(mut self, sentence: impl Into<String>) -> Self {
         self.remedies.push(Remedy::Change(sentence.into()));
+        self
+    }
+
+    /// To be mended by the boot argument, where all findings are mended together.
+    pub(super) const fn rather_by_boot(mut self) -> Self {
+        self.way = Way::Boot;
+        self
+    }
+
+    /// To be mended by a person, who looks first.
+    pub(super) const fn by_hand(mut self) -> Self {
+        self.way = Way::Person;
         self
     }
 

@@ -26,6 +26,7 @@ struct Line<'a> {
     housekeeping: Vec<u32>,
     counts: BTreeMap<&'static str, usize>,
     findings: Vec<FindingLine<'a>>,
+    mending: MendingLine<'a>,
     coverage: CoverageLine<'a>,
 }
 
@@ -54,6 +55,21 @@ struct CostLine {
 struct RemedyLine<'a> {
     kind: &'static str,
     text: &'a str,
+}
+
+#[derive(Serialize)]
+struct MendingLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<BootLine<'a>>,
+    script: &'a str,
+    run: &'a [&'static str],
+    by_hand: &'a [&'static str],
+}
+
+#[derive(Serialize)]
+struct BootLine<'a> {
+    add: &'a [String],
+    replaces: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -97,6 +113,15 @@ pub fn line(report: &Report) -> serde_json::Result<String> {
             .map(|&severity| (severity.word(), report.count(severity)))
             .collect(),
         findings: report.findings.iter().map(finding).collect(),
+        mending: MendingLine {
+            boot: report.mending.boot.as_ref().map(|boot| BootLine {
+                add: &boot.add,
+                replaces: &boot.replaces,
+            }),
+            script: &report.mending.script,
+            run: &report.mending.run,
+            by_hand: &report.mending.by_hand,
+        },
         coverage: CoverageLine {
             unknown: coverage.unknown.as_deref(),
             cpus: coverage

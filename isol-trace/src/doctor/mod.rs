@@ -5,6 +5,7 @@
 //! - [`facts`]: what is known of a host;
 //! - [`finding`]: one thing that was checked: how it stands, what it costs, what mends it;
 //! - `check`: the checks, one file an area; `rule`: the rules that they name;
+//! - [`mending`]: one kernel command line and one script for all of them;
 //! - [`coverage`]: which probes would attach and what would not be seen;
 //! - [`text`] and [`json`]: the report for people and for machines.
 
@@ -13,6 +14,7 @@ pub mod coverage;
 pub mod facts;
 pub mod finding;
 pub mod json;
+pub mod mending;
 mod rule;
 pub mod text;
 
@@ -20,6 +22,7 @@ pub use facts::Facts;
 pub use finding::{Finding, Severity};
 
 use coverage::Coverage;
+use mending::Mending;
 
 /// All that the doctor says of a host.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Report {
     pub facts: Facts,
     /// What follows, the worst first.
     pub findings: Vec<Finding>,
+    /// What mends them.
+    pub mending: Mending,
     /// What a trace would see.
     pub coverage: Coverage,
 }
@@ -36,8 +41,10 @@ impl Report {
     /// Examines the facts.
     #[must_use]
     pub fn new(facts: Facts, coverage: Coverage) -> Self {
+        let findings = examine(&facts);
         Self {
-            findings: examine(&facts),
+            mending: Mending::of(&facts, &findings),
+            findings,
             facts,
             coverage,
         }

@@ -9,6 +9,7 @@ use super::{
     Finding, Report, Severity,
     coverage::{blind_spot_lines, detection_lines, probe_rows},
     finding::Remedy,
+    mending::instead,
 };
 
 /// What the report is written on.
@@ -89,6 +90,9 @@ pub fn text(report: &Report, page: Page) -> String {
         }
     }
     coverage(&mut text, report);
+    mending(&mut text, report);
+    text.line("");
+    counted(&mut text, report);
     text.text
 }
 
@@ -147,6 +151,10 @@ fn head(text: &mut Lines, report: &Report) {
     text.line(&printable(&identity));
     text.line(&format!("watched: {}", facts.watched));
     text.line(&format!("housekeeping: {}", facts.housekeeping));
+}
+
+/// How many findings there are of each severity: the last line, which a screen still shows.
+fn counted(text: &mut Lines, report: &Report) {
     let counts: Vec<String> = Severity::ALL
         .iter()
         .map(|&severity| {
@@ -241,6 +249,43 @@ fn coverage(text: &mut Lines, report: &Report) {
         "  ",
         "  ",
     );
+}
+
+/// The command line and the script for all that was found.
+fn mending(text: &mut Lines, report: &Report) {
+    let mending = &report.mending;
+    if mending.boot.is_none() && mending.run.is_empty() && mending.by_hand.is_empty() {
+        return;
+    }
+    text.line("");
+    text.line("To mend it all");
+    if let Some(boot) = &mending.boot {
+        text.line("");
+        let where_to = format!("Add to the kernel command line{}, and boot:", instead(boot));
+        text.wrapped(&where_to, "  ", "  ");
+        text.whole("boot", &boot.text());
+    }
+    if !mending.run.is_empty() {
+        text.line("");
+        let what = format!(
+            "Run this script as root, now and after each boot. It is for {}.",
+            mending.run.join(", ")
+        );
+        text.wrapped(&what, "  ", "  ");
+        let cpus = &report.facts.watched;
+        text.whole(
+            "run",
+            &format!("isol-trace doctor --cpus {cpus} --script | sh"),
+        );
+    }
+    if !mending.by_hand.is_empty() {
+        text.line("");
+        let what = format!(
+            "Left to a person, by what they say above: {}.",
+            mending.by_hand.join(", ")
+        );
+        text.wrapped(&what, "  ", "  ");
+    }
 }
 
 #[cfg(test)]

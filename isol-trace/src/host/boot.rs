@@ -80,6 +80,18 @@ impl BootArguments {
             .filter_map(|(_, value)| value.as_deref())
     }
 
+    /// Every occurrence of an argument, as it was typed, save quotes.
+    #[must_use]
+    pub fn typed(&self, name: &str) -> Vec<String> {
+        let name = plain(name);
+        let all = self.arguments.iter().filter(|(it, _)| *it == name);
+        all.map(|(name, value)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        })
+        .collect()
+    }
+
     /// Whether an argument was given with this value.
     #[must_use]
     pub fn is(&self, name: &str, value: &str) -> bool {

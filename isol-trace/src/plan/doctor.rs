@@ -11,6 +11,17 @@ use crate::{
     },
 };
 
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The report for people.
+    Text,
+    /// The report for machines.
+    Json,
+    /// The script alone.
+    Script,
+}
+
 /// A valid `doctor`.
 #[derive(Clone, Debug)]
 pub struct DoctorPlan {
@@ -20,8 +31,8 @@ pub struct DoctorPlan {
     pub present: CpuSet,
     /// Names of host and kernel.
     pub identity: Identity,
-    /// Report for machines.
-    pub json: bool,
+    /// What is printed.
+    pub form: Form,
 }
 
 impl DoctorPlan {
@@ -44,7 +55,11 @@ impl DoctorPlan {
             watched,
             present,
             identity: host.identity()?,
-            json: args.json,
+            form: match (args.json, args.script) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Script,
+                (false, false) => Form::Text,
+            },
         })
     }
 }

@@ -108,6 +108,7 @@ fn source(facts: &Facts) -> Option<Finding> {
             "without a stable clock the tick does not stop, and every clock_gettime() is a system call",
         )
         .boot("tsc=reliable")
+        .by_hand()
         .change("Only where the TSC is known to be good: dmesg says why the kernel gave it up.")
         .verify(format!("cat {FOLDER}/current_clocksource; dmesg | grep -i -e tsc -e clocksource")),
     )

@@ -18,6 +18,7 @@ use crate::{
 /// The checks.
 pub(super) const CHECKS: &[Check] = &[
     Check::Where(delivered),
+    Check::Where(leaving),
     Check::Where(allowed),
     Check::Where(managed),
     Check::Where(fixed),
@@ -35,7 +36,8 @@ const NAMED: usize = 4;
 /// Interrupts whose affinity can be set go to other CPUs.
 fn delivered(facts: &Facts) -> Option<Finding> {
     let id = "device-interrupts";
-    let all: Vec<_> = facts.irqs.iter().filter(|irq| irq.is_settable()).collect();
+    let settable = facts.irqs.iter().filter(|irq| irq.is_settable());
+    let all: Vec<_> = settable.filter(|irq| !is_leaving(facts, irq)).collect();
     let here = reaching(facts, &all, DeviceIrq::targets);
     if here.is_empty() {
         return (!all.is_empty()).then(|| {
@@ -58,6 +60,43 @@ fn delivered(facts: &Facts) -> Option<Finding> {
             rule::DEVICE_IRQ,
             "each of these devices enters the kernel there when it has something to say",
         ),
+    )
+}
+
+/// An interrupt that user space has moved off the watched CPUs, and that has not occurred since: the
+/// kernel moves it when it does (`irq_move_masked_irq`, kernel/irq/migration.c, 6.12).
+fn is_leaving(facts: &Facts, irq: &DeviceIrq) -> bool {
+    // Where it may be managed, the kernel may have its own reasons.
+    irq.steering == Steering::User
+        && irq.allowed.known().is_some()
+        && !meets(irq.allowed.known(), &facts.watched)
+        && meets(irq.effective.known(), &facts.watched)
+}
+
+/// No interrupt has been moved away that has still to come once.
+fn leaving(facts: &Facts) -> Option<Finding> {
+    let irqs = facts.irqs.iter();
+    let here: Vec<_> = irqs.filter(|irq| is_leaving(facts, irq)).collect();
+    if here.is_empty() {
+        return None;
+    }
+    let summary = format!(
+        "Moved off the watched CPUs, and idle since: {}. The kernel moves an interrupt when it next occurs, once more on the CPU that it leaves.",
+        listed(&here)
+    );
+    Some(
+        Finding::new(
+            "device-interrupts-leaving",
+            Interrupts,
+            Severity::Warning,
+            summary,
+        )
+        .breach(
+            rule::DEVICE_IRQ,
+            "each of them enters the kernel on a watched CPU one more time",
+        )
+        .change("Use each device once before the task starts.")
+        .verify(show(&here)),
     )
 }
 

@@ -92,7 +92,8 @@ fn dynamic_ticks(facts: &Facts) -> Option<Finding> {
             rule::RESIDUAL_TICK,
             "the tick interrupts the watched CPUs HZ times a second",
         )
-        .change("Boot without nohz=off.")
+        .boot("nohz=on")
+        .change("In place of nohz=off.")
         .verify("grep -o 'nohz=[^ ]*' /proc/cmdline")
     })
 }
@@ -130,6 +131,8 @@ fn domains(facts: &Facts) -> Finding {
         "other tasks and unbound kernel threads run there; from Linux 7.2 on nohz_full= alone does not keep the work vmstat away either",
     )
     .boot(facts.isolcpus())
+    // A partition is for tasks that are put into its group.
+    .rather_by_boot()
     .verify(format!("cat {CPU_FOLDER}/isolated"));
     match facts.cpusets {
         Cpusets::V2 => finding.run(format!(
@@ -197,6 +200,7 @@ fn partitions(facts: &Facts) -> Option<Finding> {
             "their CPUs are scheduled as any other",
         )
         .run(format!("echo {kind} > {file} && cat {file}"))
+        .by_hand()
         .change("Mend what the kernel names first: CPUs that another group has too, that are offline, or that the parent has none to spare of.")
         .verify(format!("cat {file}")),
     )

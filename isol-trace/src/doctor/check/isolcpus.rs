@@ -102,6 +102,6 @@ fn nohz_flag(facts: &Facts) -> Option<Finding> {
 }
 
 /// Both arguments, as every kernel takes them.
-pub(super) fn both(facts: &Facts) -> String {
+pub(in crate::doctor) fn both(facts: &Facts) -> String {
     format!("nohz_full={} {}", facts.to_isolate(), facts.isolcpus())
 }

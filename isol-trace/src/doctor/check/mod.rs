@@ -12,6 +12,8 @@ mod scheduler;
 mod tracer;
 mod work;
 
+pub(super) use isolcpus::both;
+
 use super::{Facts, Finding};
 use crate::host::cpu_list::CpuSet;
 

@@ -81,6 +81,7 @@ fn siblings(facts: &Facts) -> Option<Finding> {
     };
     Some(
         finding
+            .by_hand()
             .change("Isolate whole cores, and leave one of the two CPUs of each idle.")
             .verify(format!(
                 "grep . {CPU_FOLDER}/cpu*/topology/thread_siblings_list"

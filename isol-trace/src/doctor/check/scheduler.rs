@@ -41,9 +41,11 @@ fn rt_throttling(facts: &Facts) -> Option<Finding> {
 }
 
 /// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
-/// kick a lone task once a second; 7.2 and 7.3 were quiet: there the running task settles its time
+/// kick a lone task once a second. On 6.18 a lone task was seen to keep its tick for its whole life,
+/// also after the server was switched off: a queued server forbids to stop it (`sched_can_stop_tick`,
+/// kernel/sched/core.c, 6.12, `dl_nr_running`). 7.2 and 7.3 were quiet: there the running task settles its time
 /// before the timer looks at it (`dl_server_timer`, kernel/sched/deadline.c, 6.12 and 7.2). Of the
-/// kernels in between nothing is known.
+/// other kernels in between nothing is known.
 fn fair_server(facts: &Facts) -> Option<Finding> {
     let id = "fair-server";
     if !facts.is_from(6, 12)? {
@@ -72,11 +74,18 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
         let summary = "The fair server is off on the watched CPUs.";
         return Some(Finding::new(id, Scheduler, Severity::Fine, summary));
     }
-    let (severity, looks, kicks) = if facts.is_from(6, 13)? {
+    let is_6_18 = facts.is_from(6, 18)? && !facts.is_from(6, 19)?;
+    let (severity, looks, kicks) = if is_6_18 {
+        (
+            Severity::Defect,
+            "looks",
+            "on this kernel the tick goes on for as long as a task lives that began to run while the server was on",
+        )
+    } else if facts.is_from(6, 13)? {
         (
             Severity::Warning,
             "may look",
-            "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, and a tick follow",
+            "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, or the tick go on for as long as the task lives, as on 6.18",
         )
     } else {
         (
@@ -96,6 +105,7 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
             "for cpu in {}; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; done",
             spaced(&here)
         ))
+        .change("From Linux 6.13 on switch it off before the task starts, or restart the task: one that runs already keeps what it had.")
         .change("Or run Linux 7.2 or later. Without the server, realtime tasks can starve all others on these CPUs.")
         .verify("grep . /sys/kernel/debug/sched/fair_server/cpu*/runtime"),
     )

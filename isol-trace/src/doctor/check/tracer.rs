@@ -34,6 +34,7 @@ fn probes(facts: &Facts) -> Finding {
         format!("Probes cannot be loaded: {}.", whys.join("; ")),
     )
     .cost("record and top refuse to start")
+    .by_hand()
     .verify("isol-trace record --dry-run");
     let remedies = facts.hindrances.iter().flat_map(|it| &it.remedies);
     finding.remedies.extend(remedies.cloned());

@@ -102,6 +102,13 @@ fn cases() -> Vec<Case> {
             good(),
             None,
         ),
+        case(
+            "device-interrupts-leaving",
+            good().file("/proc/irq/24/effective_affinity_list", "3"),
+            WARNING,
+            good().file("/proc/irq/24/effective_affinity_list", "1"),
+            None,
+        ),
         case("device-interrupts-allowed", half(), WARNING, good(), None),
         case("managed-interrupts", half(), DEFECT, good(), None),
         case(

@@ -52,7 +52,9 @@ fn an_older_kernel_does_not_show_what_it_manages() {
 
 #[test]
 fn interrupts_that_can_be_moved_are_named() {
-    let tree = good().file("/proc/irq/24/effective_affinity_list", "3");
+    let tree = good()
+        .file("/proc/irq/24/smp_affinity_list", "0-3")
+        .file("/proc/irq/24/effective_affinity_list", "3");
     let found = finding(&tree, "device-interrupts");
     assert_eq!(
         found.summary,

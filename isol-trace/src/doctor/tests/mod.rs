@@ -11,6 +11,7 @@ use crate::{
 mod each;
 mod interrupts;
 mod isolation;
+mod mending;
 mod part;
 mod report;
 mod settings;
@@ -62,6 +63,7 @@ fn findings(tree: &Tree, cpus: Option<&str>) -> Vec<Finding> {
     let args = DoctorArgs {
         cpus: cpus.map(|cpus| cpus.parse().unwrap()),
         json: false,
+        script: false,
     };
     let plan = DoctorPlan::new(&args, &host).unwrap();
     examine(&Facts::read(
