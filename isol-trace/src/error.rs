@@ -6,7 +6,11 @@ use std::io;
 use crate::{
     bpf::error::TracerError,
     event::signal::Signal,
-    host::{HostError, affinity::AffinityError, descriptors::TooFewDescriptors},
+    host::{
+        HostError,
+        affinity::AffinityError,
+        descriptors::{TooFewDescriptors, TooLittleMemory},
+    },
     log::LogError,
     plan::{
         PlanError,
@@ -30,6 +34,9 @@ pub enum Error {
     /// Too few descriptors.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
+    /// Too little memory.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
     /// The command could not be started after all.
     #[error(transparent)]
     Command(#[from] CommandError),

@@ -76,6 +76,8 @@ impl Session {
     pub fn prepare(plan: &TracePlan) -> Result<affinity::HugePages, Error> {
         signals::require_none()?;
         descriptors::require(descriptors_for(plan))?;
+        let rings = u64::from(plan.ring_bytes).saturating_mul(plan.watched.iter().count() as u64);
+        descriptors::require_memory(rings)?;
         affinity::confine(&plan.tracer)?;
         Ok(affinity::disable_huge_pages()?)
     }

@@ -1,4 +1,5 @@
-//! How many files this process may open: probes, maps and rings are descriptors, a few hundred in all.
+//! How many files this process may open, and how much memory it may have: probes, maps and rings are descriptors, a
+//! few hundred in all.
 
 use std::{io, os::unix::process::CommandExt as _, process::Command, sync::OnceLock};
 
@@ -17,6 +18,50 @@ pub struct TooFewDescriptors {
     pub needed: u64,
     /// How many there may be.
     pub limit: u64,
+}
+
+/// Less memory than a trace needs.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this trace needs about {needed_kib} KiB of {what}, and this process may have {limit_kib}: raise the limit, with `ulimit {option} {needed_kib}`"
+)]
+pub struct TooLittleMemory {
+    /// What it is called.
+    pub what: &'static str,
+    /// The option of the shell's `ulimit`.
+    pub option: &'static str,
+    /// How much a trace takes.
+    pub needed_kib: u64,
+    /// How much there may be.
+    pub limit_kib: u64,
+}
+
+/// Address space that a trace takes besides its rings. With 60 MB it was seen to run out, with 120 MB not.
+const ADDRESS_SPACE_KIB: u64 = 110_000;
+
+/// Stack of the main thread. With 64 KiB it was seen to run out.
+const STACK_KIB: u64 = 512;
+
+/// Checks that there is memory for a trace with rings of so many bytes in all: running out of it later could not be told.
+pub fn require_memory(rings: u64) -> Result<(), TooLittleMemory> {
+    // Rings are mapped twice in a row (kernel/bpf/ringbuf.c:bpf_ringbuf_area_alloc, v6.12).
+    let space = ADDRESS_SPACE_KIB + 2 * (rings >> 10);
+    let checks = [
+        (Resource::As, "address space", "-v", space),
+        (Resource::Stack, "stack", "-s", STACK_KIB),
+    ];
+    for (resource, what, option, needed_kib) in checks {
+        let limit = getrlimit(resource).current.map(|bytes| bytes >> 10);
+        if let Some(limit_kib) = limit.filter(|limit| *limit < needed_kib) {
+            return Err(TooLittleMemory {
+                what,
+                option,
+                needed_kib,
+                limit_kib,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Raises the soft limit to the hard one, which any process may do.
@@ -72,6 +117,18 @@ mod tests {
         let before = BEFORE.get().and_then(|limit| limit.current);
         let expected = before.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
         assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected);
+    }
+
+    #[test]
+    fn memory_that_nobody_has_is_refused() {
+        require_memory(0).unwrap();
+        let sentence = TooLittleMemory {
+            what: "stack",
+            option: "-s",
+            needed_kib: STACK_KIB,
+            limit_kib: 64,
+        };
+        assert!(sentence.to_string().ends_with("with `ulimit -s 512`"));
     }
 
     #[test]
