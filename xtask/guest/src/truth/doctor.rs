@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     accounts::Accounts,
     bench::{Bench, Group},
-    guest::{Guest, Setting},
+    guest::{Guest, Setting, Skip},
     load::Load,
     log::Probe,
     provoke::load,
@@ -36,6 +36,10 @@ pub fn group() -> Group {
             (
                 "doctor_remedy",
                 "a setting that is wrong is found, and its own command mends it",
+            ),
+            (
+                "doctor_mended",
+                "settings that are wrong are found, and after the one script for all of them there is no defect",
             ),
         ],
         run,
@@ -116,7 +120,9 @@ fn run(bench: &mut Bench) -> Result<()> {
         Err(anyhow::anyhow!("a trace and the doctor differ: {other:?}"))
     };
     bench.outcome("doctor_probes", same)?;
-    bench.outcome("doctor_remedy", remedy(bench))
+    bench.outcome("doctor_remedy", remedy(bench))?;
+    let outcome = mended(bench);
+    bench.outcome("doctor_mended", outcome)
 }
 
 /// Compares the scheduler's accounts after the doctor, and after a dry run, which may interrupt.
@@ -185,4 +191,56 @@ fn remedy(bench: &Bench) -> Result<String> {
         bail!("after {command} it is {severity}");
     }
     Ok(command)
+}
+
+/// Spoils what a kernel of the day lets be spoiled, has the doctor's script mend it, and asks again.
+fn mended(bench: &Bench) -> Result<String> {
+    let all: Vec<u32> = [&bench.guest.watched[..], &bench.guest.housekeeping[..]].concat();
+    let mask: u32 = all.iter().map(|cpu| 1 << cpu).sum();
+    let mask = format!("{mask:x}");
+    let wrong = [
+        ("/proc/irq/default_smp_affinity", mask.as_str()),
+        ("/sys/devices/virtual/workqueue/cpumask", &mask),
+        ("/proc/sys/kernel/timer_migration", "0"),
+        ("/proc/sys/kernel/watchdog", "1"),
+        ("/proc/sys/kernel/watchdog_cpumask", "0-3"),
+        ("/sys/kernel/mm/ksm/run", "1"),
+        (
+            "/sys/devices/system/machinecheck/machinecheck0/check_interval",
+            "300",
+        ),
+    ];
+    let mut settings = Vec::new();
+    for (path, value) in wrong {
+        match Setting::change(path, value) {
+            Ok(setting) => settings.push(setting),
+            Err(error) if error.is::<Skip>() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let before = examine()?;
+    let defects = |report: &Report| report.counts.get("defect").copied().unwrap_or(0);
+    ensure!(
+        defects(&before) > 0,
+        "nothing was found: {:?}",
+        before.counts
+    );
+    let script = || -> Result<()> {
+        // A script that cannot be run twice would leave a host half mended after a failure.
+        let command = "isol-trace doctor --script | sh";
+        let status = Command::new("/bin/sh").args(["-c", command]).status()?;
+        ensure!(status.success(), "{command}: {status}");
+        Ok(())
+    };
+    script()?;
+    script()?;
+    let after = examine()?;
+    drop(settings);
+    let left: Vec<_> = after
+        .findings
+        .iter()
+        .filter(|one| one.severity == "defect")
+        .collect();
+    ensure!(left.is_empty(), "after the script there is {left:?}");
+    Ok(format!("{} defects before", defects(&before)))
 }

@@ -95,6 +95,8 @@ pub struct Origin {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Breach {
+    /// The rule that says what would end it.
+    pub remedy: Option<String>,
     /// Its number.
     pub seq: u64,
     /// When.

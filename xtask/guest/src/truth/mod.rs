@@ -30,6 +30,7 @@ pub mod plan;
 pub mod process;
 pub mod provoke;
 pub mod quiet;
+pub mod remedies;
 pub mod results;
 pub mod stage;
 pub mod storm;

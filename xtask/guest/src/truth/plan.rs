@@ -15,7 +15,7 @@ use super::{
     independent::Ftrace,
     kill, leftover, origin,
     provoke::{self, Provocation},
-    quiet,
+    quiet, remedies,
     results::{Results, Verdict, tell},
     storm,
 };
@@ -38,6 +38,7 @@ fn groups() -> Vec<Group> {
         explain::group(),
         detection::group(),
         doctor::group(),
+        remedies::group(),
         follow::partition(),
         follow::hotplug(),
         follow::task(),
