@@ -18,7 +18,7 @@ use isol_trace::{cli::Cli, doctor, sink::SCHEMA};
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
-    kill::Kill,
+    kill::KillRecord,
     record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved, Task},
     send::Send,
     user_stack::UserStack,
@@ -191,7 +191,7 @@ fn the_wire_is_as_described() {
             Kind::Back => size_of::<Back>(),
             Kind::Send => size_of::<Send>(),
             Kind::Moved => size_of::<Moved>(),
-            Kind::Kill => size_of::<Kill>(),
+            Kind::Kill => size_of::<KillRecord>(),
             Kind::UserStack => size_of::<UserStack>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
