@@ -13,6 +13,7 @@ use isol_trace_common::config::isolation;
 
 use super::{
     bench::{Bench, Group},
+    churn,
     hits::SECTION_ENDED_BY_EXEC,
     log::{Breach, Log},
     origin, process, sys, tracer,
@@ -99,7 +100,7 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Records a command of this program, on one CPU.
-fn record(bench: &Bench, options: &[&str], command: &[&str]) -> Result<tracer::Ended> {
+pub(super) fn record(bench: &Bench, options: &[&str], command: &[&str]) -> Result<tracer::Ended> {
     let cpu = bench.guest.cpu().to_string();
     let program = env::current_exe()?.display().to_string();
     let mut arguments = vec!["--cpus", cpu.as_str()];
@@ -225,6 +226,8 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
             bail!("exec: {failed}");
         }
         "calls" => call(BEFORE),
+        "churn" => churn::churn()?,
+        "busy" => churn::busy(),
         "flip" => origin::flip_once(argument()?.parse()?)?,
         other => bail!("no command {other}"),
     }

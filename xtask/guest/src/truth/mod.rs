@@ -5,6 +5,7 @@ pub mod agree;
 pub mod bench;
 pub mod causes;
 pub mod check;
+pub mod churn;
 pub mod command;
 pub mod count;
 pub mod derive;

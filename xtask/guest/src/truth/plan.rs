@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::{
     agree,
     bench::{Bench, Group},
-    causes, command, count,
+    causes, churn, command, count,
     derive::derive,
     detection,
     director::{judge, perform},
@@ -39,6 +39,7 @@ fn groups() -> Vec<Group> {
         detection::group(),
         doctor::group(),
         remedies::group(),
+        churn::group(),
         follow::partition(),
         follow::hotplug(),
         follow::task(),

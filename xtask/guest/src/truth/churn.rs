@@ -1,0 +1,173 @@
+//! Tasks that are hard to name: they fork, execute, write code at run time, and die. The tracer reads
+//! their maps and files to name what it records, and disturbs none of them.
+
+use std::{
+    env, fs, io,
+    process::{Command, Stdio},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    bench::{Bench, Group},
+    command,
+    log::Log,
+    sys,
+};
+
+/// The group.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        tests: vec![(
+            "churn_quiet",
+            "tasks that fork, execute, write code and die are named, and not one breach is the tracer's",
+        )],
+        run,
+    }
+}
+
+/// How long it goes on.
+const TIME: Duration = Duration::from_secs(3);
+
+/// Calls of code that was written at run time.
+const CALLS: usize = 50;
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let over = AtomicBool::new(false);
+    let ended = thread::scope(|scope| {
+        // On the housekeeping CPUs too, where the tracer's own threads are.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let _ = short_lived();
+            }
+        });
+        let ended = command::record(bench, &["--user-stacks", "--ring-size", "8M"], &["churn"]);
+        over.store(true, Ordering::Relaxed);
+        ended
+    })?;
+    let log = bench.take(&ended, 0, |_| false)?;
+    let outcome = judge(&log);
+    bench.outcome("churn_quiet", outcome)
+}
+
+fn judge(log: &Log) -> Result<String> {
+    let counted = log.summary()?.tracer.breaches;
+    let by_us = |breach: &&super::log::Breach| breach.is_by_the_tracer();
+    let shown = log.breaches.iter().find(by_us);
+    ensure!(
+        counted == 0 && shown.is_none(),
+        "{counted} breaches are the tracer's, one of them: {}",
+        serde_json::to_string(&shown)?
+    );
+    let written = log
+        .breaches
+        .iter()
+        .filter(|breach| breach.cause.name.as_deref() == Some("getppid"));
+    let written = written.count();
+    ensure!(
+        written >= CALLS,
+        "{written} calls of written code: the test did not test"
+    );
+    Ok(format!("{} breaches", log.breaches.len()))
+}
+
+/// A process that does nothing.
+fn short_lived() -> io::Result<()> {
+    Command::new(env::current_exe()?)
+        .args(["command", "status", "0"])
+        .stdin(Stdio::null())
+        .status()
+        .map(drop)
+}
+
+/// What runs on the watched CPU. Two tasks share it: only then does settling the time of the one that
+/// runs send a reschedule there (`update_curr`, kernel/sched/fair.c, v6.12).
+pub fn churn() -> Result<()> {
+    let mut second = Command::new(env::current_exe()?)
+        .args(["command", "busy"])
+        .stdin(Stdio::null())
+        .spawn()?;
+    let outcome = write_and_fork();
+    second.wait()?;
+    outcome
+}
+
+/// Runs in user mode, and enters the kernel now and then.
+pub fn busy() {
+    let begun = Instant::now();
+    while begun.elapsed() < TIME {
+        sys::spin(Duration::from_millis(1));
+        sys::getppid();
+    }
+}
+
+fn write_and_fork() -> Result<()> {
+    let begun = Instant::now();
+    let map = format!("/tmp/perf-{}.map", std::process::id());
+    while begun.elapsed() < TIME {
+        let code = Code::write()?;
+        fs::write(&map, format!("{:x} 10 written\n", code.address()))?;
+        for _ in 0..CALLS {
+            code.call();
+        }
+        drop(code);
+        short_lived().context("a process of its own")?;
+    }
+    let _ = fs::remove_file(map);
+    Ok(())
+}
+
+/// Code that was written at run time: `getppid`.
+struct Code {
+    page: NonNull<u8>,
+}
+
+impl Code {
+    fn write() -> Result<Self> {
+        // mov eax, SYS_getppid; syscall; ret
+        let mut code = vec![0xb8];
+        code.extend(u32::try_from(libc::SYS_getppid)?.to_le_bytes());
+        code.extend([0x0f, 0x05, 0xc3]);
+        // SAFETY: a new mapping wherever the kernel likes.
+        let page = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                sys::PAGE,
+                libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error().into());
+        }
+        let page = NonNull::new(page.cast()).context("mapped at 0")?;
+        // SAFETY: the page is new, writable and longer than the code.
+        unsafe { ptr::copy_nonoverlapping(code.as_ptr(), page.as_ptr(), code.len()) };
+        Ok(Self { page })
+    }
+
+    fn address(&self) -> usize {
+        self.page.as_ptr().addr()
+    }
+
+    fn call(&self) {
+        // SAFETY: the page holds a function without arguments, which keeps to the C ABI: a system
+        // call changes rax, rcx and r11 alone.
+        let function: extern "C" fn() -> i64 = unsafe { std::mem::transmute(self.page) };
+        let _ = function();
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody uses any more.
+        unsafe { libc::munmap(self.page.as_ptr().cast(), sys::PAGE) };
+    }
+}
