@@ -128,17 +128,9 @@ fn a_remedy_is_spelled_out_once_with_this_hosts_numbers() {
 /// A storm of processes does not make the log grow without end.
 #[test]
 fn remedies_have_an_end() {
-    use isol_trace::event::{
-        ids::Pid,
-        model::{Cause, CauseDetail},
-    };
+    use isol_trace::event::model::CauseDetail;
     let breaches: Vec<_> = (1..3_000)
-        .map(|pid| {
-            let cause = CauseDetail::Plain(Cause::LocalTimer);
-            let mut breach = samples::remedied(cause, "cfs-bandwidth");
-            breach.task.pid = Some(Pid(pid));
-            breach
-        })
+        .map(|irq| samples::remedied(CauseDetail::DeviceIrq { irq, handler: None }, "device-irq"))
         .collect();
     assert_eq!(samples::remedy_lines(&breaches).len(), 1024);
 }

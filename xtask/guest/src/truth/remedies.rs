@@ -199,10 +199,6 @@ mod tests {
     /// Rules that a command or a boot argument ends and that no guest tries, and why.
     const UNTRIED: &[(&str, &str)] = &[
         (
-            "cfs-bandwidth",
-            "the period timer interrupts whoever runs on the CPU, who need not be in the limited group: a command by its number is not enough",
-        ),
-        (
             "fair-server",
             "it kicks a task that is alone, and the other causes bring company; every guest takes the runtime away to be quiet (`quiet_control`)",
         ),
