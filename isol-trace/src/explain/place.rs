@@ -42,8 +42,12 @@ fn of_frames(stack: &[Arc<str>], call: Option<&str>, with_line: bool) -> Option<
 fn of_breach(breach: &Breach, call: Option<&str>) -> Option<(String, bool)> {
     let location = breach.location.as_deref().unwrap_or_default();
     let outer = Frame::at(location, breach.source.as_deref());
-    let inlined = breach.inlined.first().map(|it| Frame::read(it));
-    let frame = inlined.filter(|it| it.source.is_some()).unwrap_or(outer);
+    // A function of a library that was inlined there is not where the mistake is.
+    let inlined = breach.inlined.iter().map(|it| Frame::read(it));
+    let frame = inlined
+        .filter(|it| it.source.is_some())
+        .find(|it| it.is_own(call))
+        .unwrap_or(outer);
     if frame.source.is_none() && location.is_empty() {
         return (breach.ip.0 != 0).then(|| (format!("at {}", breach.ip), false));
     }
@@ -70,5 +74,30 @@ fn words(frame: &Frame<'_>) -> String {
         (Some(source), "") => format!("at {source}"),
         (Some(source), _) => format!("at {source} in {}", frame.spoken()),
         (None, _) => format!("in {}", frame.spoken()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::ids::MonoNanos, tui::sample};
+
+    #[test]
+    fn a_library_that_was_inlined_is_not_the_place() {
+        let place = |inlined: &[&str]| {
+            let breach = Breach {
+                location: Some("work+0x2e".into()),
+                source: Some("feed.rs:42".into()),
+                inlined: inlined.iter().map(|it| (*it).into()).collect(),
+                ..sample::breach(1, 1, MonoNanos(1), 0)
+            };
+            of_entry(&breach)
+        };
+        let library = "call_once<fn()> (library/core/src/ops/function.rs:250)";
+        let own = "scan (feed.rs:50)";
+        assert_eq!(place(&[]), "at feed.rs:42 in work()");
+        assert_eq!(place(&[library]), "at feed.rs:42 in work()");
+        assert_eq!(place(&[own]), "at feed.rs:50 in scan()");
+        assert_eq!(place(&[library, own]), "at feed.rs:50 in scan()");
     }
 }
