@@ -1,6 +1,6 @@
 //! Places in user space, without ever waiting for them.
 //!
-//! [`UserSymbols`] works on a thread of its own. The reader's thread asks a cache; an address that
+//! `UserSymbols` works on a thread of its own. The reader's thread asks a cache; an address that
 //! is not in it goes to that thread, and the reader is told by what to know the answer when it is
 //! there. An answer holds for a quarter of a second: then the question goes to that thread again, which
 //! looks whether the number is still the same process's and that still executes the same program.

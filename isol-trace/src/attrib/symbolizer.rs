@@ -127,7 +127,8 @@ impl Symbolizer {
         Self::start_as(starter, patience, Arc::default())
     }
 
-    /// As [`Self::start`], with a place where its number is kept for others.
+    /// Starts one, with a place where its number is kept for others. Where that fails, there is a sentence on it, and
+    /// no names.
     pub(super) fn start_as(starter: Starter, patience: Patience, pid: Arc<AtomicU32>) -> Self {
         let mut symbolizer = Self {
             number: pid,

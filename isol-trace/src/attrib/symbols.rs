@@ -2,7 +2,7 @@
 //! each frame of a stack.
 //!
 //! This is the side that knows processes and opens files; what is in these files, the symbolizer says
-//! ([`super::symbolizer`]). It takes its time, milliseconds to seconds for the first
+//! (`attrib::symbolizer`). It takes its time, milliseconds to seconds for the first
 //! address of a large file: [`super::places`] keeps that off the thread that reads the rings.
 
 use std::{

@@ -15,7 +15,7 @@ use super::{
 pub type Words = Arc<[Arc<str>]>;
 
 /// What is known of an address. Every text is on one line and printable; names have at most
-/// [`NAME`](super::NAME) bytes, source lines [`SOURCE`](super::SOURCE), and both together with what joins
+/// [`NAME`] bytes, source lines [`SOURCE`], and both together with what joins
 /// them.
 ///
 /// The place is the innermost frame that is the program's own, also where the compiler inlined it into

@@ -42,7 +42,7 @@ pub(crate) fn opened(command: &mut Command) -> Opened {
         status: None,
     };
     // The first stop is the one at the end of its exec.
-    let (stopped, status) = wait();
+    let (stopped, status) = wait().unwrap();
     assert_eq!(stopped, first);
     assert!(libc::WIFSTOPPED(status), "{status:#x}");
     let options = libc::PTRACE_O_TRACESYSGOOD
@@ -54,15 +54,15 @@ pub(crate) fn opened(command: &mut Command) -> Opened {
     let options = usize::try_from(options).unwrap();
     request(libc::PTRACE_SETOPTIONS, first, options).unwrap();
     go_on(first, 0);
-    loop {
-        let (thread, status) = wait();
+    // What it started may end after it: a process that is left would be taken for the next program's.
+    while let Some((thread, status)) = wait() {
         if libc::WIFSTOPPED(status) {
             go_on(thread, opened.at_stop(thread, status));
         } else if thread == first {
             opened.status = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-            return opened;
         }
     }
+    opened
 }
 
 impl Opened {
@@ -147,13 +147,17 @@ fn text(thread: libc::pid_t, address: u64) -> Option<String> {
     String::from_utf8(bytes.get(..end)?.to_vec()).ok()
 }
 
-/// Waits for a child of this thread: those of other tests are left to these.
-fn wait() -> (libc::pid_t, i32) {
+/// Waits for a child of this thread; `None` where there is none left. Those of other tests are left to these.
+fn wait() -> Option<(libc::pid_t, i32)> {
     let mut status = 0;
     // SAFETY: the kernel writes the status.
     let child = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
-    assert!(child > 0, "{}", io::Error::last_os_error());
-    (child, status)
+    let error = io::Error::last_os_error();
+    if child < 0 && error.raw_os_error() == Some(libc::ECHILD) {
+        return None;
+    }
+    assert!(child > 0, "{error}");
+    Some((child, status))
 }
 
 /// Lets a thread run to its next system call. One that was killed meanwhile is waited for.
