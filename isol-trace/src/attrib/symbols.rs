@@ -49,7 +49,7 @@ const READ_ALL: Duration = Duration::from_secs(2);
 /// What is known of an instruction pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserPlace {
-    /// `main+0x2e`, or `spin+0x16de` (offset in the file) where the file has no symbols. Of several functions that the
+    /// `main+0x2e`, or `[spin]+0x16de` (offset in the file) where the file has no symbols. Of several functions that the
     /// compiler made one, the innermost that is the program's own.
     pub location: Option<Arc<str>>,
     /// `spin.c:11`, of that function.
@@ -321,7 +321,8 @@ impl UserSymbols {
             }
         };
         found.or_else(|| {
-            let location = format!("{}+{:#x}", mapping.name()?, offset.wrapping_add(beyond));
+            let name = mapping.name_in_brackets()?;
+            let location = format!("{name}+{:#x}", offset.wrapping_add(beyond));
             Some(Place {
                 location: Some(location.into()),
                 ..Place::default()

@@ -10,7 +10,7 @@ use crate::symbolize::own::is_library;
 /// A frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
-    /// The function, without offset; the file where it has no symbols; or an address.
+    /// The function, without offset; the file in brackets where it has no symbols; or an address.
     pub(super) name: &'a str,
     /// An offset follows the name: of a function or of a file.
     pub(super) has_offset: bool,
@@ -19,7 +19,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads one: `function+0x1f (file.c:12)`, `leaf (file.h:7) [inlined]`, `libc.so.6+0x2a1ca`, `0x16de`.
+    /// Reads one: `function+0x1f (file.c:12)`, `leaf (file.h:7) [inlined]`, `[libc.so.6]+0x2a1ca`, `0x16de`.
     pub(super) fn read(text: &'a str) -> Self {
         let text = text.strip_suffix(" [inlined]").unwrap_or(text);
         let (place, source) = match text.strip_suffix(')').and_then(|it| it.rsplit_once(" (")) {
@@ -48,16 +48,26 @@ impl<'a> Frame<'a> {
         self.name.strip_prefix("0x").is_some_and(is_hex)
     }
 
-    /// It is a file without symbols.
-    fn is_file(&self) -> bool {
-        self.has_offset && (is_library_file(self.name) || self.name.starts_with('['))
+    /// The file without symbols that it is. Logs of earlier versions have no brackets: of those, a
+    /// library is known by its name.
+    fn file(&self) -> Option<&'a str> {
+        if !self.has_offset {
+            return None;
+        }
+        let bracketed = self.name.strip_prefix('[');
+        bracketed
+            .and_then(|name| name.strip_suffix(']'))
+            .or_else(|| is_library_file(self.name).then_some(self.name))
     }
 
     /// The program's own code, rather than a library that enters the kernel on its behalf. `call` is the
     /// system call that was made.
     pub(super) fn is_own(&self, call: Option<&str>) -> bool {
-        if self.name.is_empty() || self.is_address() || self.is_file() {
+        if self.name.is_empty() || self.is_address() {
             return false;
+        }
+        if let Some(file) = self.file() {
+            return !is_library_file(file) && !is_of_the_kernel(file);
         }
         let name = self.name;
         let bare = name.split(['@', '(', '<']).next().unwrap_or(name);
@@ -68,7 +78,7 @@ impl<'a> Frame<'a> {
 
     /// The function as it is spoken of: `publish()`.
     pub(super) fn spoken(&self) -> String {
-        if self.name.ends_with(')') || self.is_address() || self.is_file() {
+        if self.name.ends_with(')') || self.is_address() || self.file().is_some() {
             self.name.to_owned()
         } else {
             format!("{}()", self.name)
@@ -90,6 +100,20 @@ fn is_library_file(name: &str) -> bool {
     name.split('.').skip(1).any(|part| part == "so")
 }
 
+/// What the kernel calls memory that is no file's (fs/proc/task_mmu.c:get_vma_name, v6.12), and what
+/// stands for a path that it had no room for.
+fn is_of_the_kernel(name: &str) -> bool {
+    let kernels = [
+        "vdso",
+        "vsyscall",
+        "uprobes",
+        "heap",
+        "stack",
+        "path not known",
+    ];
+    kernels.contains(&name) || name.starts_with("anon:") || name.starts_with("anon_shmem:")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +130,7 @@ mod tests {
             ("leaf (work.h:7) [inlined]", "leaf", false, Some("work.h:7")),
             ("main (feed.c:3)", "main", false, Some("feed.c:3")),
             ("libc.so.6+0x2a1ca", "libc.so.6", true, None),
+            ("[feed]+0x16de", "[feed]", true, None),
             ("0x7f0000001000", "0x7f0000001000", false, None),
             (
                 "operator()(int, char)+0x2",
@@ -136,6 +161,9 @@ mod tests {
             "__write+0x17 (write.c:26)",
             "syscall+0x19",
             "libc.so.6+0x2a1ca",
+            "[libc.so.6]+0x2a1ca",
+            "[path not known]+0x10",
+            "[anon:code]+0x10",
             "ld-linux-x86-64.so.2+0x10",
             "[vdso]+0x6d0",
             "0x401000",
@@ -157,6 +185,7 @@ mod tests {
             "writer+0x1",
             "stdout_thread+0x1",
             "feed+0x16de",
+            "[feed]+0x16de",
         ] {
             assert!(Frame::read(text).is_own(Some("write")), "{text}");
         }
@@ -169,6 +198,7 @@ mod tests {
         assert_eq!(spoken("publish+0x1f (feed.c:42)"), "publish()");
         assert_eq!(spoken("f(int)+0x1f"), "f(int)");
         assert_eq!(spoken("libc.so.6+0x2a1ca"), "libc.so.6");
+        assert_eq!(spoken("[feed]+0x16de"), "[feed]", "no function");
         assert_eq!(spoken("0x1000"), "0x1000");
     }
 }

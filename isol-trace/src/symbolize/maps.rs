@@ -106,6 +106,15 @@ impl Mapping {
         }
     }
 
+    /// The same in brackets, whatever it is: so it cannot be taken for a function of that name.
+    pub(crate) fn name_in_brackets(&self) -> Option<String> {
+        let name = self.name()?;
+        Some(match &self.backing {
+            Backing::File { .. } => format!("[{name}]"),
+            Backing::Special(_) | Backing::Anonymous => name,
+        })
+    }
+
     /// What the kernel tells of a mapping when it is made: what lies there, and by what `name` the
     /// mapping process knows it.
     pub(crate) fn recorded(

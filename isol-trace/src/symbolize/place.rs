@@ -23,7 +23,7 @@ pub type Words = Arc<[Arc<str>]>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// `main+0x2e`; without offset where it was inlined: `leaf`. `None` where the file has no symbol
-    /// there: the caller, who knows the file's name, then says `file+0x16de`.
+    /// there: the caller, who knows the file's name, then says `[file]+0x16de`.
     pub location: Option<Arc<str>>,
     /// `spin.c:11`, of that function.
     pub source: Option<Arc<str>>,

@@ -323,7 +323,7 @@ fn sender(via: Via) -> Box<Sender> {
         user_stack: [
             "leaf (work.h:7) [inlined]",
             "work+0x1f (work.c:40)",
-            "libc.so.6+0x2a1ca",
+            "[libc.so.6]+0x2a1ca",
         ]
         .map(Arc::from)
         .into(),
@@ -407,7 +407,7 @@ pub(crate) fn kill() -> Kill {
         }),
         unlogged: Vec::new(),
         user_stack: [
-            "libc.so.6+0x114a77",
+            "[libc.so.6]+0x114a77",
             "publish+0x2e (spin.c:42)",
             "main+0x2e (spin.c:11)",
         ]

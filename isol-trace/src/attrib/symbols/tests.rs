@@ -117,10 +117,10 @@ fn a_file_without_symbols_gives_its_name_and_the_offset() {
     fs::write(root.path().join("proc/7/maps"), maps).expect("a file");
     let mut symbols = UserSymbols::of_tests(root.path());
     let place = symbols.place(Pid(7), Address(0x40_16de));
-    assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
+    assert_eq!(place.location.as_deref(), Some("[spin]+0x16de"));
     assert_eq!(place.source, None);
     let place = symbols.place(Pid(7), Address(0x50_0010));
-    assert_eq!(place.location.as_deref(), Some("replaced+0x10"));
+    assert_eq!(place.location.as_deref(), Some("[replaced]+0x10"));
 }
 
 /// Inlined whatever the level of optimisation: it gives an address inside itself, and its line.
@@ -230,17 +230,17 @@ fn a_number_that_serves_again_gives_the_new_programs_names() {
     let mut symbols = UserSymbols::of_tests(tree.path());
     let mut location = || symbols.place(Pid(7), Address(0x40_1010)).location;
     becomes("old", "one");
-    assert_eq!(location().as_deref(), Some("old+0x1010"));
+    assert_eq!(location().as_deref(), Some("[old]+0x1010"));
     becomes("new", "one");
     assert_eq!(
         location().as_deref(),
-        Some("old+0x1010"),
+        Some("[old]+0x1010"),
         "it is remembered"
     );
     becomes("new", "two");
-    assert_eq!(location().as_deref(), Some("new+0x1010"));
+    assert_eq!(location().as_deref(), Some("[new]+0x1010"));
     fs::remove_dir_all(tree.path().join("proc/7")).expect("removed");
-    assert_eq!(location().as_deref(), Some("new+0x1010"), "dead");
+    assert_eq!(location().as_deref(), Some("[new]+0x1010"), "dead");
 }
 
 /// What a process executes is read when it does: it may have ended when its first place is asked for.
@@ -310,7 +310,7 @@ fn a_build_id_leads_to_names() {
     }
     let place = |tree: &Path| UserSymbols::of_tests(tree).place(Pid(7), here);
     let without = place(tree.path()).location.expect("its file has a name");
-    assert!(without.starts_with("spin+0x"), "{without}");
+    assert!(without.starts_with("[spin]+0x"), "{without}");
     let hex = build_id.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("memory");
         hex
@@ -353,7 +353,7 @@ fn a_process_whose_file_is_a_fifo_has_no_names_and_others_do() {
     fs::write(folder.join("maps"), maps).expect("a file");
     let mut symbols = UserSymbols::of_tests(tree.path());
     let place = symbols.place(Pid(7), Address(0x40_16de));
-    assert_eq!(place.location.as_deref(), Some("spin+0x16de"));
+    assert_eq!(place.location.as_deref(), Some("[spin]+0x16de"));
     let place = symbols.place(Pid(7), Address(0x7f00_0000_0010));
     assert_eq!(place.location, None);
     let here = a_process_whose_file_is_a_fifo_has_no_names_and_others_do as *const () as u64;

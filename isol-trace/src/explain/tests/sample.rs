@@ -43,7 +43,7 @@ pub(super) fn entry(seq: u64, before: u64) -> Breach {
         },
         cause_name: Some("write".into()),
         ip: Address(0x7f00_0011_4a77),
-        location: Some("libc.so.6+0x114a77".into()),
+        location: Some("[libc.so.6]+0x114a77".into()),
         origins: vec![Origin::Task],
         ..breach()
     }
@@ -64,10 +64,10 @@ pub(super) fn kill() -> Kill {
         history: [9, 11, 17].map(Seq).into(),
         unlogged: Vec::new(),
         user_stack: stack(&[
-            "libc.so.6+0x114a77",
+            "[libc.so.6]+0x114a77",
             "publish+0x2e (feed.rs:42)",
             "main+0x1f (feed.rs:10)",
-            "libc.so.6+0x2a1ca",
+            "[libc.so.6]+0x2a1ca",
         ]),
     }
 }
