@@ -100,7 +100,7 @@ fn is_library_file(name: &str) -> bool {
     name.split('.').skip(1).any(|part| part == "so")
 }
 
-/// What the kernel calls memory that is no file's (fs/proc/task_mmu.c:get_vma_name, v6.12), and what
+/// What the kernel calls memory that is no file's (`fs/proc/task_mmu.c:get_vma_name`, v6.12), and what
 /// stands for a path that it had no room for.
 fn is_of_the_kernel(name: &str) -> bool {
     let kernels = [

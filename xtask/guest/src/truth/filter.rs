@@ -32,8 +32,8 @@ pub fn group() -> Group {
 
 const CALLS: u64 = 400;
 
-/// The filter's option and value, for a load on a CPU.
-type Arguments = fn(&Load, u32) -> [String; 2];
+/// The filter's options and values, for a load on the first of two CPUs.
+type Arguments = fn(&Load, [u32; 2]) -> Vec<String>;
 
 fn run(bench: &mut Bench) -> Result<()> {
     let Some(second) = bench.guest.second() else {
@@ -41,11 +41,15 @@ fn run(bench: &mut Bench) -> Result<()> {
     };
     let first = bench.guest.cpu();
     let tests: [(&'static str, Arguments); 3] = [
-        ("filter_pid", |load, _| {
-            ["--pid".into(), load.pid().to_string()]
+        // Without CPUs, those are watched that the process may run on.
+        ("filter_pid", |load, [first, second]| {
+            let cpus = format!("--cpus={first},{second}");
+            vec![format!("--pid={}", load.pid()), cpus]
         }),
-        ("filter_comm", |_, _| ["--comm".into(), load::NAME.into()]),
-        ("filter_cpus", |_, cpu| ["--cpus".into(), cpu.to_string()]),
+        ("filter_comm", |_, _| vec![format!("--comm={}", load::NAME)]),
+        ("filter_cpus", |_, [first, _]| {
+            vec![format!("--cpus={first}")]
+        }),
     ];
     for (name, arguments) in tests {
         if !bench.wants(name) {
@@ -53,7 +57,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         }
         let mut wanted = Load::start(&bench.guest, load::NAMED_CALLS, first, CALLS)?;
         let mut other = Load::start(&bench.guest, load::CALLS, second, CALLS)?;
-        let tracer = Tracer::start(&arguments(&wanted, first))?;
+        let tracer = Tracer::start(&arguments(&wanted, [first, second]))?;
         let done = (wanted.perform()?, other.perform()?);
         let log = bench.finish(tracer)?;
         let outcome = judge(name, &log, (first, wanted.pid()), second, done);
