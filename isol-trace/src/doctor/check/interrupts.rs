@@ -356,16 +356,22 @@ fn steered_by<'a>(facts: &'a Facts, ways: &[Steering]) -> Vec<&'a DeviceIrq> {
     irqs.filter(|irq| ways.contains(&irq.steering)).collect()
 }
 
-/// How to move interrupts off the watched CPUs.
+/// How to move interrupts off the watched CPUs. Where it is not shown which of them the kernel manages or cannot
+/// move, it may refuse some: the command names these, and goes on.
 fn moving(finding: Finding, facts: &Facts, irqs: &[&DeviceIrq]) -> Finding {
+    let is_hidden = irqs.iter().any(|irq| irq.steering == Steering::Unknown);
+    let refused = if is_hidden {
+        " || echo \"interrupt $irq stays: the kernel refuses to move it\""
+    } else {
+        ""
+    };
     let finding = finding
         .run(format!(
-            "for irq in {}; do echo {} > /proc/irq/$irq/smp_affinity_list; done",
+            "for irq in {}; do echo {} > /proc/irq/$irq/smp_affinity_list{refused}; done",
             numbers(irqs),
             facts.noise_takers()
         ))
         .boot(format!("irqaffinity={}", facts.noise_takers()));
-    let is_hidden = irqs.iter().any(|irq| irq.steering == Steering::Unknown);
     let finding = if is_hidden {
         finding.change(format!(
             "Where that is refused (Input/output error), the kernel manages the interrupt, which it does not show here: boot with {}, or give the device fewer queues.",

@@ -33,6 +33,9 @@ fn an_older_kernel_does_not_show_what_it_manages() {
     let (old, new) = (delivered("6.1.192"), delivered("6.12.117"));
     assert!(refused(&old, "device-interrupts"));
     assert!(!refused(&new, "device-interrupts"));
+    // The command goes on where one is refused.
+    let command = finding(&old, "device-interrupts").remedies.remove(0);
+    assert!(command.text().contains(" || echo "));
     assert_eq!(severity(&old, "managed-interrupts"), NOTE);
     assert!(
         finding(&old, "managed-interrupts")
