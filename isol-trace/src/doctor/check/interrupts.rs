@@ -64,10 +64,10 @@ fn delivered(facts: &Facts) -> Option<Finding> {
 }
 
 /// An interrupt that user space has moved off the watched CPUs, and that has not occurred since: the
-/// kernel moves it when it does (`irq_move_masked_irq`, kernel/irq/migration.c, 6.12).
+/// kernel moves it when it does (`irq_move_masked_irq`, kernel/irq/migration.c, 6.12). Also where it is not
+/// shown who steers it: a managed one is refused, and keeps the CPUs that it is allowed on.
 fn is_leaving(facts: &Facts, irq: &DeviceIrq) -> bool {
-    // Where it may be managed, the kernel may have its own reasons.
-    irq.steering == Steering::User
+    irq.is_settable()
         && irq.allowed.known().is_some()
         && !meets(irq.allowed.known(), &facts.watched)
         && meets(irq.effective.known(), &facts.watched)

@@ -29,7 +29,12 @@ fn an_older_kernel_does_not_show_what_it_manages() {
             .iter()
             .any(|it| it.text().contains("Input/output error"))
     };
-    let delivered = |release| kernel(release).file("/proc/irq/24/effective_affinity_list", "3");
+    let leaving = |release| kernel(release).file("/proc/irq/24/effective_affinity_list", "3");
+    let delivered = |release| leaving(release).file("/proc/irq/24/smp_affinity_list", "0-3");
+    // One that is not allowed there any more is on its way, whatever the kernel shows of it.
+    let moved = leaving("6.1.192");
+    assert_eq!(severity(&moved, "device-interrupts-leaving"), WARNING);
+    assert_eq!(severity(&moved, "device-interrupts"), FINE);
     let (old, new) = (delivered("6.1.192"), delivered("6.12.117"));
     assert!(refused(&old, "device-interrupts"));
     assert!(!refused(&new, "device-interrupts"));
