@@ -22,6 +22,11 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// Where the program is in the guest.
 const PROGRAM: &str = "/root/selftest";
 
+/// Seconds that a quiet guest is left alone before its first test. On 7.3 something still visits an isolated CPU
+/// now and then in the first dozen seconds after boot, with seconds of rest between: two of four runs that began
+/// at 8 s had a test that failed for it, none of those that began at 16 s. Who that is, is not known yet.
+const SETTLED: u32 = 12;
+
 /// The kernel's log has room for a whole run. It is read at the end: a lock checker that prints to the
 /// serial console where that one's own lock is held never comes back.
 const LOG_SIZE: &str = "log_buf_len=4M";
@@ -54,7 +59,7 @@ fn injection(line: &str) -> Option<String> {
 /// Runs them, and says what became of each.
 pub(super) fn run(host: &Host, kernel: KernelImage, built: &Built) -> Result<Verdicts> {
     let script = format!(
-        "{SILENCE}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
+        "{SILENCE}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
     );
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {
