@@ -151,8 +151,8 @@ fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<T
     let image = || KernelImage::of_ours(recipe.base.name, built.image());
     let mut tally = Tally::default();
     say(format!("test: the selftests on {name}"));
-    tally.merge(verdicts::of_two_runs(&name, |_| {
-        selftest::run(host, image(), built)
+    tally.merge(verdicts::of_two_runs(&name, |failed| {
+        selftest::run(host, image(), built, failed)
     })?);
     say(format!("test: the crate on {name}"));
     tally.merge(verdicts::of_two_runs(&format!("{name} crate"), |_| {

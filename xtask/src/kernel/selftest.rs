@@ -56,10 +56,24 @@ fn injection(line: &str) -> Option<String> {
     }
 }
 
-/// Runs them, and says what became of each.
-pub(super) fn run(host: &Host, kernel: KernelImage, built: &Built) -> Result<Verdicts> {
+/// Options that have the program run the tests that failed alone; none, and so all, where there are none or
+/// where it is no test that failed but what a whole run shows.
+fn only(failed: &[String]) -> String {
+    let name = |test: &String| Some(format!(" -t {}", test.split_once('.')?.1));
+    let options: Option<String> = failed.iter().map(name).collect();
+    options.unwrap_or_default()
+}
+
+/// Runs them, or those that failed again, and says what became of each.
+pub(super) fn run(
+    host: &Host,
+    kernel: KernelImage,
+    built: &Built,
+    failed: &[String],
+) -> Result<Verdicts> {
+    let only = only(failed);
     let script = format!(
-        "{SILENCE}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}; status=$?; dmesg >&2; exit $status"
+        "{SILENCE}; sleep {SETTLED}; TASK_ISOLATION_INJECTOR=1 {PROGRAM}{only}; status=$?; dmesg >&2; exit $status"
     );
     let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let guest = Guest {
@@ -87,6 +101,15 @@ fn no_complaints(text: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_that_failed_are_run_again_alone() {
+        let only =
+            |failed: &[&str]| only(&failed.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(only(&[]), "");
+        assert_eq!(only(&["isolated.a", "global.b"]), " -t a -t b");
+        assert_eq!(only(&["isolated.a", "log"]), "", "all");
+    }
 
     #[test]
     fn a_request_is_a_command_of_the_monitor() {
