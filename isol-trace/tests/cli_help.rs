@@ -16,18 +16,21 @@ fn stdout(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Every command.
+const COMMANDS: [&str; 7] = [
+    "top",
+    "record",
+    "explain",
+    "doctor",
+    "schema",
+    "completions",
+    "man",
+];
+
 #[test]
 fn help() {
     let mut all = stdout(&["--help"]);
-    for command in [
-        "top",
-        "record",
-        "explain",
-        "doctor",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for command in COMMANDS {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Example"), "{command} has no example");
         write!(all, "\n──── isol-trace {command} ────\n\n{help}").unwrap();
@@ -56,15 +59,7 @@ fn manual_pages_name_what_they_describe() {
     let page = stdout(&["man", "record"]);
     assert!(page.contains(".TH isol-trace-record 1"), "{page}");
     assert!(page.contains("from\\-prctl"));
-    for name in [
-        "top",
-        "record",
-        "explain",
-        "doctor",
-        "schema",
-        "completions",
-        "man",
-    ] {
+    for name in COMMANDS {
         let page = stdout(&["man", name]);
         assert!(!page.contains("EXTRA"), "{page}");
         assert!(page.contains("\n.SH EXAMPLES\n"), "{page}");
