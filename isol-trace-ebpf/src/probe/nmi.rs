@@ -15,7 +15,7 @@ use isol_trace_common::{
 use crate::{
     Arguments,
     kfield::{Registers, current, is_of_user_mode},
-    maps::{armed, watched_state},
+    maps::{armed, is_in_call, watched_state},
     span::{Kernel, current_tid, flush, now},
     tasks,
 };
@@ -73,7 +73,9 @@ fn entry(state: &CpuState, handler: u64, length: u64) {
         flush(state);
     }
     let tid = current_tid();
-    if !is_of_user_mode(current(), tid) {
+    // Where entries are derived, a task that is back in the system call that it was switched out of
+    // has no open entry: the NMI hit the kernel there.
+    if !is_of_user_mode(current(), tid) || is_in_call(tid) {
         return;
     }
     let Some(control) = armed() else { return };

@@ -370,13 +370,19 @@ impl Sim {
     fn nmi_entry(&self, end: u64, handler: u64, length: u64) {
         let tid = self.current.get();
         // Only tasks with small numbers have a user mode here.
-        if tid > 50 || !has_user_mode(tid, self.task_flags()) {
+        if tid > 50 || !has_user_mode(tid, self.task_flags()) || self.is_in_call(tid) {
             return;
         }
         self.open(tid, end.saturating_sub(length), None);
         assert!(self.state.attribute(Cause::Nmi, 0, handler));
         self.with_span(|span| span.cause = Cause::Nmi);
         self.state.settle(end);
+    }
+
+    /// `maps::is_in_call`: it was switched out of a system call, whose end is to come.
+    pub(super) fn is_in_call(&self, tid: u32) -> bool {
+        let away = self.away.borrow();
+        away.get(&tid).is_some_and(|away| away.in_call != 0)
     }
 
     /// `task_struct.flags` of the current task.

@@ -54,11 +54,6 @@ struct Derived {
 }
 
 impl Derived {
-    fn is_in_call(&self, tid: u32) -> bool {
-        let away = self.sim.away.borrow();
-        away.get(&tid).is_some_and(|away| away.in_call != 0)
-    }
-
     /// `probe::depart_derived`.
     fn depart(&self) {
         let tid = self.sim.current.get();
@@ -85,7 +80,7 @@ impl Derived {
     /// `probe::interrupt_entry`, and the interrupt's end.
     fn interrupt(&self, cause: Cause) {
         let under_way = matches!(self.sim.state.phase(), Phase::Open | Phase::Busy);
-        if !under_way && !self.is_in_call(self.sim.current.get()) {
+        if !under_way && !self.sim.is_in_call(self.sim.current.get()) {
             self.depart();
         }
         self.sim.interrupt_entry(cause, Activity::Vector, 0);
@@ -121,7 +116,7 @@ impl Derived {
         if self.sim.state.phase() == Phase::Open {
             self.sim.leave_behind(at, tid);
         }
-        if !self.is_in_call(tid) {
+        if !self.sim.is_in_call(tid) {
             self.sim.back(at, tid);
         }
     }
@@ -179,7 +174,7 @@ impl Derived {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_left_of_the_dead(steps in vec(step(), 1..60), other_watched in any::<bool>()) {
