@@ -8,6 +8,7 @@ use crate::{
     attrib::rules::{Numbers, Rules},
     event::{
         ids::{Nanos, Pid, RuleId},
+        kill::KilledBy,
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
     explain::{Gatherer, breach_in_words, in_words, name},
@@ -59,6 +60,10 @@ impl Tally {
             Event::Header(header) => self.host = Numbers::of_header(header),
             Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
             Event::Breach(breach) => self.breach(breach),
+            // Its breach's own record may be lost.
+            Event::Kill(kill) => {
+                self.has_section |= matches!(kill.by, KilledBy::StrictMode | KilledBy::Tracer);
+            }
             _ => {}
         }
     }
