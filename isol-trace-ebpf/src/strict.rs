@@ -77,15 +77,16 @@ fn strike(state: &CpuState) {
     }
 }
 
-/// The current task forks a process or starts a thread: what the tracer starts is to be strict, and
-/// what that starts.
+/// The current task forks a process or starts a thread: what the tracer's first thread starts is to be strict, and
+/// what that starts. That is the guard, which starts the command. The process that reads programs' files is started
+/// anew by another thread.
 #[inline(always)]
 pub(crate) fn forked(parent: u64, child: u64) {
     if config!(strict_signal) == 0 {
         return;
     }
     let is_command =
-        kfield::task_pid(parent) == config!(own_pid) && kfield::task_pid(child) != config!(own_pid);
+        kfield::task_tid(parent) == config!(own_pid) && kfield::task_pid(child) != config!(own_pid);
     // SAFETY: the value is never read.
     if is_command || unsafe { STRICT.get(&kfield::task_tid(parent)) }.is_some() {
         let _full = STRICT.insert(&kfield::task_tid(child), &1, 0);

@@ -40,6 +40,9 @@ pub enum Error {
     /// The command could not be started after all.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// What is to end a strict command with the tracer could not be started.
+    #[error("cannot start the guard that ends a strict command when isol-trace dies: {0}")]
+    Guard(#[source] io::Error),
     /// The log could not be begun.
     #[error(transparent)]
     Output(#[from] OutputError),

@@ -12,6 +12,7 @@
 //! - [`sink`]: the JSON log, and [`log`]: the same read back;
 //! - [`explain`]: why a task was killed;
 //! - [`tui`]: the dashboard;
+//! - [`guard`]: what ends a strict command when the tracer dies;
 //! - [`cli`]: what was typed;
 //! - [`clock`]: what records are stamped with;
 //! - [`plan`]: what is to be done, valid;
@@ -29,6 +30,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod explain;
+pub mod guard;
 pub mod host;
 pub mod log;
 pub mod plan;

@@ -24,6 +24,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::{
     cli::{self, Cli, Command, ExplainArgs},
     error::Error,
+    guard,
     host::{Host, descriptors},
     plan::{RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan},
     sink::{LogFile, Queue, queue::Outcome},
@@ -37,8 +38,10 @@ const WRONG: u8 = 2;
 /// wrong becomes one line on stderr.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
-    if words.get(1).is_some_and(|word| word == symbolizer::WORD) {
-        return symbolizer::run();
+    match words.get(1) {
+        Some(word) if word == symbolizer::WORD => return symbolizer::run(),
+        Some(word) if word == guard::WORD => return guard::run(words),
+        _ => {}
     }
     match Cli::try_parse_from(words) {
         Ok(cli) => conclude(dispatch(cli.command)),

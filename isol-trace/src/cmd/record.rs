@@ -2,6 +2,7 @@
 
 mod closing;
 mod command;
+mod guarded;
 mod log;
 mod people;
 
@@ -12,11 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{process::Child, time::sleep};
+use tokio::time::sleep;
 
 use self::{
     closing::{Closing, Tally},
-    command::{forward, is_in_our_group, passed_on, start},
+    command::{Running, passed_on, start},
     log::{Ending, Log},
 };
 use super::{
@@ -161,7 +162,7 @@ async fn record(
     if child.is_some() {
         signals::command_started();
     }
-    let pid = child.as_ref().and_then(Child::id).map(Pid);
+    let pid = child.as_ref().and_then(Running::number);
     // Lines for people say enough by themselves.
     let progress = Progress::new(plan.duration, is_terminal && !is_people);
     let end = follow(
@@ -277,7 +278,7 @@ enum End {
 async fn follow(
     session: &mut Session,
     log: &mut Log<'_>,
-    child: &mut Option<Child>,
+    child: &mut Option<Running>,
     signals: &mut Signals,
     duration: Option<Duration>,
     mut progress: Progress,
@@ -292,20 +293,23 @@ async fn follow(
             biased;
             came = signals.next() => {
                 let Some(child) = child else { return Ok(End::Signal) };
-                if came.is_of_group && is_in_our_group(child) {
+                if came.is_of_group && child.is_in_our_group() {
                     continue;
                 }
                 // A command that does not end when it is asked to must not keep the trace from ending.
                 let is_request = came.signal != libc::SIGINT;
                 let signal = if is_request && was_asked_to_end { libc::SIGKILL } else { came.signal };
                 was_asked_to_end |= is_request;
-                forward(child, signal);
+                child.forward(signal);
             }
             () = until(deadline) => return Ok(End::Asked),
             status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
             _ = look.tick() => {
                 if let Some(change) = session.follow(|event| log.take(&event))? {
                     log.take(&change);
+                    if let Some(child) = child {
+                        child.follow();
+                    }
                 }
             }
             _ = report.tick() => {
@@ -347,7 +351,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn ended(child: &mut Option<Child>) -> io::Result<ExitStatus> {
+async fn ended(child: &mut Option<Running>) -> io::Result<ExitStatus> {
     match child {
         Some(child) => child.wait().await,
         None => std::future::pending().await,
@@ -356,11 +360,11 @@ async fn ended(child: &mut Option<Child>) -> io::Result<ExitStatus> {
 
 /// Ends a command whose time is over, and goes on draining meanwhile.
 async fn stop(
-    mut child: Child,
+    mut child: Running,
     session: &mut Session,
     log: &mut Log<'_>,
 ) -> Result<ExitStatus, Error> {
-    forward(&child, libc::SIGTERM);
+    child.forward(libc::SIGTERM);
     let deadline = Instant::now() + GRACE;
     let mut killed = false;
     loop {
@@ -371,7 +375,7 @@ async fn stop(
                     session.drain(|event| log.take(&event));
                 }
                 if !killed && Instant::now() >= deadline {
-                    forward(&child, libc::SIGKILL);
+                    child.forward(libc::SIGKILL);
                     killed = true;
                 }
             }

@@ -76,6 +76,17 @@ pub fn pin_command(command: &mut Command, cpus: &CpuSet, huge_pages: HugePages) 
     unsafe { command.pre_exec(prepare) };
 }
 
+/// Gives a command the setting for huge pages that this process was started with, and leaves where it runs as it is.
+pub(crate) fn restore_huge_pages(command: &mut Command, before: HugePages) {
+    let restore = move || {
+        Ok(thread::disable_transparent_huge_pages(
+            before.disabled_before,
+        )?)
+    };
+    // SAFETY: between fork and exec the closure makes one system call; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(restore) };
+}
+
 /// The threads of this process.
 fn threads() -> io::Result<Vec<libc::pid_t>> {
     let mut threads = Vec::new();

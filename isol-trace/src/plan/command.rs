@@ -95,6 +95,16 @@ impl CommandPlan {
         Ok(Some(Self { program, words }))
     }
 
+    /// A command whose program was found before; `None` without a word.
+    pub(crate) fn known(program: PathBuf, words: Vec<OsString>) -> Option<Self> {
+        (!words.is_empty()).then_some(Self { program, words })
+    }
+
+    /// The file to execute.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The command as it was typed.
     #[must_use]
     pub fn words(&self) -> &[OsString] {

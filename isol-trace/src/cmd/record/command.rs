@@ -1,15 +1,14 @@
 //! The command that is started on the watched CPUs, until its end.
 
-use std::{
-    io,
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
-    process::{self, ExitStatus},
-};
+use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
+use rustix::process::{Pid, getpgid};
 use tokio::process::Child;
 
+use super::guarded::Guarded;
 use crate::{
     error::Error,
+    event::ids,
     host::{
         affinity::{HugePages, pin_command},
         cpu_list::CpuSet,
@@ -18,61 +17,87 @@ use crate::{
     plan::command::CommandPlan,
 };
 
-/// Starts it. `dies_with_us`: it is killed when this process ends, however that comes.
+/// A command that runs.
+#[derive(Debug)]
+pub(super) enum Running {
+    /// As a child of this process.
+    Child(Child),
+    /// Below a guard, with which it ends if this process dies.
+    Guarded(Guarded),
+}
+
+/// Starts it. `is_strict`: it does not outlive this process, however that ends.
 pub(super) fn start(
     plan: &CommandPlan,
     watched: &CpuSet,
     huge_pages: HugePages,
-    dies_with_us: bool,
-) -> Result<Child, Error> {
+    is_strict: bool,
+) -> Result<Running, Error> {
+    if is_strict {
+        return Guarded::start(plan, watched, huge_pages).map(Running::Guarded);
+    }
     let mut command = plan.command();
     let execute = plan.execution()?;
     pin_command(&mut command, watched, huge_pages);
     descriptors::restore_for(&mut command);
-    if dies_with_us {
-        die_with_us(&mut command);
-    }
     execute.instead_of_searching(&mut command);
     let mut command = tokio::process::Command::from(command);
     // Whatever fails before it is waited for, it does not outlive the trace.
     command.kill_on_drop(true);
-    Ok(command.spawn().map_err(|source| plan.start_error(source))?)
+    let child = command.spawn().map_err(|source| plan.start_error(source))?;
+    Ok(Running::Child(child))
 }
 
-/// Has the kernel kill a command when the thread that starts it ends (`PR_SET_PDEATHSIG`, prctl(2)): call from the main
-/// thread, which ends with the process. The kernel takes that back where the command executes a program with
-/// more rights (set-user-id, file capabilities) or changes its user (`begin_new_exec`, fs/exec.c, and `commit_creds`,
-/// kernel/cred.c, v6.12), and it is not inherited.
-fn die_with_us(command: &mut process::Command) {
-    let us = rustix::process::getpid();
-    let ask = move || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        // Whoever had died before has told nobody.
-        if rustix::process::getppid() == Some(us) {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESRCH))
+impl Running {
+    /// Its process, as records have it; `None` once it was waited for.
+    pub(super) fn number(&self) -> Option<ids::Pid> {
+        let pid = self.pid()?.as_raw_nonzero().get();
+        Some(ids::Pid(pid.unsigned_abs()))
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Child(child) => {
+                let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+                pid.and_then(Pid::from_raw)
+            }
+            Self::Guarded(guarded) => Some(guarded.pid()),
         }
-    };
-    // SAFETY: between fork and exec the closure makes two system calls; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(ask) };
-}
+    }
 
-/// Whether the command has stayed in this process's group.
-pub(super) fn is_in_our_group(child: &Child) -> bool {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    let group = |pid| rustix::process::getpgid(pid).ok();
-    pid.and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| group(Some(pid)) == group(None))
-}
+    /// Waits for its end. May be given up and begun again.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match self {
+            Self::Child(child) => child.wait().await,
+            Self::Guarded(guarded) => guarded.wait().await,
+        }
+    }
 
-/// Hands a signal on to the command, whose end then ends the trace.
-pub(super) fn forward(child: &Child, signal: i32) {
-    let Some(pid) = child.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) else {
-        return;
-    };
-    // SAFETY: no memory is involved; the child is ours and not yet waited for, so the number is its own.
-    unsafe { libc::kill(pid, signal) };
+    /// Whether it has stayed in this process's group.
+    pub(super) fn is_in_our_group(&self) -> bool {
+        let group = |pid| getpgid(pid).ok();
+        self.pid()
+            .is_some_and(|pid| group(Some(pid)) == group(None))
+    }
+
+    /// Hands a signal on to it; its end then ends the trace.
+    pub(super) fn forward(&self, signal: i32) {
+        match self {
+            Self::Child(_) => {
+                let Some(pid) = self.pid() else { return };
+                // SAFETY: no memory is involved; the child is ours and not yet waited for, so the number is its own.
+                unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
+            }
+            Self::Guarded(guarded) => guarded.signal(signal),
+        }
+    }
+
+    /// The CPUs on which this process may run have changed.
+    pub(super) fn follow(&self) {
+        if let Self::Guarded(guarded) = self {
+            guarded.follow();
+        }
+    }
 }
 
 /// The command's own status, or 128 and its signal.
