@@ -77,6 +77,12 @@ pub struct Offsets {
     pub cpu_base_cpu: u32,
     /// `__call_single_data.func`.
     pub csd_function: u32,
+    /// `perf_event.hw` plus `hw_perf_event.hrtimer`.
+    pub perf_event_timer: u32,
+    /// `perf_event.owner`: the task that opened it.
+    pub perf_event_owner: u32,
+    /// `perf_event.parent`: the event that a child's was inherited from.
+    pub perf_event_parent: u32,
 }
 
 impl Offsets {
@@ -114,6 +120,9 @@ impl Offsets {
         clock_base_cpu_base: ABSENT,
         cpu_base_cpu: ABSENT,
         csd_function: ABSENT,
+        perf_event_timer: ABSENT,
+        perf_event_owner: ABSENT,
+        perf_event_parent: ABSENT,
     };
 }
 
@@ -220,8 +229,6 @@ pub struct Config {
     pub exempt_calls: [u32; 3],
     /// Not 0: this kernel has task isolation, and tells of it.
     pub knows_isolation: u32,
-    /// Zero, for later.
-    pub reserved: u32,
     /// The first of the CPUs that are watched from the beginning; [`ABSENT`] beyond their end. For
     /// programs that go through a mask of CPUs, which must not take long.
     pub first_watched: [u32; FIRST_WATCHED],
@@ -229,6 +236,9 @@ pub struct Config {
     pub offsets: Offsets,
     /// How to know an interrupt's context.
     pub preempt_count: PreemptCount,
+    /// Address of `perf_swevent_hrtimer`, the function of the timers of perf events that count time; 0
+    /// where it is not known.
+    pub perf_timer_function: u64,
 }
 
 impl Config {
@@ -242,10 +252,10 @@ impl Config {
         strict_signal: 0,
         exempt_calls: [ABSENT; 3],
         knows_isolation: 0,
-        reserved: 0,
         first_watched: [ABSENT; FIRST_WATCHED],
         offsets: Offsets::UNKNOWN,
         preempt_count: PreemptCount::UNKNOWN,
+        perf_timer_function: 0,
     };
 }
 

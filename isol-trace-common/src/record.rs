@@ -18,7 +18,7 @@ words! {
         EntryFew = 3, "entry_few";
         /// A [`FullEntry`] with room for [`MAX_ACTIVITIES`] activities.
         EntryMany = 4, "entry_many";
-        /// A [`Task`]: a thread's name, sent before the first entry that needs it.
+        /// A [`Task`]: a thread's name, sent before the first entry that needs it, or that the thread provokes.
         Task = 5, "task";
         /// A [`Back`]: a task that another one had replaced is in user mode again.
         Back = 6, "back";
@@ -123,6 +123,7 @@ pub struct ActivityRecord {
     pub reserved: u16,
     /// `vector`: a [`crate::cause::Cause`] number. `irq`: the interrupt number. `softirq`: its number.
     /// `switch`: the thread that ran. `signal`: its number. `tlb_flush`: the reason. `tick`: the dependency bits.
+    /// `hrtimer`: see [`ACTIVITY_PERF_EVENT`].
     pub number: u32,
     /// `switch`: the 16 bytes of the thread's name. Otherwise the first word is the
     /// address of the function, handler or fault (0 where there is none), the second
@@ -137,6 +138,9 @@ pub struct ActivityRecord {
 pub const ACTIVITY_TIMED: u8 = 1 << 0;
 /// This activity *is* the cause of its entry; it is kept for its net time.
 pub const ACTIVITY_IS_CAUSE: u8 = 1 << 1;
+/// A timer of a perf event: [`ActivityRecord::number`] is the thread that owns the event; 0 where nobody
+/// does any more, or the kernel itself.
+pub const ACTIVITY_PERF_EVENT: u8 = 1 << 2;
 
 /// An entry with everything: what the state of a CPU holds, and what the two long kinds carry.
 #[repr(C)]

@@ -21,6 +21,9 @@ words! {
         Hrtimer = 5, "hrtimer";
         /// A task that had last run there was woken; its thread is the key.
         Wake = 6, "wake";
+        /// A perf event of its own has a timer there. Never sent: the activity says whose it is
+        /// ([`crate::record::ACTIVITY_PERF_EVENT`]).
+        PerfEvent = 7, "perf_event";
     }
 }
 

@@ -156,6 +156,29 @@ pub(crate) fn hrtimer_function(timer: u64) -> u64 {
     read(timer, config!(offsets.hrtimer_function)).unwrap_or(0)
 }
 
+/// `TASK_TOMBSTONE`: the owner of events that the kernel opened for itself (`kernel/events/core.c`, v6.1 to v7.2).
+const TASK_TOMBSTONE: u64 = u64::MAX;
+
+/// The task that opened the perf event whose timer this is; 0 where it has ended, where the kernel itself opened
+/// the event, and where this kernel does not show it.
+///
+/// An event that a child inherited belongs to nobody; the one that it was inherited from, which is
+/// always the first of them, stays as long (`inherit_event`). A task lets go of its events before it dies, and
+/// its memory stays as long as somebody may read without a lock: so does the kernel's own
+/// `perf_remove_from_owner` (`kernel/events/core.c`, v6.12).
+#[inline(always)]
+pub(crate) fn perf_event_owner(timer: u64) -> u64 {
+    let offset = config!(offsets.perf_event_timer);
+    if offset == ABSENT {
+        return 0;
+    }
+    let own = timer.wrapping_sub(u64::from(offset));
+    let first = read(own, config!(offsets.perf_event_parent)).unwrap_or(0);
+    let event = if first == 0 { own } else { first };
+    let owner = read(event, config!(offsets.perf_event_owner)).unwrap_or(0);
+    if owner == TASK_TOMBSTONE { 0 } else { owner }
+}
+
 /// `work_struct.func`.
 #[inline(always)]
 pub(crate) fn work_function(work: u64) -> u64 {

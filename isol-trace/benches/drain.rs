@@ -89,6 +89,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             section_only: false,
             ring_bytes: RING_BYTES,
             execution: Execution::Compiled,
+            perf_timer_function: None,
             preempt_count: PreemptCount::UNKNOWN,
             statistics: false,
             user_stacks: false,

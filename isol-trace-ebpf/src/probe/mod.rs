@@ -71,11 +71,23 @@ pub(crate) fn interrupt_entry(
 /// An activity begins. Where entries are derived, it continues one that was settling.
 #[inline(always)]
 pub(crate) fn activity_entry(state: &CpuState, kind: Activity, number: u32, subject: [u64; 2]) {
+    flagged_entry(state, kind, 0, number, subject);
+}
+
+/// As [`activity_entry`], with `ACTIVITY_…` bits.
+#[inline(always)]
+pub(crate) fn flagged_entry(
+    state: &CpuState,
+    kind: Activity,
+    flags: u8,
+    number: u32,
+    subject: [u64; 2],
+) {
     unpreempted(|| {
         if state.phase() == Phase::Settling && state.cause() != Cause::Nmi as u8 {
             state.resume();
         }
-        state.begin(&Kernel, kind, 0, number, subject);
+        state.begin(&Kernel, kind, flags, number, subject);
     });
 }
 

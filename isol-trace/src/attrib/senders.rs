@@ -31,7 +31,9 @@ pub(super) fn complete(origin: &mut Origin) {
         && let Origin::Tracer(sender) = origin
     {
         *origin = match sender.via {
-            Via::Work | Via::Timer | Via::Hrtimer => Origin::Kernel(Some(sender.clone())),
+            Via::Work | Via::Timer | Via::Hrtimer | Via::PerfEvent => {
+                Origin::Kernel(Some(sender.clone()))
+            }
             Via::CrossCall | Via::Reschedule | Via::Wake => Origin::Remote(sender.clone()),
         };
     }
@@ -57,8 +59,16 @@ pub(super) fn whose_timer(origin: &mut Origin, task: &TaskId) {
         return;
     };
     let is_timer = matches!(sender.via, Via::Timer | Via::Hrtimer);
-    let armed_by = sender.task.as_ref().and_then(|task| task.pid);
-    if !is_timer || armed_by.is_none() || armed_by != task.pid {
+    let asked_by = sender.task.as_ref().and_then(|task| task.pid);
+    if asked_by.is_none() || asked_by != task.pid {
+        return;
+    }
+    // Whose the event is, is known; who armed its timer does not matter.
+    if sender.via == Via::PerfEvent {
+        *origin = Origin::Task;
+        return;
+    }
+    if !is_timer {
         return;
     }
     let name = sender.callback.as_ref().and_then(|it| it.name.as_deref());
@@ -99,8 +109,8 @@ mod tests {
     fn sender(unsure: bool, stack: &[&str]) -> Box<Sender> {
         Box::new(Sender {
             via: Via::Reschedule,
-            at: MonoNanos(1),
-            cpu: Cpu(0),
+            at: Some(MonoNanos(1)),
+            cpu: Some(Cpu(0)),
             task: Some(TaskId {
                 pid: Some(Pid(7)),
                 tid: Tid(7),
@@ -151,6 +161,24 @@ mod tests {
         for callback in ["hrtimer_wakeup", "tick_nohz_handler"] {
             assert_eq!(whose(Some(callback), 8), ("kernel", true), "another's");
         }
+    }
+
+    #[test]
+    fn a_perf_event_of_the_tasks_own_is_its_own() {
+        let whose = |pid: u32| {
+            let mut sender = sender(false, &[]);
+            sender.via = Via::PerfEvent;
+            let mut origin = Origin::Kernel(Some(sender));
+            let task = TaskId {
+                pid: Some(Pid(pid)),
+                tid: Tid(7),
+                comm: None,
+            };
+            whose_timer(&mut origin, &task);
+            origin.word()
+        };
+        assert_eq!(whose(7), "task");
+        assert_eq!(whose(8), "kernel", "another's");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION,
 use super::{btf::KernelTypes, error::TracerError};
 use crate::event::{ids::Cpu, model::Detection, signal::Signal};
 
+/// The function of the timers of perf events that count time (`kernel/events/core.c`, v6.1 to v7.2).
+pub const PERF_TIMER_FUNCTION: &str = "perf_swevent_hrtimer";
+
 /// What to watch.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -25,6 +28,8 @@ pub struct Request {
     pub execution: Execution,
     /// How the programs know an interrupt's context; see [`super::preempt::locate`].
     pub preempt_count: PreemptCount,
+    /// Address of the kernel's [`PERF_TIMER_FUNCTION`], as far as it shows it.
+    pub perf_timer_function: Option<u64>,
     /// Have the kernel measure the programs. It measures every program of the machine then.
     pub statistics: bool,
     /// Have senders leave a copy of their user stack.
@@ -73,6 +78,7 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
     config.exempt_calls = EXEMPT_CALLS.map(|call| u32::try_from(call).unwrap_or(u32::MAX));
     config.knows_isolation = u32::from(types.has_tracepoint("task_isolation_enter"));
     config.preempt_count = request.preempt_count;
+    config.perf_timer_function = request.perf_timer_function.unwrap_or(0);
     config
 }
 
@@ -108,6 +114,7 @@ pub(super) mod tests {
             ring_bytes: 1 << 16,
             execution: Execution::Compiled,
             preempt_count: PreemptCount::UNKNOWN,
+            perf_timer_function: None,
             statistics: false,
             user_stacks: false,
             strict: None,

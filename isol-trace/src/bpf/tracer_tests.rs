@@ -23,7 +23,10 @@ mod sections;
 mod vectors;
 use crate::{
     attrib::{kallsyms, symbols::UserSymbols},
-    bpf::{preempt, request::tests::watching},
+    bpf::{
+        preempt,
+        request::{PERF_TIMER_FUNCTION, tests::watching},
+    },
     event::{
         assemble::Assembler,
         ids::{MonoNanos, Nanos, Pid},
@@ -51,8 +54,11 @@ impl Bench {
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let mut request = watching(CPU, Detection::ContextTracking);
         let path = Path::new("/proc/kallsyms");
-        let addresses = kallsyms::addresses_of(path, preempt::symbols(&types)).unwrap();
-        request.preempt_count = preempt::locate(addresses, &types);
+        let [bases, count] = preempt::symbols(&types);
+        let names = [bases, count, PERF_TIMER_FUNCTION];
+        let [bases, count, function] = kallsyms::addresses_of(path, names).unwrap();
+        request.preempt_count = preempt::locate([bases, count], &types);
+        request.perf_timer_function = function;
         change(&mut request);
         Self {
             preempt_count: request.preempt_count,

@@ -24,7 +24,7 @@ use crate::{
         btf::KernelTypes,
         object::Snapshot,
         preempt,
-        request::{Execution, Request},
+        request::{Execution, PERF_TIMER_FUNCTION, Request},
         tracer::Tracer,
         wanted::blind_spots,
     },
@@ -99,6 +99,7 @@ impl Session {
             signals::require_none()?;
             let has_user_exit = types.has_tracepoint("user_exit");
             let watched = plan.detection(has_user_exit);
+            let (preempt_count, perf_timer_function) = places(&host, &types);
             let request = Request {
                 watched: watched.clone(),
                 possible_cpus: plan.possible_cpus,
@@ -111,7 +112,8 @@ impl Session {
                 section_only,
                 ring_bytes: plan.ring_bytes,
                 execution: execution(&host),
-                preempt_count: preempt_count(&host, &types),
+                preempt_count,
+                perf_timer_function,
                 statistics: plan.bpf_stats,
                 user_stacks: plan.user_stacks,
                 strict: plan.strict,
@@ -347,10 +349,13 @@ fn execution(host: &Host) -> Execution {
     }
 }
 
-/// Where the kernel keeps its `preempt_count`, as far as it shows its addresses.
-fn preempt_count(host: &Host, types: &KernelTypes) -> PreemptCount {
-    let addresses = kallsyms::addresses_of(&host.path("/proc/kallsyms"), preempt::symbols(types));
-    preempt::locate(addresses.unwrap_or_default(), types)
+/// Where the kernel keeps its `preempt_count`, and its function of perf events' timers, as far as it shows its addresses.
+fn places(host: &Host, types: &KernelTypes) -> (PreemptCount, Option<u64>) {
+    let [bases, count] = preempt::symbols(types);
+    let names = [bases, count, PERF_TIMER_FUNCTION];
+    let addresses = kallsyms::addresses_of(&host.path("/proc/kallsyms"), names);
+    let [bases, count, function] = addresses.unwrap_or_default();
+    (preempt::locate([bases, count], types), function)
 }
 
 #[cfg(test)]

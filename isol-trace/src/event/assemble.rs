@@ -9,8 +9,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use isol_trace_common::record::{
-    ACTIVITY_IS_CAUSE, ACTIVITY_TIMED, ActivityRecord, Back, Entry, FLAG_LATE_SYSCALL,
-    FLAG_NO_DURATION, FLAG_SECTION, Moved, Task,
+    ACTIVITY_IS_CAUSE, ACTIVITY_PERF_EVENT, ACTIVITY_TIMED, ActivityRecord, Back, Entry,
+    FLAG_LATE_SYSCALL, FLAG_NO_DURATION, FLAG_SECTION, Moved, Task,
 };
 
 use super::{
@@ -19,7 +19,8 @@ use super::{
     join::Join,
     kill::{Arrived, Kills},
     model::{
-        Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, Kill, TaskId, Unlogged,
+        Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, Function, Kill, Origin,
+        Sender, TaskId, Unlogged, Via,
     },
     order::Order,
     own::OwnProcesses,
@@ -198,13 +199,18 @@ impl Assembler {
         {
             return last.clone();
         }
-        let task = self.names.get(&tid).cloned().unwrap_or(TaskId {
+        let task = self.named(tid);
+        self.last = Some(task.clone());
+        task
+    }
+
+    /// The same of a thread that need not come again.
+    fn named(&self, tid: u32) -> TaskId {
+        self.names.get(&tid).cloned().unwrap_or(TaskId {
             pid: None,
             tid: Tid(tid),
             comm: None,
-        });
-        self.last = Some(task.clone());
-        task
+        })
     }
 
     /// Makes a breach of an entry; its number comes when it is settled.
@@ -242,12 +248,33 @@ impl Assembler {
                 .activities
                 .iter()
                 .filter(|item| item.flags & ACTIVITY_IS_CAUSE == 0)
-                .filter_map(activity)
+                .filter_map(|item| self.activity(item))
                 .collect(),
             dropped_activities: entry.dropped_activities,
             origins: Vec::new(),
             remedy: None,
         }
+    }
+
+    /// One thing that the kernel did; of a perf event's timer with whose it is.
+    fn activity(&self, record: &ActivityRecord) -> Option<ActivityItem> {
+        let mut item = activity(record)?;
+        if record.flags & ACTIVITY_PERF_EVENT != 0 {
+            item.number = 0;
+            item.origin = Some(Origin::Kernel(Some(Box::new(Sender {
+                via: Via::PerfEvent,
+                at: None,
+                cpu: None,
+                task: (record.number != 0).then(|| self.named(record.number)),
+                unsure: false,
+                callback: item.address.and_then(|Address(it)| Function::at(it)),
+                callsite: None,
+                stack: Vec::new(),
+                user_stack: Arc::default(),
+                inferred: false,
+            }))));
+        }
+        Some(item)
     }
 
     fn back(&mut self, back: &Back) -> Event {

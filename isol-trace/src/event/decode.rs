@@ -117,7 +117,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         }
         Kind::Send => {
             let (send, _) = Send::ref_from_prefix(bytes).map_err(|_unused| short)?;
-            let via = Via::from_wire(send.via).ok_or(DecodeError::UnknownNumber {
+            let via = Via::from_wire(send.via).filter(|&via| via != Via::PerfEvent);
+            let via = via.ok_or(DecodeError::UnknownNumber {
                 what: "way of asking",
                 number: send.via,
             })?;

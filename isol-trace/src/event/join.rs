@@ -91,17 +91,19 @@ impl Join {
 
     /// Takes in what was asked of a watched CPU.
     pub fn sent(&mut self, via: Via, send: &Send) {
-        let target = Cpu(send.target);
+        let (target, at) = (Cpu(send.target), MonoNanos(send.at_ns));
         let key = match via {
             Via::CrossCall => (List::Calls(target), send.key),
             Via::Reschedule => (List::Reschedules(target), 0),
             Via::Work => (List::Work, send.key),
             Via::Timer | Via::Hrtimer => (List::Timers, send.key),
-            Via::Wake => return self.wakes.put(send.key, Box::new(sender(via, send))),
+            // Not sent: the activity says it.
+            Via::PerfEvent => return,
+            Via::Wake => return self.wakes.put(send.key, at, Box::new(sender(via, send))),
         };
         let conditional = send.flags & SENT_CONDITIONALLY != 0;
         self.waiting
-            .put(key, Box::new(sender(via, send)), conditional);
+            .put(key, at, Box::new(sender(via, send)), conditional);
     }
 
     /// Fills in who provoked a breach, in the order in which they did, and who asked for what
@@ -168,12 +170,15 @@ impl Join {
                     .waiting
                     .take((List::Work, key), &ran(end_of(breach)))
                     .map(|sender| self.kernel(sender)),
+                (Activity::Hrtimer, _) if item.origin.is_some() => {
+                    item.origin.clone().map(|origin| self.ours(origin))
+                }
                 (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => self
                     .waiting
                     .armed(key, breach)
                     .map(|sender| self.kernel(sender)),
                 (Activity::Switch, _) => self.wakes.waker(item.number, breach).map(|sender| {
-                    if sender.cpu == breach.cpu {
+                    if sender.cpu == Some(breach.cpu) {
                         self.kernel(sender)
                     } else {
                         self.remote(sender)
@@ -261,7 +266,8 @@ impl Join {
             waiting.sender.inferred = true;
             found.push(self.remote(waiting.sender));
         }
-        found.sort_by_key(|origin| origin.sender().map_or(breach.at, |sender| sender.at));
+        let asked = |origin: &Origin| origin.sender().and_then(|sender| sender.at);
+        found.sort_by_key(|origin| asked(origin).unwrap_or(breach.at));
         found
     }
 
@@ -278,7 +284,7 @@ impl Join {
             .with_queue(key, |queue| {
                 let caused = queue.partition_point(|sender| sender.at <= until);
                 let caused = queue.drain(..caused);
-                let senders: Vec<_> = caused.map(|waiting| waiting.sender).collect();
+                let senders: Vec<_> = caused.collect();
                 let answered = queue.partition_point(|sender| sender.at <= arrived);
                 queue.drain(..answered);
                 senders
@@ -295,7 +301,7 @@ impl Join {
         }
         senders
             .into_iter()
-            .map(|mut sender| {
+            .map(|Waiting { mut sender, .. }| {
                 sender.inferred = true;
                 self.remote(sender)
             })
@@ -317,6 +323,14 @@ impl Join {
             Origin::Tracer(sender)
         } else {
             Origin::Kernel(Some(sender))
+        }
+    }
+
+    /// The same, or ours.
+    fn ours(&self, origin: Origin) -> Origin {
+        match origin {
+            Origin::Kernel(Some(sender)) => self.kernel(sender),
+            other => other,
         }
     }
 
@@ -356,8 +370,8 @@ fn arrival(breach: &Breach) -> MonoNanos {
 
 /// Whether somebody asked after the entry's own interrupt had arrived, which cannot have provoked it.
 fn is_later(origin: Option<&Origin>, breach: &Breach) -> bool {
-    let sender = origin.and_then(Origin::sender);
-    sender.is_some_and(|sender| sender.at > arrival(breach))
+    let asked = origin.and_then(Origin::sender).and_then(|it| it.at);
+    asked.is_some_and(|at| at > arrival(breach))
 }
 
 /// When the entry's record ended; much later where that is not known.
@@ -398,8 +412,8 @@ fn sender(via: Via, send: &Send) -> Sender {
     let frames = send.stack.iter().take(usize::from(send.frames));
     Sender {
         via,
-        at: MonoNanos(send.at_ns),
-        cpu: Cpu(send.cpu),
+        at: Some(MonoNanos(send.at_ns)),
+        cpu: Some(Cpu(send.cpu)),
         // The idle task asks for nothing: where it is current, an interrupt does.
         task: (by_task && send.tid != 0).then(|| TaskId {
             pid: Some(Pid(send.pid)),

@@ -36,10 +36,10 @@ impl Function {
 pub struct Sender {
     /// How.
     pub via: Via,
-    /// When.
-    pub at: MonoNanos,
-    /// The sender's CPU.
-    pub cpu: Cpu,
+    /// When; `None` where that was not seen, but who is to blame for it was ([`Via::PerfEvent`]).
+    pub at: Option<MonoNanos>,
+    /// The sender's CPU; `None` as above.
+    pub cpu: Option<Cpu>,
     /// The task that asked; `None` where an interrupt handler or a softirq did.
     pub task: Option<TaskId>,
     /// Whether the task or an interrupt in its time asked is not known.
@@ -63,8 +63,8 @@ impl Sender {
     pub fn stack_key(&self) -> Option<StackKey> {
         let task = self.task.as_ref()?;
         Some(StackKey {
-            at: self.at,
-            cpu: self.cpu,
+            at: self.at?,
+            cpu: self.cpu?,
             tid: task.tid,
         })
     }

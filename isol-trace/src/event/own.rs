@@ -111,8 +111,8 @@ mod tests {
     fn sender() -> Box<Sender> {
         Box::new(Sender {
             via: Via::Hrtimer,
-            at: MonoNanos(1),
-            cpu: Cpu(0),
+            at: Some(MonoNanos(1)),
+            cpu: Some(Cpu(0)),
             task: None,
             unsure: false,
             callback: None,

@@ -9,7 +9,7 @@ use crate::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{ActivityItem, Breach, End, Kill, KilledBy, Origin, Sender},
     },
-    tui::text::{UNKNOWN, counted, duration, function, maybe_duration},
+    tui::text::{UNKNOWN, counted, duration, function, maybe_duration, nobody, on_cpu},
 };
 
 /// Activities of the entry that are shown.
@@ -123,14 +123,13 @@ fn activity(item: &ActivityItem) -> String {
 fn asked_by(kill: &Kill, sender: &Sender, lines: &mut Vec<String>) {
     let who = match &sender.task {
         Some(task) => name(task),
-        None => "an interrupt".to_owned(),
+        None => nobody(sender).to_owned(),
     };
-    let mut line = format!(
-        "  sender: {who} on CPU {}, by {}, {} before the signal",
-        sender.cpu,
-        sender.via.word(),
-        ago(kill.at, sender.at)
-    );
+    let cpu = on_cpu(sender);
+    let mut line = format!("  sender: {who}{cpu}, by {}", sender.via.word());
+    if let Some(at) = sender.at {
+        line = format!("{line}, {} before the signal", ago(kill.at, at));
+    }
     if let Some(callback) = &sender.callback {
         line = format!("{line}, for {}", function(callback));
     }

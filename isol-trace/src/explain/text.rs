@@ -15,7 +15,7 @@ use crate::{
         signal::Signal,
     },
     printable::printable,
-    tui::text::{counted, function},
+    tui::text::{counted, function, on_cpu},
 };
 
 /// Everything that a log tells, ended by a line feed: stories with an empty line between them.
@@ -169,7 +169,8 @@ fn sent_by(sender: &Sender, own: Option<Pid>) -> String {
         None => "an interrupt".to_owned(),
     };
     let place = of_stack(&sender.user_stack, None);
-    let line = format!("sent by {who} on CPU {} {place}", sender.cpu);
+    let cpu = on_cpu(sender);
+    let line = format!("sent by {who}{cpu} {place}");
     line.trim_end().to_owned()
 }
 

@@ -49,11 +49,10 @@ impl From<RawBreach> for Breach {
     fn from(raw: RawBreach) -> Self {
         let Hex(ip) = raw.ip;
         let EndWord(end) = raw.end;
-        let at = MonoNanos(raw.mono_ns);
         let text = |text: Option<Text>| text.map(|Text(text)| text);
         Self {
             seq: Seq(raw.seq),
-            at,
+            at: MonoNanos(raw.mono_ns),
             cpu: Cpu(raw.cpu),
             duration: raw.duration_ns.map(Nanos),
             idle: Nanos(raw.idle_ns),
@@ -74,9 +73,17 @@ impl From<RawBreach> for Breach {
                 .into_iter()
                 .map(|Text(function)| function)
                 .collect(),
-            activities: raw.activity.into_iter().map(|it| it.within(at)).collect(),
+            activities: raw
+                .activity
+                .into_iter()
+                .map(|ReadActivity(item)| item)
+                .collect(),
             dropped_activities: raw.activity_dropped,
-            origins: raw.origins.into_iter().map(|it| it.before(at)).collect(),
+            origins: raw
+                .origins
+                .into_iter()
+                .map(|ReadOrigin(origin)| origin)
+                .collect(),
             remedy: raw.remedy.map(|Rule(id)| id),
         }
     }
@@ -174,27 +181,12 @@ struct RawActivity {
 
 /// One activity.
 #[derive(Debug)]
-struct ReadActivity {
-    item: ActivityItem,
-    origin: Option<ReadOrigin>,
-}
-
-impl ReadActivity {
-    /// The activity in a breach at this time.
-    fn within(self, at: MonoNanos) -> ActivityItem {
-        ActivityItem {
-            origin: self.origin.map(|origin| origin.before(at)),
-            ..self.item
-        }
-    }
-}
+struct ReadActivity(ActivityItem);
 
 impl<'de> Deserialize<'de> for ReadActivity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut raw = RawActivity::deserialize(deserializer)?;
-        let origin = raw.origin.take();
-        let item = activity(raw).map_err(D::Error::custom)?;
-        Ok(Self { item, origin })
+        let raw = RawActivity::deserialize(deserializer)?;
+        activity(raw).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -216,6 +208,6 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
         comm: raw.comm.map(|Text(comm)| comm),
         net: raw.net_ns.map(Nanos),
         name,
-        origin: None,
+        origin: raw.origin.map(|ReadOrigin(origin)| origin),
     })
 }

@@ -51,34 +51,12 @@ struct RawOrigin {
 
 /// One origin.
 #[derive(Debug)]
-pub(super) struct ReadOrigin {
-    origin: Origin,
-    has_time: bool,
-}
-
-impl ReadOrigin {
-    /// The origin of something at this time: of when it was asked for, a log need not say more.
-    pub(super) fn before(self, at: MonoNanos) -> Origin {
-        let Self {
-            mut origin,
-            has_time,
-        } = self;
-        if !has_time
-            && let Origin::Kernel(Some(sender)) | Origin::Remote(sender) | Origin::Tracer(sender) =
-                &mut origin
-        {
-            sender.at = at;
-        }
-        origin
-    }
-}
+pub(super) struct ReadOrigin(pub(super) Origin);
 
 impl<'de> Deserialize<'de> for ReadOrigin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawOrigin::deserialize(deserializer)?;
-        let has_time = raw.mono_ns.is_some();
-        let origin = origin(raw).map_err(D::Error::custom)?;
-        Ok(Self { origin, has_time })
+        origin(raw).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -88,7 +66,7 @@ fn origin(raw: RawOrigin) -> Result<Origin, String> {
         "task" => Origin::Task,
         "device" => Origin::Device,
         "unknown" => Origin::Unknown,
-        "kernel" if raw.cpu.is_none() => Origin::Kernel(None),
+        "kernel" if raw.via.is_none() => Origin::Kernel(None),
         "kernel" => Origin::Kernel(Some(Box::new(sender(raw)?))),
         "remote" => Origin::Remote(Box::new(sender(raw)?)),
         "tracer" => Origin::Tracer(Box::new(sender(raw)?)),
@@ -101,12 +79,12 @@ fn origin(raw: RawOrigin) -> Result<Origin, String> {
 }
 
 fn sender(raw: RawOrigin) -> Result<Sender, String> {
-    let missing = |field: &str| format!("an origin of another CPU has no '{field}'");
-    let Text(word) = raw.via.ok_or_else(|| missing("via"))?;
+    let missing = || "an origin of another CPU has no 'via'".to_owned();
+    let Text(word) = raw.via.ok_or_else(missing)?;
     Ok(Sender {
         via: via(&word).ok_or_else(|| format!("'{word}' is no way to reach a CPU"))?,
-        at: MonoNanos(raw.mono_ns.unwrap_or_default()),
-        cpu: Cpu(raw.cpu.ok_or_else(|| missing("cpu"))?),
+        at: raw.mono_ns.map(MonoNanos),
+        cpu: raw.cpu.map(Cpu),
         task: raw.tid.map(|tid| TaskId {
             pid: raw.pid.map(Pid),
             tid: Tid(tid),

@@ -213,7 +213,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
     let mut object = Object::begin(out);
     object.word(key!("kind"), origin.word());
     if let Some(sender) = origin.sender() {
-        object.number(key!("cpu"), sender.cpu.0);
+        object.known_number(key!("cpu"), sender.cpu.map(|cpu| cpu.0));
         if let Some(task) = &sender.task {
             object.known_number(key!("pid"), task.pid.map(|pid| pid.0));
             object.number(key!("tid"), task.tid.0);
@@ -225,7 +225,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
             other => other.word(),
         };
         object.word(key!("via"), via);
-        object.number(key!("mono_ns"), sender.at.0);
+        object.known_number(key!("mono_ns"), sender.at.map(|at| at.0));
         if let Some(callback) = &sender.callback {
             function(object.member(key!("callback")), callback);
         }

@@ -245,8 +245,8 @@ pub fn breach(seq: u64, cpu: u32, at: MonoNanos, pattern: u64) -> Breach {
 fn sender(via: Via, at: MonoNanos, callsite: &str) -> Sender {
     Sender {
         via,
-        at,
-        cpu: Cpu(0),
+        at: Some(at),
+        cpu: Some(Cpu(0)),
         task: None,
         unsure: false,
         callback: None,

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::event::{
     ids::{Cpu, Nanos},
-    model::{Function, Origin, Sender},
+    model::{Function, Origin, Sender, Via},
 };
 
 /// Shown where a value is not known. Never 0.
@@ -263,9 +263,26 @@ pub fn who(sender: &Sender) -> String {
                 _ => format!("{comm} pid {}", task.tid),
             }
         }
-        None => "an interrupt".to_owned(),
+        None => nobody(sender).to_owned(),
     };
-    format!("{who} on CPU {}", sender.cpu)
+    format!("{who}{}", on_cpu(sender))
+}
+
+/// Who it was, where it was no task.
+#[must_use]
+pub const fn nobody(sender: &Sender) -> &'static str {
+    match sender.via {
+        // Its owner has ended, or is the kernel itself.
+        Via::PerfEvent => "no task",
+        _ => "an interrupt",
+    }
+}
+
+/// ` on CPU 3`, where that is known.
+#[must_use]
+pub fn on_cpu(sender: &Sender) -> String {
+    let cpu = sender.cpu.map(|cpu| format!(" on CPU {cpu}"));
+    cpu.unwrap_or_default()
 }
 
 /// A function of the kernel by its name, or else its address.

@@ -202,8 +202,8 @@ fn a_sender_has_its_places_named() {
         Origin::Unknown,
         Origin::Remote(Box::new(Sender {
             via: Via::CrossCall,
-            at: breach.at,
-            cpu: breach.cpu,
+            at: Some(breach.at),
+            cpu: Some(breach.cpu),
             task: None,
             unsure: false,
             callback: Some(function(WAKEUP)),
@@ -360,8 +360,8 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
     }
     let mut sender = Sender {
         via: Via::Reschedule,
-        at: MonoNanos(1234),
-        cpu: Cpu(0),
+        at: Some(MonoNanos(1234)),
+        cpu: Some(Cpu(0)),
         task: Some(TaskId {
             pid: Some(Pid(std::process::id())),
             tid: Tid(9),
@@ -391,7 +391,7 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
     );
     assert!(frame.contains(" (attribution.rs:"), "{frame}");
     let known = sender.at;
-    sender.at = MonoNanos(1235);
+    sender.at = Some(MonoNanos(1235));
     assert!(stack_of(&sender).is_empty(), "another moment");
     sender.at = known;
     sender.task = None;

@@ -303,8 +303,8 @@ fn sender(via: Via) -> Box<Sender> {
     };
     Box::new(Sender {
         via,
-        at: MonoNanos(BEGIN.0 - 1_400),
-        cpu: Cpu(0),
+        at: Some(MonoNanos(BEGIN.0 - 1_400)),
+        cpu: Some(Cpu(0)),
         task: Some(TaskId {
             pid: Some(Pid(88)),
             tid: Tid(89),
@@ -512,6 +512,14 @@ pub(crate) fn every_event() -> Vec<Event> {
         Origin::Device,
         Origin::Kernel(None),
         Origin::Kernel(Some(sender(Via::Timer))),
+        Origin::Kernel(Some(Box::new(Sender {
+            at: None,
+            cpu: None,
+            callsite: None,
+            stack: Vec::new(),
+            user_stack: Arc::default(),
+            ..*sender(Via::PerfEvent)
+        }))),
         Origin::Tracer(sender(Via::Reschedule)),
         Origin::Remote(Box::new(Sender {
             task: None,

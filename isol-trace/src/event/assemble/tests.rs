@@ -227,6 +227,71 @@ fn the_causes_own_handler_is_not_listed_again() {
     assert_eq!(breach.activities[0].net, None, "only one end was seen");
 }
 
+/// An entry in which the timer of a perf event expired, as the kernel's side writes it.
+fn sampled(owner: u32) -> FullEntry<4> {
+    let timer = ActivityRecord {
+        kind: Activity::Hrtimer as u8,
+        flags: ACTIVITY_PERF_EVENT,
+        number: owner,
+        subject: [0xffff_8000, 0xff11_0000],
+        ..ActivityRecord::default()
+    };
+    FullEntry {
+        entry: Entry {
+            kind: Kind::EntryFew as u8,
+            activities: 1,
+            ..entry(7, End::Return)
+        },
+        args: [0; 6],
+        idle_ns: 0,
+        activities: [timer; 4],
+    }
+}
+
+#[test]
+fn a_perf_events_timer_is_its_owners() {
+    let own = Pid(70);
+    for (tracer, kind) in [(Pid(1), "kernel"), (own, "tracer")] {
+        let mut all = Assembler::new(tracer);
+        let mut origin_of = |owner| {
+            let full = sampled(owner);
+            let Ok(Record::Entry(view)) = view_full(&full) else {
+                panic!("no entry")
+            };
+            let mut breach = all.breach(Cpu(1), &view);
+            all.join.join(&mut breach);
+            assert_eq!(breach.activities[0].origin, None, "told once");
+            breach.origins.pop().unwrap()
+        };
+        let nobody = origin_of(0);
+        assert_eq!(nobody.word(), "kernel");
+        assert!(nobody.sender().is_some_and(|it| it.task.is_none()));
+        let unnamed = origin_of(71);
+        let owner = unnamed.sender().and_then(|it| it.task.as_ref()).unwrap();
+        assert_eq!((owner.tid, owner.pid), (Tid(71), None), "its name was lost");
+        all.record(Cpu(1), words(&task(72, b"perf")).as_bytes())
+            .unwrap();
+        let full = sampled(72);
+        let Ok(Record::Entry(view)) = view_full(&full) else {
+            panic!("no entry")
+        };
+        let mut breach = all.breach(Cpu(1), &view);
+        all.join.join(&mut breach);
+        let [origin] = breach.origins.as_slice() else {
+            panic!("{:?}", breach.origins)
+        };
+        assert_eq!(origin.word(), kind);
+        let sender = origin.sender().unwrap();
+        assert_eq!(
+            (sender.via, sender.at, sender.cpu),
+            (Via::PerfEvent, None, None)
+        );
+        let owner = sender.task.as_ref().unwrap();
+        assert_eq!(owner.comm.as_deref(), Some("perf"));
+        assert_eq!(owner.pid, Some(own));
+    }
+}
+
 /// The receiver's ring is read after its sender had written and after the sender's ring was read.
 #[test]
 fn a_breach_waits_until_its_senders_ring_has_been_read() {
@@ -259,7 +324,7 @@ fn a_breach_waits_until_its_senders_ring_has_been_read() {
         }
     });
     let sender = origins.first().and_then(Origin::sender);
-    assert_eq!(sender.map(|sender| sender.cpu), Some(Cpu(0)));
+    assert_eq!(sender.and_then(|sender| sender.cpu), Some(Cpu(0)));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_call_is_known_by_its_csd() {
     let Origin::Remote(sender) = &origins[0] else {
         panic!("{origins:?}")
     };
-    assert_eq!(sender.cpu, Cpu(0));
+    assert_eq!(sender.cpu, Some(Cpu(0)));
     assert_eq!(
         sender.callback.as_ref().and_then(|it| it.address),
         Some(Address(FLUSH))

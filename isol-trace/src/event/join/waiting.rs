@@ -30,6 +30,8 @@ pub(super) type Key = (List, u64);
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sender: Box<Sender>,
+    /// When it asked.
+    pub(super) at: MonoNanos,
     /// The probe that saw it does not show the csd.
     pub(super) keyless: bool,
     /// Whether it was queued at all depends on what only the sender knows.
@@ -109,9 +111,8 @@ impl Senders {
     }
 
     /// Lets a sender wait.
-    pub(super) fn put(&mut self, key: Key, sender: Box<Sender>, conditional: bool) {
+    pub(super) fn put(&mut self, key: Key, at: MonoNanos, sender: Box<Sender>, conditional: bool) {
         let (list, address) = key;
-        let at = sender.at;
         let number = self.came;
         self.came += 1;
         let queue = self
@@ -134,6 +135,7 @@ impl Senders {
             place,
             Waiting {
                 sender,
+                at,
                 keyless: address == 0,
                 conditional,
                 passed: false,

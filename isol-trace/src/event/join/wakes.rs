@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{end_of, same};
-use crate::event::model::{Breach, Sender};
+use crate::event::{
+    ids::MonoNanos,
+    model::{Breach, Sender},
+};
 
 /// Woken threads that are remembered; beyond that the one that was woken longest ago is forgotten.
 pub(super) const MAX_WOKEN: usize = 4096;
@@ -14,8 +17,8 @@ const WAKES: usize = 4;
 /// A thread that was woken.
 #[derive(Debug, Default)]
 struct Woken {
-    /// Who woke it, in the order of time.
-    wakes: VecDeque<Box<Sender>>,
+    /// When it was woken and by whom, in the order of time.
+    wakes: VecDeque<(MonoNanos, Box<Sender>)>,
     /// Its place in the order of all; 0 where it has none yet.
     number: u64,
     /// It was switched to since it was last woken.
@@ -47,7 +50,7 @@ impl Wakes {
     }
 
     /// Remembers who woke a thread.
-    pub(super) fn put(&mut self, thread: u64, sender: Box<Sender>) {
+    pub(super) fn put(&mut self, thread: u64, at: MonoNanos, sender: Box<Sender>) {
         self.came += 1;
         let number = self.came;
         let woken = self.by_thread.entry(thread).or_default();
@@ -55,10 +58,8 @@ impl Wakes {
         self.order.insert(number, thread);
         woken.number = number;
         woken.ran = false;
-        let place = woken
-            .wakes
-            .partition_point(|earlier| earlier.at <= sender.at);
-        woken.wakes.insert(place, sender);
+        let place = woken.wakes.partition_point(|(earlier, _)| *earlier <= at);
+        woken.wakes.insert(place, (at, sender));
         while woken.wakes.len() > WAKES {
             woken.wakes.pop_front();
         }
@@ -77,14 +78,12 @@ impl Wakes {
     /// Who woke a thread before it ran in this entry. `None` where it is not known which.
     pub(super) fn waker(&mut self, thread: u32, breach: &Breach) -> Option<Box<Sender>> {
         let woken = self.by_thread.get_mut(&u64::from(thread))?;
-        let possible = woken
-            .wakes
-            .partition_point(|sender| sender.at <= end_of(breach));
+        let possible = woken.wakes.partition_point(|(at, _)| *at <= end_of(breach));
         woken.ran = possible == woken.wakes.len();
         let mut before = woken.wakes.iter().take(possible).rev();
-        let last = before.next()?;
-        let mut within = before.take_while(|sender| sender.at >= breach.at);
-        let one = within.all(|sender| same(sender, last));
+        let (_, last) = before.next()?;
+        let mut within = before.take_while(|(at, _)| *at >= breach.at);
+        let one = within.all(|(_, sender)| same(sender, last));
         one.then(|| last.clone())
     }
 }

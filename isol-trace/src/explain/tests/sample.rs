@@ -112,8 +112,8 @@ pub(super) fn shootdown() -> Breach {
     };
     let sender = Sender {
         via: Via::CrossCall,
-        at: MonoNanos(END - 5_600),
-        cpu: Cpu(0),
+        at: Some(MonoNanos(END - 5_600)),
+        cpu: Some(Cpu(0)),
         task: Some(task(1234, 1241, "pool")),
         unsure: false,
         callback: Some(function("flush_tlb_func")),

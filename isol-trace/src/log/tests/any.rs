@@ -132,7 +132,12 @@ fn place() -> impl Strategy<Value = Function> {
 
 fn sender() -> impl Strategy<Value = Box<Sender>> {
     (
-        (select(Via::ALL), number(), any::<u32>(), any::<[bool; 2]>()),
+        (
+            select(Via::ALL),
+            option::of(number()),
+            option::of(any::<u32>()),
+            any::<[bool; 2]>(),
+        ),
         option::of(task()),
         option::of(place()),
         option::of(place()),
@@ -148,8 +153,8 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
             )| {
                 Box::new(Sender {
                     via,
-                    at: MonoNanos(at),
-                    cpu: Cpu(cpu),
+                    at: at.map(MonoNanos),
+                    cpu: cpu.map(Cpu),
                     task,
                     unsure,
                     callback,

@@ -228,6 +228,12 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
         "calls" => call(BEFORE),
         "churn" => churn::churn()?,
         "busy" => churn::busy(),
+        "profile" => {
+            let [tid, cpu] = arguments else {
+                bail!("whom, and where, is missing");
+            };
+            origin::profile(tid.parse()?, cpu.parse()?)?;
+        }
         "flip" => origin::flip_once(argument()?.parse()?)?,
         other => bail!("no command {other}"),
     }

@@ -81,6 +81,8 @@ pub struct Origin {
     pub tid: Option<u32>,
     /// Its name.
     pub comm: Option<String>,
+    /// How it reached the CPU.
+    pub via: Option<String>,
     /// What it asked for.
     pub callback: Option<String>,
     /// How it got there, innermost first.

@@ -27,6 +27,7 @@ fn groups() -> Vec<Group> {
         causes::group(),
         count::group(),
         origin::group(),
+        origin::owners(),
     ];
     groups.extend(storm::groups());
     groups.extend([

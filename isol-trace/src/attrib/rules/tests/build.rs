@@ -124,8 +124,8 @@ pub(super) fn sender(via: Via, callback: Option<&str>, stack: &[&str]) -> Box<Se
     let frame = |name: &&str| function(&format!("{name}+0x1f"));
     Box::new(Sender {
         via,
-        at: MonoNanos(900),
-        cpu: Cpu(0),
+        at: Some(MonoNanos(900)),
+        cpu: Some(Cpu(0)),
         task: Some(task("noisy")),
         unsure: false,
         callback: callback.map(function),

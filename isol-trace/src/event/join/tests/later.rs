@@ -21,7 +21,11 @@ fn who_calls_after_the_interrupt_arrived_has_not_provoked_it() {
     assert_eq!(who(&breach.origins), [Some((7, false))]);
     let asked = breach.activities[2].origin.as_ref();
     let later = asked.and_then(Origin::sender).unwrap();
-    assert_eq!(later.at, MonoNanos(1200), "it asked for what ran then");
+    assert_eq!(
+        later.at,
+        Some(MonoNanos(1200)),
+        "it asked for what ran then"
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn detail_with_the_stacks_of_two() {
     let mut asked = breach(9, 2, after_ms(960), 5);
     let mut other = asked.origins[0].clone();
     let sender = other.sender_mut().expect("a sender");
-    sender.cpu = Cpu(3);
+    sender.cpu = Some(Cpu(3));
     sender.stack.truncate(2);
     sender.stack[1].name = None;
     asked.activities[0].origin = Some(other);

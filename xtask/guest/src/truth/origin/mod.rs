@@ -1,13 +1,17 @@
 //! Who did it: senders that are known beforehand, alone, together, in bursts, and gone.
 
+mod owner;
 mod scene;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-pub use self::scene::flip_once;
 use self::scene::{BURST, EACH, Scene, UNMAPPED};
+pub use self::{
+    owner::{group as owners, profile},
+    scene::flip_once,
+};
 use super::{
     bench::{Bench, Group},
     guest::skip,

@@ -142,8 +142,14 @@ pub(super) fn exited(bench: &Bench, tracer: &Tracer, cpu: u32) -> Result<Scene> 
 }
 
 fn flip_in_child(cpu: u32) -> Result<u32> {
+    in_child(&["flip", &cpu.to_string()])
+}
+
+/// Has a process do something and waits for its end. Gives its number.
+pub(super) fn in_child(command: &[&str]) -> Result<u32> {
     let mut child = Command::new(env::current_exe()?)
-        .args(["command", "flip", &cpu.to_string()])
+        .arg("command")
+        .args(command)
         .spawn()?;
     let pid = child.id();
     ensure!(child.wait()?.success(), "the child failed");

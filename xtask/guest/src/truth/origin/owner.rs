@@ -1,0 +1,105 @@
+//! Who is behind an interrupt that nobody sends: a profiler, whose event has a timer on the watched CPU.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Result, bail, ensure};
+
+use super::scene::in_child;
+use crate::truth::{
+    bench::{Bench, Group},
+    load::Load,
+    log::{Breach, Origin},
+    provoke::load,
+    sys::{self, PerfAttr},
+    tracer::Tracer,
+    window::Window,
+};
+
+const PROFILER: &str = "origin_profiler";
+
+/// The function of such a timer (kernel/events/core.c).
+const TIMER: &str = "perf_swevent_hrtimer";
+/// Time between two samples, nanoseconds: such as an emulated machine keeps up with.
+const PERIOD: u64 = 50_000_000;
+/// How long the profiler lives.
+const LIFE: Duration = Duration::from_secs(2);
+/// Samples that must be there: a quarter of what there is time for.
+const SAMPLES: usize = 10;
+
+/// The group.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        tests: vec![(
+            PROFILER,
+            "a process that samples a watched CPU, or who runs there, is the origin of each sample",
+        )],
+        run,
+    }
+}
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let cpu = bench.guest.cpu();
+    let mut load = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
+    let tracer = Tracer::start::<&str>(&[])?;
+    load.begin()?;
+    let of_cpu = Window::around(&bench.guest, || {
+        in_child(&["profile", "-1", &cpu.to_string()])
+    })?;
+    let of_task = Window::around(&bench.guest, || {
+        in_child(&["profile", &load.pid().to_string(), "-1"])
+    })?;
+    drop(load);
+    let log = bench.finish(tracer)?;
+    let said = [of_cpu, of_task].map(|(window, profiler)| {
+        let breaches = window.breaches(&log, cpu);
+        let samples = breaches.iter().filter(|one| is_sample(one));
+        judge(&samples.copied().collect::<Vec<_>>(), profiler)
+    });
+    let [of_cpu, of_task] = said;
+    let outcome = of_cpu.and_then(|cpu| Ok(format!("of the CPU {cpu}, of the task {}", of_task?)));
+    bench.outcome(PROFILER, outcome)
+}
+
+/// What the profiler does: it samples by the clock, and looks at no sample.
+pub fn profile(tid: i32, cpu: i32) -> Result<()> {
+    let attr = PerfAttr {
+        kind: sys::PERF_TYPE_SOFTWARE,
+        config: sys::PERF_COUNT_SW_CPU_CLOCK,
+        sample_period: PERIOD,
+        ..PerfAttr::default()
+    };
+    let _event = sys::perf_event(&attr, tid, cpu)?;
+    thread::sleep(LIFE);
+    Ok(())
+}
+
+/// Whether a timer interrupt took a sample.
+fn is_sample(breach: &Breach) -> bool {
+    let is_its_timer = |name: &Option<String>| name.as_deref() == Some(TIMER);
+    breach.cause.kind == "local_timer" && breach.activity.iter().any(|it| is_its_timer(&it.name))
+}
+
+fn judge(samples: &[&Breach], profiler: u32) -> Result<String> {
+    let is_the_profilers = |origin: &Origin| {
+        origin.kind == "kernel"
+            && origin.via.as_deref() == Some("perf_event")
+            && origin.pid == Some(profiler)
+            && origin.comm.as_deref() == Some(super::COMM)
+            && origin.callback.as_deref() == Some(TIMER)
+    };
+    for sample in samples {
+        if !sample.origins.iter().any(is_the_profilers) {
+            bail!(
+                "a sample of {profiler} has the origins {:?}",
+                sample.origins
+            );
+        }
+    }
+    ensure!(
+        samples.len() >= SAMPLES,
+        "{} samples, expected {SAMPLES}",
+        samples.len()
+    );
+    Ok(format!("{} samples", samples.len()))
+}
