@@ -164,8 +164,10 @@ impl Signals {
 
 /// Has a signal noted whenever it comes.
 fn note(signal: i32) -> io::Result<()> {
-    let leads_session =
-        rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid());
+    // A leader in another PID namespace is 0, which is no number for rustix.
+    // SAFETY: no memory is involved.
+    let session = unsafe { libc::getsid(0) };
+    let leads_session = session == rustix::process::getpid().as_raw_nonzero().get();
     let handler = move |info: &libc::siginfo_t| NOTED.came(signal, info.si_code, leads_session);
     // SAFETY: the handler loads and changes atomics, and nothing else.
     unsafe { register_sigaction(signal, handler) }?;

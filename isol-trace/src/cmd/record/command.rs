@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
-use rustix::process::{Pid, getpgid};
+use rustix::process::Pid;
 use tokio::process::Child;
 
 use super::guarded::Guarded;
@@ -75,9 +75,11 @@ impl Running {
 
     /// Whether it has stayed in this process's group.
     pub(super) fn is_in_our_group(&self) -> bool {
-        let group = |pid| getpgid(pid).ok();
+        // A group whose leader is in another PID namespace is 0, which is no number for rustix.
+        // SAFETY: no memory is involved.
+        let group = |pid: libc::pid_t| unsafe { libc::getpgid(pid) };
         self.pid()
-            .is_some_and(|pid| group(Some(pid)) == group(None))
+            .is_some_and(|pid| group(pid.as_raw_nonzero().get()) == group(0))
     }
 
     /// Hands a signal on to it; its end then ends the trace.
