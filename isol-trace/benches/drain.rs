@@ -87,6 +87,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             pids: vec![std::process::id()],
             comms: Vec::new(),
             section_only: false,
+            own: Pid(std::process::id()),
             ring_bytes: RING_BYTES,
             execution: Execution::Compiled,
             perf_timer_function: None,

@@ -49,6 +49,11 @@ pub enum Error {
     /// The programs could not be loaded, attached or read.
     #[error(transparent)]
     Tracer(Box<TracerError>),
+    /// Our own number, as probes see it, cannot be learnt.
+    #[error(
+        "cannot tell isol-trace from other processes: in a PID namespace, as in a container, a program of the kernel's has to say its number, and it failed: {0}"
+    )]
+    Numbers(#[source] io::Error),
     /// The thread that names places could not be started.
     #[error("cannot start the thread that names places in programs: {0}")]
     Symbols(#[source] io::Error),

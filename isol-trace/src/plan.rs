@@ -119,11 +119,6 @@ pub enum PlanError {
         "--from-prctl starts the account when CMD says that it is isolated, and there is no CMD: name it after --, as in `isol-trace record --from-prctl -- ./my-task`"
     )]
     PrctlWithoutCommand,
-    /// CMD cannot be told from other processes.
-    #[error(
-        "--strict: inside of a PID namespace, as in a container, the kernel's probes cannot tell which processes are CMD's: run isol-trace on the host itself"
-    )]
-    StrictInNamespace,
     /// Nobody to be strict with.
     #[error(
         "--strict signals CMD at its first breach, and there is no CMD: name it after --, as in `isol-trace record --strict -- ./my-task`"
@@ -283,9 +278,6 @@ impl RecordPlan {
         }
         if args.section.strict.is_some() && args.command.is_empty() {
             return Err(PlanError::StrictWithoutCommand);
-        }
-        if args.section.strict.is_some() && host.is_in_pid_namespace() {
-            return Err(PlanError::StrictInNamespace);
         }
         let mut trace = TracePlan::new(args.watch, args.ring_size, args.bpf_stats, host)?;
         trace.strict = args.section.strict;

@@ -9,6 +9,7 @@ mod inject;
 use std::{
     fs,
     process::{Child, Command},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +19,9 @@ use serde_json::Value;
 
 /// The CPU that is watched.
 const CPU: u32 = 1;
+
+/// Whose threads are stopped and moved.
+static TRACERS: Mutex<()> = Mutex::new(());
 
 /// How often the tracer interrupts it.
 const TIMES: usize = 40;
@@ -36,23 +40,31 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The command that the tracer has started: a loop that takes a signal.
-fn command_of(tracer: &Child) -> u64 {
-    let path = format!("/proc/{0}/task/{0}/children", tracer.id());
-    until("the command", || {
+/// A child of a process, by its name.
+fn child_of(process: u32, name: &str) -> u32 {
+    let path = format!("/proc/{process}/task/{process}/children");
+    until(name, || {
         fs::read_to_string(&path)
             .ok()?
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
-            .find(|pid: &u64| {
-                let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-                name.is_ok_and(|name| name.trim() == "sh")
+            .find(|pid: &u32| {
+                let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+                comm.is_ok_and(|comm| comm.trim() == name)
             })
     })
 }
 
+/// The number that a process has in its own PID namespace.
+fn number_inside(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let last = numbers.unwrap().split_whitespace().last();
+    last.unwrap().parse().unwrap()
+}
+
 /// Sets how a process is scheduled.
-fn schedule(process: u64, policy: i32, priority: i32) {
+fn schedule(process: u32, policy: i32, priority: i32) {
     let process = libc::pid_t::try_from(process).unwrap();
     let parameters = libc::sched_param {
         sched_priority: priority,
@@ -85,24 +97,43 @@ fn count(log: &str, tracer: u32) -> (usize, usize, Value) {
 #[test]
 #[ignore = "needs root: it loads probes"]
 fn what_the_tracer_does_to_a_watched_cpu_is_counted() {
+    let command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
+    misbehave(command, Child::id);
+}
+
+/// There it has another number than the probes see.
+#[test]
+#[ignore = "needs root: it loads probes"]
+fn it_is_counted_in_another_pid_namespace_too() {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc"]);
+    command.arg(env!("CARGO_BIN_EXE_isol-trace"));
+    misbehave(command, |unshare| child_of(unshare.id(), "isol-trace"));
+}
+
+/// Has a tracer misbehave that is started so, and compares. `number` finds its number here.
+fn misbehave(mut command: Command, number: impl FnOnce(&Child) -> u32) {
+    let _one_at_a_time = TRACERS.lock();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let mut tracer = Command::new(env!("CARGO_BIN_EXE_isol-trace"))
+    let mut child = command
         .args(["record", "--cpus", &CPU.to_string(), "--ring-size", "16M"])
         .args(["-o", log.to_str().unwrap(), "--"])
         .args(["/bin/sh", "-c", "trap : USR1; while :; do :; done"])
         .spawn()
         .unwrap();
-    let command = command_of(&tracer);
+    let tracer = number(&child);
+    let command = child_of(tracer, "sh");
+    let inside = number_inside(command);
     // Its trap is set once it uses time.
     thread::sleep(Duration::from_millis(200));
-    let thread = libc::pid_t::try_from(tracer.id()).unwrap();
+    let thread = libc::pid_t::try_from(tracer).unwrap();
     // Before all others of its CPU, so that the signals meet it while it runs.
     schedule(command, libc::SCHED_FIFO, 1);
     for _ in 0..TIMES {
         let mut stopped = Stopped::in_a_call(thread);
         let signal = libc::SIGUSR1.unsigned_abs().into();
-        let sent = stopped.call(libc::SYS_kill, [command, signal, 0]);
+        let sent = stopped.call(libc::SYS_kill, [inside, signal, 0]);
         assert_eq!(sent, 0);
         drop(stopped);
         thread::sleep(Duration::from_millis(5));
@@ -118,13 +149,12 @@ fn what_the_tracer_does_to_a_watched_cpu_is_counted() {
     drop(stopped);
     thread::sleep(Duration::from_millis(50));
     rustix::process::kill_process(
-        rustix::process::Pid::from_child(&tracer),
+        rustix::process::Pid::from_raw(thread).unwrap(),
         rustix::process::Signal::INT,
     )
     .unwrap();
-    let pid = tracer.id();
-    tracer.wait().unwrap();
-    let (sent, own, summary) = count(&fs::read_to_string(&log).unwrap(), pid);
+    child.wait().unwrap();
+    let (sent, own, summary) = count(&fs::read_to_string(&log).unwrap(), tracer);
     let counted = summary["tracer"]["breaches"].as_u64().unwrap();
     let totals = &summary["cpus"][0];
     let unrecorded = totals["lost"].as_u64().unwrap() + totals["filtered"].as_u64().unwrap();

@@ -80,6 +80,46 @@ fn send(pid: u32, signal: i32) {
     assert_eq!(sent, 0);
 }
 
+/// What the test below starts as CMD.
+#[test]
+#[ignore = "is the command of another test"]
+fn is_a_task_that_breaks_its_word() {
+    // SAFETY: no memory is involved; a kernel without task isolation answers EINVAL.
+    unsafe { libc::prctl(0x4953_4f4c, 1, 0, 0, 0) };
+    let _breach = rustix::process::getppid();
+}
+
+/// In another PID namespace the tracer has another number than the probes see.
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_command_that_breaks_its_word_is_killed_also_in_another_pid_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    for (name, prefix) in [
+        ("first", &["env"][..]),
+        ("other", &["unshare", "--pid", "--fork", "--mount-proc"]),
+    ] {
+        let log = folder.path().join(name);
+        let mut child = Command::new(prefix[0])
+            .args(&prefix[1..])
+            .arg(env!("CARGO_BIN_EXE_isol-trace"))
+            .args(["record", "--strict", "--cpus", "1", "-o"])
+            .args([&log, Path::new("--"), &program])
+            .args(["--exact", "is_a_task_that_breaks_its_word", "--ignored"])
+            .args(["--nocapture", "--test-threads=1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(ended(&mut child).code(), Some(128 + 9), "{name}");
+        let log = fs::read_to_string(&log).unwrap();
+        let is_ours = |line: &&str| {
+            line.starts_with("{\"type\":\"kill\"") && line.contains("\"by\":\"tracer\"")
+        };
+        assert_eq!(log.lines().filter(is_ours).count(), 1, "{name}");
+    }
+}
+
 #[test]
 #[ignore = "needs root, and a kernel with BTF"]
 fn a_strict_command_and_its_children_do_not_outlive_their_tracer() {

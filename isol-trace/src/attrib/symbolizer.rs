@@ -103,7 +103,7 @@ impl Broker for Nothing {
 /// Asks the child process, and keeps one running.
 #[derive(Debug)]
 pub(super) struct Symbolizer {
-    /// The number of its process, for others.
+    /// The number of its process, as probes see it, for others.
     number: Arc<AtomicU32>,
     starter: Starter,
     patience: Patience,
@@ -230,7 +230,7 @@ impl Symbolizer {
         if self.idle {
             process.be_idle();
         }
-        self.number.store(process.pid(), Ordering::Relaxed);
+        self.number.store(process.seen_as(), Ordering::Relaxed);
         Ok(self.process.insert(process))
     }
 

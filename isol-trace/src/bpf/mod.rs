@@ -13,6 +13,7 @@
 //! - [`error`]: what keeps all of it from working;
 //! - `rings`: taking maps out of the object, and making rings;
 //! - `senders`: the ring that all other CPUs write to;
+//! - [`numbers`]: the numbers by which the probes know our own processes;
 //! - `watch`: which CPUs the programs watch, also when that changes;
 //! - [`program_info`]: what the kernel counts per program.
 
@@ -20,6 +21,7 @@ pub mod attach;
 pub mod btf;
 pub mod error;
 mod functions;
+pub mod numbers;
 pub mod object;
 pub mod outlook;
 pub mod preempt;

@@ -4,7 +4,11 @@ use aya::{Ebpf, maps::HashMap as BpfHashMap};
 use isol_trace_common::config::{Config, FILTER_COMM, FILTER_PID, FILTER_SECTION, PreemptCount};
 
 use super::{btf::KernelTypes, error::TracerError};
-use crate::event::{ids::Cpu, model::Detection, signal::Signal};
+use crate::event::{
+    ids::{Cpu, Pid},
+    model::Detection,
+    signal::Signal,
+};
 
 /// The function of the timers of perf events that count time (`kernel/events/core.c`, v6.1 to v7.2).
 pub const PERF_TIMER_FUNCTION: &str = "perf_swevent_hrtimer";
@@ -22,6 +26,8 @@ pub struct Request {
     pub comms: Vec<[u8; 16]>,
     /// Only entries inside an isolated section.
     pub section_only: bool,
+    /// This process, as probes see it; see [`super::numbers`].
+    pub own: Pid,
     /// Bytes of each watched CPU's ring: a power of two, at least a page.
     pub ring_bytes: u32,
     /// How the kernel runs programs.
@@ -71,7 +77,7 @@ pub(super) fn configure(request: &Request, types: &KernelTypes) -> Config {
         *place = cpu.0;
     }
     config.prctl_number = u32::try_from(libc::SYS_prctl).unwrap_or(config.prctl_number);
-    config.own_pid = std::process::id();
+    config.own_pid = request.own.0;
     config.queues_seen = u32::from(types.has_tracepoint("csd_queue_cpu"));
     config.user_stacks = u32::from(request.user_stacks);
     config.strict_signal = request.strict.map_or(0, Signal::number);
@@ -111,6 +117,7 @@ pub(super) mod tests {
             pids: Vec::new(),
             comms: Vec::new(),
             section_only: false,
+            own: Pid(std::process::id()),
             ring_bytes: 1 << 16,
             execution: Execution::Compiled,
             preempt_count: PreemptCount::UNKNOWN,
@@ -125,9 +132,10 @@ pub(super) mod tests {
     fn filters_follow_the_request() {
         let types = KernelTypes::none();
         let mut request = watching(65, Detection::Vectors);
+        request.own = Pid(4_000_000);
         let config = configure(&request, &types);
         assert_eq!(config.filters, 0);
-        assert_eq!(config.own_pid, std::process::id());
+        assert_eq!(config.own_pid, 4_000_000);
         assert_eq!(config.user_stacks, 0);
         request.pids.push(1);
         request.section_only = true;

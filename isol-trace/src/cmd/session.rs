@@ -10,7 +10,7 @@ mod reader;
 
 pub use follow::FOLLOW;
 
-use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
+use std::{collections::BTreeMap, io, ops::ControlFlow, time::Duration};
 
 use self::reader::Reader;
 use super::signals;
@@ -22,6 +22,7 @@ use crate::{
     bpf::{
         attach::Step,
         btf::KernelTypes,
+        numbers::Numbers,
         object::Snapshot,
         preempt,
         request::{Execution, PERF_TIMER_FUNCTION, Request},
@@ -31,7 +32,7 @@ use crate::{
     clock::monotonic,
     error::Error,
     event::{
-        ids::{Cpu, MonoNanos},
+        ids::{Cpu, MonoNanos, Pid},
         model::{Detection, Event, Header, Summary, Totals, TracerSummary},
         own::OwnCounts,
     },
@@ -92,7 +93,10 @@ impl Session {
         let before = kernel_sent(&host, plan);
         // First, so that what reads programs' files inherits nothing of the trace. It interrupts every CPU, as
         // attaching does.
-        let attributor = Attributor::new(&host.path("/"), &names(plan)).map_err(Error::Symbols)?;
+        let numbers = numbers(&host);
+        let own = numbers.as_ref().map_or(Pid(std::process::id()), |it| it.1);
+        let attributor =
+            Attributor::new(&host.path("/"), &names(plan, &numbers)).map_err(Error::Symbols)?;
         let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
@@ -110,6 +114,7 @@ impl Session {
                     .map(crate::cli::value::Comm::padded)
                     .collect(),
                 section_only,
+                own,
                 ring_bytes: plan.ring_bytes,
                 execution: execution(&host),
                 preempt_count,
@@ -121,14 +126,17 @@ impl Session {
             let attached = Tracer::attach(&request, &types, progress);
             // A step that was broken off has failed as well.
             signals::require_none()?;
-            (attached.map_err(Error::tracer)?, watched, has_user_exit)
+            let tracer = attached.map_err(Error::tracer)?;
+            // Last of all: where no program can be loaded, that has a better sentence.
+            numbers.map_err(Error::Numbers)?;
+            (tracer, watched, has_user_exit)
         };
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
         let attach_breaches = difference(before, kernel_sent(&host, plan));
         Ok(Self {
             tracer,
-            reader: Reader::new(attributor, plan.patience),
+            reader: Reader::new(attributor, own, plan.patience),
             host,
             plan: plan.clone(),
             lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),
@@ -301,12 +309,28 @@ fn descriptors_for(plan: &TracePlan) -> u64 {
     PROBES_MAPS_AND_FILES + 2 * cpus(&plan.watched) + cpus(&plan.housekeeping)
 }
 
+/// How our own processes learn by which numbers the probes know them, and which is ours.
+fn numbers(host: &Host) -> io::Result<(Numbers, Pid)> {
+    let numbers = if host.is_in_pid_namespace() {
+        Numbers::of_another_namespace()?
+    } else {
+        Numbers::default()
+    };
+    let own = numbers.own()?;
+    Ok((numbers, own))
+}
+
 /// What is looked up.
-fn names(plan: &TracePlan) -> Options {
+fn names(plan: &TracePlan, numbers: &io::Result<(Numbers, Pid)>) -> Options {
     let online = &plan.watched | &plan.housekeeping;
     Options {
         record_mappings_on: online.iter().collect(),
-        symbolizer: Starter::own(plan.symbol_memory),
+        symbolizer: Starter {
+            numbers: numbers
+                .as_ref()
+                .map_or_else(|_| Numbers::default(), |it| it.0.clone()),
+            ..Starter::own(plan.symbol_memory)
+        },
         debug_dirs: plan.debug_dirs.clone(),
         ..Options::default()
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    cli::{SectionArgs, value},
+    cli::value,
     host::tests::{Tree, recorded},
 };
 
@@ -173,33 +173,6 @@ fn top_wants_a_terminal() {
         plan("nohz-full", true).unwrap().trace.watched.to_string(),
         "1-2"
     );
-}
-
-#[test]
-fn strict_mode_is_refused_where_processes_have_other_numbers() {
-    let strict = |kind| {
-        let section = SectionArgs {
-            strict: Some(Signal::KILL),
-            ..SectionArgs::default()
-        };
-        let command = vec!["cat".into()];
-        record(
-            RecordArgs {
-                section,
-                command,
-                ..args()
-            },
-            kind,
-        )
-    };
-    assert!(matches!(
-        strict("pid-namespace"),
-        Err(PlanError::StrictInNamespace)
-    ));
-    assert!(!matches!(
-        strict("nohz-full"),
-        Err(PlanError::StrictInNamespace)
-    ));
 }
 
 #[test]

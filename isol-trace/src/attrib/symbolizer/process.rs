@@ -17,6 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::Patience;
 use crate::{
+    bpf::numbers::Numbers,
     host::{affinity, cpu_list::CpuSet},
     symbolize::{
         channel,
@@ -40,6 +41,8 @@ pub struct Starter {
     pub words: Vec<String>,
     /// Private memory that it may take, in bytes.
     pub memory: u64,
+    /// How it learns its number.
+    pub numbers: Numbers,
 }
 
 impl Starter {
@@ -50,6 +53,7 @@ impl Starter {
             program: "/proc/self/exe".into(),
             words: vec![WORD.to_owned()],
             memory,
+            numbers: Numbers::default(),
         }
     }
 }
@@ -105,6 +109,8 @@ impl fmt::Display for Ended {
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
+    /// Its number, as probes see it.
+    seen_as: u32,
     socket: OwnedFd,
     last_words: Option<ChildStderr>,
     memory: u64,
@@ -122,7 +128,12 @@ impl Process {
         patience: Patience,
     ) -> Result<(Self, Confinement), Ended> {
         let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
-        let mut child = Command::new(&starter.program)
+        let mut command = Command::new(&starter.program);
+        let telling = starter
+            .numbers
+            .tell(&mut command)
+            .map_err(Ended::NotStarted)?;
+        let mut child = command
             .args(&starter.words)
             .env_clear()
             .stdin(Stdio::from(theirs))
@@ -132,9 +143,13 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(Ended::NotStarted)?;
+        // It holds the symbolizer's end of the socket, whose end is to show.
+        drop(command);
         let last_words = child.stderr.take();
+        let seen_as = telling.heard(child.id()).unwrap_or(child.id());
         let mut process = Self {
             child,
+            seen_as,
             socket,
             last_words,
             memory: starter.memory,
@@ -154,7 +169,13 @@ impl Process {
         }
     }
 
+    /// The number of the process, as probes see it.
+    pub(super) fn seen_as(&self) -> u32 {
+        self.seen_as
+    }
+
     /// The number of the process.
+    #[cfg(test)]
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }

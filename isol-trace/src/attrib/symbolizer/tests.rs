@@ -11,6 +11,7 @@ use std::{
 use super::*;
 use crate::{
     attrib::{files, files::Files, symbols::Means},
+    bpf::numbers::Numbers,
     symbolize::protocol::{CodeOf, Stack},
 };
 
@@ -29,6 +30,7 @@ pub(in crate::attrib) fn means() -> Means {
             program: "/proc/self/exe".into(),
             words: words.map(str::to_owned).into(),
             memory: 512 << 20,
+            numbers: Numbers::default(),
         },
         patience: Patience::default(),
         debug_dirs: Vec::new(),
@@ -424,6 +426,7 @@ fn what_is_no_symbolizer_is_said_once() {
             program: program.into(),
             words: words.into_iter().map(str::to_owned).collect(),
             memory: 64 << 20,
+            numbers: Numbers::default(),
         };
         let mut symbolizer = Symbolizer::start(starter, Patience::default());
         let said = symbolizer.take_sentences();

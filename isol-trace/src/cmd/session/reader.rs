@@ -46,9 +46,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Breaches wait so long for their names at most.
-    pub(super) fn new(attributor: Attributor, patience: Duration) -> Self {
-        let own = Pid(std::process::id());
+    /// `own` is this process, as probes see it. Breaches wait so long for their names at most.
+    pub(super) fn new(attributor: Attributor, own: Pid, patience: Duration) -> Self {
         Self {
             assembler: Assembler::new(OwnProcesses::new(own, attributor.symbolizer())),
             attributor,

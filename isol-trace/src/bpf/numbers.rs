@@ -1,0 +1,170 @@
+//! The numbers by which the kernel's probes know our own processes.
+//!
+//! Probes see those of the first PID namespace: `bpf_get_current_pid_tgid` gives `task->tgid` (kernel/bpf/helpers.c, v6.12),
+//! and records have the same. Inside of another namespace, as in a container, nothing else shows that number: `NSpid` of
+//! `/proc/PID/status` begins at the namespace of that `/proc` (`task_state`, fs/proc/array.c, v6.12). So a program of three
+//! instructions says it, which the kernel runs in the context of who asks (`bpf_prog_test_run_raw_tp`,
+//! `net/bpf/test_run.c`, v6.1 and v6.12).
+
+use std::{
+    io::{self, PipeReader, Read as _},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    sync::Arc,
+};
+
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
+
+use crate::event::ids::Pid;
+
+/// `call bpf_get_current_pid_tgid`, `r0 >>= 32`, `exit`, as include/uapi/linux/bpf.h encodes them.
+const PROGRAM: [u64; 3] = [
+    instruction(0x85, 14),
+    instruction(0x77, 32),
+    instruction(0x95, 0),
+];
+
+/// An instruction on register 0, or none.
+const fn instruction(code: u8, immediate: u32) -> u64 {
+    code as u64 | (immediate as u64) << 32
+}
+
+/// How our own processes learn their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    /// Says who runs it; `None` where numbers here are those that probes see.
+    program: Option<Arc<OwnedFd>>,
+}
+
+/// Two are the same that ask the same.
+impl PartialEq for Numbers {
+    fn eq(&self, other: &Self) -> bool {
+        let [ours, theirs] = [self, other].map(|it| it.program.as_deref().map(OwnedFd::as_raw_fd));
+        ours == theirs
+    }
+}
+
+impl Eq for Numbers {}
+
+/// What a process that is being started says of itself.
+#[derive(Debug)]
+pub(crate) struct Telling(Option<PipeReader>);
+
+impl Numbers {
+    /// For a PID namespace that is not the first.
+    pub fn of_another_namespace() -> io::Result<Self> {
+        // SAFETY: a union of structures of integers, for which all zeros is valid.
+        let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+        attributes.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
+        attributes.__bindgen_anon_3.insn_cnt =
+            u32::try_from(PROGRAM.len()).map_err(io::Error::other)?;
+        attributes.__bindgen_anon_3.insns = PROGRAM.as_ptr() as u64;
+        attributes.__bindgen_anon_3.license = c"Dual MIT/GPL".as_ptr() as u64;
+        let number = bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)?;
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
+        let program = unsafe { OwnedFd::from_raw_fd(number) };
+        Ok(Self {
+            program: Some(Arc::new(program)),
+        })
+    }
+
+    /// The number of this process.
+    pub fn own(&self) -> io::Result<Pid> {
+        match &self.program {
+            Some(program) => ask(program).map(Pid),
+            None => Ok(Pid(std::process::id())),
+        }
+    }
+
+    /// Has a command tell its number when it is started.
+    pub(crate) fn tell(&self, command: &mut Command) -> io::Result<Telling> {
+        let Some(program) = self.program.clone() else {
+            return Ok(Telling(None));
+        };
+        let (reader, writer) = io::pipe()?;
+        let tell = move || {
+            let number = ask(&program)?;
+            rustix::io::write(&writer, &number.to_ne_bytes())?;
+            Ok(())
+        };
+        // SAFETY: between fork and exec the closure makes two system calls on memory of its own; it allocates nothing and
+        // takes no lock.
+        unsafe { command.pre_exec(tell) };
+        Ok(Telling(Some(reader)))
+    }
+}
+
+impl Telling {
+    /// The number of the process, which has been started; `here` is the one that it has in our namespace.
+    pub(crate) fn heard(self, here: u32) -> io::Result<u32> {
+        let Some(mut reader) = self.0 else {
+            return Ok(here);
+        };
+        let mut number = [0; 4];
+        // It has written before it became what it is.
+        reader.read_exact(&mut number)?;
+        Ok(u32::from_ne_bytes(number))
+    }
+}
+
+/// Runs the program, in this thread's context.
+fn ask(program: &OwnedFd) -> io::Result<u32> {
+    // SAFETY: a union of structures of integers, for which all zeros is valid.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    attributes.test.prog_fd = program.as_raw_fd().cast_unsigned();
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes)?;
+    // SAFETY: every bit pattern is an integer. The kernel has written what the program returned.
+    Ok(unsafe { attributes.test.retval })
+}
+
+fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<i32> {
+    // SAFETY: the attributes and what they point to outlive the call, and the kernel writes no further than them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs CAP_BPF and CAP_PERFMON"]
+    fn the_program_says_what_probes_see() {
+        let numbers = Numbers::of_another_namespace().unwrap();
+        // Tests run in the first namespace, or know no better.
+        let own = Pid(std::process::id());
+        assert_eq!(numbers.own().unwrap(), own);
+        assert_eq!(Numbers::default().own().unwrap(), own);
+        let thread = std::thread::spawn(move || numbers.own().unwrap());
+        assert_eq!(
+            thread.join().unwrap(),
+            own,
+            "of the process, not the thread"
+        );
+    }
+
+    #[test]
+    #[ignore = "needs CAP_BPF and CAP_PERFMON"]
+    fn a_command_tells_its_number() {
+        for numbers in [Numbers::default(), Numbers::of_another_namespace().unwrap()] {
+            let mut command = Command::new("true");
+            let telling = numbers.tell(&mut command).unwrap();
+            let mut child = command.spawn().unwrap();
+            assert_eq!(telling.heard(child.id()).unwrap(), child.id());
+            child.wait().unwrap();
+        }
+    }
+}
