@@ -37,6 +37,7 @@ use crate::{
     host::{
         affinity::{HugePages, disable_huge_pages, pin_command},
         cpu_list::CpuSet,
+        stack,
     },
     plan::command::CommandPlan,
     symbolize::{channel, protocol::encode},
@@ -145,6 +146,7 @@ fn start(plan: &CommandPlan, cpus: &CpuSet, huge_pages: HugePages) -> io::Result
     pin_command(&mut command, cpus, huge_pages);
     die_with_us(&mut command);
     unblock_signals(&mut command);
+    stack::restore_for(&mut command);
     execution.instead_of_searching(&mut command);
     let child = command.spawn()?;
     // It is waited for with the others, by its number.

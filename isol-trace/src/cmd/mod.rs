@@ -25,7 +25,7 @@ use crate::{
     cli::{self, Cli, Command, ExplainArgs},
     error::Error,
     guard,
-    host::{Host, descriptors},
+    host::{Host, descriptors, stack},
     plan::{RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan},
     sink::{LogFile, Queue, queue::Outcome},
     symbolize::child as symbolizer,
@@ -38,6 +38,15 @@ const WRONG: u8 = 2;
 /// wrong becomes one line on stderr.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
+    match stack::make_room() {
+        Ok(()) => run_in_room(words),
+        Err(error) => wrong(&error.to_string()),
+    }
+}
+
+/// A function of its own, for what it needs of the stack.
+#[inline(never)]
+fn run_in_room(words: &[OsString]) -> ExitCode {
     match words.get(1) {
         Some(word) if word == symbolizer::WORD => return symbolizer::run(),
         Some(word) if word == guard::WORD => return guard::run(words),

@@ -20,10 +20,10 @@ pub struct TooFewDescriptors {
     pub limit: u64,
 }
 
-/// Less memory than a trace needs.
+/// Less memory than a trace, or this program, needs.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this trace needs about {needed_kib} KiB of {what}, and this process may have {limit_kib}: raise the limit, with `ulimit {option} {needed_kib}`"
+    "this program needs about {needed_kib} KiB of {what}, and this process may have {limit_kib}: raise the limit, with `ulimit {option} {needed_kib}`"
 )]
 pub struct TooLittleMemory {
     /// What it is called.
@@ -39,29 +39,20 @@ pub struct TooLittleMemory {
 /// Address space that a trace takes besides its rings. With 60 MB it was seen to run out, with 120 MB not.
 const ADDRESS_SPACE_KIB: u64 = 110_000;
 
-/// Stack of the main thread. With 64 KiB it was seen to run out.
-const STACK_KIB: u64 = 512;
-
 /// Checks that there is memory for a trace with rings of so many bytes in all: running out of it later could not be told.
 pub fn require_memory(rings: u64) -> Result<(), TooLittleMemory> {
     // Rings are mapped twice in a row (kernel/bpf/ringbuf.c:bpf_ringbuf_area_alloc, v6.12).
-    let space = ADDRESS_SPACE_KIB + 2 * (rings >> 10);
-    let checks = [
-        (Resource::As, "address space", "-v", space),
-        (Resource::Stack, "stack", "-s", STACK_KIB),
-    ];
-    for (resource, what, option, needed_kib) in checks {
-        let limit = getrlimit(resource).current.map(|bytes| bytes >> 10);
-        if let Some(limit_kib) = limit.filter(|limit| *limit < needed_kib) {
-            return Err(TooLittleMemory {
-                what,
-                option,
-                needed_kib,
-                limit_kib,
-            });
-        }
+    let needed_kib = ADDRESS_SPACE_KIB + 2 * (rings >> 10);
+    let limit = getrlimit(Resource::As).current.map(|bytes| bytes >> 10);
+    match limit.filter(|limit| *limit < needed_kib) {
+        None => Ok(()),
+        Some(limit_kib) => Err(TooLittleMemory {
+            what: "address space",
+            option: "-v",
+            needed_kib,
+            limit_kib,
+        }),
     }
-    Ok(())
 }
 
 /// Raises the soft limit to the hard one, which any process may do.
@@ -125,7 +116,7 @@ mod tests {
         let sentence = TooLittleMemory {
             what: "stack",
             option: "-s",
-            needed_kib: STACK_KIB,
+            needed_kib: 512,
             limit_kib: 64,
         };
         assert!(sentence.to_string().ends_with("with `ulimit -s 512`"));

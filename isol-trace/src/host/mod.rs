@@ -14,6 +14,7 @@
 //! - [`identity`]: the names of host and kernel;
 //! - [`interrupts`]: the kernel's own interrupt counters;
 //! - [`descriptors`]: how many files this process may open;
+//! - [`stack`]: how far the stack of the first thread may grow;
 //! - [`affinity`]: keeping ourselves off the watched CPUs;
 //! - [`boot`], [`kernel_config`] and [`release`]: what was booted, and how it was built;
 //! - [`device_irq`], [`workqueue`], [`memory`], [`scheduler`], [`topology`], [`clocksource`] and
@@ -44,6 +45,7 @@ pub mod reading;
 pub mod release;
 pub mod rights;
 pub mod scheduler;
+pub mod stack;
 pub mod sysfs;
 pub mod topology;
 pub mod watched;

@@ -12,7 +12,7 @@ use crate::{
     host::{
         affinity::{HugePages, pin_command},
         cpu_list::CpuSet,
-        descriptors,
+        descriptors, stack,
     },
     plan::command::CommandPlan,
 };
@@ -40,6 +40,7 @@ pub(super) fn start(
     let execute = plan.execution()?;
     pin_command(&mut command, watched, huge_pages);
     descriptors::restore_for(&mut command);
+    stack::restore_for(&mut command);
     execute.instead_of_searching(&mut command);
     let mut command = tokio::process::Command::from(command);
     // Whatever fails before it is waited for, it does not outlive the trace.

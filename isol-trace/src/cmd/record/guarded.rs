@@ -19,7 +19,7 @@ use crate::{
     host::{
         affinity::{self, HugePages},
         cpu_list::CpuSet,
-        descriptors,
+        descriptors, stack,
     },
     plan::command::CommandPlan,
     symbolize::{channel, protocol::decode},
@@ -176,6 +176,7 @@ fn guard(
         .args(plan.words());
     affinity::restore_huge_pages(&mut command, huge_pages);
     descriptors::restore_for(&mut command);
+    stack::restore_for(&mut command);
     begin_deaf(&mut command);
     let inherit = move || {
         // SAFETY: no memory is involved; the number is a descriptor as long as this closure lives.
