@@ -128,7 +128,8 @@ pub struct ActivityRecord {
     /// `switch`: the 16 bytes of the thread's name. Otherwise the first word is the
     /// address of the function, handler or fault (0 where there is none), the second
     /// is kind-specific. `tlb_flush`: pages. `csd`, `work`, `timer` and `hrtimer`: the address of
-    /// the thing itself, by which its sender is found. `vector`: when it began, `CLOCK_MONOTONIC`.
+    /// the thing itself, by which its sender is found. `vector`: when it began, `irq_work`: when its interrupt was
+    /// raised, `CLOCK_MONOTONIC`.
     pub subject: [u64; 2],
     /// Time of this activity without what nested in it, nanoseconds; see [`ACTIVITY_TIMED`].
     pub net_ns: u64,

@@ -24,6 +24,8 @@ words! {
         /// A perf event of its own has a timer there. Never sent: the activity says whose it is
         /// ([`crate::record::ACTIVITY_PERF_EVENT`]).
         PerfEvent = 7, "perf_event";
+        /// A CPU raised the interrupt for an `irq_work` on itself; the moment is the key.
+        IrqWork = 8, "irq_work";
     }
 }
 
@@ -64,7 +66,7 @@ pub struct Send {
     /// `CLOCK_MONOTONIC` when it was asked for, nanoseconds.
     pub at_ns: u64,
     /// The address that the receiver will see too: of the csd, the work item or the timer; of a
-    /// task that is woken the thread's number. 0 for reschedules.
+    /// task that is woken the thread's number. 0 for reschedules and `irq_work`.
     pub key: u64,
     /// The function that will run there; 0 where there is none.
     pub function: u64,
@@ -80,7 +82,7 @@ pub struct Send {
     pub reserved: u32,
     /// Its name.
     pub comm: [u8; 16],
-    /// The kernel stack; only the first [`Send::frames`] mean something. On a watched CPU only of calls to another one.
+    /// The kernel stack; only the first [`Send::frames`] mean something. On a watched CPU only of calls to another one and of `irq_work`.
     pub stack: [u64; STACK_FRAMES],
 }
 

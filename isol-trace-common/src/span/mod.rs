@@ -216,6 +216,8 @@ pub struct CpuState {
     pub frames: [Frame; MAX_DEPTH],
     /// Function of the `irq_work` whose queueing raised the interrupt to come; 0 for none.
     pub raised_irq_work: Cell<u64>,
+    /// When it was raised; 0 where the record that says who did so was lost.
+    pub raised_ns: Cell<u64>,
     /// The owner that sleeps and that nobody has woken yet; 0 for none. Another CPU may clear this.
     pub asleep: Cell<u32>,
     /// Zero, for later.

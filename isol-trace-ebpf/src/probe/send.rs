@@ -1,5 +1,5 @@
 //! What is asked of watched CPUs: cross-calls, reschedules, work items, timers. The sender leaves a
-//! record of it, and a CPU's `irq_work` to itself is remembered by its function.
+//! record of it, and so does a CPU that raises the interrupt for an `irq_work` on itself.
 
 use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_get_stack,
@@ -14,7 +14,7 @@ use crate::{
     Arguments,
     kfield::{self, in_interrupt},
     maps::{
-        LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, this_cpu, watched_state,
+        LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of, this_cpu,
     },
     probe::user_stack,
     span::{now, reserve, submit},
@@ -64,23 +64,23 @@ impl Asked {
 #[inline(always)]
 fn ipi_send_cpu(arguments: Arguments) {
     let (target, callback) = (arguments.word(0) as u32, arguments.word(2));
-    if target == this_cpu() {
-        // `kernel/irq_work.c:irq_work_raise` (v6.12): to this CPU, with the work's function.
-        if let Some(state) = watched_state() {
-            state.raised_irq_work.set(callback);
-        }
-        return;
-    }
+    let is_own = target == this_cpu();
     // Only reschedules have no callback (`include/linux/smp.h:smp_send_reschedule`, v6.12);
     // any other has been queued before, where `csd_queue_cpu` saw it.
     let via = if callback == 0 {
         Via::Reschedule
+    } else if is_own {
+        // `kernel/irq_work.c:irq_work_raise` (v6.12): to this CPU, with the work's function.
+        Via::IrqWork
     } else if config!(queues_seen) == 0 {
         Via::CrossCall
     } else {
         return;
     };
-    tell(
+    if !is_watched(target) || armed().is_none() || (is_own && callback == 0) {
+        return;
+    }
+    let at_ns = write(
         arguments,
         &Asked {
             function: callback,
@@ -88,6 +88,10 @@ fn ipi_send_cpu(arguments: Arguments) {
             ..Asked::of(via, target)
         },
     );
+    if is_own && let Some(state) = state_of(target) {
+        state.raised_irq_work.set(callback);
+        state.raised_ns.set(at_ns);
+    }
 }
 
 /// `csd:csd_queue_cpu(unsigned int cpu, unsigned long callsite, smp_call_func_t func, call_single_data_t *csd)`.
@@ -161,7 +165,7 @@ fn call_many(arguments: Arguments) {
 /// A call of a watched CPU by its second argument, the function.
 #[inline(never)]
 fn call_one(arguments: Arguments, target: u32, conditional: bool) {
-    write(
+    let _when = write(
         arguments,
         &Asked {
             function: arguments.of_function(1),
@@ -216,7 +220,7 @@ fn watched_target(target: impl FnOnce() -> Option<u32>) -> Option<u32> {
 /// Leaves a record of something that is queued, armed or woken on a watched CPU.
 #[inline(always)]
 pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, function: u64) {
-    write(
+    let _when = write(
         arguments,
         &Asked {
             key,
@@ -230,13 +234,13 @@ pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, func
 #[inline(always)]
 fn tell(arguments: Arguments, asked: &Asked) {
     if is_watched(asked.target) && armed().is_some() {
-        write(arguments, asked);
+        let _when = write(arguments, asked);
     }
 }
 
-/// Leaves a record of what is asked of a watched CPU, while armed.
+/// Leaves a record of what is asked of a watched CPU, while armed. Its time; 0 where it found no room.
 #[inline(always)]
-fn write(arguments: Arguments, asked: &Asked) {
+fn write(arguments: Arguments, asked: &Asked) -> u64 {
     // SAFETY: the helpers have no requirements.
     let (cpu, ids) = unsafe { (bpf_get_smp_processor_id(), bpf_get_current_pid_tgid()) };
     let interrupt = in_interrupt();
@@ -248,7 +252,8 @@ fn write(arguments: Arguments, asked: &Asked) {
     let slot = ring_slot(cpu);
     let watched = slot != SENDERS_SLOT;
     let Some(room) = reserve(slot, size_of::<Send>()) else {
-        return count(&LOST_SENDS);
+        count(&LOST_SENDS);
+        return 0;
     };
     let room = room.cast::<Send>();
     let at_ns = now();
@@ -280,9 +285,10 @@ fn write(arguments: Arguments, asked: &Asked) {
         (&raw mut (*room).reserved).write_volatile(0);
         bpf_get_current_comm((&raw mut (*room).comm).cast(), 16);
         // Unwinding takes a microsecond or two, on a watched CPU of the watched task's: only
-        // where it interrupts another one, and is in the kernel for longer than that anyway.
+        // where it interrupts another one, or itself, and is in the kernel for longer than that anyway.
         let calls = matches!(asked.via, Via::CrossCall) && asked.target != cpu;
-        let taken = if watched && !calls {
+        let interrupts_itself = matches!(asked.via, Via::IrqWork);
+        let taken = if watched && !calls && !interrupts_itself {
             0
         } else {
             bpf_get_stack(
@@ -299,4 +305,5 @@ fn write(arguments: Arguments, asked: &Asked) {
     if config!(user_stacks) != 0 && !watched && interrupt != Some(true) {
         user_stack::leave(at_ns, ids, cpu);
     }
+    at_ns
 }

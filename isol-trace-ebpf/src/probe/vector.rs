@@ -75,7 +75,8 @@ fn irq_work_entry(_arguments: Arguments) {
     let function = state.raised_irq_work.get();
     if function != 0 {
         state.raised_irq_work.set(0);
-        state.begin(&Kernel, Activity::IrqWork, 0, 0, [function, 0]);
+        let raised = state.raised_ns.get();
+        state.begin(&Kernel, Activity::IrqWork, 0, 0, [function, raised]);
     }
 }
 

@@ -27,11 +27,15 @@ pub(super) fn complete(origin: &mut Origin) {
             sender.task = None;
         }
     }
+    // Raised on the way back from an interrupt, which counts as none any more.
+    if sender.via == Via::IrqWork && any(&sender.stack, INTERRUPT_ENTRIES) {
+        sender.task = None;
+    }
     if sender.task.is_none()
         && let Origin::Tracer(sender) = origin
     {
         *origin = match sender.via {
-            Via::Work | Via::Timer | Via::Hrtimer | Via::PerfEvent => {
+            Via::Work | Via::Timer | Via::Hrtimer | Via::PerfEvent | Via::IrqWork => {
                 Origin::Kernel(Some(sender.clone()))
             }
             Via::CrossCall | Via::Reschedule | Via::Wake => Origin::Remote(sender.clone()),
@@ -161,6 +165,21 @@ mod tests {
         for callback in ["hrtimer_wakeup", "tick_nohz_handler"] {
             assert_eq!(whose(Some(callback), 8), ("kernel", true), "another's");
         }
+    }
+
+    #[test]
+    fn who_raises_an_irq_work_is_told_from_the_way_back_of_an_interrupt() {
+        let named = |stack: &[&str]| {
+            let mut sender = sender(false, stack);
+            sender.via = Via::IrqWork;
+            let origin = completed(Origin::Kernel(Some(sender)));
+            origin.sender().unwrap().task.is_some()
+        };
+        assert!(named(&["irq_work_queue+0x1", "do_timer_settime+0x7"]));
+        assert!(!named(&[
+            "irq_work_queue+0x1",
+            "asm_sysvec_reschedule_ipi+0x16"
+        ]));
     }
 
     #[test]

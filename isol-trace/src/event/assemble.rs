@@ -356,7 +356,11 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         address: (!switch && first != 0).then_some(Address(first)),
         key: matches!(
             kind,
-            Activity::Csd | Activity::Work | Activity::Timer | Activity::Hrtimer
+            Activity::Csd
+                | Activity::Work
+                | Activity::Timer
+                | Activity::Hrtimer
+                | Activity::IrqWork
         )
         .then_some(second)
         .filter(|&key| key != 0)

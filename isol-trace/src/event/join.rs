@@ -23,6 +23,8 @@
 //! Nobody who asked after the interrupt that began the entry had arrived has provoked it: what such
 //! a sender asked for, and ran in a later interrupt of the same entry, is that activity's origin.
 //!
+//! Who raised the interrupt for a CPU's own `irq_work` is known by the moment, which the activity has too.
+//!
 //! A task that is switched to was woken by whoever woke it last, if that was one and the same
 //! in this entry.
 //!
@@ -95,6 +97,7 @@ impl Join {
         let key = match via {
             Via::CrossCall => (List::Calls(target), send.key),
             Via::Reschedule => (List::Reschedules(target), 0),
+            Via::IrqWork => (List::Raised(target), 0),
             Via::Work => (List::Work, send.key),
             Via::Timer | Via::Hrtimer => (List::Timers, send.key),
             // Not sent: the activity says it.
@@ -177,6 +180,10 @@ impl Join {
                     .waiting
                     .armed(key, breach)
                     .map(|sender| self.kernel(sender)),
+                (Activity::IrqWork, Some(Address(raised))) => self
+                    .waiting
+                    .raised(breach.cpu, MonoNanos(raised))
+                    .map(|sender| self.kernel(sender)),
                 (Activity::Switch, _) => self.wakes.waker(item.number, breach).map(|sender| {
                     if sender.cpu == Some(breach.cpu) {
                         self.kernel(sender)
@@ -205,9 +212,7 @@ impl Join {
             Cause::CallFunction | Cause::CallFunctionSingle => called,
             Cause::Reschedule => rescheduled,
             Cause::LocalTimer => expired(breach, asked),
-            // Raised by this CPU on itself (arch/x86/kernel/irq_work.c `arch_irq_work_raise`);
-            // irq_work for another CPU arrives there as a call-function interrupt.
-            Cause::IrqWork => vec![Origin::Kernel(None)],
+            Cause::IrqWork => raised(breach, asked),
             Cause::PlatformIpi
             | Cause::Thermal
             | Cause::Threshold
@@ -361,6 +366,19 @@ fn expired(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
         matches!(later, Origin::Kernel(None)) && matches!(earlier, Origin::Kernel(_))
     });
     origins
+}
+
+/// The work that the interrupt was raised for, with who raised it: this CPU on itself
+/// (`arch/x86/kernel/irq_work.c:arch_irq_work_raise`, v6.12). That of another CPU arrives as a call-function interrupt.
+/// What `asked` has of that is taken out.
+fn raised(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
+    let works = breach.activities.iter().zip(asked);
+    let mut works = works.filter(|(item, _)| item.kind == Activity::IrqWork);
+    let first = works
+        .next()
+        .filter(|(_, origin)| !is_later(origin.as_ref(), breach))
+        .and_then(|(_, origin)| origin.take());
+    vec![first.unwrap_or(Origin::Kernel(None))]
 }
 
 /// When the interrupt that is the cause of an entry arrived; of another cause when user mode was left.

@@ -103,7 +103,7 @@ pub struct ActivityItem {
     pub number: u32,
     /// The function, handler or fault address.
     pub address: Option<Address>,
-    /// The csd, work item or timer itself, by which its sender is found.
+    /// The csd, work item or timer itself, or when an `irq_work` was raised: by which its sender is found.
     pub key: Option<Address>,
     /// When it began (`vector` only).
     pub began: Option<MonoNanos>,

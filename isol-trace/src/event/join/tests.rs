@@ -3,6 +3,7 @@ use crate::event::model::{ActivityItem, CauseDetail};
 
 mod later;
 mod order;
+mod raised;
 
 const CPU: Cpu = Cpu(1);
 const CSD: u64 = 0xff11_0000;

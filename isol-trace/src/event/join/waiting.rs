@@ -19,11 +19,16 @@ pub(super) const MAX_WAITING: usize = 16_384;
 pub(super) enum List {
     Calls(Cpu),
     Reschedules(Cpu),
+    /// `irq_work` that a CPU raised on itself.
+    Raised(Cpu),
     Work,
     Timers,
 }
 
-/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules.
+/// `irq_work` of a CPU that waits: what is older ran where nobody looked.
+const RAISED: usize = 16;
+
+/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules and `irq_work`.
 pub(super) type Key = (List, u64);
 
 /// A sender without its breach.
@@ -129,6 +134,10 @@ impl Senders {
                 self.live -= 1;
             }
         }
+        if matches!(list, List::Raised(_)) && queue.len() >= RAISED {
+            queue.pop_front();
+            self.live -= 1;
+        }
         // Senders on different CPUs come from different rings.
         let place = queue.partition_point(|earlier| earlier.at <= at);
         queue.insert(
@@ -193,6 +202,16 @@ impl Senders {
         let before = queue.iter().rfind(|sender| sender.at <= breach.at);
         let within = || queue.iter().rfind(|sender| sender.at <= end_of(breach));
         before.or_else(within).map(|waiting| waiting.sender.clone())
+    }
+
+    /// Who raised the interrupt of a CPU's `irq_work` at this time.
+    pub(super) fn raised(&mut self, cpu: Cpu, at: MonoNanos) -> Option<Box<Sender>> {
+        self.with_queue((List::Raised(cpu), 0), |queue| {
+            let place = queue.iter().position(|waiting| waiting.at == at)?;
+            queue.drain(..place);
+            queue.pop_front().map(|waiting| waiting.sender)
+        })
+        .flatten()
     }
 
     /// The sender of something that ran in an entry. `None` where it is not known which.

@@ -89,6 +89,7 @@ pub struct Expect {
     ends: Vec<&'static str>,
     origin: Option<&'static str>,
     sender: Option<Sender>,
+    raised: Option<&'static str>,
     idled: bool,
     empty: bool,
     needs: Vec<Need>,
@@ -117,6 +118,7 @@ pub fn one_of(kinds: &[&'static str]) -> Expect {
         ends: Vec::new(),
         origin: None,
         sender: None,
+        raised: None,
         idled: false,
         empty: false,
         needs: Vec::new(),
@@ -215,10 +217,18 @@ impl Expect {
         self
     }
 
+    /// It is the kernel's own, raised by an interrupt of that CPU below this function.
+    #[must_use]
+    pub fn raised_in(mut self, function: &'static str) -> Self {
+        self.raised = Some(function);
+        self
+    }
+
     /// The same, whoever provoked it: for observers that cannot tell.
     #[must_use]
     pub fn by_anyone(mut self) -> Self {
         self.sender = None;
+        self.raised = None;
         for need in &mut self.needs {
             need.asked_by = None;
         }
@@ -317,6 +327,19 @@ impl Expect {
             && !breach.origins.iter().all(|one| sender.is(one, process))
         {
             differ("origins", sender, &breach.origins);
+        }
+        if let Some(function) = self.raised {
+            let is_raised = |one: &Origin| {
+                one.kind == "kernel"
+                    && one.via.as_deref() == Some("irq_work")
+                    && one.cpu == Some(breach.cpu)
+                    && one.pid.is_none()
+                    && one.inferred == Some(false)
+                    && one.stack.iter().any(|at| at.contains(function))
+            };
+            if !breach.origins.iter().all(is_raised) {
+                differ("origins", &function, &breach.origins);
+            }
         }
         if self.idled && breach.idle_ns.is_none_or(|idle| idle <= 0) {
             differ("idle_ns", &"more than 0", &breach.idle_ns);

@@ -83,13 +83,19 @@ pub const ALL: &[Provocation] = &[
             Ok(Box::new(event))
         }),
         expect: |scene| {
+            let raised = one("irq_work");
             Ok(vec![
                 sent_by_director(
                     called(scene, one("call_function_single"), "remote_function"),
                     "ioctl",
                 ),
                 one("local_timer").does("hrtimer", &["perf_swevent_hrtimer"]),
-                one("irq_work"),
+                // Who raises it is told from 6.4 on (include/trace/events/ipi.h, `ipi_send_cpu`).
+                if scene.guest.version < (6, 4) {
+                    raised
+                } else {
+                    raised.raised_in("perf_swevent_hrtimer")
+                },
                 timer::early(),
             ])
         },
