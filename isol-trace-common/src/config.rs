@@ -77,6 +77,8 @@ pub struct Offsets {
     pub cpu_base_cpu: u32,
     /// `__call_single_data.func`.
     pub csd_function: u32,
+    /// `task_struct.real_parent`: the process that made it, or who has taken that one's place.
+    pub task_real_parent: u32,
     /// `perf_event.hw` plus `hw_perf_event.hrtimer`.
     pub perf_event_timer: u32,
     /// `perf_event.owner`: the task that opened it.
@@ -120,6 +122,7 @@ impl Offsets {
         clock_base_cpu_base: ABSENT,
         cpu_base_cpu: ABSENT,
         csd_function: ABSENT,
+        task_real_parent: ABSENT,
         perf_event_timer: ABSENT,
         perf_event_owner: ABSENT,
         perf_event_parent: ABSENT,
@@ -229,6 +232,8 @@ pub struct Config {
     pub exempt_calls: [u32; 3],
     /// Not 0: this kernel has task isolation, and tells of it.
     pub knows_isolation: u32,
+    /// Zero, for later.
+    pub reserved: u32,
     /// The first of the CPUs that are watched from the beginning; [`ABSENT`] beyond their end. For
     /// programs that go through a mask of CPUs, which must not take long.
     pub first_watched: [u32; FIRST_WATCHED],
@@ -252,6 +257,7 @@ impl Config {
         strict_signal: 0,
         exempt_calls: [ABSENT; 3],
         knows_isolation: 0,
+        reserved: 0,
         first_watched: [ABSENT; FIRST_WATCHED],
         offsets: Offsets::UNKNOWN,
         preempt_count: PreemptCount::UNKNOWN,

@@ -30,6 +30,8 @@ words! {
         Moved = 9, "moved";
         /// A [`crate::kill::Kill`]: a signal that ends a task, or that strict mode raised.
         Kill = 10, "kill";
+        /// A [`Kin`]: whose a task is that was made or woken on a watched CPU, or moved there.
+        Kin = 11, "kin";
     }
 }
 
@@ -252,6 +254,38 @@ pub struct Moved {
     pub comm: [u64; 2],
 }
 
+/// Whose a task is that was made or woken on a watched CPU, or moved there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+pub struct Kin {
+    /// [`Kind::Kin`].
+    pub kind: u8,
+    /// `KIN_…` bits.
+    pub flags: u8,
+    /// Zero, for later.
+    pub reserved: u16,
+    /// The thread.
+    pub tid: u32,
+    /// Its process; 0 where this kernel does not show it.
+    pub pid: u32,
+    /// The process that made its process, or has taken that one's place; 0 where this kernel does not show it.
+    pub parent: u32,
+    /// That one's name.
+    pub parent_comm: [u64; 2],
+}
+
+/// A worker of `io_uring` or another of the kernel's in a process of user space: a thread that never is in user mode.
+pub const KIN_WORKER: u8 = 1 << 0;
+
 #[cfg(test)]
 mod tests {
     use core::mem::{align_of, offset_of, size_of};
@@ -282,6 +316,8 @@ mod tests {
         assert_eq!(offset_of!(Back, away_ns), 24);
         assert_eq!(size_of::<Moved>(), 48);
         assert_eq!(offset_of!(Moved, at_ns), 24);
+        assert_eq!(size_of::<Kin>(), 32);
+        assert_eq!(offset_of!(Kin, parent_comm), 16);
         for align in [
             align_of::<FullEntry<MAX_ACTIVITIES>>(),
             align_of::<Back>(),

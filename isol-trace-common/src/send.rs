@@ -26,6 +26,10 @@ words! {
         PerfEvent = 7, "perf_event";
         /// A CPU raised the interrupt for an `irq_work` on itself; the moment is the key.
         IrqWork = 8, "irq_work";
+        /// A new task begins there; its thread is the key.
+        Fork = 9, "fork";
+        /// A task was moved there from another CPU; its thread is the key.
+        Move = 10, "move";
     }
 }
 
@@ -66,7 +70,7 @@ pub struct Send {
     /// `CLOCK_MONOTONIC` when it was asked for, nanoseconds.
     pub at_ns: u64,
     /// The address that the receiver will see too: of the csd, the work item or the timer; of a
-    /// task that is woken the thread's number. 0 for reschedules and `irq_work`.
+    /// task that is woken, made or moved the thread's number. 0 for reschedules and `irq_work`.
     pub key: u64,
     /// The function that will run there; 0 where there is none.
     pub function: u64,

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 };
 use isol_trace_common::{
     config::ABSENT,
-    span::life::{PF_KTHREAD, has_user_mode},
+    span::life::{PF_KTHREAD, has_user_mode, is_worker},
 };
 
 use crate::maps::{config, this_cpu};
@@ -254,6 +254,19 @@ pub(crate) fn task_cpu(task: u64) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn task_comm(task: u64) -> [u64; 2] {
     read(task, config!(offsets.task_comm)).unwrap_or([0; 2])
+}
+
+/// `task_struct.real_parent`; 0 where this kernel does not show it. Its memory stays while somebody reads without a
+/// lock (`kernel/exit.c:release_task`, v6.12, frees it after a grace period).
+#[inline(always)]
+pub(crate) fn task_parent(task: u64) -> u64 {
+    read(task, config!(offsets.task_real_parent)).unwrap_or(0)
+}
+
+/// Whether a task is a worker of the kernel's in a process of user space.
+#[inline(always)]
+pub(crate) fn task_is_worker(task: u64) -> bool {
+    is_worker(read(task, config!(offsets.task_flags)).unwrap_or(0))
 }
 
 /// `task_struct.thread.trap_nr`: the trap that the kernel is about to signal.

@@ -19,7 +19,7 @@ use isol_trace_common::{
     activity::Activity,
     cause::Cause,
     kill::KillRecord,
-    record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved, Task},
+    record::{Back, Entry, FEW_ACTIVITIES, FullEntry, Kin, Kind, MAX_ACTIVITIES, Moved, Task},
     send::Send,
     user_stack::UserStack,
 };
@@ -193,6 +193,7 @@ fn the_wire_is_as_described() {
             Kind::Moved => size_of::<Moved>(),
             Kind::Kill => size_of::<KillRecord>(),
             Kind::UserStack => size_of::<UserStack>(),
+            Kind::Kin => size_of::<Kin>(),
         };
         let row = format!("| {} | `{}` | {size} |", kind as u8, kind.word());
         assert!(text.contains(&row), "{row}");

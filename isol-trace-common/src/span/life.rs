@@ -30,6 +30,13 @@ pub const fn lived(born_ns: u64, at_ns: u64) -> bool {
     born_ns <= at_ns
 }
 
+/// Whether a task with these `task_struct.flags` is a worker of the kernel's in a process of user space.
+#[must_use]
+#[inline(always)]
+pub const fn is_worker(flags: u32) -> bool {
+    flags & (PF_IO_WORKER | PF_USER_WORKER) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +49,12 @@ mod tests {
         for flag in [PF_EXITING, PF_IO_WORKER, PF_USER_WORKER, PF_KTHREAD] {
             assert!(!has_user_mode(7, flag | 0x0040_0000), "{flag:#x}");
         }
+    }
+
+    #[test]
+    fn a_worker_is_no_kernel_thread() {
+        assert!(is_worker(PF_IO_WORKER) && is_worker(PF_USER_WORKER | 1));
+        assert!(!is_worker(PF_KTHREAD) && !is_worker(0));
     }
 
     #[test]

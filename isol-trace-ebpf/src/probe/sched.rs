@@ -2,7 +2,7 @@
 
 use isol_trace_common::{
     cause::Cause,
-    record::{End, Kind, Moved},
+    record::{End, KIN_WORKER, Kin, Kind, Moved},
     send::Via,
     span::{CpuState, Phase, tasks::Switch},
 };
@@ -24,6 +24,7 @@ crate::tracepoints! {
     sched_switch, raw_sched_switch => switch;
     sched_migrate_task, raw_sched_migrate_task => migrate;
     sched_waking, raw_sched_waking => waking;
+    sched_wakeup_new, raw_sched_wakeup_new => wakeup_new;
     sched_process_exec, raw_sched_process_exec => exec;
     sched_process_exit, raw_sched_process_exit => exit;
     sched_process_fork, raw_sched_process_fork => fork;
@@ -135,6 +136,10 @@ fn migrate(arguments: Arguments) {
         }
     }
     if kfield::is_user(task) {
+        if reaches {
+            queued(arguments, Via::Move, to, u64::from(tid), 0);
+            tell_kin(task, tid);
+        }
         tell_moved(task, tid, from, to);
     }
 }
@@ -193,6 +198,52 @@ fn waking(arguments: Arguments) {
     // The owner of the entry goes on in it: that is no switch to somebody else.
     if state.entry.tid.get() != tid {
         queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
+        if kfield::is_user(task) {
+            tell_kin(task, tid);
+        }
+    }
+}
+
+/// `sched:sched_wakeup_new(struct task_struct *p)`: a new task begins, on the CPU that the scheduler has chosen for it
+/// (`kernel/sched/core.c:wake_up_new_task`, v6.1 to v7.2). Its parent is the current task, on whichever CPU.
+#[inline(always)]
+fn wakeup_new(arguments: Arguments) {
+    if armed().is_none() {
+        return;
+    }
+    let task = arguments.word(0);
+    let Some(cpu) = kfield::task_cpu(task) else {
+        return;
+    };
+    if !is_watched(cpu) {
+        return;
+    }
+    let tid = kfield::task_tid(task);
+    queued(arguments, Via::Fork, cpu, u64::from(tid), 0);
+    if kfield::is_user(task) {
+        tell_kin(task, tid);
+    }
+}
+
+/// Leaves a record of whose a task is that will run on a watched CPU.
+#[inline(never)]
+fn tell_kin(task: u64, tid: u32) {
+    let parent = kfield::task_parent(task);
+    let record = Kin {
+        kind: Kind::Kin as u8,
+        flags: if kfield::task_is_worker(task) {
+            KIN_WORKER
+        } else {
+            0
+        },
+        reserved: 0,
+        tid,
+        pid: kfield::task_pid(task),
+        parent: kfield::task_pid(parent),
+        parent_comm: kfield::task_comm(parent),
+    };
+    if !write_to(ring_slot(this_cpu()), &record) {
+        count(&LOST_SENDS);
     }
 }
 

@@ -244,8 +244,8 @@ fn write(arguments: Arguments, asked: &Asked) -> u64 {
     // SAFETY: the helpers have no requirements.
     let (cpu, ids) = unsafe { (bpf_get_smp_processor_id(), bpf_get_current_pid_tgid()) };
     let interrupt = in_interrupt();
-    // A wake-up is no interrupt: the one that it leads to has a record of its own.
-    let interrupts = !matches!(asked.via, Via::Wake);
+    // A wake-up is no interrupt, nor is a task that comes: the one that it leads to has a record of its own.
+    let interrupts = !matches!(asked.via, Via::Wake | Via::Fork | Via::Move);
     if interrupts && (ids >> 32) as u32 == config!(own_pid) && interrupt != Some(true) {
         count(&OWN_SENDS);
     }

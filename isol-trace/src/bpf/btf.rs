@@ -269,6 +269,7 @@ impl KernelTypes {
             clock_base_cpu_base: at("hrtimer_clock_base", "cpu_base"),
             cpu_base_cpu: at("hrtimer_cpu_base", "cpu"),
             csd_function: at("__call_single_data", "func"),
+            task_real_parent: at("task_struct", "real_parent"),
             perf_event_timer: at("perf_event", "hw.hrtimer"),
             perf_event_owner: at("perf_event", "owner"),
             perf_event_parent: at("perf_event", "parent"),

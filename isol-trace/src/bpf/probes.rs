@@ -140,6 +140,7 @@ pub(super) const PROBES: &[Probe] = &[
     tracepoint!("sched_switch"),
     tracepoint!("sched_migrate_task"),
     tracepoint!("sched_waking"),
+    tracepoint!("sched_wakeup_new"),
     tracepoint!("sched_process_exec"),
     tracepoint!("sched_process_exit"),
     tracepoint!("task_rename"),

@@ -125,6 +125,7 @@ impl Assembler {
                 self.order.read(MonoNanos(send.at_ns));
                 self.join.sent(via, send);
             }
+            Record::Kin(kin) => self.join.kin(kin),
             Record::UserStack(stack, bytes) => {
                 self.stacks.push(CopiedStack::of(stack, bytes));
             }
@@ -369,6 +370,7 @@ fn activity(item: &ActivityRecord) -> Option<ActivityItem> {
         comm: switch.then(|| name(item.subject)),
         net: net(item),
         name: None,
+        kin: None,
         origin: None,
     })
 }

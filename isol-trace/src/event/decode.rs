@@ -5,8 +5,8 @@ use isol_trace_common::{
     cause::Cause,
     kill::{KILL_ENTRY, Kill, KillRecord, Raiser},
     record::{
-        ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES, Moved,
-        Task,
+        ActivityRecord, Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kin, Kind, MAX_ACTIVITIES,
+        Moved, Task,
     },
     send::{Send, Via},
     user_stack::{STACK_PIECE, UserStack},
@@ -58,6 +58,8 @@ pub enum Record<'a> {
     Send(Via, &'a Send),
     /// A task goes to another CPU.
     Moved(&'a Moved),
+    /// Whose a task is.
+    Kin(&'a Kin),
     /// Where that sender was in user mode, and the bytes of its stack.
     UserStack(&'a UserStack, &'a [u8]),
     /// A signal that ends a task, or that strict mode raised.
@@ -127,6 +129,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         Kind::Moved => {
             let (moved, _) = Moved::ref_from_prefix(bytes).map_err(|_unused| short)?;
             Ok(Record::Moved(moved))
+        }
+        Kind::Kin => {
+            let (kin, _) = Kin::ref_from_prefix(bytes).map_err(|_unused| short)?;
+            Ok(Record::Kin(kin))
         }
         Kind::UserStack => {
             let (stack, _) = UserStack::ref_from_prefix(bytes).map_err(|_unused| short)?;

@@ -26,7 +26,7 @@
 //! Who raised the interrupt for a CPU's own `irq_work` is known by the moment, which the activity has too.
 //!
 //! A task that is switched to was woken by whoever woke it last, if that was one and the same
-//! in this entry.
+//! in this entry. Where it was made or moved there, who did that takes the place of whoever sent the interrupt for it.
 //!
 //! # By order
 //!
@@ -35,14 +35,19 @@
 //! arrived and has not been answered since, and are marked as inferred. What was sent before user
 //! mode is among them only if every entry since then is known.
 
+mod arrivals;
 mod waiting;
 mod wakes;
 
 use std::{collections::HashSet, sync::Arc};
 
-use isol_trace_common::send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send};
+use isol_trace_common::{
+    record::Kin,
+    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send},
+};
 
 use self::{
+    arrivals::Kinship,
     waiting::{List, Ran, Senders, Waiting},
     wakes::Wakes,
 };
@@ -66,6 +71,7 @@ pub struct Join {
     own: OwnProcesses,
     waiting: Senders,
     wakes: Wakes,
+    kin: Kinship,
     /// Functions of cross-calls that have shown when they ran.
     shown: HashSet<Address>,
     /// What is known of each CPU without a gap.
@@ -80,6 +86,7 @@ impl Join {
             own: own.into(),
             waiting: Senders::default(),
             wakes: Wakes::default(),
+            kin: Kinship::default(),
             shown: HashSet::new(),
             known: PerCpu::default(),
         }
@@ -102,11 +109,18 @@ impl Join {
             Via::Timer | Via::Hrtimer => (List::Timers, send.key),
             // Not sent: the activity says it.
             Via::PerfEvent => return,
-            Via::Wake => return self.wakes.put(send.key, at, Box::new(sender(via, send))),
+            Via::Wake | Via::Fork | Via::Move => {
+                return self.wakes.put(send.key, at, Box::new(sender(via, send)));
+            }
         };
         let conditional = send.flags & SENT_CONDITIONALLY != 0;
         self.waiting
             .put(key, at, Box::new(sender(via, send)), conditional);
+    }
+
+    /// Takes in whose a task is.
+    pub fn kin(&mut self, kin: &Kin) {
+        self.kin.put(kin);
     }
 
     /// Fills in who provoked a breach, in the order in which they did, and who asked for what
@@ -116,6 +130,14 @@ impl Join {
         let mut asked = self.asked(breach, called);
         breach.origins = self.origins(breach, called, &mut asked);
         self.follow(breach);
+        self.kin.tell(breach);
+        for (item, origin) in breach.activities.iter().zip(&mut asked) {
+            if item.kind == Activity::Switch
+                && let Some(came) = origin.as_mut().and_then(Origin::sender_mut)
+            {
+                arrivals::explain(item, came, &mut breach.origins);
+            }
+        }
         for (item, origin) in breach.activities.iter_mut().zip(asked) {
             // Who woke a task has mostly sent the interrupt too.
             let told = |origin: &Origin| {

@@ -113,8 +113,21 @@ pub struct ActivityItem {
     pub net: Option<Nanos>,
     /// A name for people: function, handler or word. Filled by [`crate::attrib`].
     pub name: Option<Arc<str>>,
+    /// Whose the thread is that ran (`switch` only); `None` where that is not known.
+    pub kin: Option<Kin>,
     /// Who asked for it, where that was seen and is not one of the breach's own origins.
     pub origin: Option<Origin>,
+}
+
+/// Whose a thread is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// Its process.
+    pub pid: Pid,
+    /// A worker of `io_uring` or another of the kernel's in that process: it never is in user mode.
+    pub worker: bool,
+    /// The process that made its process, by number and name; `None` where that is not known.
+    pub parent: Option<(Pid, Arc<str>)>,
 }
 
 /// One kernel entry of a watched task: one breach, one record, one cause.

@@ -9,7 +9,7 @@ use crate::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{ActivityItem, Breach, End, Kill, KilledBy, Origin, Sender},
     },
-    tui::text::{UNKNOWN, counted, duration, function, maybe_duration, nobody, on_cpu},
+    tui::text::{UNKNOWN, counted, duration, function, kin, maybe_duration, nobody, on_cpu},
 };
 
 /// Activities of the entry that are shown.
@@ -113,10 +113,13 @@ fn activity(item: &ActivityItem) -> String {
         (None, Some(address)) => words = format!("{words} {address}"),
         (None, None) => {}
     }
-    match item.net {
-        Some(net) => format!("{words} {}", duration(net)),
-        None => words,
+    if let Some(net) = item.net {
+        words = format!("{words} {}", duration(net));
     }
+    if let Some(whose) = item.kin.as_ref().and_then(kin) {
+        words = format!("{words} ({whose})");
+    }
+    words
 }
 
 /// Who asked something of this CPU, and from where.

@@ -9,8 +9,8 @@ use super::{
     origin::{RawTask, ReadOrigin},
 };
 use crate::event::{
-    ids::{Cpu, MonoNanos, Nanos, Seq},
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+    ids::{Cpu, MonoNanos, Nanos, Pid, Seq},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Kin},
 };
 
 /// Frames of a stack, and functions inlined at a place, that are kept.
@@ -174,9 +174,20 @@ struct RawActivity {
     irq: Option<u32>,
     tid: Option<u32>,
     comm: Option<Text>,
+    pid: Option<u32>,
+    #[serde(default)]
+    worker: bool,
+    parent: Option<RawParent>,
     signal: Option<u32>,
     address: Option<Hex>,
     origin: Option<ReadOrigin>,
+}
+
+/// The process that made another.
+#[derive(Debug, Deserialize)]
+struct RawParent {
+    pid: u32,
+    comm: Text,
 }
 
 /// One activity.
@@ -208,6 +219,16 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
         comm: raw.comm.map(|Text(comm)| comm),
         net: raw.net_ns.map(Nanos),
         name,
+        kin: raw.pid.filter(|_| kind == Activity::Switch).map(|pid| Kin {
+            pid: Pid(pid),
+            worker: raw.worker,
+            parent: raw.parent.map(
+                |RawParent {
+                     pid,
+                     comm: Text(comm),
+                 }| (Pid(pid), comm),
+            ),
+        }),
         origin: raw.origin.map(|ReadOrigin(origin)| origin),
     })
 }

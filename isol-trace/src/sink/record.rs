@@ -192,6 +192,18 @@ fn activity(out: &mut Vec<u8>, item: &ActivityItem, cause: Cause) {
         Activity::Switch => {
             object.number(key!("tid"), item.number);
             object.known_text(key!("comm"), item.comm.as_deref());
+            if let Some(kin) = &item.kin {
+                object.number(key!("pid"), kin.pid.0);
+                if kin.worker {
+                    object.flag(key!("worker"), true);
+                }
+                if let Some((pid, comm)) = &kin.parent {
+                    let mut parent = Object::begin(object.member(key!("parent")));
+                    parent.number(key!("pid"), pid.0);
+                    parent.text(key!("comm"), comm);
+                    parent.end();
+                }
+            }
         }
         Activity::Signal => object.number(key!("signal"), item.number),
         _ => {}

@@ -115,6 +115,7 @@ fn item(kind: Activity, number: u32, name: &str, net: u64) -> ActivityItem {
         comm: None,
         net: Some(Nanos(net)),
         name: Some(Arc::from(name)),
+        kin: None,
         origin: None,
     }
 }

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::event::{
     ids::{Cpu, Nanos},
-    model::{Function, Origin, Sender, Via},
+    model::{Function, Kin, Origin, Sender, Via},
 };
 
 /// Shown where a value is not known. Never 0.
@@ -283,6 +283,16 @@ pub const fn nobody(sender: &Sender) -> &'static str {
 pub fn on_cpu(sender: &Sender) -> String {
     let cpu = sender.cpu.map(|cpu| format!(" on CPU {cpu}"));
     cpu.unwrap_or_default()
+}
+
+/// Whose a thread is that ran in a task's stead; nothing where that tells nothing.
+#[must_use]
+pub fn kin(kin: &Kin) -> Option<String> {
+    if kin.worker {
+        return Some(format!("a worker of io_uring in pid {}", kin.pid));
+    }
+    let (pid, comm) = kin.parent.as_ref()?;
+    Some(format!("a child of {comm} (pid {pid})"))
 }
 
 /// A function of the kernel by its name, or else its address.

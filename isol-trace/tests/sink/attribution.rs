@@ -99,6 +99,7 @@ fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
         comm: None,
         net: None,
         name: None,
+        kin: None,
         origin: None,
     }
 }

@@ -7,7 +7,7 @@ use isol_trace::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
         model::{
             Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange,
-            CpuSummary, Detection, End, Event, Function, Header, Kill, KilledBy, Origin,
+            CpuSummary, Detection, End, Event, Function, Header, Kill, KilledBy, Kin, Origin,
             ProbeState, ProbeVerdict, Sender, Signaller, Sink, Summary, TaskId, TracerSummary,
             Unlogged, Via, WatchedSet,
         },
@@ -242,6 +242,7 @@ pub(crate) fn activity(kind: Activity, number: u32, name: &str) -> ActivityItem 
         comm: None,
         net: Some(Nanos(812)),
         name: Some(name.into()),
+        kin: None,
         origin: None,
     }
 }
@@ -268,6 +269,11 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
             Activity::Tick => activity(kind, 4, "SCHED"),
             Activity::Switch => ActivityItem {
                 comm: Some("kworker/1:1".into()),
+                kin: Some(Kin {
+                    pid: Pid(88),
+                    worker: false,
+                    parent: Some((Pid(2), "kthreadd".into())),
+                }),
                 origin: Some(Origin::Remote(Box::new(Sender {
                     callback: None,
                     callsite: None,
@@ -290,6 +296,7 @@ pub(crate) fn activities() -> Vec<ActivityItem> {
         comm: None,
         net: None,
         name: None,
+        kin: None,
         origin: None,
     });
     items

@@ -295,6 +295,10 @@ fn in_words(item: &ActivityItem) -> String {
         // Writing to a string does not fail.
         let _ = write!(words, ", woken or started by {comm} (pid {pid})");
     }
+    if let Some(whose) = item.kin.as_ref().and_then(crate::tui::text::kin) {
+        // Writing to a string does not fail.
+        let _ = write!(words, ", {whose}");
+    }
     words
 }
 
@@ -355,6 +359,7 @@ mod tests {
                 comm: Some(comm.into()),
                 net: None,
                 name: None,
+                kin: None,
                 origin: None,
             }];
             host().with(&breach).irq

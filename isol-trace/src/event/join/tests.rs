@@ -1,6 +1,7 @@
 use super::{waiting::MAX_WAITING, *};
 use crate::event::model::{ActivityItem, CauseDetail};
 
+mod arrivals;
 mod later;
 mod order;
 mod raised;
@@ -49,6 +50,7 @@ fn ran(kind: Activity, key: u64) -> ActivityItem {
         comm: None,
         net: None,
         name: None,
+        kin: None,
         origin: None,
     }
 }

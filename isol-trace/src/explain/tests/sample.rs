@@ -144,6 +144,7 @@ pub(super) fn shootdown() -> Breach {
             comm: None,
             net: Some(Nanos(812)),
             name: Some("remote shootdown".into()),
+            kin: None,
             origin: None,
         }],
         origins: vec![Origin::Remote(Box::new(sender))],

@@ -8,8 +8,9 @@ use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange, CpuSummary,
-        Detection, End, Event, Function, Header, Kill, KilledBy, Origin, ProbeState, ProbeVerdict,
-        ProgramRuns, Sender, Signaller, Summary, TaskId, TracerSummary, Unlogged, Via, WatchedSet,
+        Detection, End, Event, Function, Header, Kill, KilledBy, Kin, Origin, ProbeState,
+        ProbeVerdict, ProgramRuns, Sender, Signaller, Summary, TaskId, TracerSummary, Unlogged,
+        Via, WatchedSet,
     },
     signal::Signal,
 };
@@ -88,6 +89,17 @@ fn cause() -> impl Strategy<Value = CauseDetail> {
     ]
 }
 
+fn kin() -> impl Strategy<Value = Kin> {
+    let process = || any::<u32>().prop_map(Pid);
+    (process(), any::<bool>(), option::of((process(), shared()))).prop_map(
+        |(pid, worker, parent)| Kin {
+            pid,
+            worker,
+            parent,
+        },
+    )
+}
+
 fn activity() -> BoxedStrategy<ActivityItem> {
     (
         select(Activity::ALL),
@@ -96,10 +108,11 @@ fn activity() -> BoxedStrategy<ActivityItem> {
         option::of(shared()),
         option::of(nanos()),
         option::of(shared()),
+        option::of(kin()),
         option::of(origin()),
     )
         .prop_map(
-            |(kind, number, address, comm, net, name, origin)| ActivityItem {
+            |(kind, number, address, comm, net, name, kin, origin)| ActivityItem {
                 kind,
                 number,
                 address,
@@ -108,6 +121,7 @@ fn activity() -> BoxedStrategy<ActivityItem> {
                 comm,
                 net,
                 name,
+                kin: kin.filter(|_| kind == Activity::Switch),
                 origin,
             },
         )
@@ -486,6 +500,7 @@ pub(super) fn plain_breach() -> Breach {
             comm: None,
             net: Some(Nanos(812)),
             name: Some("SCHED".into()),
+            kin: None,
             origin: None,
         }],
         origins: vec![Origin::Kernel(None)],

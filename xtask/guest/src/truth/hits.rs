@@ -115,6 +115,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("sched_switch", Proof::Seen("switch")),
     ("sched_migrate_task", Proof::Ran("sched_migrate_task")),
     ("sched_waking", Proof::Ran("sched_waking")),
+    ("sched_wakeup_new", Proof::Ran("sched_wakeup_new")),
     ("sched_process_exec", Proof::Seen(SECTION_ENDED_BY_EXEC)),
     ("sched_process_exit", Proof::Seen("exited")),
     ("sched_process_fork", Proof::Seen(STRICT_CHILD)),

@@ -148,6 +148,7 @@ impl Breach {
             comm: (kind == Activity::Switch).then(|| name.into()),
             net: Some(Nanos(812)),
             name: Some(name.into()),
+            kin: None,
             origin: None,
         });
         self

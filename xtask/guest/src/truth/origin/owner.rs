@@ -1,14 +1,16 @@
-//! Who is behind an interrupt that nobody sends: a profiler, whose event has a timer on the watched CPU.
+//! Who is behind what no sender's record names: a profiler, whose event has a timer on the watched CPU, and
+//! tasks that run there for a moment.
 
-use std::{thread, time::Duration};
+use std::{env, process::Command, thread, time::Duration};
 
 use anyhow::{Result, bail, ensure};
+use serde_json::Value;
 
 use super::scene::in_child;
 use crate::truth::{
     bench::{Bench, Group},
     load::Load,
-    log::{Breach, Origin},
+    log::{Activity, Breach, Origin},
     provoke::load,
     sys::{self, PerfAttr},
     tracer::Tracer,
@@ -16,6 +18,7 @@ use crate::truth::{
 };
 
 const PROFILER: &str = "origin_profiler";
+const GUEST: &str = "origin_task_that_came";
 
 /// The function of such a timer (kernel/events/core.c).
 const TIMER: &str = "perf_swevent_hrtimer";
@@ -30,10 +33,16 @@ const SAMPLES: usize = 10;
 #[must_use]
 pub fn group() -> Group {
     Group {
-        tests: vec![(
-            PROFILER,
-            "a process that samples a watched CPU, or who runs there, is the origin of each sample",
-        )],
+        tests: vec![
+            (
+                PROFILER,
+                "a process that samples a watched CPU, or who runs there, is the origin of each sample",
+            ),
+            (
+                GUEST,
+                "a process that moves to a watched CPU and starts another there: both are named, with their parents",
+            ),
+        ],
         run,
     }
 }
@@ -49,8 +58,11 @@ fn run(bench: &mut Bench) -> Result<()> {
     let of_task = Window::around(&bench.guest, || {
         in_child(&["profile", &load.pid().to_string(), "-1"])
     })?;
+    let (came, guest) = Window::around(&bench.guest, || in_child(&["come", &cpu.to_string()]))?;
     drop(load);
     let log = bench.finish(tracer)?;
+    let outcome = came_and_forked(&came.breaches(&log, cpu), guest);
+    bench.outcome(GUEST, outcome)?;
     let said = [of_cpu, of_task].map(|(window, profiler)| {
         let breaches = window.breaches(&log, cpu);
         let samples = breaches.iter().filter(|one| is_sample(one));
@@ -72,6 +84,52 @@ pub fn profile(tid: i32, cpu: i32) -> Result<()> {
     let _event = sys::perf_event(&attr, tid, cpu)?;
     thread::sleep(LIFE);
     Ok(())
+}
+
+/// What a task does that comes to a watched CPU: it moves there, and starts a process.
+pub fn come(cpu: u32) -> Result<()> {
+    sys::pin(0, &[cpu])?;
+    let started = Command::new(env::current_exe()?)
+        .args(["command", "status", "0"])
+        .status()?;
+    ensure!(started.success(), "the process ends with {started}");
+    Ok(())
+}
+
+/// Who came, and what it started, by the switches to them and who provoked those.
+fn came_and_forked(breaches: &[&Breach], guest: u32) -> Result<String> {
+    let number = |item: &Activity, key: &str| item.more.get(key).and_then(Value::as_u64);
+    let parent = |item: &Activity| {
+        let parent = item.more.get("parent")?;
+        u32::try_from(parent.get("pid")?.as_u64()?).ok()
+    };
+    let switches = || {
+        breaches.iter().flat_map(|breach| {
+            let items = breach.activity.iter().filter(|it| it.kind == "switch");
+            items.map(move |item| (breach, item))
+        })
+    };
+    let is_by = |origin: &Origin, via: &str| {
+        origin.via.as_deref() == Some(via) && origin.pid == Some(guest)
+    };
+    let brought = |breach: &Breach, item: &Activity, via: &str| {
+        let mut origins = breach.origins.iter().chain(&item.origin);
+        origins.any(|origin| is_by(origin, via))
+    };
+    let said = || format!("{:?}", switches().collect::<Vec<_>>());
+    let moved = switches().any(|(breach, item)| {
+        number(item, "tid") == Some(guest.into())
+            && parent(item) == Some(std::process::id())
+            && brought(breach, item, "move")
+    });
+    ensure!(moved, "nobody moved here: {}", said());
+    let forked = switches().any(|(breach, item)| {
+        number(item, "tid") != Some(guest.into())
+            && parent(item) == Some(guest)
+            && brought(breach, item, "fork")
+    });
+    ensure!(forked, "nobody was made here: {}", said());
+    Ok(format!("{} switches", switches().count()))
 }
 
 /// Whether a timer interrupt took a sample.
