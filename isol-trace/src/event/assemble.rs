@@ -20,7 +20,7 @@ use super::{
     kill::{Arrived, Kills},
     model::{
         Activity, ActivityItem, Breach, Cause, CauseDetail, End, Event, Function, Kill, Origin,
-        Sender, TaskId, Unlogged, Via,
+        TaskId, Unlogged,
     },
     order::Order,
     own::OwnProcesses,
@@ -262,18 +262,9 @@ impl Assembler {
         let mut item = activity(record)?;
         if record.flags & ACTIVITY_PERF_EVENT != 0 {
             item.number = 0;
-            item.origin = Some(Origin::Kernel(Some(Box::new(Sender {
-                via: Via::PerfEvent,
-                at: None,
-                cpu: None,
-                task: (record.number != 0).then(|| self.named(record.number)),
-                unsure: false,
-                callback: item.address.and_then(|Address(it)| Function::at(it)),
-                callsite: None,
-                stack: Vec::new(),
-                user_stack: Arc::default(),
-                inferred: false,
-            }))));
+            let owner = (record.number != 0).then(|| self.named(record.number));
+            let callback = item.address.and_then(|Address(it)| Function::at(it));
+            item.origin = Some(Origin::of_perf_event(owner, callback));
         }
         Some(item)
     }

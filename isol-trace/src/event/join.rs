@@ -36,6 +36,7 @@
 //! mode is among them only if every entry since then is known.
 
 mod arrivals;
+mod local;
 mod waiting;
 mod wakes;
 
@@ -48,6 +49,7 @@ use isol_trace_common::{
 
 use self::{
     arrivals::Kinship,
+    local::{expired, raised},
     waiting::{List, Ran, Senders, Waiting},
     wakes::Wakes,
 };
@@ -365,42 +367,6 @@ impl Join {
         let pid = sender.task.as_ref().and_then(|task| task.pid);
         pid.is_some_and(|pid| self.own.has(pid))
     }
-}
-
-/// Timers that expired in the entry, with who armed them. What `asked` has of that is taken out.
-fn expired(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
-    let mut origins = Vec::new();
-    for (item, origin) in breach.activities.iter().zip(asked) {
-        let found = match item.kind {
-            Activity::Timer | Activity::Hrtimer if is_later(origin.as_ref(), breach) => {
-                Origin::Kernel(None)
-            }
-            Activity::Timer | Activity::Hrtimer => origin.take().unwrap_or(Origin::Kernel(None)),
-            Activity::Tick => Origin::Kernel(None),
-            _ => continue,
-        };
-        // A list of activities is short.
-        if !origins.contains(&found) {
-            origins.push(found);
-        }
-    }
-    origins.dedup_by(|later, earlier| {
-        matches!(later, Origin::Kernel(None)) && matches!(earlier, Origin::Kernel(_))
-    });
-    origins
-}
-
-/// The work that the interrupt was raised for, with who raised it: this CPU on itself
-/// (`arch/x86/kernel/irq_work.c:arch_irq_work_raise`, v6.12). That of another CPU arrives as a call-function interrupt.
-/// What `asked` has of that is taken out.
-fn raised(breach: &Breach, asked: &mut [Option<Origin>]) -> Vec<Origin> {
-    let works = breach.activities.iter().zip(asked);
-    let mut works = works.filter(|(item, _)| item.kind == Activity::IrqWork);
-    let first = works
-        .next()
-        .filter(|(_, origin)| !is_later(origin.as_ref(), breach))
-        .and_then(|(_, origin)| origin.take());
-    vec![first.unwrap_or(Origin::Kernel(None))]
 }
 
 /// When the interrupt that is the cause of an entry arrived; of another cause when user mode was left.

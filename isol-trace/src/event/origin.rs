@@ -92,6 +92,23 @@ impl Origin {
     pub const WORDS: [&'static str; 6] =
         ["task", "remote", "device", "kernel", "tracer", "unknown"];
 
+    /// The timer of a perf event: whose the event is, and the timer's function.
+    #[must_use]
+    pub fn of_perf_event(owner: Option<TaskId>, callback: Option<Function>) -> Self {
+        Self::Kernel(Some(Box::new(Sender {
+            via: Via::PerfEvent,
+            at: None,
+            cpu: None,
+            task: owner,
+            unsure: false,
+            callback,
+            callsite: None,
+            stack: Vec::new(),
+            user_stack: Arc::default(),
+            inferred: false,
+        })))
+    }
+
     /// The word that the log shows; one of [`Self::WORDS`].
     #[must_use]
     pub const fn word(&self) -> &'static str {
