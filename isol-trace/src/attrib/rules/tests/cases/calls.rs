@@ -122,6 +122,12 @@ pub(super) fn cases() -> Vec<Case> {
             Some("own-timer"),
         ),
         case(
+            "perf-event",
+            irq_work().did(Activity::IrqWork, "perf_pending_disable"),
+            irq_work().did(Activity::IrqWork, "wake_up_klogd_work_func"),
+            Some("printk"),
+        ),
+        case(
             "trace-reader",
             irq_work().did(Activity::IrqWork, "rb_wake_up_waiters"),
             irq_work().did(Activity::IrqWork, "wake_up_klogd_work_func"),
