@@ -2,29 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+mod attributor;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use isol_trace::{
-    attrib::{Attributor, Options, Starter},
-    host::cpu_list::CpuSet,
-};
-
-/// One that has started its symbolizer.
-fn attributor() -> Attributor {
-    let symbolizer = Starter {
-        program: env!("CARGO_BIN_EXE_isol-trace").into(),
-        ..Options::default().symbolizer
-    };
-    let options = Options {
-        symbolizer,
-        ..Options::default()
-    };
-    Attributor::new(Path::new("/"), &options).expect("a thread")
-}
+use attributor::with_user_symbols;
+use isol_trace::host::cpu_list::CpuSet;
 
 /// The symbolizers that this process has started.
 fn children() -> Vec<PathBuf> {
@@ -50,7 +37,7 @@ fn field(process: &Path, name: &str) -> Option<String> {
 #[test]
 fn it_has_no_rights_and_nothing_of_the_tracers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("what is not its business");
-    let mut attributor = attributor();
+    let mut attributor = with_user_symbols();
     assert_eq!(attributor.complaints(), Vec::<String>::new());
     let found = children();
     let [child] = &found[..] else {

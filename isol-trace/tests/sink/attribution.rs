@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use crate::samples;
+use crate::{attributor::with_user_symbols, samples};
 use isol_trace::{
-    attrib::{Arch, Attributor, Options, Starter},
+    attrib::{Arch, Attributor, Options},
     event::{
         assemble::Assembler,
         ids::{Address, Cpu, MonoNanos, Pid, Tid},
@@ -51,19 +51,6 @@ fn attributor(root: &Path) -> Attributor {
         ..Options::default()
     };
     Attributor::new(root, &options).expect("nothing can fail yet")
-}
-
-/// One that names places in user space.
-fn with_user_symbols() -> Attributor {
-    let symbolizer = Starter {
-        program: env!("CARGO_BIN_EXE_isol-trace").into(),
-        ..Options::default().symbolizer
-    };
-    let options = Options {
-        symbolizer,
-        ..Options::default()
-    };
-    Attributor::new(Path::new("/"), &options).expect("a thread")
 }
 
 /// Names a breach, with what has to be looked up.

@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod attribution;
+#[path = "../attributor/mod.rs"]
+mod attributor;
 mod disk_full;
 mod json_lines;
 mod samples;

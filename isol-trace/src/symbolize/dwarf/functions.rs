@@ -5,27 +5,16 @@ use gimli::{AttributeValue, UnitOffset};
 use super::{
     MAX_INLINED,
     file::{DebugFile, INFO, RangeAttributes, Slice, Unit, damaged},
+    intervals::{Intervals, Unsorted},
 };
 use crate::symbolize::limits::{Missing, Steps};
 
 /// Functions before an address that are looked at: a cold part of another may lie between.
 const OVERLAPS: usize = 256;
 
-/// Functions of a unit, by their beginning.
+/// Functions of a unit, each by the offset of its entry there.
 #[derive(Debug, Default)]
-pub(super) struct Functions {
-    ranges: Vec<FunctionRange>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct FunctionRange {
-    begin: u64,
-    end: u64,
-    /// The highest end of this and all before it.
-    reach: u64,
-    /// Of its entry, in the unit.
-    entry: usize,
-}
+pub(super) struct Functions(Intervals<usize>);
 
 /// A call of a function that was inlined.
 pub(super) struct Inlined<'a> {
@@ -44,8 +33,8 @@ impl Functions {
         room: u64,
         steps: &mut Steps,
     ) -> Result<Self, Missing> {
-        let most = usize::try_from(room).unwrap_or(usize::MAX) / size_of::<FunctionRange>() / 2;
-        let mut ranges: Vec<FunctionRange> = Vec::new();
+        let most = Unsorted::<usize>::most(room);
+        let mut ranges = Unsorted::new();
         let mut entries = unit.inner.entries_raw(None).map_err(damaged)?;
         while !entries.is_empty() {
             let entry = entries.next_offset().0;
@@ -68,13 +57,7 @@ impl Functions {
                 continue;
             }
             file.each_range(&unit.inner, &covers, steps, |begin, end| {
-                ranges.push(FunctionRange {
-                    begin,
-                    end,
-                    reach: 0,
-                    entry,
-                });
-                ranges.len() < most
+                ranges.add(begin, end, entry) < most
             })?;
             if ranges.len() >= most {
                 return Err(Missing::Memory {
@@ -84,30 +67,20 @@ impl Functions {
                 });
             }
         }
-        ranges.sort_unstable_by_key(|it| (it.begin, it.end));
-        let mut reach = 0;
-        for range in &mut ranges {
-            reach = reach.max(range.end);
-            range.reach = reach;
-        }
-        ranges.shrink_to_fit();
-        Ok(Self { ranges })
+        Ok(Self(ranges.sort()))
     }
 
     /// The entry of the narrowest function that covers an address, and where that begins.
     pub(super) fn find(&self, address: u64) -> Option<(UnitOffset, u64)> {
-        let end = self.ranges.partition_point(|it| it.begin <= address);
-        let before = self.ranges.get(..end)?;
-        let near = before.iter().rev().take(OVERLAPS);
-        near.take_while(|it| address < it.reach)
-            .filter(|it| address < it.end)
+        let covering = self.0.covering(address, OVERLAPS);
+        covering
             .min_by_key(|it| it.end - it.begin)
-            .map(|it| (UnitOffset(it.entry), it.begin))
+            .map(|it| (UnitOffset(it.of), it.begin))
     }
 
     /// Bytes that it takes.
     pub(super) fn memory(&self) -> u64 {
-        (self.ranges.capacity() * size_of::<FunctionRange>()) as u64
+        self.0.memory() as u64
     }
 }
 

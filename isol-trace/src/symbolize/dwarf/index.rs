@@ -1,6 +1,9 @@
 //! Which unit an address belongs to: by the first entry of each, without reading what follows.
 
-use super::file::{DebugFile, INFO};
+use super::{
+    file::{DebugFile, INFO},
+    intervals::{Intervals, Unsorted},
+};
 use crate::symbolize::limits::{Limits, Missing, Steps};
 
 /// The part of the memory that the index may take.
@@ -17,27 +20,18 @@ const CLAIMS: usize = 8;
 pub(super) struct UnitIndex {
     /// Offsets in `.debug_info`, ascending.
     units: Vec<usize>,
-    /// By their beginning.
-    ranges: Vec<UnitRange>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct UnitRange {
-    begin: u64,
-    end: u64,
-    /// The highest end of this and all before it.
-    reach: u64,
-    unit: u32,
+    /// What they cover, each by its place in the list.
+    ranges: Intervals<u32>,
 }
 
 impl UnitIndex {
     /// Reads the first entry of every unit.
     pub(super) fn read(file: &DebugFile<'_>, limits: &Limits) -> Result<Self, Missing> {
         let limit = limits.memory / SHARE;
-        let room = usize::try_from(limit).unwrap_or(usize::MAX) / size_of::<UnitRange>() / 2;
+        let room = Unsorted::<u32>::most(limit);
         let mut steps = Steps::new(limits);
         let mut units = Vec::new();
-        let mut ranges: Vec<UnitRange> = Vec::new();
+        let mut ranges = Unsorted::new();
         let mut headers = file.dwarf.units();
         loop {
             let header = match headers.next() {
@@ -54,15 +48,7 @@ impl UnitIndex {
             units.push(offset.0);
             match file.unit(header, &mut steps) {
                 Ok(unit) => {
-                    let each = |begin, end| {
-                        ranges.push(UnitRange {
-                            begin,
-                            end,
-                            reach: 0,
-                            unit: number,
-                        });
-                        ranges.len() < room
-                    };
+                    let each = |begin, end| ranges.add(begin, end, number) < room;
                     let read = file.each_range(&unit.inner, &unit.ranges, &mut steps, each);
                     if let Err(steps @ Missing::Steps(_)) = read {
                         return Err(steps);
@@ -80,28 +66,22 @@ impl UnitIndex {
                 });
             }
         }
-        ranges.sort_unstable_by_key(|it| (it.begin, it.end));
-        let mut reach = 0;
-        for range in &mut ranges {
-            reach = reach.max(range.end);
-            range.reach = reach;
-        }
-        ranges.shrink_to_fit();
         units.shrink_to_fit();
-        Ok(Self { units, ranges })
+        Ok(Self {
+            units,
+            ranges: ranges.sort(),
+        })
     }
 
     /// Offsets of the units that claim an address, the narrowest ranges first.
     pub(super) fn of_address(&self, address: u64) -> Vec<(u32, usize)> {
-        let end = self.ranges.partition_point(|it| it.begin <= address);
-        let before = self.ranges.get(..end).unwrap_or_default();
         let mut found: Vec<(u64, u32)> = Vec::new();
-        for range in before.iter().rev().take(OVERLAPS) {
-            if range.reach <= address || found.len() == CLAIMS {
+        for range in self.ranges.covering(address, OVERLAPS) {
+            if found.len() == CLAIMS {
                 break;
             }
-            if address < range.end && !found.iter().any(|it| it.1 == range.unit) {
-                found.push((range.end - range.begin, range.unit));
+            if !found.iter().any(|it| it.1 == range.of) {
+                found.push((range.end - range.begin, range.of));
             }
         }
         found.sort_unstable();
@@ -118,7 +98,6 @@ impl UnitIndex {
     /// Bytes that it takes.
     pub(super) fn memory(&self) -> u64 {
         let units = self.units.capacity() * size_of::<usize>();
-        let ranges = self.ranges.capacity() * size_of::<UnitRange>();
-        (units + ranges) as u64
+        (units + self.ranges.memory()) as u64
     }
 }

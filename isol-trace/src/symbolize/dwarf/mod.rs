@@ -7,6 +7,7 @@
 mod file;
 mod functions;
 mod index;
+mod intervals;
 mod lines;
 mod names;
 
