@@ -1,16 +1,24 @@
 //! Any bytes as a program, as its debug file, as split and as shared debug information, and as a perf map.
 //!
-//! The room is compiled in by its path, without the rest of the library: it depends on nothing of it.
+//! The room is compiled in by its path, without the rest of the library: it depends on nothing of it but its numbers.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, unreachable_pub, reason = "the rest of the library is not here")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the rest of the library is not here")]
 #[path = "../../isol-trace/src/symbolize/mod.rs"]
 mod symbolize;
 
-use symbolize::{Image, Limits, LinkedAddress, NAME, Program};
+#[allow(dead_code, reason = "the rest of the library is not here")]
+#[path = "../../isol-trace/src/event"]
+mod event {
+    pub mod ids;
+}
+
+use std::{fs::File, io::Write as _};
+
+use symbolize::{Image, Limits, LinkedAddress, NAME, PerfMap, Program};
 
 const LIMITS: Limits = Limits {
     memory: 4 << 20,
@@ -18,6 +26,7 @@ const LIMITS: Limits = Limits {
 };
 
 fuzz_target!(|bytes: &[u8]| {
+    perf_map(bytes);
     let open = || Image::from_bytes(bytes.into(), LIMITS).ok();
     let (Some(image), Some(debug), Some(split), Some(shared)) = (open(), open(), open(), open())
     else {
@@ -40,4 +49,26 @@ fn ask(program: &Program, start: u64) {
             assert!(place.inlined.len() <= 32);
         }
     }
+}
+
+/// The bytes as a perf map, which is written in two parts and read after each.
+fn perf_map(bytes: &[u8]) {
+    let mut file = memory_file();
+    let mut map = PerfMap::new(&LIMITS);
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for part in [first, second] {
+        file.write_all(part).expect("a file in memory");
+        map.update(&file).expect("a file in memory");
+        for address in [0, 1, 0x10, 0x1000, 0x7fff_0000_0000, u64::MAX] {
+            let Some(place) = map.place(address, 0) else {
+                continue;
+            };
+            assert!(place.location.is_none_or(|it| it.len() <= NAME));
+        }
+    }
+}
+
+fn memory_file() -> File {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    rustix::fs::memfd_create("perf-map", flags).expect("a file in memory").into()
 }
