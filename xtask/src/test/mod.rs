@@ -3,6 +3,7 @@
 
 mod golden;
 mod host;
+mod reboot;
 mod results;
 
 use std::{
@@ -130,7 +131,15 @@ impl Selection {
 
 /// One kernel line.
 fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    verdicts::of_two_runs(line, |failed| boot(setup, host, line, selection, failed))
+    let mut tally =
+        verdicts::of_two_runs(line, |failed| boot(setup, host, line, selection, failed))?;
+    if reboot::belongs(line) {
+        say(format!("test: what the doctor prints, on {line}"));
+        tally.merge(verdicts::of_two_runs(line, |_| {
+            Ok(reboot::run(setup, host, line, selection.accel))
+        })?);
+    }
+    Ok(tally)
 }
 
 /// The names of tests that failed, as the ground truth takes them. None where there are none, or

@@ -96,6 +96,8 @@ pub(crate) struct Guest {
     pub(crate) cpus: u32,
     /// Memory in MiB.
     pub(crate) memory: u32,
+    /// Whether it is booted with the arguments that isolate CPUs.
+    pub(crate) isolated: bool,
     /// More boot arguments.
     pub(crate) append: String,
     /// Files to add.
@@ -119,6 +121,7 @@ impl Guest {
             kernel,
             cpus: CPUS,
             memory: MEMORY,
+            isolated: true,
             append: String::new(),
             extras: Vec::new(),
             command,
@@ -273,7 +276,7 @@ impl Host {
         let boot = Boot {
             kernel: guest.kernel.image.clone(),
             initramfs,
-            command_line: qemu::command_line(guest.cpus, &guest.append),
+            command_line: qemu::command_line(guest.cpus, guest.isolated, &guest.append),
             cpus: guest.cpus,
             memory: guest.memory,
             accel: guest.accel,

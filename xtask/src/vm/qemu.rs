@@ -47,8 +47,8 @@ pub(crate) fn isolation(cpus: u32) -> String {
 /// The whole kernel command line; what comes last wins. One that says which CPUs have no tick says all
 /// about isolation: a kernel does not take `nohz_full=` twice (`housekeeping_setup()`,
 /// kernel/sched/isolation.c, v6.12).
-pub(crate) fn command_line(cpus: u32, append: &str) -> String {
-    let isolation = if append.contains("nohz_full=") {
+pub(crate) fn command_line(cpus: u32, isolated: bool, append: &str) -> String {
+    let isolation = if !isolated || append.contains("nohz_full=") {
         String::new()
     } else {
         isolation(cpus)
@@ -196,12 +196,14 @@ mod tests {
 
     #[test]
     fn what_the_developer_appends_comes_last() {
-        let line = command_line(4, " quiet tsc=nowatchdog ");
+        let line = command_line(4, true, " quiet tsc=nowatchdog ");
         assert!(line.ends_with("quiet tsc=nowatchdog"), "{line}");
         assert!(line.starts_with("console=ttyS0"), "{line}");
-        assert!(!command_line(1, "").contains("  "));
-        let own = command_line(4, "nohz_full=3");
+        assert!(!command_line(1, true, "").contains("  "));
+        let own = command_line(4, true, "nohz_full=3");
         assert_eq!(own.matches("nohz_full=").count(), 1, "{own}");
         assert!(!own.contains("isolcpus="), "{own}");
+        let none = command_line(4, false, "tsc=nowatchdog");
+        assert!(!none.contains("nohz_full="), "{none}");
     }
 }

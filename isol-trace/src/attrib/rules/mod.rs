@@ -48,6 +48,8 @@ pub struct Rule {
     pub verify: Template,
     /// The kernels that it holds for, in words.
     pub kernels: String,
+    /// The kernel lines on which a test applies it and sees the breaches end.
+    pub tried: Vec<String>,
     /// The kernel's file and version that it was read from.
     pub source: Option<String>,
     /// No breach shows it: only a look at the host does.

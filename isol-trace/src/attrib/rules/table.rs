@@ -99,6 +99,8 @@ struct RawRule {
     boot: Vec<String>,
     verify: String,
     kernels: String,
+    #[serde(default)]
+    tried: Vec<String>,
     source: Option<String>,
     #[serde(default)]
     host_only: bool,
@@ -206,6 +208,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, TableError> {
             boot,
             verify: reader.template("verify", raw.verify)?,
             kernels: said(&id, "kernels", raw.kernels)?,
+            tried: raw.tried,
             source: raw.source,
             host_only: raw.host_only,
             id,

@@ -41,9 +41,9 @@ fn rt_throttling(facts: &Facts) -> Option<Finding> {
 }
 
 /// The fair server does not kick the watched CPUs. It came with 6.12, where its timer was seen to
-/// kick a lone task once a second. On 6.18 a lone task was seen to keep its tick for its whole life,
-/// also after the server was switched off: a queued server forbids to stop it (`sched_can_stop_tick`,
-/// kernel/sched/core.c, 6.12, `dl_nr_running`). 7.2 and 7.3 were quiet: there the running task settles its time
+/// kick a lone task once a second. On 6.18 a lone task was seen to keep its tick: a queued server forbids to
+/// stop it (`sched_can_stop_tick`, kernel/sched/core.c, 6.12, `dl_nr_running`), and that is asked again
+/// only when a task comes or goes (`sub_nr_running`, kernel/sched/sched.h). 7.2 and 7.3 were quiet: there the running task settles its time
 /// before the timer looks at it (`dl_server_timer`, kernel/sched/deadline.c, 6.12 and 7.2). Of the
 /// other kernels in between nothing is known.
 fn fair_server(facts: &Facts) -> Option<Finding> {
@@ -79,13 +79,13 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
         (
             Severity::Defect,
             "looks",
-            "on this kernel the tick goes on for as long as a task lives that began to run while the server was on",
+            "on this kernel the tick goes on while one task runs",
         )
     } else if facts.is_from(6, 13)? {
         (
             Severity::Warning,
             "may look",
-            "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, or the tick go on for as long as the task lives, as on 6.18",
+            "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, or the tick go on while one task runs, as on 6.18",
         )
     } else {
         (
@@ -98,14 +98,20 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
         "The fair server has a share of {}, and {looks} after it while one task runs there.",
         named(&here)
     );
+    // Another task on the CPU has the kernel ask again whether the tick may stop. Where a real-time task
+    // never sleeps, it does not come to run, and nobody waits for it.
+    let again = if facts.is_from(6, 13)? {
+        "taskset -c $cpu true < /dev/null > /dev/null 2>&1 & "
+    } else {
+        ""
+    };
     Some(
         Finding::new(id, Scheduler, severity, summary)
         .breach(rule::FAIR_SERVER, kicks)
         .run(format!(
-            "for cpu in {}; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; done",
+            "for cpu in {}; do echo 0 > /sys/kernel/debug/sched/fair_server/cpu$cpu/runtime; {again}done",
             spaced(&here)
         ))
-        .change("From Linux 6.13 on switch it off before the task starts, or restart the task: one that runs already keeps what it had.")
         .change("Or run Linux 7.2 or later. Without the server, realtime tasks can starve all others on these CPUs.")
         .verify("grep . /sys/kernel/debug/sched/fair_server/cpu*/runtime"),
     )

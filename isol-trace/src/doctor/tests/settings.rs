@@ -134,6 +134,12 @@ fn realtime_tasks_are_throttled_by_one_or_the_other() {
         assert_eq!(found.severity, Severity::Warning, "{release}");
         assert!(found.summary.contains("may look"), "{}", found.summary);
     }
+    // A task that runs already keeps its tick there until another one has run.
+    let asks_again = |release| {
+        let command = &finding(&asked(release), "fair-server").remedies[0];
+        command.text().contains("taskset -c $cpu true")
+    };
+    assert!(asks_again("6.18.15") && !asks_again("6.12.9"));
     let mount = &finding(&good().without("/sys/kernel/debug"), "fair-server").remedies[0];
     assert_eq!(mount.text(), "mount -t debugfs none /sys/kernel/debug");
     let newer = kernel("7.2.12").without("/sys/kernel/debug");

@@ -163,12 +163,18 @@ fn examine() -> Result<Report> {
 }
 
 /// How bad a finding is, and the command that mends it.
-fn affinity() -> Result<(String, Option<String>)> {
+fn finding(id: &str) -> Result<(String, Option<String>)> {
     let report = examine()?;
-    let finding = report.findings.into_iter().find(|one| one.id == FINDING);
-    let finding = finding.with_context(|| format!("no finding {FINDING}"))?;
+    let finding = report.findings.into_iter().find(|one| one.id == id);
+    let finding = finding.with_context(|| format!("no finding {id}"))?;
     let command = finding.remedies.into_iter().find(|one| one.kind == "run");
     Ok((finding.severity, command.map(|one| one.text)))
+}
+
+/// The command that mends what the doctor finds under a name.
+pub fn command(id: &str) -> Result<String> {
+    let (severity, command) = finding(id)?;
+    command.with_context(|| format!("{id} is {severity}, and no command mends it"))
 }
 
 fn remedy(bench: &Bench) -> Result<String> {
@@ -180,12 +186,12 @@ fn remedy(bench: &Bench) -> Result<String> {
         .map(|cpu| 1 << cpu)
         .sum();
     let setting = Setting::change(AFFINITY, &format!("{all:x}"))?;
-    let (severity, command) = affinity()?;
+    let (severity, command) = finding(FINDING)?;
     ensure!(severity == "warning", "all CPUs allowed is {severity}");
     let command = command.context("no command mends it")?;
     let status = Command::new("/bin/sh").args(["-c", &command]).status()?;
     ensure!(status.success(), "{command}: {status}");
-    let (severity, _) = affinity()?;
+    let (severity, _) = finding(FINDING)?;
     drop(setting);
     if severity != "fine" {
         bail!("after {command} it is {severity}");

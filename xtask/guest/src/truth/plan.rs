@@ -39,7 +39,9 @@ fn groups() -> Vec<Group> {
         explain::group(),
         detection::group(),
         doctor::group(),
-        remedies::group(),
+    ]);
+    groups.extend(remedies::groups());
+    groups.extend([
         churn::group(),
         follow::partition(),
         follow::hotplug(),
@@ -62,14 +64,12 @@ const ON_TWO_KERNELS: [&str; 5] = [
     "leftover_sigint",
 ];
 
-/// The same of a group that is run on one kernel only: commands are tried, which take a minute.
-const ON_ONE_KERNEL: [&str; 1] = ["remedy_mce_polling"];
-
 /// Whether a group is part of a run of everything on this machine.
 fn belongs(group: &Group, guest: &Guest) -> bool {
     let has = |some: &[&str]| group.tests.iter().any(|(name, _)| some.contains(name));
-    let kernels: &[(u32, u32)] = if has(&ON_ONE_KERNEL) {
-        &[(6, 12)]
+    let mut tried = remedies::KERNELS.iter();
+    let kernels: &[(u32, u32)] = if let Some((_, kernels)) = tried.find(|(one, _)| has(&[one])) {
+        kernels
     } else if has(&ON_TWO_KERNELS) {
         &[(6, 1), (6, 12)]
     } else {
@@ -183,14 +183,25 @@ mod tests {
                 .collect()
         };
         let all: BTreeSet<_> = list().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(tests(&guest((6, 12), false)), all);
-        let oldest = tests(&guest((6, 1), false));
-        assert!(ON_TWO_KERNELS.iter().all(|name| oldest.contains(name)));
-        assert!(ON_ONE_KERNEL.iter().all(|name| !oldest.contains(name)));
-        for guest in [guest((6, 12), true), guest((7, 2), false)] {
+        let kernels = [
+            (guest((6, 1), false), true),
+            (guest((6, 12), false), true),
+            (guest((6, 12), true), false),
+            (guest((6, 18), false), false),
+            (guest((7, 2), false), false),
+        ];
+        let mut somewhere = BTreeSet::new();
+        for (guest, has_both) in kernels {
             let some = tests(&guest);
-            for name in ON_TWO_KERNELS.into_iter().chain(ON_ONE_KERNEL) {
-                assert!(all.contains(name) && !some.contains(name), "{name}");
+            somewhere.extend(some.clone());
+            for name in ON_TWO_KERNELS {
+                assert!(all.contains(name), "{name}");
+                assert_eq!(some.contains(name), has_both, "{name}");
+            }
+            for (name, kernels) in remedies::KERNELS {
+                assert!(all.contains(name), "{name}");
+                let is_tried = !guest.realtime && kernels.contains(&guest.version);
+                assert_eq!(some.contains(name), is_tried, "{name}");
             }
             let everywhere = [
                 "quiet_control",
@@ -203,5 +214,6 @@ mod tests {
                 assert!(some.contains(name), "{name}");
             }
         }
+        assert_eq!(somewhere, all, "each on some kernel");
     }
 }

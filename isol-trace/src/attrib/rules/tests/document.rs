@@ -23,6 +23,7 @@ fn section(text: &mut String, rule: &Rule) {
         boot,
         verify,
         kernels,
+        tried,
         source,
         host_only,
     } = rule;
@@ -54,6 +55,15 @@ fn section(text: &mut String, rule: &Rule) {
         filled(verify)
     )
     .expect("memory has room");
+    if !tried.is_empty() {
+        let what = if run.is_empty() {
+            "arguments"
+        } else {
+            "commands"
+        };
+        writeln!(text, "- **Tried.** The {what}, on {}.", tried.join(" and "))
+            .expect("memory has room");
+    }
     if let Some(source) = source {
         writeln!(text, "- **Source.** {source}").expect("memory has room");
     }

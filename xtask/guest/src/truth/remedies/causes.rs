@@ -1,14 +1,15 @@
 //! How each cause is made.
 
-use std::{fs, io::Write as _, ptr::NonNull, thread};
+use std::{fs, io::Write as _, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::{Cause, Kept};
+use super::{Cause, Kept, busy::Busy, network, shared::Shared};
 use crate::truth::{
     guest::{Guest, Setting, read, skip},
     interrupts::Interrupts,
     sys,
+    tracer::fresh_path,
 };
 
 /// Every cause.
@@ -26,16 +27,24 @@ pub(super) const CAUSES: &[Cause] = &[
         rule: "device-irq",
         test: "remedy_device_irq",
         about: "the serial port's interrupt is moved away",
-        prepare: |guest| serial(guest),
+        prepare: serial,
+    },
+    Cause {
+        rule: "irq-timer",
+        test: "remedy_irq_timer",
+        about: "no interrupt that was here leaves a timer behind",
+        prepare: serial,
     },
     Cause {
         rule: "kernel-thread",
         test: "remedy_kernel_thread",
         about: "a kernel thread that looks twice a second whether there is memory to compact is moved",
         prepare: |guest| {
-            let thread = kernel_thread("kcompactd0")?;
+            let cpu = guest.second().context("one watched CPU only")?;
             let often = Setting::change("/proc/sys/vm/compaction_proactiveness", "20")?;
-            sys::pin(thread, &[guest.second().context("one watched CPU only")?])?;
+            for thread in kernel_threads("kcompactd0")? {
+                sys::pin(thread, &[cpu])?;
+            }
             Ok(keep(often))
         },
     },
@@ -81,30 +90,116 @@ pub(super) const CAUSES: &[Cause] = &[
             }))
         },
     },
+    Cause {
+        rule: "lru-drain",
+        test: "remedy_lru_drain",
+        about: "khugepaged has no CPU hand its pages on any more",
+        prepare: |guest| {
+            let folder = "/sys/kernel/mm/transparent_hugepage";
+            let on = Setting::change(&format!("{folder}/enabled"), "always")?;
+            let pace =
+                Setting::change(&format!("{folder}/khugepaged/scan_sleep_millisecs"), "100")?;
+            // Without a process that has some of them khugepaged does not look.
+            let huge = sys::Pages::private(4 << 20 >> 12)?;
+            sys::advise(&huge, libc::MADV_HUGEPAGE)?;
+            Ok(keep((on, pace, huge, Busy::touching(guest.cpu())?)))
+        },
+    },
+    Cause {
+        rule: "soft-lockup-watchdog",
+        test: "remedy_soft_lockup_watchdog",
+        about: "the lockup detector looks at housekeeping CPUs only",
+        prepare: |guest| {
+            let all: Vec<_> = guest.watched.iter().chain(&guest.housekeeping).collect();
+            let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+            let cpus = Setting::change("/proc/sys/kernel/watchdog_cpumask", &all.join(","))?;
+            Ok(keep((
+                Setting::change("/proc/sys/kernel/watchdog", "1")?,
+                cpus,
+            )))
+        },
+    },
+    Cause {
+        rule: "rcu-callbacks",
+        test: "remedy_rcu_callbacks",
+        about: "the threads that run RCU's callbacks are moved",
+        prepare: callbacks,
+    },
+    Cause {
+        rule: "unbound-workqueue",
+        test: "remedy_unbound_workqueue",
+        about: "work that belongs to no CPU is done elsewhere",
+        prepare: unbound,
+    },
+    Cause {
+        rule: "net-rps",
+        test: "remedy_net_rps",
+        about: "packets are not steered to their receiver's CPU",
+        prepare: network::steered,
+    },
 ];
 
 /// Nothing has to be done again; `what` makes the cause while it lives.
-fn keep<T: 'static>(what: T) -> Kept {
+pub(super) fn keep<T: 'static>(what: T) -> Kept {
     Box::new(move || {
         let _ = &what;
         Ok(())
     })
 }
 
-/// The thread of a name.
-fn kernel_thread(name: &str) -> Result<u32> {
+/// Kernel threads whose names begin so; at least one.
+fn kernel_threads(name: &str) -> Result<Vec<u32>> {
+    let mut threads = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Ok(number) = entry?.file_name().to_string_lossy().parse::<u32>() else {
             continue;
         };
-        if read(format!("/proc/{number}/comm")).is_ok_and(|comm| comm == name) {
-            return Ok(number);
+        if read(format!("/proc/{number}/comm")).is_ok_and(|comm| comm.starts_with(name)) {
+            threads.push(number);
         }
     }
-    skip(format!("this kernel has no {name}"))
+    if threads.is_empty() {
+        return skip(format!("this kernel has no {name}"));
+    }
+    Ok(threads)
 }
 
-/// The first serial port's interrupt on the watched CPU; each act has it occur.
+/// The threads that run the callbacks of isolated CPUs, bound to one of them, and callbacks for them: the
+/// other one makes and removes a file again and again.
+fn callbacks(guest: &Guest) -> Result<Kept> {
+    let cpu = guest.second().context("one watched CPU only")?;
+    for thread in kernel_threads("rcuo")? {
+        sys::pin(thread, &[cpu])?;
+    }
+    let path = fresh_path("callbacks");
+    let busy = Busy::on(guest.cpu(), Duration::from_millis(40), move || {
+        let _ = fs::write(&path, "");
+        let _ = fs::remove_file(&path);
+    })?;
+    Ok(keep(busy))
+}
+
+/// Work that any CPU could do is left to a watched one alone. What is written to a pseudoterminal is handed
+/// to its other end by such work (`tty_insert_flip_string_and_push_buffer`, `drivers/tty/tty_buffer.c`, v6.12).
+fn unbound(guest: &Guest) -> Result<Kept> {
+    let cpu = guest.second().context("one watched CPU only")?;
+    let mask = format!("{:x}", 1 << cpu);
+    let here = Setting::change("/sys/devices/virtual/workqueue/cpumask", &mask)?;
+    let Ok(mut terminal) = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/ptmx")
+    else {
+        return skip("this guest has no /dev/ptmx");
+    };
+    Ok(Box::new(move || {
+        let _ = &here;
+        terminal.write_all(b"x").context("/dev/ptmx")
+    }))
+}
+
+/// The first serial port's interrupt on a watched CPU whose task is alone; each act has it occur. A second
+/// task would keep the tick on, which would then be what expires.
 fn serial(guest: &Guest) -> Result<Kept> {
     let Ok(mut port) = fs::OpenOptions::new().write(true).open("/dev/ttyS0") else {
         return skip("this machine has no /dev/ttyS0");
@@ -113,87 +208,10 @@ fn serial(guest: &Guest) -> Result<Kept> {
         return skip("ttyS0 has no interrupt");
     };
     let path = format!("/proc/irq/{irq}/smp_affinity_list");
-    let affinity = Setting::change(&path, &guest.cpu().to_string())?;
+    let cpu = guest.second().context("one watched CPU only")?;
+    let affinity = Setting::change(&path, &cpu.to_string())?;
     Ok(Box::new(move || {
         let _ = &affinity;
         port.write_all(b"\r").context("ttyS0")
     }))
-}
-
-/// Pages that are all the same, of a process that runs on a watched CPU: a thread of ours spins there.
-struct Shared {
-    start: NonNull<u8>,
-    made: u64,
-    stop: std::sync::Arc<std::sync::atomic::AtomicU32>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-/// Three huge pages: whatever the alignment, two whole ones are in it.
-const BYTES: usize = 6 << 20;
-const PAGE: usize = 4096;
-
-impl Shared {
-    fn spun_on(cpu: u32, advice: i32) -> Result<Self> {
-        let (rights, kind) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
-        // SAFETY: a new mapping, which nothing else refers to.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), BYTES, rights, kind, -1, 0) };
-        ensure!(
-            start != libc::MAP_FAILED,
-            "{}",
-            std::io::Error::last_os_error()
-        );
-        let stop = std::sync::Arc::default();
-        let thread = thread::Builder::new().name("spinner".into()).spawn({
-            let stop = std::sync::Arc::clone(&stop);
-            move || {
-                if sys::pin(0, &[cpu]).is_ok() {
-                    sys::spin_until(&stop, 1);
-                }
-            }
-        })?;
-        let pages = Self {
-            start: NonNull::new(start.cast()).context("a mapping at 0")?,
-            made: sys::now(),
-            stop,
-            thread: Some(thread),
-        };
-        pages.advise(advice)?;
-        pages.fill();
-        Ok(pages)
-    }
-
-    fn advise(&self, advice: i32) -> Result<()> {
-        // SAFETY: the mapping is ours.
-        sys::check(unsafe { libc::syscall(libc::SYS_madvise, self.start.as_ptr(), BYTES, advice) })
-            .context("madvise")?;
-        Ok(())
-    }
-
-    fn fill(&self) {
-        for page in (0..BYTES).step_by(PAGE) {
-            // SAFETY: inside of the mapping.
-            let place = unsafe { self.start.add(page) };
-            // SAFETY: the mapping is writable, and nobody else uses it.
-            unsafe { place.write_volatile(7) };
-        }
-    }
-
-    /// Long enough for khugepaged to have been there.
-    fn is_old(&self) -> bool {
-        sys::now() - self.made > 2_500_000_000
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.stop.store(1, std::sync::atomic::Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        // SAFETY: the mapping is ours, and nobody uses it any more.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), BYTES) };
-    }
 }

@@ -21,6 +21,31 @@ pub fn receive_until_closed(fd: RawFd) {
     }
 }
 
+/// Has the kernel ask the peer of a TCP connection so often whether it is still there.
+pub fn keep_alive(fd: RawFd, seconds: i32) -> io::Result<()> {
+    // The first one ends the timer, and the last one arms it, with the times that are set by then.
+    for (level, option, value) in [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, seconds),
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+    ] {
+        // SAFETY: the value outlives the call, and its size is the one given.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_setsockopt,
+                fd,
+                level,
+                option,
+                &raw const value,
+                size_of_val(&value),
+            )
+        };
+        check(done)?;
+    }
+    Ok(())
+}
+
 /// Watches for a file being opened, by whomever.
 #[derive(Debug)]
 pub struct OpenWatch(OwnedFd);
