@@ -22,9 +22,9 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// Where the program is in the guest.
 const PROGRAM: &str = "/root/selftest";
 
-/// Seconds that a quiet guest is left alone before its first test. On 7.3 something still visits an isolated CPU
-/// now and then in the first dozen seconds after boot, with seconds of rest between: two of four runs that began
-/// at 8 s had a test that failed for it, none of those that began at 16 s. Who that is, is not known yet.
+/// Seconds that a quiet guest is left alone before its first test. On 7.3 two of four runs that began at 8 s after
+/// boot had a test that something visited, none of those that began at 16 s. The timer that ends a slice
+/// ([`SILENCE`]) was one such visitor, at any time; whether it was the only one is not known.
 const SETTLED: u32 = 12;
 
 /// The kernel's log has room for a whole run. It is read at the end: a lock checker that prints to the

@@ -14,11 +14,15 @@ use crate::{
 /// The interrupts of the guest's own devices move away, each when it comes next, and so something is
 /// printed. 6.12's fair server looks after its CPU once a second. khugepaged has each CPU drain its
 /// batches of pages every ten seconds (`khugepaged_do_scan()`, mm/khugepaged.c, v6.12): it does so now,
-/// and then not for an hour. Then the guest comes to rest: no test begins before.
+/// and then not for an hour. 7.3 ends the slices of tasks that share a CPU by a timer (`hrtick`, kernel/sched/core.c),
+/// which it leaves armed for the rest of the slice where the other task has gone meanwhile: it met a
+/// test that another task had just left, and was seen in a trace of that test. Without it the tick ends slices, as on 6.12.
+/// Then the guest comes to rest: no test begins before.
 pub(super) const SILENCE: &str = "{ \
     for irq in /proc/irq/*/smp_affinity; do echo 1 > $irq; done; \
     for cpu in /sys/kernel/debug/sched/fair_server/cpu*; do echo 0 > $cpu/runtime; done; \
     echo 3600000 > /sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs; \
+    echo NO_HRTICK > /sys/kernel/debug/sched/features; \
     } 2>/dev/null; echo '# the guest falls silent'; settle || exit";
 
 /// What became of the tests.
@@ -41,11 +45,23 @@ pub(super) fn run(host: &Host, guest: &Guest) -> Result<Tested> {
     let outcome = host.run(guest, &mut output)?;
     let text = String::from_utf8_lossy(&text);
     say(&text);
+    for line in reasons(&String::from_utf8_lossy(&log)) {
+        say(line);
+    }
     let mut verdicts = verdicts(&text);
     verdicts.push(("run".to_owned(), whole(&outcome, &text, verdicts.len())));
     Ok(Tested {
         verdicts,
         log: format!("{}{}", outcome.console, String::from_utf8_lossy(&log)),
+    })
+}
+
+/// What a test of the kernel's harness expected and did not find: it says so on its standard error
+/// (`__EXPECT()`, `tools/testing/selftests/kselftest_harness.h`, v6.12: `# FILE:LINE:TEST:…`).
+fn reasons(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter(|line| {
+        line.strip_prefix("# ")
+            .is_some_and(|rest| rest.contains(".c:"))
     })
 }
 
@@ -146,6 +162,16 @@ mod tests {
         assert!(!whole(Ok(1), TEXT, 2));
         assert!(!whole(Ok(0), "ok 1 global.one\n", 1));
         assert!(!whole(Err(Fault::Ended(String::new())), TEXT, 3));
+    }
+
+    #[test]
+    fn what_was_expected_is_said() {
+        let log = "[    3.1] a.c:1: of the kernel\n# task_isolation.c:540:is_left_alone:Expected 0 (0) == traced (1)\n# other\n";
+        let reasons: Vec<_> = reasons(log).collect();
+        assert_eq!(
+            reasons,
+            ["# task_isolation.c:540:is_left_alone:Expected 0 (0) == traced (1)"]
+        );
     }
 
     #[test]
