@@ -44,6 +44,9 @@ fn activate() -> Result<()> {
 
 /// Makes a mistake, and is struck for it.
 pub(super) fn make(mistake: &str) -> Result<()> {
+    // Where the program's pages lie is up to the linker: none of its code is to be touched for the first
+    // time between the activation and the mistake.
+    sys::settle_memory()?;
     match mistake {
         "write" => {
             activate()?;
