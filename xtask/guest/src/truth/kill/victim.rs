@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use isol_trace_common::config::{
     PR_TASK_ISOLATION,
     isolation::{ENTER, FIRST_QUIET, LEAVE},
@@ -209,7 +209,7 @@ fn strict(name: &str) -> Result<u8> {
             return Ok(3);
         }
         "strict_storm" => {
-            let (tracer, victim) = (std::os::unix::process::parent_id(), std::process::id());
+            let (tracer, victim) = (tracer()?, std::process::id());
             // SAFETY: the child only calls the kernel, and exits.
             if unsafe { libc::fork() } == 0 {
                 exit(i32::from(go_on_after(victim, tracer).is_err()));
@@ -238,12 +238,19 @@ fn strict(name: &str) -> Result<u8> {
     Ok(0)
 }
 
+/// The tracer of a strict victim: the parent of the guard that has started it.
+fn tracer() -> Result<u32> {
+    let guard = std::os::unix::process::parent_id();
+    let tracer = process::status(&format!("/proc/{guard}/status"), "PPid")?;
+    tracer.parse().with_context(|| tracer.clone())
+}
+
 /// Waits elsewhere for the end of a victim, and has the tracer go on that it has stopped.
 fn go_on_after(victim: u32, tracer: u32) -> Result<()> {
     sys::pin(0, &[0])?;
     let status = format!("/proc/{victim}/status");
-    // Its parent is stopped, and does not reap it.
-    while !process::status(&status, "State")?.starts_with('Z') {
+    // Its guard reaps it: there is nothing to read then.
+    while process::status(&status, "State").is_ok_and(|state| !state.starts_with('Z')) {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(sys::kill(tracer, libc::SIGCONT)?)
