@@ -140,9 +140,11 @@ async fn record(
     let header = Event::Header(session.header());
     let is_strict = plan.trace.strict.is_some();
     let start = || {
-        let command = plan.command.as_ref();
-        let start = command.map(|it| start(it, &plan.trace.watched, huge_pages, is_strict));
-        start.transpose()
+        let Some(command) = plan.command.as_ref() else {
+            return Ok(None);
+        };
+        signals::command_starts();
+        start(command, &plan.trace.watched, huge_pages, is_strict).map(Some)
     };
     let mut tally = Tally::new(sums_up && plan.command.is_some());
     let mut hear = |event: &Event| {
@@ -159,9 +161,6 @@ async fn record(
         let log = Log::begin(plan.output, &mut hear, &header)?;
         (log, start()?)
     };
-    if child.is_some() {
-        signals::command_started();
-    }
     let pid = child.as_ref().and_then(Running::number);
     // Lines for people say enough by themselves.
     let progress = Progress::new(plan.duration, is_terminal && !is_people);

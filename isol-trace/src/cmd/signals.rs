@@ -128,8 +128,10 @@ const fn is_of_group(signal: i32, code: i32, leads_session: bool) -> bool {
         }
 }
 
-/// CMD has been started, and has from here on what its group has.
-pub(super) fn command_started() {
+/// CMD is about to be started, and has from here on what its group has: called before, since CMD may run, and
+/// a key be pressed for it, before its start is known here. A key that comes in between reaches nobody,
+/// and can be pressed again; a second one would be more than was asked for.
+pub(super) fn command_starts() {
     NOTED.has_command.store(true, Ordering::Relaxed);
 }
 

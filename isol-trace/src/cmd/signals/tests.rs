@@ -97,7 +97,7 @@ fn listen() {
         .unwrap();
     runtime.block_on(async {
         let mut signals = Signals::new().unwrap();
-        command_started();
+        command_starts();
         let mut out = io::stdout();
         writeln!(out, "\nready").unwrap();
         loop {
