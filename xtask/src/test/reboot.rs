@@ -3,10 +3,7 @@
 //!
 //! Both guests record a task that computes alone. What a boot argument ends shows in the first log alone.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use isol_trace_guest::truth::remedies::{BOOTED, BOOTED_ON};
@@ -16,7 +13,7 @@ use crate::{
     setup::{KernelImage, Setup},
     tally::Verdict,
     verdicts::Verdicts,
-    vm::{Guest, Host, Output, initramfs::Extra, qemu::Accel},
+    vm::{Guest, Host, initramfs::Extra, qemu::Accel},
 };
 
 /// The name of the verdict.
@@ -59,7 +56,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
         accel,
         ..Guest::new(kernel.clone(), shell(&[SETTLE, doctor, RECORD]))
     };
-    let before = Said::by(host, &guest)?;
+    let before = Said::read(&host.said(&guest)?)?;
     let (found, status) = before.doctors.first().context("the doctor says nothing")?;
     ensure!(
         found.defects() > 0 && *status == 1,
@@ -86,7 +83,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
         accel,
         ..Guest::new(kernel.clone(), shell(&[SETTLE, &mend, doctor, RECORD]))
     };
-    let after = Said::by(host, &guest)?;
+    let after = Said::read(&host.said(&guest)?)?;
     ensure!(after.script == Some(0), "the script fails");
     let (left, status) = after.doctors.first().context("the doctor says nothing")?;
     ensure!(
@@ -200,23 +197,6 @@ impl Doctor {
 }
 
 impl Said {
-    /// By a guest.
-    fn by(host: &Host, guest: &Guest) -> Result<Self> {
-        let mut said = Vec::new();
-        let outcome = host.run(
-            guest,
-            &mut Output {
-                stdout: &mut said,
-                stderr: &mut io::stderr(),
-                result: &mut |_| {},
-            },
-        )?;
-        if let Some(failure) = outcome.failure() {
-            bail!("the guest failed: {failure}");
-        }
-        Self::read(&String::from_utf8_lossy(&said))
-    }
-
     fn read(text: &str) -> Result<Self> {
         let mut said = Self::default();
         let mut doctor = None;
