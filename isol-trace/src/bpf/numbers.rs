@@ -49,9 +49,9 @@ impl PartialEq for Numbers {
 
 impl Eq for Numbers {}
 
-/// What a process that is being started says of itself.
+/// The number of a process that is being started, which it writes itself.
 #[derive(Debug)]
-pub(crate) struct Telling(Option<PipeReader>);
+pub(crate) struct PendingNumber(Option<PipeReader>);
 
 impl Numbers {
     /// For a PID namespace that is not the first.
@@ -79,27 +79,27 @@ impl Numbers {
         }
     }
 
-    /// Has a command tell its number when it is started.
-    pub(crate) fn tell(&self, command: &mut Command) -> io::Result<Telling> {
+    /// Has a command write its number when it is started.
+    pub(crate) fn ask_of(&self, command: &mut Command) -> io::Result<PendingNumber> {
         let Some(program) = self.program.clone() else {
-            return Ok(Telling(None));
+            return Ok(PendingNumber(None));
         };
         let (reader, writer) = io::pipe()?;
-        let tell = move || {
+        let write_number = move || {
             let number = ask(&program)?;
             rustix::io::write(&writer, &number.to_ne_bytes())?;
             Ok(())
         };
         // SAFETY: between fork and exec the closure makes two system calls on memory of its own; it allocates nothing and
         // takes no lock.
-        unsafe { command.pre_exec(tell) };
-        Ok(Telling(Some(reader)))
+        unsafe { command.pre_exec(write_number) };
+        Ok(PendingNumber(Some(reader)))
     }
 }
 
-impl Telling {
+impl PendingNumber {
     /// The number of the process, which has been started; `here` is the one that it has in our namespace.
-    pub(crate) fn heard(self, here: u32) -> io::Result<u32> {
+    pub(crate) fn read(self, here: u32) -> io::Result<u32> {
         let Some(mut reader) = self.0 else {
             return Ok(here);
         };
@@ -158,12 +158,12 @@ mod tests {
 
     #[test]
     #[ignore = "needs CAP_BPF and CAP_PERFMON"]
-    fn a_command_tells_its_number() {
+    fn a_command_writes_its_number() {
         for numbers in [Numbers::default(), Numbers::of_another_namespace().unwrap()] {
             let mut command = Command::new("true");
-            let telling = numbers.tell(&mut command).unwrap();
+            let pending = numbers.ask_of(&mut command).unwrap();
             let mut child = command.spawn().unwrap();
-            assert_eq!(telling.heard(child.id()).unwrap(), child.id());
+            assert_eq!(pending.read(child.id()).unwrap(), child.id());
             child.wait().unwrap();
         }
     }

@@ -129,9 +129,9 @@ impl Process {
     ) -> Result<(Self, Confinement), Ended> {
         let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
         let mut command = Command::new(&starter.program);
-        let telling = starter
+        let pending = starter
             .numbers
-            .tell(&mut command)
+            .ask_of(&mut command)
             .map_err(Ended::NotStarted)?;
         let mut child = command
             .args(&starter.words)
@@ -146,7 +146,7 @@ impl Process {
         // It holds the symbolizer's end of the socket, whose end is to show.
         drop(command);
         let last_words = child.stderr.take();
-        let seen_as = telling.heard(child.id()).unwrap_or(child.id());
+        let seen_as = pending.read(child.id()).unwrap_or(child.id());
         let mut process = Self {
             child,
             seen_as,
