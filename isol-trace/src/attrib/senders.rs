@@ -142,6 +142,18 @@ mod tests {
         origin
     }
 
+    /// The origin of a breach of a process, of whoever asked.
+    fn for_breach_of(pid: u32, sender: Box<Sender>) -> Origin {
+        let mut origin = Origin::Kernel(Some(sender));
+        let task = TaskId {
+            pid: Some(Pid(pid)),
+            tid: Tid(7),
+            comm: None,
+        };
+        whose_timer(&mut origin, &task);
+        origin
+    }
+
     #[test]
     fn a_timer_is_the_tasks_own_only_by_what_it_is_for() {
         let whose = |callback: Option<&str>, pid: u32| {
@@ -151,13 +163,7 @@ mod tests {
                 address: Some(Address(1)),
                 name: Some(name.into()),
             });
-            let mut origin = Origin::Kernel(Some(sender));
-            let task = TaskId {
-                pid: Some(Pid(pid)),
-                tid: Tid(7),
-                comm: None,
-            };
-            whose_timer(&mut origin, &task);
+            let origin = for_breach_of(pid, sender);
             let named = origin.sender().is_some_and(|sender| sender.task.is_some());
             (origin.word(), named)
         };
@@ -189,14 +195,7 @@ mod tests {
         let whose = |pid: u32| {
             let mut sender = sender(false, &[]);
             sender.via = Via::PerfEvent;
-            let mut origin = Origin::Kernel(Some(sender));
-            let task = TaskId {
-                pid: Some(Pid(pid)),
-                tid: Tid(7),
-                comm: None,
-            };
-            whose_timer(&mut origin, &task);
-            origin.word()
+            for_breach_of(pid, sender).word()
         };
         assert_eq!(whose(7), "task");
         assert_eq!(whose(8), "kernel", "another's");
