@@ -137,8 +137,7 @@ fn migrate(arguments: Arguments) {
     }
     if kfield::is_user(task) {
         if reaches {
-            queued(arguments, Via::Move, to, u64::from(tid), 0);
-            tell_kin(task, tid);
+            arrives(arguments, Via::Move, to, task, tid);
         }
         tell_moved(task, tid, from, to);
     }
@@ -197,10 +196,7 @@ fn waking(arguments: Arguments) {
     wake(tid, now());
     // The owner of the entry goes on in it: that is no switch to somebody else.
     if state.entry.tid.get() != tid {
-        queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
-        if kfield::is_user(task) {
-            tell_kin(task, tid);
-        }
+        arrives(arguments, Via::Wake, cpu, task, tid);
     }
 }
 
@@ -218,8 +214,13 @@ fn wakeup_new(arguments: Arguments) {
     if !is_watched(cpu) {
         return;
     }
-    let tid = kfield::task_tid(task);
-    queued(arguments, Via::Fork, cpu, u64::from(tid), 0);
+    arrives(arguments, Via::Fork, cpu, task, kfield::task_tid(task));
+}
+
+/// Leaves records of a task that is woken, made or moved to run on a watched CPU: who had it come, and whose it is.
+#[inline(always)]
+fn arrives(arguments: Arguments, via: Via, cpu: u32, task: u64, tid: u32) {
+    queued(arguments, via, cpu, u64::from(tid), 0);
     if kfield::is_user(task) {
         tell_kin(task, tid);
     }
