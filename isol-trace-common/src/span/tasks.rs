@@ -16,6 +16,12 @@ pub struct Switch {
     pub next_comm: [u64; 2],
 }
 
+/// One word, since CPUs that wake tasks here at one moment write it.
+#[inline(always)]
+const fn told(tid: u32, generation: u32) -> u64 {
+    (generation as u64) << 32 | tid as u64
+}
+
 impl CpuState {
     /// Somebody wakes a thread that slept here, perhaps on another CPU.
     #[inline(always)]
@@ -23,6 +29,20 @@ impl CpuState {
         if self.asleep.get() == tid {
             self.asleep.set(0);
         }
+    }
+
+    /// Whether the task that comes here is the one whose parent was told last, and no name has
+    /// changed since. Mostly one task is woken again and again.
+    #[must_use]
+    #[inline(always)]
+    pub fn has_told(&self, tid: u32, generation: u32) -> bool {
+        self.told.get() == told(tid, generation)
+    }
+
+    /// The parent of a task that comes here has been told.
+    #[inline(always)]
+    pub fn tell(&self, tid: u32, generation: u32) {
+        self.told.set(told(tid, generation));
     }
 
     /// Whether the owner of the span sleeps.

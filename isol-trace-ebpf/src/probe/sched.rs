@@ -88,9 +88,7 @@ fn switched_to(state: &CpuState, task: u64, tid: u32) {
 /// `sched:sched_migrate_task(struct task_struct *p, int dest_cpu)`, before the move.
 #[inline(always)]
 fn migrate(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
+    let Some(control) = armed() else { return };
     let (task, to) = (arguments.word(0), arguments.word(1) as u32);
     let Some(from) = kfield::task_cpu(task) else {
         return;
@@ -125,6 +123,7 @@ fn migrate(arguments: Arguments) {
         // Kept while it went where nobody looks: it has been in user mode since.
         let _none = AWAY.remove(&tid);
     }
+    let is_user = kfield::is_user(task);
     if reaches {
         let Some(state) = state_of(to) else { return };
         if state.entry.tid.get() == tid {
@@ -134,11 +133,12 @@ fn migrate(arguments: Arguments) {
         if state.task.tid.get() == tid {
             tasks::forget(state);
         }
-    }
-    if kfield::is_user(task) {
-        if reaches {
-            arrives(arguments, Via::Move, to, task, tid);
+        if is_user {
+            queued(arguments, Via::Move, to, u64::from(tid), 0);
+            tell_kin(state, tasks::generation(control), task, tid);
         }
+    }
+    if is_user {
         tell_moved(task, tid, from, to);
     }
 }
@@ -179,9 +179,7 @@ fn tell_moved(task: u64, tid: u32, from: u32, to: u32) {
 /// `sched:sched_waking(struct task_struct *p)`: somebody wakes a task, on the waker's CPU.
 #[inline(always)]
 fn waking(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
+    let Some(control) = armed() else { return };
     let task = arguments.word(0);
     // Where it slept: the wake-up has not chosen a CPU yet (`try_to_wake_up`, kernel/sched/core.c, v6.12).
     let Some(cpu) = kfield::task_cpu(task) else {
@@ -195,8 +193,14 @@ fn waking(arguments: Arguments) {
     state.wake(tid);
     wake(tid, now());
     // The owner of the entry goes on in it: that is no switch to somebody else.
-    if state.entry.tid.get() != tid {
-        arrives(arguments, Via::Wake, cpu, task, tid);
+    if state.entry.tid.get() == tid {
+        return;
+    }
+    queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
+    let generation = tasks::generation(control);
+    // Its number is not another's meanwhile: who gets it is made or moved here first, and told of then.
+    if !state.has_told(tid, generation) && kfield::is_user(task) {
+        tell_kin(state, generation, task, tid);
     }
 }
 
@@ -204,9 +208,7 @@ fn waking(arguments: Arguments) {
 /// (`kernel/sched/core.c:wake_up_new_task`, v6.1 to v7.2). Its parent is the current task, on whichever CPU.
 #[inline(always)]
 fn wakeup_new(arguments: Arguments) {
-    if armed().is_none() {
-        return;
-    }
+    let Some(control) = armed() else { return };
     let task = arguments.word(0);
     let Some(cpu) = kfield::task_cpu(task) else {
         return;
@@ -214,21 +216,17 @@ fn wakeup_new(arguments: Arguments) {
     if !is_watched(cpu) {
         return;
     }
-    arrives(arguments, Via::Fork, cpu, task, kfield::task_tid(task));
-}
-
-/// Leaves records of a task that is woken, made or moved to run on a watched CPU: who had it come, and whose it is.
-#[inline(always)]
-fn arrives(arguments: Arguments, via: Via, cpu: u32, task: u64, tid: u32) {
-    queued(arguments, via, cpu, u64::from(tid), 0);
+    let Some(state) = state_of(cpu) else { return };
+    let tid = kfield::task_tid(task);
+    queued(arguments, Via::Fork, cpu, u64::from(tid), 0);
     if kfield::is_user(task) {
-        tell_kin(task, tid);
+        tell_kin(state, tasks::generation(control), task, tid);
     }
 }
 
-/// Leaves a record of whose a task is that will run on a watched CPU.
+/// Leaves a record of whose a task is that will run on the CPU of `state`.
 #[inline(never)]
-fn tell_kin(task: u64, tid: u32) {
+fn tell_kin(state: &CpuState, generation: u32, task: u64, tid: u32) {
     let parent = kfield::task_parent(task);
     let record = Kin {
         kind: Kind::Kin as u8,
@@ -243,7 +241,9 @@ fn tell_kin(task: u64, tid: u32) {
         parent: kfield::task_pid(parent),
         parent_comm: kfield::task_comm(parent),
     };
-    if !write_to(ring_slot(this_cpu()), &record) {
+    if write_to(ring_slot(this_cpu()), &record) {
+        state.tell(tid, generation);
+    } else {
         count(&LOST_SENDS);
     }
 }

@@ -433,3 +433,14 @@ fn whoever_departs_again_was_left_behind() {
     ];
     assert_eq!(seen, expected);
 }
+
+#[test]
+fn a_task_is_told_of_again_once_another_has_come_or_a_name_has_changed() {
+    let state = still().state;
+    assert!(!state.has_told(42, 1));
+    state.tell(42, 1);
+    assert!(state.has_told(42, 1));
+    assert!(!state.has_told(43, 1) && !state.has_told(42, 2));
+    state.tell(43, 1);
+    assert!(!state.has_told(42, 1));
+}

@@ -1,6 +1,6 @@
 //! Tasks that come to a watched CPU: whose they are, and who brought them there.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use isol_trace_common::record::{KIN_WORKER, Kin as Record};
 
@@ -11,13 +11,17 @@ use crate::event::{
     model::{Activity, ActivityItem, Breach, Kin, Origin, Sender, TaskId, Via},
 };
 
-/// Threads that are remembered; beyond that all are forgotten, and told anew when they come again.
-const MAX_KIN: usize = 4096;
+/// Half of the threads that are remembered.
+const MAX_KIN: usize = 2048;
 
 /// Whose threads are.
+///
+/// The program tells once of a thread that is woken on one CPU again and again. So those that still run are
+/// remembered longest: when there are too many, those that have neither come nor run lately are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Kinship {
-    by_thread: HashMap<u32, Kin>,
+    lately: HashMap<u32, Kin>,
+    before: HashMap<u32, Kin>,
 }
 
 impl Kinship {
@@ -26,25 +30,38 @@ impl Kinship {
         if record.pid == 0 {
             return;
         }
-        if self.by_thread.len() >= MAX_KIN {
-            self.by_thread.clear();
-        }
         let parent = (record.parent != 0).then(|| (Pid(record.parent), name(record.parent_comm)));
         let kin = Kin {
             pid: Pid(record.pid),
             worker: record.flags & KIN_WORKER != 0,
             parent,
         };
-        self.by_thread.insert(record.tid, kin);
+        self.before.remove(&record.tid);
+        self.remember(record.tid, kin);
     }
 
     /// Says of those that ran in a breach whose they are.
-    pub(super) fn tell(&self, breach: &mut Breach) {
+    pub(super) fn tell(&mut self, breach: &mut Breach) {
         for item in &mut breach.activities {
             if item.kind == Activity::Switch {
-                item.kin = self.by_thread.get(&item.number).cloned();
+                item.kin = self.of(item.number);
             }
         }
+    }
+
+    /// Whose a thread is, which runs.
+    fn of(&mut self, tid: u32) -> Option<Kin> {
+        if let Some(kin) = self.before.remove(&tid) {
+            self.remember(tid, kin);
+        }
+        self.lately.get(&tid).cloned()
+    }
+
+    fn remember(&mut self, tid: u32, kin: Kin) {
+        if self.lately.len() >= MAX_KIN {
+            self.before = mem::take(&mut self.lately);
+        }
+        self.lately.insert(tid, kin);
     }
 }
 

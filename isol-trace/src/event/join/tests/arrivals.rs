@@ -62,6 +62,28 @@ fn who_ran_is_known_by_its_process_and_parent() {
 }
 
 #[test]
+fn who_runs_is_remembered_longer_than_who_ran_once() {
+    let mut join = join(&[]);
+    let mut runs = |told: Option<u32>| {
+        if let Some(tid) = told {
+            join.kin(&Record { tid, ..kin(0) });
+        }
+        let mut entry = breach(Cause::LocalTimer, vec![ran_42()]);
+        join.join(&mut entry);
+        entry.activities[0].kin.is_some()
+    };
+    assert!(runs(Some(42)));
+    assert!((100..20_000).all(|tid| runs(Some(tid))));
+    // Others come, and 42 runs no more.
+    for tid in 100..20_000 {
+        join.kin(&Record { tid, ..kin(0) });
+    }
+    let mut entry = breach(Cause::LocalTimer, vec![ran_42()]);
+    join.join(&mut entry);
+    assert_eq!(entry.activities[0].kin, None);
+}
+
+#[test]
 fn who_made_the_task_is_the_origin_rather_than_the_interrupt() {
     let parent = *b"cron\0\0\0\0\0\0\0\0\0\0\0\0";
     let sent = [
