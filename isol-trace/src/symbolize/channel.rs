@@ -87,18 +87,23 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Opt
     Ok(Some((packet, descriptor)))
 }
 
-/// A packet of a stranger's, taken without any descriptor: the kernel drops those for which there is no room. `None`
-/// where the other end is closed.
-pub(crate) fn receive_plain(socket: BorrowedFd<'_>, until: Instant) -> io::Result<Option<Vec<u8>>> {
+/// Waits until there is something to receive, be it that the other end is closed.
+pub(crate) fn wait_until(socket: BorrowedFd<'_>, until: Instant) -> io::Result<()> {
     let left = until.saturating_duration_since(Instant::now());
     let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
     let mut wait = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
     match poll(&mut wait, Some(&timeout)) {
-        Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-        Ok(_) => {}
-        Err(rustix::io::Errno::INTR) => return receive_plain(socket, until),
-        Err(error) => return Err(error.into()),
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::INTR) => wait_until(socket, until),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A packet of a stranger's, taken without any descriptor: the kernel drops those for which there is no room. `None`
+/// where the other end is closed.
+pub(crate) fn receive_plain(socket: BorrowedFd<'_>, until: Instant) -> io::Result<Option<Vec<u8>>> {
+    wait_until(socket, until)?;
     let mut packet = vec![0; MESSAGE];
     let received = recvmsg(
         socket,

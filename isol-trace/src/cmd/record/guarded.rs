@@ -7,7 +7,7 @@ use std::{
         unix::process::{CommandExt as _, ExitStatusExt as _},
     },
     process::{Child, Command, ExitStatus},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, pidfd_send_signal};
@@ -24,6 +24,9 @@ use crate::{
     plan::command::CommandPlan,
     symbolize::{channel, protocol::decode},
 };
+
+/// How long the guard may take to start the command.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command that runs below its guard.
 #[derive(Debug)]
@@ -47,8 +50,7 @@ impl Guarded {
         let (socket, theirs) = channel::pair().map_err(Error::Guard)?;
         let guard = guard(plan, watched, huge_pages, theirs).map_err(Error::Guard)?;
         let mut guard = Unfinished(Some(guard));
-        let report = channel::receive(socket.as_fd()).map_err(Error::Guard)?;
-        let report = report.and_then(|(packet, process)| Some((decode(&packet).ok()?, process)));
+        let report = report(&socket).map_err(Error::Guard)?;
         match report {
             Some((Report::Started(number), Some(process))) => {
                 let pid = Pid::from_raw(number).ok_or_else(ended)?;
@@ -120,6 +122,19 @@ impl Guarded {
             let _ = affinity::pin(guard, &cpus);
         }
     }
+}
+
+/// What the guard says first, and the command's process with it. It takes milliseconds; on a machine that is busy, more.
+fn report(socket: &OwnedFd) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
+    match channel::wait_until(socket.as_fd(), Instant::now() + PATIENCE) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let silent = format!("it said nothing for {} seconds", PATIENCE.as_secs());
+            return Err(io::Error::new(error.kind(), silent));
+        }
+        waited => waited?,
+    }
+    let report = channel::receive(socket.as_fd())?;
+    Ok(report.and_then(|(packet, process)| Some((decode(&packet).ok()?, process))))
 }
 
 /// The guard, until the command runs. Without a farewell it ends by itself, and is waited for.
