@@ -329,7 +329,7 @@ fn the_guard_keeps_nothing_but_the_right_to_kill() {
     let fatal = all & !(1 << 8) & !(1 << 18);
     let blocked = u64::from_str_radix(&status_of(pid, "SigBlk"), 16).unwrap();
     assert_eq!(blocked & fatal, fatal);
-    // A leader in another PID namespace is 0, which is no number for rustix.
+    // It is 0 where init began no session, or the leader is in another PID namespace: no number for rustix.
     // SAFETY: no memory is involved.
     let session = |pid: u32| unsafe { libc::getsid(pid.cast_signed()) };
     assert_ne!(session(pid), session(command.cast_unsigned()));

@@ -166,7 +166,7 @@ impl Signals {
 
 /// Has a signal noted whenever it comes.
 fn note(signal: i32) -> io::Result<()> {
-    // A leader in another PID namespace is 0, which is no number for rustix.
+    // It is 0 where init began no session, or the leader is in another PID namespace: no number for rustix.
     // SAFETY: no memory is involved.
     let session = unsafe { libc::getsid(0) };
     let leads_session = session == rustix::process::getpid().as_raw_nonzero().get();

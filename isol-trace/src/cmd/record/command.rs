@@ -76,7 +76,7 @@ impl Running {
 
     /// Whether it has stayed in this process's group.
     pub(super) fn is_in_our_group(&self) -> bool {
-        // A group whose leader is in another PID namespace is 0, which is no number for rustix.
+        // It is 0 where init began no group, or the leader is in another PID namespace: no number for rustix.
         // SAFETY: no memory is involved.
         let group = |pid: libc::pid_t| unsafe { libc::getpgid(pid) };
         self.pid()
