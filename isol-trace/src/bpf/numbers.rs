@@ -98,6 +98,13 @@ impl Numbers {
 }
 
 impl PendingNumber {
+    /// Of a process that ends before it has written any.
+    #[cfg(test)]
+    pub(crate) fn silent() -> io::Result<Self> {
+        let (reader, _) = io::pipe()?;
+        Ok(Self(Some(reader)))
+    }
+
     /// The number of the process, which has been started; `here` is the one that it has in our namespace.
     pub(crate) fn read(self, here: u32) -> io::Result<u32> {
         let Some(mut reader) = self.0 else {

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::Patience;
 use crate::{
-    bpf::numbers::Numbers,
+    bpf::numbers::{Numbers, PendingNumber},
     host::{affinity, cpu_list::CpuSet},
     symbolize::{
         channel,
@@ -63,6 +63,8 @@ impl Starter {
 pub(super) enum Ended {
     /// It could not be started.
     NotStarted(io::Error),
+    /// By which number the probes know it is not known: what it does could not be told from what others do.
+    Unnumbered(io::Error),
     /// It took more memory than it may.
     Memory(u64),
     /// It took more time on a CPU than it may.
@@ -90,6 +92,9 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted(error) => write!(f, "{error}"),
+            Self::Unnumbered(error) => {
+                write!(f, "the kernel's number of it cannot be read: {error}")
+            }
             Self::Memory(limit) => write!(
                 f,
                 "memory limit of {} MiB: --symbol-memory gives it more",
@@ -133,7 +138,7 @@ impl Process {
             .numbers
             .ask_of(&mut command)
             .map_err(Ended::NotStarted)?;
-        let mut child = command
+        let child = command
             .args(&starter.words)
             .env_clear()
             .stdin(Stdio::from(theirs))
@@ -145,18 +150,7 @@ impl Process {
             .map_err(Ended::NotStarted)?;
         // It holds the symbolizer's end of the socket, whose end is to show.
         drop(command);
-        let last_words = child.stderr.take();
-        let seen_as = pending.read(child.id()).unwrap_or(child.id());
-        let mut process = Self {
-            child,
-            seen_as,
-            socket,
-            last_words,
-            memory: starter.memory,
-            patience,
-            granted: Duration::ZERO,
-            until: Instant::now() + patience.start,
-        };
+        let mut process = Self::number_of(child, pending, socket, starter.memory, patience)?;
         let begin = Order::Begin(Allowance {
             memory: starter.memory,
             tracer: std::process::id(),
@@ -166,6 +160,31 @@ impl Process {
             Ok(Report::Ready(confinement)) => Ok((process, confinement)),
             Ok(_) => Err(process.end(Ended::Unbelievable("it is no symbolizer"))),
             Err(ended) => Err(process.end(ended)),
+        }
+    }
+
+    /// A process that was started, with its number. One whose number cannot be read is ended.
+    fn number_of(
+        mut child: Child,
+        pending: PendingNumber,
+        socket: OwnedFd,
+        memory: u64,
+        patience: Patience,
+    ) -> Result<Self, Ended> {
+        let seen_as = pending.read(child.id());
+        let process = Self {
+            last_words: child.stderr.take(),
+            child,
+            seen_as: *seen_as.as_ref().unwrap_or(&0),
+            socket,
+            memory,
+            patience,
+            granted: Duration::ZERO,
+            until: Instant::now() + patience.start,
+        };
+        match seen_as {
+            Ok(_) => Ok(process),
+            Err(error) => Err(process.end(Ended::Unnumbered(error))),
         }
     }
 
@@ -324,5 +343,31 @@ impl Drop for Process {
         // Already gone, mostly; else nothing of it is needed any more.
         let _ = self.child.kill();
         let _ = self.gone_within(GONE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// In a PID namespace the number that it has there is another process's for the probes.
+    #[test]
+    fn one_whose_number_cannot_be_read_is_ended() {
+        let child = Command::new("sleep")
+            .arg("100")
+            .spawn()
+            .expect("every Linux has sleep");
+        let folder = format!("/proc/{}", child.id());
+        let (socket, _theirs) = channel::pair().expect("a pair");
+        let silent = PendingNumber::silent().expect("a pipe");
+        let started = Process::number_of(child, silent, socket, 0, Patience::default());
+        let said = started.expect_err("nothing was guessed").to_string();
+        assert_eq!(
+            said,
+            "the kernel's number of it cannot be read: failed to fill whole buffer"
+        );
+        assert!(!Path::new(&folder).exists(), "it runs on");
     }
 }
