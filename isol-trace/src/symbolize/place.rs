@@ -44,7 +44,7 @@ pub(super) struct Function {
 
 impl Place {
     /// Of a symbol alone.
-    pub(super) fn of_symbol(function: Option<&Function>, beyond: u64) -> Self {
+    fn of_symbol(function: Option<&Function>, beyond: u64) -> Self {
         let location = function.map(|function| {
             let name = String::from_utf8_lossy(&function.name);
             at_offset(&demangled(&name), function.offset.wrapping_add(beyond))

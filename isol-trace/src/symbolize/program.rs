@@ -78,12 +78,6 @@ impl Program {
         self.image.linked_address(offset)
     }
 
-    /// The function by symbol tables alone: at once, but without line and inlined functions.
-    #[must_use]
-    pub fn symbol(&self, at: LinkedAddress, beyond: u64) -> Place {
-        place_of(self.function(at), Ok(None), beyond)
-    }
-
     /// The place with its source line and the functions that were inlined there. Where
     /// [`Missing::Split`] is what it lacks, the caller may look for a file of that name, which is one
     /// component of a path, beside the program or below a debug directory, and [add](Self::add_split) it.
