@@ -51,6 +51,9 @@ const GOOD_FOR: Duration = Duration::from_millis(250);
 /// How long it may stand in where that look takes its time. A number does not serve again so soon.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
+/// How long nobody asks until the symbolizer, which had to compete for a CPU, does so no more.
+const REST: Duration = Duration::from_millis(100);
+
 /// An instruction pointer of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlaceKey {
@@ -381,10 +384,17 @@ fn answer(
     let mut later = VecDeque::new();
     loop {
         let next = if later.is_empty() {
-            let Ok(question) = questions.recv() else {
-                return;
+            let question = match questions.recv_timeout(REST) {
+                Err(RecvTimeoutError::Timeout) => {
+                    symbols.rest();
+                    questions.recv().ok()
+                }
+                question => question.ok(),
             };
-            Some(question)
+            if question.is_none() {
+                return;
+            }
+            question
         } else {
             questions.try_recv().ok()
         };

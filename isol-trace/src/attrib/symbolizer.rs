@@ -50,8 +50,12 @@ const FAILURES: u32 = 8;
 pub(super) struct Patience {
     /// For one question, on a CPU. Up to twice as much, since it is not counted anew for each.
     pub(super) cpu: Duration,
-    /// For one question, waiting for a CPU or a disk included: it runs only where nobody else wants to.
+    /// For one question, waiting for a CPU or a disk included.
     pub(super) wall: Duration,
+    /// For one question, where nobody else wants to run. Beyond that it competes for a CPU: a breach waits some 25 ms for
+    /// its names, and a share of 3 against 1024 for each other task (`WEIGHT_IDLEPRIO`, `kernel/sched/sched.h`, v6.12)
+    /// would not give it a millisecond in that time.
+    pub(super) idle: Duration,
     /// To begin.
     pub(super) start: Duration,
 }
@@ -61,6 +65,7 @@ impl Default for Patience {
         Self {
             cpu: Duration::from_secs(10),
             wall: Duration::from_mins(1),
+            idle: Duration::from_millis(5),
             start: Duration::from_secs(10),
         }
     }
@@ -108,7 +113,7 @@ pub(super) struct Symbolizer {
     starter: Starter,
     patience: Patience,
     process: Option<Process>,
-    /// It runs where nobody else wants to.
+    /// It runs where nobody else wants to, unless a question waits for too long.
     idle: bool,
     asked: Number,
     bars: Bars,
@@ -151,10 +156,17 @@ impl Symbolizer {
         symbolizer
     }
 
-    /// Has it run from now on only where nobody else wants to.
+    /// Has it run from now on only where nobody else wants to, for as long as that gives answers.
     pub(super) fn be_idle(&mut self) {
         self.idle = true;
-        if let Some(process) = &self.process {
+        self.rest();
+    }
+
+    /// Has it run only where nobody else wants to again, if it had to compete for its last answers.
+    pub(super) fn rest(&mut self) {
+        if self.idle
+            && let Some(process) = &mut self.process
+        {
             process.be_idle();
         }
     }
@@ -218,7 +230,7 @@ impl Symbolizer {
         if let Some(process) = self.process.take() {
             return Ok(self.process.insert(process));
         }
-        let (process, confinement) = Process::start(&self.starter, self.patience)?;
+        let (mut process, confinement) = Process::start(&self.starter, self.patience)?;
         if !confinement.filtered && !self.unfiltered {
             self.unfiltered = true;
             self.sentences.push(

@@ -180,12 +180,17 @@ impl UserSymbols {
     }
 
     /// Reads the maps of every process, and from now on none of a process that may run on one of these CPUs. Has the
-    /// symbolizer run only where nobody else wants to.
+    /// symbolizer run only where nobody else wants to, for as long as that gives answers.
     pub(super) fn prepare(&mut self, watched: CpuSet) {
         let until = Instant::now() + READ_ALL;
         self.processes.read_all(&mut self.symbolizer, until);
         self.watch(watched);
         self.symbolizer.be_idle();
+    }
+
+    /// Nobody has asked for a while.
+    pub(super) fn rest(&mut self) {
+        self.symbolizer.rest();
     }
 
     /// These CPUs are watched from now on.

@@ -122,6 +122,10 @@ pub(super) struct Process {
     patience: Patience,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
+    /// It runs only where nobody else wants to.
+    is_idle: bool,
+    /// Until when that may make its answer late.
+    idle_until: Instant,
     /// When it has to have said something.
     until: Instant,
 }
@@ -180,6 +184,8 @@ impl Process {
             memory,
             patience,
             granted: Duration::ZERO,
+            is_idle: false,
+            idle_until: Instant::now(),
             until: Instant::now() + patience.start,
         };
         match seen_as {
@@ -200,13 +206,21 @@ impl Process {
     }
 
     /// Has the kernel run it only where nobody else wants to.
-    pub(super) fn be_idle(&self) {
+    pub(super) fn be_idle(&mut self) {
+        self.is_idle = self.is_idle || self.schedule(libc::SCHED_IDLE);
+    }
+
+    /// Has the kernel give it the same share of a CPU as others. Without `CAP_SYS_NICE` it stays where it is, unless its
+    /// `RLIMIT_NICE` allows more (`kernel/sched/syscalls.c:user_check_sched_setscheduler`, v6.12).
+    fn compete(&mut self) {
+        self.is_idle = self.is_idle && !self.schedule(libc::SCHED_OTHER);
+    }
+
+    fn schedule(&self, policy: libc::c_int) -> bool {
         let parameters = libc::sched_param { sched_priority: 0 };
         // SAFETY: the kernel reads the parameters, which are ours and outlive the call. The process is our child and not
         // waited for, so the number is its own.
-        let _ = unsafe {
-            libc::sched_setscheduler(self.number(), libc::SCHED_IDLE, &raw const parameters)
-        };
+        unsafe { libc::sched_setscheduler(self.number(), policy, &raw const parameters) == 0 }
     }
 
     /// Has it run on these CPUs alone. One that is started later inherits where the tracer runs.
@@ -222,7 +236,9 @@ impl Process {
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<(), Ended> {
         if matches!(order, Order::Ask(..)) {
-            self.until = Instant::now() + self.patience.wall;
+            let now = Instant::now();
+            self.idle_until = now + self.patience.idle;
+            self.until = now + self.patience.wall;
             self.grant_time();
         }
         self.send(order, descriptor)
@@ -235,7 +251,7 @@ impl Process {
 
     /// Waits for what it says.
     pub(super) fn listen(&mut self) -> Result<Report, Ended> {
-        let packet = match channel::receive_plain(self.socket.as_fd(), self.until) {
+        let packet = match self.receive() {
             Ok(Some(packet)) => packet,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Ended::Hung),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -249,6 +265,17 @@ impl Process {
             "a message of it is beyond all limits",
         )))?;
         Ok(report)
+    }
+
+    /// Waits for a packet. Who has no CPU to answer on competes for one.
+    fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.is_idle && self.idle_until < self.until {
+            match channel::receive_plain(self.socket.as_fd(), self.idle_until) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => self.compete(),
+                received => return received,
+            }
+        }
+        channel::receive_plain(self.socket.as_fd(), self.until)
     }
 
     /// Ends it, and finds out why it ended, if it had before.

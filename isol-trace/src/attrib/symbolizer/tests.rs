@@ -248,6 +248,43 @@ fn one_that_hangs_is_ended_and_its_file_barred() {
     );
 }
 
+/// How the kernel schedules a process (`proc_pid_stat(5)` numbers from 1, and two fields come before).
+fn policy(pid: u32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(41 - 3)?.parse().ok()
+}
+
+/// One that never runs while others do, as at idle priority on a host without idle time: here since it is stopped.
+#[test]
+fn one_that_has_no_cpu_competes_for_it_until_nobody_asks() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let honest = folder.honest();
+    let pid = symbolizer.pid().expect("it runs");
+    symbolizer.be_idle();
+    assert_eq!(policy(pid), Some(libc::SCHED_IDLE));
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    kill(pid, libc::SIGSTOP);
+    let resumer = std::thread::spawn(move || {
+        // It is ended where that never comes.
+        while policy(pid) == Some(libc::SCHED_IDLE) {
+            std::thread::yield_now();
+        }
+        let seen = policy(pid);
+        kill(pid, libc::SIGCONT);
+        seen
+    });
+    symbolizer.patience.wall = Duration::from_secs(20);
+    assert!(is_named(&mut symbolizer, &mut folder, honest));
+    let seen = resumer.join().expect("it saw something");
+    assert_eq!(seen, Some(libc::SCHED_OTHER));
+    symbolizer.rest();
+    assert_eq!(policy(pid), Some(libc::SCHED_IDLE));
+    assert_eq!(symbolizer.pid(), Some(pid), "the same one still");
+}
+
 /// A stack of a program whose code is mapped at 0x1000.
 fn stack_at_1000(space: u64) -> Question {
     Question::Unwind(Stack {
