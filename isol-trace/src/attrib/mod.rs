@@ -122,7 +122,9 @@ pub struct Attributor {
     users: Option<Places>,
     /// What programs map, if that is recorded.
     mappings: Option<Mappings>,
-    /// Why it is not, where it was asked for.
+    /// The CPUs on which the kernel is to record that.
+    record_on: Vec<Cpu>,
+    /// Why it is not recorded, where it was asked for.
     no_mappings: Option<io::Error>,
     /// The number of the process that reads programs' files.
     symbolizer: Arc<AtomicU32>,
@@ -135,14 +137,10 @@ pub struct Attributor {
 impl Attributor {
     /// An attributor for the machine whose `proc` and `sys` are under `root`. Nothing
     /// is read yet; the thread that finds places starts, on the CPUs of its caller, and the process that reads
-    /// programs' files for it. What programs map is recorded from here on, where that was asked for.
+    /// programs' files for it.
     pub fn new(root: &Path, options: &Options) -> io::Result<Self> {
         let wanted = options.user_symbols && !options.record_mappings_on.is_empty();
-        let mappings = wanted.then(|| Mappings::open(&options.record_mappings_on));
-        let (mappings, no_mappings) = match mappings.transpose() {
-            Ok(mappings) => (mappings, None),
-            Err(error) => (None, Some(error)),
-        };
+        let mappings = wanted.then(Mappings::unrecorded);
         let symbolizer = Arc::new(AtomicU32::new(0));
         let users = options
             .user_symbols
@@ -161,7 +159,8 @@ impl Attributor {
             names: Names::new(root, options.arch),
             users,
             mappings,
-            no_mappings,
+            record_on: options.record_mappings_on.clone(),
+            no_mappings: None,
             symbolizer,
             rules: Rules::embedded().map_err(io::Error::other)?,
             told: Vec::new(),
@@ -308,6 +307,18 @@ impl Attributor {
     #[must_use]
     pub fn dropped_stacks(&self) -> u64 {
         self.users.as_ref().map_or(0, Places::dropped_stacks)
+    }
+
+    /// Has the kernel record what programs map from now on, where that was asked for. That interrupts every CPU: before
+    /// arming, and no earlier, since records that nobody takes fill the rings, and what was read is not believed then.
+    pub fn record_mappings(&mut self) {
+        let Some(mappings) = &self.mappings else {
+            return;
+        };
+        if let Err(error) = mappings.record_on(&self.record_on) {
+            self.no_mappings = Some(error);
+            self.mappings = None;
+        }
     }
 
     /// Takes what was recorded of programs since the last time. Often, lest there be no room for more.

@@ -150,6 +150,8 @@ impl Processes {
             if Instant::now() >= until {
                 break;
             }
+            // Nobody else empties the rings yet.
+            mappings.turn();
             // First: what is recorded later is newer than what is read.
             let at = monotonic();
             let maps = File::open(self.root.join(format!("proc/{pid}/maps")));

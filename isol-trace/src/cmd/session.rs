@@ -152,6 +152,10 @@ impl Session {
 
     /// Starts the account. The header is complete from here on.
     pub fn arm(&mut self) -> Result<(), Error> {
+        let before = kernel_sent(&self.host, &self.plan);
+        self.reader.attributor.record_mappings();
+        let opening = difference(before, kernel_sent(&self.host, &self.plan));
+        self.attach_breaches = self.attach_breaches.zip(opening).map(|(a, b)| a + b);
         self.reader.attributor.prepare(&self.plan.watched);
         self.armed_at = monotonic();
         self.tracer.arm().map_err(Error::tracer)

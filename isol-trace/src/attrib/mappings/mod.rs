@@ -60,11 +60,13 @@ impl std::fmt::Debug for Mappings {
 
 impl Mappings {
     /// Begins to record what is mapped on these CPUs. That interrupts each of them once.
-    pub(super) fn open(cpus: &[Cpu]) -> io::Result<Self> {
-        Ok(Self::with(rings::open(cpus)?, Spaces::new(Room::default())))
+    pub(super) fn record_on(&self, cpus: &[Cpu]) -> io::Result<()> {
+        let rings = rings::open(cpus)?;
+        self.lock().rings = rings;
+        Ok(())
     }
 
-    /// Records nothing, and keeps what is read.
+    /// Records nothing yet, and keeps what is read.
     pub(super) fn unrecorded() -> Self {
         Self::with(Vec::new(), Spaces::new(Room::default()))
     }

@@ -11,7 +11,7 @@
 //! - A record is written by who forks, executes, maps or ends, on its own CPU, in its system call.
 //! - A wake-up is an interrupt that the CPU sends itself (`perf_output_wakeup`: `irq_work_queue`), whenever
 //!   so many bytes were written since the last one, read or not. So many are at most the ring
-//!   (`ring_buffer_init`), which is what is asked for: once in some 500 records, inside the system call of
+//!   (`ring_buffer_init`), which is what is asked for: once in some 2000 records, inside the system call of
 //!   the task that writes. Nobody waits for it. (With `PREEMPT_RT` it wakes the CPU's `irq_work` thread:
 //!   `kernel/irq_work.c:__irq_work_queue_local`.) A task that maps nothing and starts nothing has none.
 //! - While any such event is open, each `mmap` of a file has its path looked up, on every CPU
@@ -24,10 +24,10 @@ use perf_event::{Builder, Clock, SampleFlag, Sampler, events::Software};
 use super::act::{self, Act};
 use crate::event::ids::{Cpu, MonoNanos};
 
-/// Bytes of a ring.
-const RING: usize = 64 << 10;
+/// Bytes of a ring: on a busy host programs start one after the other, and the tracer may be late by tens of milliseconds.
+const RING: usize = 256 << 10;
 
-/// Bytes of all rings, as far as none is smaller than [`SMALLEST`]: 64 CPUs have rings of the full size, 256 and
+/// Bytes of all rings, as far as none is smaller than [`SMALLEST`]: 16 CPUs have rings of the full size, 256 and
 /// more have the smallest.
 const ALL_RINGS: usize = 4 << 20;
 
@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn rings_of_large_hosts_are_smaller() {
-        assert_eq!(ring_bytes(1), 64 << 10);
+        assert_eq!(ring_bytes(1), 256 << 10);
+        assert_eq!(ring_bytes(16), 256 << 10);
         assert_eq!(ring_bytes(64), 64 << 10);
         assert_eq!(ring_bytes(65), 32 << 10);
         assert_eq!(ring_bytes(256), 16 << 10);

@@ -75,6 +75,7 @@ fn a_program_that_has_ended_has_names() {
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    attributor.record_mappings();
     assert_eq!(attributor.complaints(), Vec::<String>::new());
     let test = "attrib::mappings::tests::a_program_that_has_ended_has_names";
     let (pid, ip) = one_that_ended(test);
@@ -94,7 +95,8 @@ fn a_program_that_has_ended_has_names() {
 #[test]
 #[ignore = "needs CAP_PERFMON"]
 fn a_child_that_has_ended_has_the_names_of_its_parent() {
-    let mappings = Mappings::open(&online()).expect("the right to");
+    let mappings = Mappings::unrecorded();
+    mappings.record_on(&online()).expect("the right to");
     // SAFETY: the child only ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -115,7 +117,8 @@ fn a_child_that_has_ended_has_the_names_of_its_parent() {
 #[test]
 #[ignore = "needs CAP_PERFMON"]
 fn a_process_that_maps_more_and_ends_has_both() {
-    let mappings = Mappings::open(&online()).expect("the right to");
+    let mappings = Mappings::unrecorded();
+    mappings.record_on(&online()).expect("the right to");
     let pid = Pid(std::process::id());
     let before = mappings.of(pid).map(|known| known.until);
     // SAFETY: a new mapping at an address of the kernel's choice.
@@ -149,6 +152,7 @@ fn what_cannot_be_recorded_is_told_once() {
         ..Options::default()
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
+    attributor.record_mappings();
     let complaints = attributor.complaints();
     assert_eq!(attributor.complaints(), Vec::<String>::new());
     match attributor.lost_mappings() {
