@@ -118,6 +118,7 @@ struct RawWhen {
     end: Vec<String>,
     fault: Option<RawFault>,
     activity: Option<RawDid>,
+    nothing: bool,
     origin: Option<RawAsked>,
 }
 
@@ -275,6 +276,7 @@ impl Reader<'_> {
             ends: self.words("end", &raw.end, End::from_word)?,
             fault: raw.fault.map(|fault| self.fault(&fault)).transpose()?,
             activity: raw.activity.map(|did| self.did(&did)).transpose()?,
+            nothing: raw.nothing,
             origin: raw.origin.map(|asked| self.asked(&asked)).transpose()?,
         })
     }

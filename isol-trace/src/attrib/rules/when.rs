@@ -44,6 +44,8 @@ pub(super) struct When {
     pub(super) fault: Option<Fault>,
     /// One of the activities.
     pub(super) activity: Option<Did>,
+    /// There is no activity.
+    pub(super) nothing: bool,
     /// One of the origins.
     pub(super) origin: Option<Asked>,
 }
@@ -127,6 +129,7 @@ impl When {
                 .activity
                 .as_ref()
                 .is_none_or(|did| breach.activities.iter().any(|item| did.is_met(item)))
+            && (!self.nothing || breach.activities.is_empty())
             && self
                 .origin
                 .as_ref()

@@ -190,6 +190,7 @@ mod tests {
             syscall(110, "getppid").never_named("getppid"),
             syscall(110, "getppid").irq(4),
             one("call_function_single").empty(),
+            one("call_function_single").remedy("membarrier"),
             syscall(110, "getppid").fault(0x1000, true),
             one("page_fault"),
             one("syscall").origin("remote"),

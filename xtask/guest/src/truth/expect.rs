@@ -92,6 +92,7 @@ pub struct Expect {
     raised: Option<&'static str>,
     idled: bool,
     empty: bool,
+    remedy: Option<&'static str>,
     needs: Vec<Need>,
 }
 
@@ -121,6 +122,7 @@ pub fn one_of(kinds: &[&'static str]) -> Expect {
         raised: None,
         idled: false,
         empty: false,
+        remedy: None,
         needs: Vec::new(),
     }
 }
@@ -224,11 +226,12 @@ impl Expect {
         self
     }
 
-    /// The same, whoever provoked it: for observers that cannot tell.
+    /// The same, whoever provoked it and whatever ends it: for observers that cannot tell.
     #[must_use]
     pub fn by_anyone(mut self) -> Self {
         self.sender = None;
         self.raised = None;
+        self.remedy = None;
         for need in &mut self.needs {
             need.asked_by = None;
         }
@@ -246,6 +249,13 @@ impl Expect {
     #[must_use]
     pub fn empty(mut self) -> Self {
         self.empty = true;
+        self
+    }
+
+    /// The rule that says what would end it.
+    #[must_use]
+    pub fn remedy(mut self, rule: &'static str) -> Self {
+        self.remedy = Some(rule);
         self
     }
 
@@ -346,6 +356,9 @@ impl Expect {
         }
         if self.empty && !breach.activity.is_empty() {
             differ("activity", &"none", &breach.activity);
+        }
+        if self.remedy.is_some() && self.remedy != breach.remedy.as_deref() {
+            differ("remedy", &self.remedy, &breach.remedy);
         }
         let tid = match self.who {
             Who::Actor => Some(actor),

@@ -163,6 +163,7 @@ const UNRECORDED: &[(&str, &str)] = &[
         "tick-clock-unstable",
         "the guest's TSC stays stable while it runs (a write to it changed nothing), and `tsc=unstable` at boot left the tick off.",
     ),
+    ("timer-gone", "the recordings are older than the rule."),
     (
         "timer-migration",
         "timers that may leave the guests' watched CPUs do; those that were seen to stay are of interrupts, whose rule stands before.",

@@ -60,14 +60,7 @@ pub const ALL: &[Provocation] = &[
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
         },
-        partner: Some(|scene| {
-            Ok(Box::new(Foreign {
-                scene,
-                armed: 0,
-                timer: None,
-                _migration: Setting::change(MIGRATION, "0")?,
-            }))
-        }),
+        partner: Some(|scene| Ok(Box::new(Foreign::new(scene, false)?))),
         expect: |_| {
             Ok(vec![
                 one("local_timer")
@@ -75,6 +68,24 @@ pub const ALL: &[Provocation] = &[
                     .end("return"),
                 early(),
             ])
+        },
+    },
+    Provocation {
+        name: "timer_gone",
+        about: "the same timer, which a housekeeping CPU cancels: its interrupt finds nothing",
+        act: |actor| {
+            actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
+        },
+        partner: Some(|scene| Ok(Box::new(Foreign::new(scene, true)?))),
+        expect: |scene| {
+            let gone = one("local_timer").end("return");
+            // There a thread runs such timers, and finds none either (hrtimer_interrupt, v6.12).
+            let gone = if scene.guest.realtime {
+                gone.does("switch", &[]).does("softirq", &["HRTIMER"])
+            } else {
+                gone.empty().remedy("timer-gone")
+            };
+            Ok(vec![gone, early()])
         },
     },
     Provocation {
@@ -187,7 +198,21 @@ struct Foreign<'a> {
     scene: &'a Scene<'a>,
     armed: u64,
     timer: Option<sys::TimerFd>,
+    /// It is taken back before it is due.
+    is_cancelled: bool,
     _migration: Setting,
+}
+
+impl<'a> Foreign<'a> {
+    fn new(scene: &'a Scene<'a>, is_cancelled: bool) -> Result<Self> {
+        Ok(Self {
+            scene,
+            armed: 0,
+            timer: None,
+            is_cancelled,
+            _migration: Setting::change(MIGRATION, "0")?,
+        })
+    }
 }
 
 impl Partner for Foreign<'_> {
@@ -215,6 +240,9 @@ impl Partner for Foreign<'_> {
     }
 
     fn act(&mut self) -> Result<()> {
+        if self.is_cancelled {
+            self.timer = None;
+        }
         let due = later(self.armed, DELAY);
         outlast(self.scene, self.armed, due, "the timer's end")
     }

@@ -87,7 +87,21 @@ pub(super) fn cases() -> Vec<Case> {
             "residual-tick",
             timer().did(Activity::Tick, "tick_nohz_handler"),
             timer(),
+            Some("timer-gone"),
+        ),
+        case(
+            "timer-gone",
+            timer(),
+            timer().did(Activity::Softirq, "TIMER"),
             None,
+        ),
+        case(
+            "timer-gone",
+            timer().did(Activity::Softirq, "HRTIMER"),
+            timer()
+                .did(Activity::Softirq, "HRTIMER")
+                .did(Activity::Hrtimer, "hrtimer_wakeup"),
+            Some("own-timer"),
         ),
         case(
             "rcu-softirq",
@@ -111,7 +125,7 @@ pub(super) fn cases() -> Vec<Case> {
             "softirq",
             timer().did(Activity::Softirq, "TASKLET"),
             timer().did(Activity::Softirq, "HRTIMER"),
-            None,
+            Some("timer-gone"),
         ),
     ]
 }
