@@ -235,6 +235,7 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
             origin::profile(tid.parse()?, cpu.parse()?)?;
         }
         "come" => origin::come(argument()?.parse()?)?,
+        "punt" => origin::punt(argument()?.parse()?)?,
         "flip" => origin::flip_once(argument()?.parse()?)?,
         other => bail!("no command {other}"),
     }

@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 
 use self::scene::{BURST, EACH, Scene, UNMAPPED};
 pub use self::{
-    owner::{come, group as owners, profile},
+    owner::{come, group as owners, profile, punt},
     scene::flip_once,
 };
 use super::{

@@ -1,9 +1,9 @@
 //! Who is behind what no sender's record names: a profiler, whose event has a timer on the watched CPU, and
-//! tasks that run there for a moment.
+//! tasks and workers of the kernel's that run there for a moment.
 
 use std::{env, process::Command, thread, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use super::scene::in_child;
@@ -12,13 +12,14 @@ use crate::truth::{
     load::Load,
     log::{Activity, Breach, Origin},
     provoke::load,
-    sys::{self, PerfAttr},
+    sys::{self, PerfAttr, Ring},
     tracer::Tracer,
     window::Window,
 };
 
 const PROFILER: &str = "origin_profiler";
 const GUEST: &str = "origin_task_that_came";
+const WORKER: &str = "origin_io_worker";
 
 /// The function of such a timer (kernel/events/core.c).
 const TIMER: &str = "perf_swevent_hrtimer";
@@ -28,6 +29,10 @@ const PERIOD: u64 = 50_000_000;
 const LIFE: Duration = Duration::from_secs(2);
 /// Samples that must be there: a quarter of what there is time for.
 const SAMPLES: usize = 10;
+
+/// Requests that a worker of `io_uring` does, and the time between two.
+const REQUESTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The group.
 #[must_use]
@@ -41,6 +46,10 @@ pub fn group() -> Group {
             (
                 GUEST,
                 "a process that moves to a watched CPU and starts another there: both are named, with their parents",
+            ),
+            (
+                WORKER,
+                "a worker of io_uring that runs on a watched CPU is named as one, with its process, which had it come",
             ),
         ],
         run,
@@ -59,8 +68,11 @@ fn run(bench: &mut Bench) -> Result<()> {
         in_child(&["profile", &load.pid().to_string(), "-1"])
     })?;
     let (came, guest) = Window::around(&bench.guest, || in_child(&["come", &cpu.to_string()]))?;
+    let worked = Window::around(&bench.guest, || in_child(&["punt", &cpu.to_string()]));
     drop(load);
     let log = bench.finish(tracer)?;
+    let outcome = worked.and_then(|(window, owner)| worker_of(&window.breaches(&log, cpu), owner));
+    bench.outcome(WORKER, outcome)?;
     let outcome = came_and_forked(&came.breaches(&log, cpu), guest);
     bench.outcome(GUEST, outcome)?;
     let said = [of_cpu, of_task].map(|(window, profiler)| {
@@ -96,13 +108,71 @@ pub fn come(cpu: u32) -> Result<()> {
     Ok(())
 }
 
+/// What a process does that has the kernel's workers do its requests on a watched CPU.
+pub fn punt(cpu: u32) -> Result<()> {
+    let ring = Ring::with_workers_on(cpu).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSYS) => anyhow!("this kernel is built without CONFIG_IO_URING"),
+        Some(libc::EPERM) => anyhow!("kernel.io_uring_disabled is not 0 here"),
+        _ => anyhow!("io_uring: {error}"),
+    })?;
+    for _ in 0..REQUESTS {
+        ring.punt()?;
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// A number that the log has of a task that ran.
+fn number(item: &Activity, key: &str) -> Option<u32> {
+    u32::try_from(item.more.get(key)?.as_u64()?).ok()
+}
+
+/// The process that made the process of a task that ran.
+fn parent(item: &Activity) -> Option<u32> {
+    u32::try_from(item.more.get("parent")?.get("pid")?.as_u64()?).ok()
+}
+
+/// The worker that ran is named as one of its process, and that process had it come each time.
+fn worker_of(breaches: &[&Breach], owner: u32) -> Result<String> {
+    let switches = breaches.iter().flat_map(|breach| {
+        let items = breach.activity.iter().filter(|it| it.kind == "switch");
+        items.map(move |item| (*breach, item))
+    });
+    let theirs: Vec<_> = switches
+        .filter(|(_, item)| number(item, "pid") == Some(owner))
+        .collect();
+    let is_worker = |item: &Activity| {
+        item.more.get("worker") == Some(&Value::Bool(true))
+            && number(item, "tid").is_some_and(|tid| tid != owner)
+            && parent(item) == Some(std::process::id())
+    };
+    for (breach, item) in &theirs {
+        ensure!(is_worker(item), "what ran of {owner} is {item:?}");
+        let is_own = breach.origins.iter().any(|origin| origin.kind == "task");
+        ensure!(!is_own, "the origins are {:?}", breach.origins);
+    }
+    // It takes its name itself, when it has begun to run (io_wq_worker, io_uring/io-wq.c, v6.12).
+    let name = format!("iou-wrk-{owner}");
+    let last = theirs.last().and_then(|(_, item)| item.more.get("comm"));
+    ensure!(
+        last.and_then(Value::as_str) == Some(&name),
+        "the worker is not called {name} but {last:?}"
+    );
+    let by_owner = |origin: &Origin| origin.kind == "remote" && origin.pid == Some(owner);
+    let brought = theirs.iter().filter(|(breach, item)| {
+        let mut origins = breach.origins.iter().chain(&item.origin);
+        origins.any(by_owner)
+    });
+    let brought = brought.count();
+    ensure!(
+        brought >= REQUESTS,
+        "{owner} had its worker run {brought} times, for {REQUESTS} requests: {theirs:?}"
+    );
+    Ok(format!("{} switches", theirs.len()))
+}
+
 /// Who came, and what it started, by the switches to them and who provoked those.
 fn came_and_forked(breaches: &[&Breach], guest: u32) -> Result<String> {
-    let number = |item: &Activity, key: &str| item.more.get(key).and_then(Value::as_u64);
-    let parent = |item: &Activity| {
-        let parent = item.more.get("parent")?;
-        u32::try_from(parent.get("pid")?.as_u64()?).ok()
-    };
     let switches = || {
         breaches.iter().flat_map(|breach| {
             let items = breach.activity.iter().filter(|it| it.kind == "switch");
@@ -118,13 +188,13 @@ fn came_and_forked(breaches: &[&Breach], guest: u32) -> Result<String> {
     };
     let said = || format!("{:?}", switches().collect::<Vec<_>>());
     let moved = switches().any(|(breach, item)| {
-        number(item, "tid") == Some(guest.into())
+        number(item, "tid") == Some(guest)
             && parent(item) == Some(std::process::id())
             && brought(breach, item, "move")
     });
     ensure!(moved, "nobody moved here: {}", said());
     let forked = switches().any(|(breach, item)| {
-        number(item, "tid") != Some(guest.into())
+        number(item, "tid") != Some(guest)
             && parent(item) == Some(guest)
             && brought(breach, item, "fork")
     });

@@ -48,6 +48,11 @@ impl Pages {
         Self::map(1, libc::MAP_SHARED, fd, address)
     }
 
+    /// A page that is shared with the kernel through a file of its own.
+    pub fn of_file(fd: RawFd, offset: i64) -> io::Result<Self> {
+        Self::map(1, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)
+    }
+
     fn map(pages: usize, flags: i32, fd: RawFd, offset: i64) -> io::Result<Self> {
         let length = pages * PAGE;
         // SAFETY: a new mapping wherever the kernel likes.

@@ -5,6 +5,7 @@ mod file;
 mod memory;
 mod perf;
 mod timer;
+mod uring;
 
 use std::{
     ffi::CStr,
@@ -15,7 +16,7 @@ use std::{
 
 use isol_trace_common::config::PR_TASK_ISOLATION;
 
-pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*};
+pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*, uring::*};
 
 /// Turns a C return value into a result.
 pub fn check(value: libc::c_long) -> io::Result<libc::c_long> {
