@@ -16,6 +16,7 @@ pub mod nmi;
 pub mod sched;
 pub mod signal;
 pub mod syscall;
+pub mod tick;
 pub mod timer;
 pub mod tlb;
 pub mod work;
@@ -122,6 +123,7 @@ pub fn all() -> Vec<Provocation> {
         call::ALL,
         irq::ALL,
         timer::ALL,
+        tick::ALL,
         work::ALL,
         sched::ALL,
         signal::ALL,

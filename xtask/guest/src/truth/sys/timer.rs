@@ -38,6 +38,63 @@ impl ThreadTimer {
     }
 }
 
+/// A POSIX timer of the CPU time of a process.
+#[derive(Debug)]
+pub struct CpuTimer(libc::timer_t);
+
+impl CpuTimer {
+    /// Makes a timer of a process's CPU time, of this one or of any other.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let mut clock = 0;
+        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+        // SAFETY: the place outlives the call.
+        let answer = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+        if answer != 0 {
+            return Err(io::Error::from_raw_os_error(answer));
+        }
+        // A timer that signals nobody is not armed at all (posix_cpu_timer_set, v6.12).
+        // SAFETY: an all-zero sigevent is valid.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGALRM;
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        // SAFETY: both places outlive the call.
+        let answer = unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) };
+        check(answer.into())?;
+        Ok(Self(timer))
+    }
+
+    /// Lets it expire once, after so much CPU time.
+    pub fn arm(&self, after: Duration) -> io::Result<()> {
+        let setting = once(u64::try_from(after.as_nanos()).map_err(io::Error::other)?);
+        // SAFETY: the timer is ours, the setting outlives the call, no old one is asked for.
+        let answer =
+            unsafe { libc::timer_settime(self.0, 0, &raw const setting, std::ptr::null_mut()) };
+        check(answer.into()).map(drop)
+    }
+}
+
+impl Drop for CpuTimer {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours, and nobody uses it any more.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+/// Sets the process's `ITIMER_PROF` to expire once, after so much CPU time of all its threads.
+pub fn set_profiling_timer(after: Duration) -> io::Result<()> {
+    let seconds = i64::try_from(after.as_secs()).map_err(io::Error::other)?;
+    let time = |tv_sec| libc::timeval { tv_sec, tv_usec: 0 };
+    let setting = libc::itimerval {
+        it_interval: time(0),
+        it_value: time(seconds),
+    };
+    // SAFETY: the setting outlives the call, no old one is asked for.
+    let answer =
+        unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const setting, std::ptr::null_mut()) };
+    check(answer.into()).map(drop)
+}
+
 /// A timer behind a file descriptor.
 #[derive(Debug)]
 #[expect(
