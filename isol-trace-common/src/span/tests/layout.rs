@@ -69,7 +69,7 @@ fn the_state_of_a_cpu_is_pinned() {
     assert_eq!(offset_of!(CpuState, accounted_ns), 24);
     assert_eq!(offset_of!(CpuState, entry), 64);
     assert_eq!(offset_of!(CpuState, frames), 64 + 616);
-    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 32);
+    assert_eq!(offset_of!(CpuState, ledger), 64 + 616 + 8 * 24 + 40);
     assert_eq!(offset_of!(CpuState, user_since_ns), 40);
 }
 
