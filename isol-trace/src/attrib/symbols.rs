@@ -135,6 +135,8 @@ pub(crate) struct UserSymbols {
     stacks: Cache<StackKey, Arc<Unwound>>,
     /// Our own vDSO, once it was asked for.
     vdso: OnceCell<Option<Mapping>>,
+    /// It was said how code that is made at run time is named.
+    unmapped: bool,
     /// Files of which it was said that something is missing.
     incomplete: HashSet<FileId>,
     /// What a person should know and has not been told.
@@ -168,6 +170,7 @@ impl UserSymbols {
             frames: Cache::new(FRAMES),
             stacks: Cache::new(STACKS),
             vdso: OnceCell::new(),
+            unmapped: false,
             incomplete: HashSet::new(),
             sentences,
         }
@@ -315,6 +318,9 @@ impl UserSymbols {
             Backing::Special(_) => self.resolve_vdso(mapping, ip, beyond),
             Backing::Anonymous => {
                 let map = self.processes.perf_map(&mut self.files, pid, process);
+                if map.is_none() {
+                    self.say_how_to_name(pid);
+                }
                 map.and_then(|map| {
                     let question = Question::Jit {
                         map,
@@ -333,6 +339,16 @@ impl UserSymbols {
                 ..Place::default()
             })
         })
+    }
+
+    /// Says once that nobody wrote names of code that was made at run time, and who would.
+    fn say_how_to_name(&mut self, pid: Pid) {
+        if !std::mem::replace(&mut self.unmapped, true) {
+            self.sentences.push(format!(
+                "places in code that process {pid} makes at run time come as addresses, since it wrote no names to \
+                 /tmp/perf-PID.map: node --perf-basic-prof, python3 -X perf and jcmd PID Compiler.perfmap do"
+            ));
+        }
     }
 
     /// Names a place of a file. A file does not change while it has its number.

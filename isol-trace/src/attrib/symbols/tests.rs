@@ -354,8 +354,15 @@ fn a_process_whose_file_is_a_fifo_has_no_names_and_others_do() {
     let mut symbols = UserSymbols::of_tests(tree.path());
     let place = symbols.place(Pid(7), Address(0x40_16de));
     assert_eq!(place.location.as_deref(), Some("[spin]+0x16de"));
-    let place = symbols.place(Pid(7), Address(0x7f00_0000_0010));
-    assert_eq!(place.location, None);
+    for address in [0x7f00_0000_0010, 0x7f00_0000_0020] {
+        let place = symbols.place(Pid(7), Address(address));
+        assert_eq!(place.location, None);
+    }
+    let said = symbols.take_sentences();
+    assert!(
+        said.len() == 1 && said[0].contains("process 7 ") && said[0].contains("--perf-basic-prof"),
+        "{said:?}"
+    );
     let here = a_process_whose_file_is_a_fifo_has_no_names_and_others_do as *const () as u64;
     let place = self::symbols().place(own(), Address(here));
     assert!(
