@@ -152,11 +152,16 @@ impl Processes {
             }
             // Nobody else empties the rings yet.
             mappings.turn();
+            // A thread of the kernel has no program (`fs/proc/base.c:proc_exe_link`, v6.12), and there are many: asking the
+            // symbolizer for the maps of each takes from the time that there is for all.
+            if fs::read_link(self.root.join(format!("proc/{pid}/exe"))).is_err() {
+                continue;
+            }
             // First: what is recorded later is newer than what is read.
             let at = monotonic();
             let maps = File::open(self.root.join(format!("proc/{pid}/maps")));
             let code = maps.ok().and_then(|maps| reader.read(&maps));
-            // A thread of the kernel has none.
+            // One that is ending has none.
             if let Some(code) = code.filter(|code| !code.is_empty()) {
                 mappings.read(at, pid, code);
                 read += 1;

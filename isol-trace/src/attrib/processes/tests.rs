@@ -328,7 +328,12 @@ fn maps_are_read_once_before_a_trace_and_then_left_alone() {
     let tree = Tree::new();
     symlink_in(&tree, "proc/7/ns/mnt", "mnt:[1]");
     symlink_in(&tree, "proc/7/root", tree.0.path());
+    symlink_in(&tree, "proc/7/exe", "/bin/spin");
+    symlink_in(&tree, "proc/8/exe", "/bin/spin");
     tree.write("proc/8/maps", "");
+    // A thread of the kernel.
+    fs::create_dir(tree.path("proc/9")).expect("a folder");
+    fs::copy(tree.path("proc/7/maps"), tree.path("proc/9/maps")).expect("a copy");
     tree.write("proc/uptime", "1");
     let mut processes = under(tree.0.path(), Some(Mappings::unrecorded()));
     let soon = Instant::now() + Duration::from_mins(1);
