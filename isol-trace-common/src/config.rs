@@ -73,6 +73,10 @@ pub struct Offsets {
     pub hrtimer_base: u32,
     /// `hrtimer_clock_base.cpu_base`.
     pub clock_base_cpu_base: u32,
+    /// `hrtimer.node` plus the node's `expires`: when it is due, by its own clock.
+    pub hrtimer_expires: u32,
+    /// `hrtimer_clock_base.offset`: by how much that clock is ahead of `CLOCK_MONOTONIC`.
+    pub clock_base_offset: u32,
     /// `hrtimer_cpu_base.cpu`.
     pub cpu_base_cpu: u32,
     /// `__call_single_data.func`.
@@ -120,6 +124,8 @@ impl Offsets {
         timer_flags: ABSENT,
         hrtimer_base: ABSENT,
         clock_base_cpu_base: ABSENT,
+        hrtimer_expires: ABSENT,
+        clock_base_offset: ABSENT,
         cpu_base_cpu: ABSENT,
         csd_function: ABSENT,
         task_real_parent: ABSENT,

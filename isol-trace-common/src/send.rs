@@ -30,6 +30,8 @@ words! {
         Fork = 9, "fork";
         /// A task was moved there from another CPU; its thread is the key.
         Move = 10, "move";
+        /// A timer that was armed there was cancelled, or taken to another CPU: when it was due is the key.
+        Cancel = 11, "cancel";
     }
 }
 
@@ -70,7 +72,8 @@ pub struct Send {
     /// `CLOCK_MONOTONIC` when it was asked for, nanoseconds.
     pub at_ns: u64,
     /// The address that the receiver will see too: of the csd, the work item or the timer; of a
-    /// task that is woken, made or moved the thread's number. 0 for reschedules and `irq_work`.
+    /// task that is woken, made or moved the thread's number; of a timer that is cancelled when it was due,
+    /// `CLOCK_MONOTONIC`. 0 for reschedules and `irq_work`.
     pub key: u64,
     /// The function that will run there; 0 where there is none.
     pub function: u64,

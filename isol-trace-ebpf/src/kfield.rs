@@ -320,6 +320,16 @@ pub(crate) fn hrtimer_cpu(timer: u64) -> Option<u32> {
     read(base, config!(offsets.cpu_base_cpu))
 }
 
+/// When a high-resolution timer is due, `CLOCK_MONOTONIC`; 0 where this kernel does not show it.
+#[inline(always)]
+pub(crate) fn hrtimer_due(timer: u64) -> u64 {
+    let Some(clock) = follow(timer, config!(offsets.hrtimer_base)) else {
+        return 0;
+    };
+    let due: u64 = read(timer, config!(offsets.hrtimer_expires)).unwrap_or(0);
+    due.wrapping_sub(read(clock, config!(offsets.clock_base_offset)).unwrap_or(0))
+}
+
 /// Whether this CPU serves a softirq, an interrupt or an NMI rather than the current task; `None`
 /// where this kernel does not show its `preempt_count`.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! What is asked of watched CPUs: cross-calls, reschedules, work items, timers. The sender leaves a
+//! What is asked of watched CPUs: cross-calls, reschedules, work items, timers, armed and cancelled. The sender leaves a
 //! record of it, and so does a CPU that raises the interrupt for an `irq_work` on itself.
 
 use aya_ebpf::helpers::generated::{
@@ -25,6 +25,7 @@ crate::tracepoints! {
     workqueue_queue_work, raw_workqueue_queue_work => queue_work;
     timer_start, raw_timer_start => timer_start;
     hrtimer_start, raw_hrtimer_start => hrtimer_start;
+    hrtimer_cancel, raw_hrtimer_cancel => hrtimer_cancel;
     [raw only]
     raw_csd_queue_cpu => csd_queue_cpu;
     [functions]
@@ -210,6 +211,23 @@ fn hrtimer_start(arguments: Arguments) {
     queued(arguments, Via::Hrtimer, target, timer, function);
 }
 
+/// `timer:hrtimer_cancel(struct hrtimer *hrtimer)`. A CPU sets only its own clock: a timer that another one cancels
+/// leaves its interrupt behind (`kernel/time/hrtimer.c:remove_hrtimer`, v6.12 and v7.2). The tracepoint is also passed
+/// where a timer that is armed is set anew, and, before 7.2, where one expires: on its own CPU, which a
+/// watched one is spared looking up.
+#[inline(always)]
+fn hrtimer_cancel(arguments: Arguments) {
+    if is_watched(this_cpu()) {
+        return;
+    }
+    let timer = arguments.word(0);
+    let Some(target) = watched_target(|| kfield::hrtimer_cpu(timer)) else {
+        return;
+    };
+    let (due, function) = (kfield::hrtimer_due(timer), kfield::hrtimer_function(timer));
+    queued(arguments, Via::Cancel, target, due, function);
+}
+
 /// Where something is to run, if that is a watched CPU and the switch is on.
 #[inline(always)]
 fn watched_target(target: impl FnOnce() -> Option<u32>) -> Option<u32> {
@@ -217,7 +235,7 @@ fn watched_target(target: impl FnOnce() -> Option<u32>) -> Option<u32> {
     target().filter(|&cpu| is_watched(cpu))
 }
 
-/// Leaves a record of something that is queued, armed or woken on a watched CPU.
+/// Leaves a record of something that is queued, armed, cancelled or woken on a watched CPU.
 #[inline(always)]
 pub(super) fn queued(arguments: Arguments, via: Via, target: u32, key: u64, function: u64) {
     let _when = write(

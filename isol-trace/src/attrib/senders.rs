@@ -38,7 +38,7 @@ pub(super) fn complete(origin: &mut Origin) {
             Via::Work | Via::Timer | Via::Hrtimer | Via::PerfEvent | Via::IrqWork => {
                 Origin::Kernel(Some(sender.clone()))
             }
-            Via::CrossCall | Via::Reschedule | Via::Wake | Via::Fork | Via::Move => {
+            Via::CrossCall | Via::Reschedule | Via::Wake | Via::Fork | Via::Move | Via::Cancel => {
                 Origin::Remote(sender.clone())
             }
         };

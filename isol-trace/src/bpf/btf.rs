@@ -267,6 +267,8 @@ impl KernelTypes {
             timer_flags: at("timer_list", "flags"),
             hrtimer_base: at("hrtimer", "base"),
             clock_base_cpu_base: at("hrtimer_clock_base", "cpu_base"),
+            hrtimer_expires: at("hrtimer", "node.expires"),
+            clock_base_offset: at("hrtimer_clock_base", "offset"),
             cpu_base_cpu: at("hrtimer_cpu_base", "cpu"),
             csd_function: at("__call_single_data", "func"),
             task_real_parent: at("task_struct", "real_parent"),

@@ -137,6 +137,7 @@ pub(super) const PROBES: &[Probe] = &[
     tracepoint!("workqueue_queue_work"),
     tracepoint!("timer_start"),
     tracepoint!("hrtimer_start"),
+    tracepoint!("hrtimer_cancel"),
     tracepoint!("sched_switch"),
     tracepoint!("sched_migrate_task"),
     tracepoint!("sched_waking"),

@@ -23,7 +23,8 @@
 //! Nobody who asked after the interrupt that began the entry had arrived has provoked it: what such
 //! a sender asked for, and ran in a later interrupt of the same entry, is that activity's origin.
 //!
-//! Who raised the interrupt for a CPU's own `irq_work` is known by the moment, which the activity has too.
+//! Who raised the interrupt for a CPU's own `irq_work` is known by the moment, which the activity has too; who
+//! cancelled the timer of an interrupt that finds none, by when the timer was due.
 //!
 //! A task that is switched to was woken by whoever woke it last, if that was one and the same
 //! in this entry. Where it was made or moved there, who did that takes the place of whoever sent the interrupt for it.
@@ -36,6 +37,7 @@
 //! mode is among them only if every entry since then is known.
 
 mod arrivals;
+mod cancelled;
 mod local;
 mod waiting;
 mod wakes;
@@ -49,6 +51,7 @@ use isol_trace_common::{
 
 use self::{
     arrivals::Kinship,
+    cancelled::Cancellations,
     local::{expired, raised},
     waiting::{List, Ran, Senders, Waiting},
     wakes::Wakes,
@@ -74,6 +77,7 @@ pub struct Join {
     waiting: Senders,
     wakes: Wakes,
     kin: Kinship,
+    cancelled: Cancellations,
     /// Functions of cross-calls that have shown when they ran.
     shown: HashSet<Address>,
     /// What is known of each CPU without a gap.
@@ -89,6 +93,7 @@ impl Join {
             waiting: Senders::default(),
             wakes: Wakes::default(),
             kin: Kinship::default(),
+            cancelled: Cancellations::default(),
             shown: HashSet::new(),
             known: PerCpu::default(),
         }
@@ -113,6 +118,10 @@ impl Join {
             Via::PerfEvent => return,
             Via::Wake | Via::Fork | Via::Move => {
                 return self.wakes.put(send.key, at, Box::new(sender(via, send)));
+            }
+            Via::Cancel => {
+                let (due, by) = (MonoNanos(send.key), Box::new(sender(via, send)));
+                return self.cancelled.put(target, due, by);
             }
         };
         let conditional = send.flags & SENT_CONDITIONALLY != 0;
@@ -230,12 +239,16 @@ impl Join {
     ) -> Vec<Origin> {
         let called = called.map_or_else(Vec::new, |at| self.calls(breach, at, asked));
         let rescheduled = self.reschedules(breach);
+        let cancelled = self.cancelled.take(breach);
         let mut origins = match breach.cause.cause() {
             Cause::Syscall | Cause::PageFault | Cause::Exception => vec![Origin::Task],
             Cause::DeviceIrq => vec![Origin::Device],
             Cause::CallFunction | Cause::CallFunctionSingle => called,
             Cause::Reschedule => rescheduled,
-            Cause::LocalTimer => expired(breach, asked),
+            Cause::LocalTimer => match cancelled {
+                Some(by) => vec![self.remote(by)],
+                None => expired(breach, asked),
+            },
             Cause::IrqWork => raised(breach, asked),
             Cause::PlatformIpi
             | Cause::Thermal

@@ -49,11 +49,11 @@ fn what_user_space_hands_over_is_pinned() {
     assert_eq!(offset_of!(Control, generation), 4);
     assert_eq!(size_of::<Away>(), 40);
     assert_eq!(offset_of!(Away, in_call), 24);
-    assert_eq!(size_of::<Offsets>(), 41 * 4);
+    assert_eq!(size_of::<Offsets>(), 43 * 4);
     assert_eq!(offset_of!(Offsets, regs_args), 24);
-    assert_eq!(size_of::<Config>(), 44 + 64 + 41 * 4 + 24 + 8);
+    assert_eq!(size_of::<Config>(), 44 + 64 + 43 * 4 + 24 + 8);
     assert_eq!(offset_of!(Config, offsets), 108);
-    assert_eq!(offset_of!(Config, preempt_count), 108 + 41 * 4);
+    assert_eq!(offset_of!(Config, preempt_count), 108 + 43 * 4);
     assert_eq!(size_of::<Watch>(), 2 * 512);
     assert_eq!(offset_of!(Watch, vectors), 512);
     assert_eq!(size_of::<PreemptCount>(), 24);

@@ -2,6 +2,7 @@ use super::{waiting::MAX_WAITING, *};
 use crate::event::model::{ActivityItem, CauseDetail};
 
 mod arrivals;
+mod cancelled;
 mod later;
 mod order;
 mod raised;

@@ -107,6 +107,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("workqueue_queue_work", Proof::Ran("workqueue_queue_work")),
     ("timer_start", Proof::Ran("timer_start")),
     ("hrtimer_start", Proof::Ran("hrtimer_start")),
+    ("hrtimer_cancel", Proof::Ran("hrtimer_cancel")),
     ("irq_work_single", Proof::Seen("irq_work function")),
     (
         "irq_work_single_exit",

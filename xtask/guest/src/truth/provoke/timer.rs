@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use super::{
     super::{
-        expect::{Expect, Who, one, one_of, syscall},
+        expect::{Expect, Sender, Who, one, one_of, syscall},
         guest::{Setting, TooLate},
         stage::Fact,
         sys,
@@ -78,7 +78,12 @@ pub const ALL: &[Provocation] = &[
         },
         partner: Some(|scene| Ok(Box::new(Foreign::new(scene, true)?))),
         expect: |scene| {
-            let gone = one("local_timer").end("return");
+            let gone = one("local_timer").end("return").sent_by(Sender {
+                kind: "remote",
+                process: Some(std::process::id()),
+                callback: Some("timerfd_tmrproc"),
+                through: "timerfd_release",
+            });
             // There a thread runs such timers, and finds none either (hrtimer_interrupt, v6.12).
             let gone = if scene.guest.realtime {
                 gone.does("switch", &[]).does("softirq", &["HRTIMER"])
