@@ -84,9 +84,10 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// What lies at a place, if that is a regular file.
-    fn at(place: &Place) -> Option<Self> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
+    /// What lies at a place, if that is a regular file of a file system that keeps files. `last`: how the last
+    /// component of its path is followed.
+    fn at(place: &Place, last: OFlags) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | last;
         let at = match place {
             Place::Below(root, path) => below(root, path, flags)?,
             // A link of the kernel's own: followed, and to nothing but what the process has mapped.
@@ -95,7 +96,7 @@ impl Looked {
             }
         };
         let data = at.metadata().ok()?;
-        data.is_file().then(|| Self {
+        (data.is_file() && !is_of_the_kernel(&at, data.dev())).then(|| Self {
             version: Version {
                 device: data.dev(),
                 inode: data.ino(),
@@ -124,6 +125,37 @@ impl Looked {
         Some(File::from(open(path, flags, Mode::empty()).ok()?))
     }
 }
+
+/// Whether a file is one that the kernel makes up as it is read, as those of `/proc` and `/sys` are: reading such a
+/// file does what it is for, be it to a device or a watched CPU, and root may read those that its namer may not.
+fn is_of_the_kernel(file: &File, device: u64) -> bool {
+    // File systems without a disk have devices without a driver, whose major number is 0 (get_anon_bdev, fs/super.c, v6.12).
+    rustix::fs::major(device) == 0
+        && rustix::fs::fstatfs(file).map_or(true, |it| OF_THE_KERNEL.contains(&it.f_type))
+}
+
+/// File systems whose files the kernel makes up (include/uapi/linux/magic.h, v6.12; resctrl, efivarfs and configfs are
+/// there, too).
+const OF_THE_KERNEL: [rustix::fs::FsWord; 18] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0x7363_6673, // securityfs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x5a3c_69f0, // apparmorfs
+    0x6265_6570, // configfs
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x0765_5821, // resctrl
+    0x4249_4e4d, // binfmt_misc
+    0x6e73_6673, // nsfs
+    0x9fa2,      // usbdevfs
+];
 
 /// The files.
 #[derive(Debug)]
@@ -154,14 +186,15 @@ impl Files {
         path: &Path,
         mapped: Option<FileNumber>,
     ) -> Option<FileId> {
-        let looked = Looked::at(&place)?;
+        let looked = Looked::at(&place, OFlags::empty())?;
         if !mapped.is_none_or(|mapped| mapped.is(looked.number())) {
             return None;
         }
         Some(self.keep(place, root.clone(), path.to_owned(), &looked))
     }
 
-    /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root.
+    /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root, and is no link,
+    /// which would name a file that somebody else has written.
     pub(super) fn find_owned(
         &mut self,
         root: &Arc<File>,
@@ -169,7 +202,7 @@ impl Files {
         user: u32,
     ) -> Option<FileId> {
         let place = Place::Below(root.clone(), path.to_owned());
-        let looked = Looked::at(&place)?;
+        let looked = Looked::at(&place, OFlags::NOFOLLOW)?;
         if looked.user != user && looked.user != 0 {
             return None;
         }
@@ -216,7 +249,7 @@ impl Files {
     /// Opens a file. `None` where it is another one by now.
     pub(super) fn open(&self, id: FileId) -> Option<File> {
         let known = self.known.get(&id)?;
-        let looked = Looked::at(&known.place)?;
+        let looked = Looked::at(&known.place, OFlags::empty())?;
         let same = (looked.version.device, looked.version.inode)
             == (known.version.device, known.version.inode);
         same.then(|| looked.open())?
@@ -265,7 +298,7 @@ impl Files {
         }
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
-            let looked = Looked::at(&place)?;
+            let looked = Looked::at(&place, OFlags::empty())?;
             Some(self.keep(place, root, path, &looked))
         })
     }

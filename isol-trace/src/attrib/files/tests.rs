@@ -218,9 +218,30 @@ fn a_map_of_a_compiler_belongs_to_its_process() {
         std::os::unix::fs::chown(tree.path("tmp/perf-7.map"), Some(1234), None).expect("root");
     }
     assert_eq!(find(own.wrapping_add(1)), None, "a stranger's");
+    symlink("perf-7.map", tree.path("tmp/perf-9.map")).expect("a link");
+    assert_eq!(
+        files.find_owned(&tree.root(), Path::new("tmp/perf-9.map"), own),
+        None,
+        "a link names what others have written"
+    );
     tree.fifo("tmp/perf-8.map");
     assert_eq!(
         files.find_owned(&tree.root(), Path::new("tmp/perf-8.map"), own),
         None
     );
+}
+
+#[test]
+fn files_that_the_kernel_makes_up_are_not_opened() {
+    let root = Arc::new(File::open("/").expect("the root"));
+    let mut files = Files::new(Vec::new());
+    let mut find = |path: &str| {
+        let place = Place::Below(root.clone(), PathBuf::from(path));
+        files.find(place, &root, Path::new(path), None)
+    };
+    assert_eq!(find("proc/sys/kernel/ostype"), None);
+    assert_eq!(find("sys/kernel/mm/transparent_hugepage/enabled"), None);
+    let own = std::env::current_exe().expect("a path");
+    let own = own.strip_prefix("/").expect("absolute").to_str();
+    assert!(find(own.expect("text")).is_some(), "a disk's");
 }
