@@ -245,8 +245,10 @@ fn is_the_systems(path: &Path) -> bool {
 
 /// Makes a new file, locked.
 fn create(name: &Path) -> io::Result<Target> {
+    // Each write goes to the end, wherever that is: where somebody cuts the file, it stays shorter than what was written,
+    // and that shows (`Kept`). Written where the last write ended, it would have a hole instead.
     let file = OpenOptions::new()
-        .write(true)
+        .append(true)
         .create_new(true)
         .mode(0o600)
         .open(name)?;

@@ -191,6 +191,20 @@ fn what_others_do_to_a_log_is_noticed() {
         })
     ));
     drop(kept);
+    // Also where more is written afterwards.
+    let mut whole = replace(&path).unwrap().begin().unwrap();
+    whole.file.write_all(b"one\ntwo\n").unwrap();
+    let cut = File::options().write(true).open(&path).unwrap();
+    cut.set_len(0).unwrap();
+    whole.file.write_all(b"three\n").unwrap();
+    assert!(matches!(
+        whole.kept.as_ref().unwrap().look(14),
+        Err(Changed::Cut {
+            length: 6,
+            written: 14
+        })
+    ));
+    drop((whole, cut));
     let kept = begin();
     OpenOptions::new()
         .append(true)
