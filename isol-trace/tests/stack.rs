@@ -1,4 +1,5 @@
-//! A small limit on the stack: it is raised where that is allowed, and a sentence where it is not.
+//! A small limit on the stack: it is raised where that is allowed, and a sentence where it is not. Other limits on
+//! memory are told before it runs out.
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
 
@@ -76,5 +77,30 @@ fn a_command_has_the_limits_that_it_would_have() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let expected = format!("64\n{hard_kib}\n");
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+}
+
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn too_little_memory_is_told_before_it_runs_out() {
+    for (resource, option) in [(Resource::Data, "-d"), (Resource::As, "-v")] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["record", "--cpus", "1", "--duration", "1s"]);
+        let limit = move || {
+            let limit = Rlimit {
+                current: Some(90 << 20),
+                maximum: Some(90 << 20),
+            };
+            setrlimit(resource, limit).map_err(std::io::Error::from)
+        };
+        // SAFETY: one system call that takes no lock and no memory.
+        unsafe { command.pre_exec(limit) };
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let sentence = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            sentence.contains(&format!("`ulimit {option} ")),
+            "{sentence}"
+        );
     }
 }

@@ -14,8 +14,8 @@ use isol_trace_common::config::{ABSENT, Offsets};
 pub enum BtfError {
     /// The file cannot be read.
     #[error(
-        "cannot read the kernel's type information at {path}: {source}; isol-trace needs a kernel \
-         built with CONFIG_DEBUG_INFO_BTF=y"
+        "cannot read the kernel's type information at {path}: {source}{}",
+        advice(source)
     )]
     Unreadable {
         /// Which file.
@@ -31,6 +31,17 @@ pub enum BtfError {
         /// Where it deviates.
         what: &'static str,
     },
+}
+
+/// What to do where the file cannot be read.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "; isol-trace needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+        }
+        std::io::ErrorKind::OutOfMemory => "; a limit on memory may be too low (`ulimit -a`)",
+        _ => "",
+    }
 }
 
 const MAGIC: u16 = 0xeb9f;

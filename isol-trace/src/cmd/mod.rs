@@ -14,12 +14,16 @@ pub mod verdicts;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _, Write as _},
+    os::unix::net::UnixStream,
     process::ExitCode,
     time::Duration,
 };
 
 use clap::Parser as _;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::{
+    runtime::Runtime,
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use crate::{
     cli::{self, Cli, Command, ExplainArgs},
@@ -53,7 +57,10 @@ fn run_in_room(words: &[OsString]) -> ExitCode {
         _ => {}
     }
     match Cli::try_parse_from(words) {
-        Ok(cli) => conclude(dispatch(cli.command)),
+        Ok(cli) => match cli::missing_command(&cli.command, words) {
+            Some(sentence) => wrong(&sentence),
+            None => conclude(dispatch(cli.command)),
+        },
         Err(error) if error.use_stderr() => wrong(&cli::usage_sentence(&error, words)),
         // Help or version.
         Err(error) => conclude(
@@ -64,6 +71,16 @@ fn run_in_room(words: &[OsString]) -> ExitCode {
                 .map_err(Error::Stdout),
         ),
     }
+}
+
+/// The event loop's runtime.
+fn runtime() -> Result<Runtime, Error> {
+    // Tokio makes such a pair for its signals, and panics where it gets none.
+    UnixStream::pair().map_err(Error::Runtime)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)
 }
 
 /// Hands a command line to its command.

@@ -98,11 +98,7 @@ pub(super) fn listen(
     mut listener: impl FnMut(&Event),
 ) -> Result<Recorded, Error> {
     let huge_pages = Session::prepare(&plan.trace)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    runtime.block_on(record(plan, huge_pages, sums_up, &mut listener))
+    super::runtime()?.block_on(record(plan, huge_pages, sums_up, &mut listener))
 }
 
 async fn record(

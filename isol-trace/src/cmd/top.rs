@@ -48,11 +48,7 @@ const RESERVED: usize = 64;
 /// Runs a valid `top`.
 pub fn run(plan: TopPlan) -> Result<ExitCode, Error> {
     let _huge_pages = Session::prepare(&plan.trace)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    runtime.block_on(top(plan))
+    super::runtime()?.block_on(top(plan))
 }
 
 async fn top(plan: TopPlan) -> Result<ExitCode, Error> {

@@ -1,7 +1,7 @@
 //! How many files this process may open, and how much memory it may have: probes, maps and rings are descriptors, a
 //! few hundred in all.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command, sync::OnceLock};
+use std::{fs, io, os::unix::process::CommandExt as _, process::Command, sync::OnceLock};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -36,19 +36,33 @@ pub struct TooLittleMemory {
     pub limit_kib: u64,
 }
 
-/// Address space that a trace takes besides its rings. With 60 MB it was seen to run out, with 120 MB not.
-const ADDRESS_SPACE_KIB: u64 = 110_000;
+/// Address space that a trace takes besides its rings. With 150 MB it was seen to run out, with 200 MB not.
+const ADDRESS_SPACE_KIB: u64 = 300_000;
+
+/// Memory of its own that a trace takes: heap, stacks of threads. With 40 MB it was seen to run out, with 60 MB not.
+const DATA_KIB: u64 = 120_000;
 
 /// Checks that there is memory for a trace with rings of so many bytes in all: running out of it later could not be told.
 pub fn require_memory(rings: u64) -> Result<(), TooLittleMemory> {
     // Rings are mapped twice in a row (kernel/bpf/ringbuf.c:bpf_ringbuf_area_alloc, v6.12).
-    let needed_kib = ADDRESS_SPACE_KIB + 2 * (rings >> 10);
-    let limit = getrlimit(Resource::As).current.map(|bytes| bytes >> 10);
+    let address_space = ADDRESS_SPACE_KIB + 2 * (rings >> 10);
+    require_kib(Resource::As, "address space", "-v", address_space)?;
+    require_kib(Resource::Data, "memory of its own", "-d", DATA_KIB)
+}
+
+/// Checks that a limit, which the shell's `ulimit` sets by `option`, is not below what is needed.
+fn require_kib(
+    resource: Resource,
+    what: &'static str,
+    option: &'static str,
+    needed_kib: u64,
+) -> Result<(), TooLittleMemory> {
+    let limit = getrlimit(resource).current.map(|bytes| bytes >> 10);
     match limit.filter(|limit| *limit < needed_kib) {
         None => Ok(()),
         Some(limit_kib) => Err(TooLittleMemory {
-            what: "address space",
-            option: "-v",
+            what,
+            option,
             needed_kib,
             limit_kib,
         }),
@@ -68,8 +82,11 @@ pub fn raise() {
     }
 }
 
-/// Checks that this process may have so many, and raises the hard limit where it is too low and that is allowed.
-pub fn require(needed: u64) -> Result<(), TooFewDescriptors> {
+/// Checks that this process may have so many besides those that it has, and raises the hard limit where it is too low and that is allowed.
+pub fn require(more: u64) -> Result<(), TooFewDescriptors> {
+    // Without `/proc`, as many as most programs are started with.
+    let open = fs::read_dir("/proc/self/fd").map_or(3, |all| all.count() as u64);
+    let needed = more + open;
     let limit = getrlimit(Resource::Nofile).current;
     let Some(limit) = limit.filter(|limit| *limit < needed) else {
         return Ok(());

@@ -18,7 +18,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{App, Update, app::Action, input, term::TerminalGuard, theme::Theme, view};
+use super::{
+    App, Update,
+    app::Action,
+    input,
+    term::{TerminalGuard, require_sense},
+    theme::Theme,
+    view,
+};
 use crate::event::ids::MonoNanos;
 
 /// Between two drawings.
@@ -93,6 +100,9 @@ where
         if app.is_dirty() && now >= next_frame {
             if !holds() {
                 return Ok(Outcome::Closed);
+            }
+            if let Ok(size) = screen.size() {
+                require_sense(size.width, size.height)?;
             }
             app.take_dirty();
             let mut extent = view::Extent::default();

@@ -26,6 +26,9 @@ const BUFFER: usize = 32 * 1024;
 /// The size of a terminal that cannot tell its own.
 const USUAL: (u16, u16) = (80, 24);
 
+/// The most characters of a terminal that are drawn: a wall of screens has fewer. Each takes some 40 bytes, twice.
+const MOST: u32 = 1 << 20;
+
 /// The terminal is ours: what has to be undone before the process may end.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -102,7 +105,10 @@ impl TerminalGuard {
     pub fn screen(&self) -> io::Result<Screen> {
         let backend = CrosstermBackend::new(BufWriter::with_capacity(BUFFER, io::stdout()));
         let viewport = match terminal::size() {
-            Ok((columns, rows)) if columns > 0 && rows > 0 => Viewport::Fullscreen,
+            Ok((columns, rows)) if columns > 0 && rows > 0 => {
+                require_sense(columns, rows)?;
+                Viewport::Fullscreen
+            }
             // A serial line knows no size: the terminal at its other end is asked once.
             Ok(_) | Err(_) => {
                 let (columns, rows) = ask_size(&mut io::stdout()).unwrap_or(USUAL);
@@ -119,6 +125,19 @@ impl Drop for TerminalGuard {
     }
 }
 
+/// Fails where a terminal says that it is larger than any: memory for it could not be had.
+pub fn require_sense(columns: u16, rows: u16) -> io::Result<()> {
+    if u32::from(columns) * u32::from(rows) <= MOST {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!(
+            "it says that it has {columns} columns and {rows} rows: tell it its size, with `stty rows 50 cols 160`"
+        ),
+    ))
+}
+
 /// Sends the cursor far beyond the last corner and asks where it ended up.
 fn ask_size(out: &mut impl Write) -> io::Result<(u16, u16)> {
     queue!(out, MoveTo(998, 998))?;
@@ -130,6 +149,13 @@ fn ask_size(out: &mut impl Write) -> io::Result<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_that_no_terminal_has_is_refused() {
+        require_sense(1000, 1000).unwrap();
+        let error = require_sense(u16::MAX, u16::MAX).unwrap_err();
+        assert!(error.to_string().contains("65535 columns"), "{error}");
+    }
 
     #[test]
     fn leaving_undoes_what_entering_did() {
