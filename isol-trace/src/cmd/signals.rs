@@ -25,11 +25,12 @@ use crate::error::Error;
 static NOTED: Noted = Noted::new();
 
 /// The signals that are caught.
-const CAUGHT: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+const CAUGHT: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
 
 /// Signals that end the trace in good order, as a stream.
 pub(super) struct Signals {
     interrupt: Signal,
+    quit: Signal,
     terminate: Signal,
     hangup: Signal,
 }
@@ -116,13 +117,13 @@ const fn bit(signal: i32) -> u32 {
 
 /// Whether all of this process's group has a signal that comes with this code.
 ///
-/// From the kernel SIGINT is the terminal's. SIGHUP goes to the session's leader alone, and to the
+/// From the kernel SIGINT and SIGQUIT are the terminal's. SIGHUP goes to the session's leader alone, and to the
 /// foreground group when that ends (`drivers/tty/tty_jobctrl.c:tty_signal_session_leader`, v6.12). What
 /// others send to a group cannot be told from what they send to this process.
 const fn is_of_group(signal: i32, code: i32, leads_session: bool) -> bool {
     code == SI_KERNEL
         && match signal {
-            libc::SIGINT => true,
+            libc::SIGINT | libc::SIGQUIT => true,
             libc::SIGHUP => !leads_session,
             _ => false,
         }
@@ -145,6 +146,7 @@ impl Signals {
         drop(listen(SignalKind::from_raw(libc::SIGXFSZ))?);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
         })
@@ -154,6 +156,7 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Came {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => libc::SIGINT,
+            _ = self.quit.recv() => libc::SIGQUIT,
             _ = self.terminate.recv() => libc::SIGTERM,
             _ = self.hangup.recv() => libc::SIGHUP,
         };
