@@ -295,7 +295,10 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
         .get(1)
         .and_then(|word| word.to_str())
         .filter(|&word| definition.find_subcommand(word).is_some());
-    if error.kind() == ErrorKind::UnknownArgument
+    let missing = command.and_then(|command| missing_value(&definition, command, error, asked));
+    if let Some(missing) = missing {
+        sentence = missing;
+    } else if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
         && let Some(hint) = hint(command.unwrap_or_default(), word, asked)
     {
@@ -304,6 +307,55 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
     }
     let command = command.map_or_else(String::new, |word| format!("{word} "));
     format!("{sentence} (see isol-trace {command}--help)")
+}
+
+/// The sentence where a word that begins with a hyphen stands behind an option that has a value.
+fn missing_value(
+    definition: &clap::Command,
+    command: &str,
+    error: &clap::Error,
+    asked: &[OsString],
+) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let ContextValue::String(word) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    // Of `-5s` the parser tells the first letter.
+    let place = asked.iter().position(|it| {
+        it.to_str()
+            .is_some_and(|it| it == word || (!word.starts_with("--") && it.starts_with(word)))
+    })?;
+    let option = asked.get(place.checked_sub(1)?)?.to_str()?;
+    let takes_value = |arg: &clap::Arg| {
+        let is_it = match option.strip_prefix("--") {
+            Some(long) => arg.get_long() == Some(long),
+            None => arg
+                .get_short()
+                .is_some_and(|short| option == format!("-{short}")),
+        };
+        is_it && arg.get_action().takes_values() && !arg.is_require_equals_set()
+    };
+    let command = definition.find_subcommand(command)?;
+    command.get_arguments().any(takes_value).then(|| {
+        format!(
+            "a value is missing behind '{option}'; one that begins with a hyphen follows an equals sign"
+        )
+    })
+}
+
+/// What is wrong with a command line that can be parsed, as one sentence.
+#[must_use]
+pub fn missing_command(command: &Command, asked: &[OsString]) -> Option<String> {
+    let (name, words) = match command {
+        Command::Record(args) => ("record", &args.command),
+        Command::Explain(args) => ("explain", &args.command),
+        _ => return None,
+    };
+    // The parser takes a last `--` for none.
+    (words.is_empty() && asked.last().is_some_and(|word| word == "--"))
+        .then(|| format!("no command to start follows '--' (see isol-trace {name} --help)"))
 }
 
 /// What was probably meant by a word that the command does not know.
@@ -362,6 +414,21 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn a_command_that_is_announced_is_missed() {
+        let missing = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            missing_command(&parse(line).unwrap(), &words)
+        };
+        assert_eq!(
+            missing("isol-trace record --cpus 1 --").as_deref(),
+            Some("no command to start follows '--' (see isol-trace record --help)")
+        );
+        assert!(missing("isol-trace explain --").is_some());
+        assert_eq!(missing("isol-trace record -- cmd --"), None);
+        assert_eq!(missing("isol-trace record"), None);
     }
 
     #[test]
@@ -444,6 +511,21 @@ mod tests {
                 "isol-trace record --cpus -1",
                 "invalid value '-1' for '--cpus <LIST>': '-1' is not a CPU number; a list looks like 1-3,5 \
                  (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record --duration -5s",
+                "a value is missing behind '--duration'; one that begins with a hyphen follows an equals sign \
+                 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace record --comm -x",
+                "a value is missing behind '--comm'; one that begins with a hyphen follows an equals sign \
+                 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace top --symbol-memory -q",
+                "a value is missing behind '--symbol-memory'; one that begins with a hyphen follows an equals sign \
+                 (see isol-trace top --help)",
             ),
             (
                 "isol-trace record --strict=STOP -- cmd",
