@@ -428,38 +428,67 @@ fn attributes_that_take_no_bytes_are_counted() {
     survives("flags", &bytes);
 }
 
+/// What begins the header of a line program.
+const PLAIN: [u8; 18] = [1, 1, 1, 251, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
+
+fn line_program(header: &[u8], instructions: &[u8]) -> Vec<Section> {
+    let mut body = 4_u16.to_le_bytes().to_vec();
+    body.extend(u32::try_from(header.len()).expect("short").to_le_bytes());
+    body.extend(header);
+    body.extend(instructions);
+    let mut section = u32::try_from(body.len())
+        .expect("short")
+        .to_le_bytes()
+        .to_vec();
+    section.extend(body);
+    vec![Section::new(".debug_line", section)]
+}
+
 #[test]
 fn line_programs_that_lie_end() {
-    let program = |header: &[u8], instructions: &[u8]| {
-        let mut body = 4_u16.to_le_bytes().to_vec();
-        body.extend(u32::try_from(header.len()).expect("short").to_le_bytes());
-        body.extend(header);
-        body.extend(instructions);
-        let mut section = u32::try_from(body.len())
-            .expect("short")
-            .to_le_bytes()
-            .to_vec();
-        section.extend(body);
-        vec![Section::new(".debug_line", section)]
-    };
-    let plain = [1, 1, 1, 251, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
     // A million source files, each of four bytes; then none, and rows without end.
-    let mut many = plain.to_vec();
+    let mut many = PLAIN.to_vec();
     many.push(0);
     many.extend(b"a\0\0\0".repeat(1 << 20));
     many.push(0);
-    let mut none = plain.to_vec();
+    let mut none = PLAIN.to_vec();
     none.extend([0, 0]);
     for (what, lines) in [
-        ("files", program(&many, &[])),
-        ("no rows", program(&none, &vec![6; 4 << 20])),
-        ("rows", program(&none, &vec![1; 4 << 20])),
-        ("sequences", program(&none, &[0, 1, 1].repeat(1 << 20))),
-        ("a cut header", program(&plain, &[])),
+        ("files", line_program(&many, &[])),
+        ("no rows", line_program(&none, &vec![6; 4 << 20])),
+        ("rows", line_program(&none, &vec![1; 4 << 20])),
+        ("sequences", line_program(&none, &[0, 1, 1].repeat(1 << 20))),
+        ("a cut header", line_program(&PLAIN, &[])),
     ] {
         let bytes = dwarf(&abbreviations(), &unit(&[0, 0]), lines);
         let place = survives(what, &bytes);
         assert!(place.is_some(), "{what}");
+    }
+}
+
+/// Each place would be another run of it.
+#[test]
+fn a_line_program_that_is_too_long_is_not_run_and_the_function_stays() {
+    let (kept, run) = (1 << 19, 17 << 20);
+    for (more_than, missing) in [(kept, None), (run, Some(Missing::Steps(".debug_line")))] {
+        let header = [&PLAIN[..], b"\0a.c\0\0\0\0\0"].concat();
+        // Rows of one address, and the end behind the function.
+        let set = [&[0, 9, 2][..], &0x1000_u64.to_le_bytes()].concat();
+        let end = [2, 64, 0, 1, 1].to_vec();
+        let lines = line_program(&header, &[set, vec![0x12; more_than], end].concat());
+        let file = tempfile::tempfile().expect("a file");
+        let bytes = dwarf(&abbreviations(), &unit(&[0, 0]), lines);
+        file.write_all_at(&bytes, 0).expect("written");
+        let image = Image::open(&file, Limits::default()).expect("an ELF file");
+        let program = Program::new(image);
+        for at in [0x1010, 0x1020] {
+            let place = program.place(LinkedAddress(at), 0);
+            let name = format!("work+{:#x}", at - 0x1000);
+            assert_eq!(place.location.as_deref(), Some(&*name));
+            assert_eq!(place.missing, missing);
+            let line = (more_than == kept).then_some("a.c:1");
+            assert_eq!(place.source.as_deref(), line);
+        }
     }
 }
 

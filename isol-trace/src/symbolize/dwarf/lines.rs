@@ -12,6 +12,11 @@ const LINE: &str = ".debug_line";
 /// memory that such a table may have in the file.
 const HEADER_SHARE: u64 = 512;
 
+/// Bytes of a unit's instructions that are run: they have up to as many rows, a quarter of a second of a CPU. Each place is
+/// a run where the rows take too much memory, so that a unit with more has no lines. The largest of honest programs have
+/// a few MiB.
+const INSTRUCTIONS: usize = 16 << 20;
+
 /// Rows of a unit, in sequences of ascending addresses.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -169,6 +174,9 @@ fn each_row(
 ) -> Result<bool, Missing> {
     // gimli runs any number of instructions without making a row; each has a byte at least.
     let bytes = program.header().raw_program_buf().len();
+    if bytes > INSTRUCTIONS {
+        return Err(Missing::Steps(LINE));
+    }
     steps.take(bytes as u64 / 4, LINE)?;
     let mut rows = program.rows();
     loop {

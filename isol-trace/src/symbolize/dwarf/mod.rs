@@ -217,10 +217,10 @@ impl<'a> Question<'_, 'a> {
         let parsed = self.take_parsed(kept, number, unit, functions_file, functions_unit, steps);
         // A line program that cannot be read leaves the names.
         let program = lines::program(self.file, unit, self.limits).unwrap_or_default();
-        let line = match (&parsed.lines, &program) {
-            (Some(lines), _) => lines.find(self.address),
-            (None, Some(program)) => lines::search(program.clone(), self.address, steps)?,
-            (None, None) => None,
+        let searched = match (&parsed.lines, &program) {
+            (Some(lines), _) => Ok(lines.find(self.address)),
+            (None, Some(program)) => lines::search(program.clone(), self.address, steps),
+            (None, None) => Ok(None),
         };
         let function = parsed.functions.find(self.address);
         let calls = match function {
@@ -242,6 +242,11 @@ impl<'a> Question<'_, 'a> {
         if let Some(missing) = missing {
             found.missing.get_or_insert(missing);
         }
+        // Without a line it is the function still.
+        let line = searched.unwrap_or_else(|missing| {
+            found.missing.get_or_insert(missing);
+            None
+        });
         if line.is_none() && function.is_none() {
             return Ok(());
         }
