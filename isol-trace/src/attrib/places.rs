@@ -7,10 +7,13 @@
 //!
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
-//! unwound then; names, which take longer, are looked up for those that a breach asks for.
+//! unwound then; names, which take longer, are looked up for those that a breach asks for, each process in its turn
+//! ([`turns`]).
+
+mod turns;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, hash_map::Entry},
     hash::Hash,
     path::Path,
     sync::{
@@ -22,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::turns::Turns;
 use super::{
     cache::Cache,
     mappings::Mappings,
@@ -35,8 +39,15 @@ use crate::{
     host::cpu_list::CpuSet,
 };
 
-/// Questions that may be open; more are not asked, and asked again when they come up again.
+/// Questions that may be open, shared among the processes that they are about; more are not asked, and asked again when
+/// they come up again.
 const OPEN: usize = 1024;
+
+/// Questions that may be open about a process, however many processes there are.
+const LEAST_OPEN: usize = 4;
+
+/// Questions that may be open with all that: what one process has asked before others came is not taken back.
+const MOST_OPEN: usize = 4 * OPEN;
 
 /// Stacks that may wait to be unwound, of 4 KiB each; more are dropped and counted.
 const OPEN_STACKS: usize = 1024;
@@ -76,18 +87,25 @@ pub enum Known<K, V> {
 
 /// To the symbols' thread.
 enum Question {
-    /// Where does this lie?
-    Place(PlaceKey),
+    /// About a process; these are answered in the order in which they are asked about it.
+    Of(Pid, About),
     /// Find the callers of this sender, and keep them.
     Unwind(Box<CopiedStack>),
-    /// How did this sender get there?
-    Stack(StackKey),
-    /// This process executes another program now.
-    Executed(Pid),
     /// Read what is there before the trace begins, and leave who may run on these CPUs alone from then on.
     Prepare(CpuSet),
     /// Run on the first of these; the others are watched now.
     Moved { tracer: CpuSet, watched: CpuSet },
+}
+
+/// What is asked about a process.
+#[derive(Debug)]
+enum About {
+    /// Where does this lie?
+    Place(PlaceKey),
+    /// How did this sender of it get there?
+    Stack(StackKey),
+    /// It executes another program now.
+    Executed,
 }
 
 /// From the symbols' thread.
@@ -107,8 +125,10 @@ enum Answer {
 struct Asked<K, V> {
     /// Answers, and when they came.
     known: Cache<K, (V, Instant)>,
-    /// Questions without an answer yet.
-    open: HashSet<K>,
+    /// Questions without an answer yet, and about whom they are.
+    open: HashMap<K, Pid>,
+    /// How many these are of each process.
+    open_of: HashMap<Pid, usize>,
     /// How long an answer holds.
     good_for: Duration,
     /// How long it is better than none.
@@ -120,7 +140,8 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
     fn new(remembered: usize, good_for: Duration, kept_for: Duration) -> Self {
         Self {
             known: Cache::new(remembered),
-            open: HashSet::new(),
+            open: HashMap::new(),
+            open_of: HashMap::new(),
             good_for,
             kept_for,
         }
@@ -140,9 +161,36 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
             .map_or_else(V::default, |(answer, _)| answer)
     }
 
+    /// Whether a question about a process may be asked: it has its share of those that may be open.
+    fn has_room(&self, pid: Pid) -> bool {
+        let own = self.open_of.get(&pid).copied().unwrap_or(0);
+        let processes = self.open_of.len() + usize::from(own == 0);
+        own < (OPEN / processes).max(LEAST_OPEN) && self.open.len() < MOST_OPEN
+    }
+
+    /// A question was asked.
+    fn ask(&mut self, key: K, pid: Pid) {
+        if self.open.insert(key, pid).is_none() {
+            *self.open_of.entry(pid).or_default() += 1;
+        }
+    }
+
     fn take(&mut self, key: K, answer: V) {
-        self.open.remove(&key);
+        if let Some(pid) = self.open.remove(&key)
+            && let Entry::Occupied(mut own) = self.open_of.entry(pid)
+        {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
         self.known.insert(key, (answer, Instant::now()));
+    }
+
+    /// Nobody will answer.
+    fn give_up(&mut self) {
+        self.open.clear();
+        self.open_of.clear();
     }
 }
 
@@ -157,8 +205,8 @@ pub struct Places {
     executed: u64,
     /// Stacks in words.
     stacks: Asked<StackKey, Words>,
-    /// Stacks that the symbols' thread was given.
-    given: Cache<StackKey, ()>,
+    /// Stacks that the symbols' thread was given, and whose they are.
+    given: Cache<StackKey, Pid>,
     /// How many of these it has not taken yet.
     waiting: Arc<AtomicUsize>,
     /// Stacks that were dropped.
@@ -226,7 +274,7 @@ impl Places {
     pub fn place(&mut self, pid: Pid, ip: Address) -> Known<PlaceKey, UserPlace> {
         let program = self.programs.get(&pid).unwrap_or(0);
         let key = PlaceKey { pid, program, ip };
-        self.ask(|all| &mut all.addresses, key, Question::Place)
+        self.ask(|all| &mut all.addresses, key, pid, About::Place)
     }
 
     /// The answer to a question of a kind if it is there; else the question is asked.
@@ -234,18 +282,22 @@ impl Places {
         &mut self,
         kind: fn(&mut Self) -> &mut Asked<K, V>,
         key: K,
-        question: fn(K) -> Question,
+        pid: Pid,
+        question: fn(K) -> About,
     ) -> Known<K, V> {
         let asked = kind(self);
         if let Some(answer) = asked.fresh(key) {
             return Known::Is(answer);
         }
         // A thread that is gone (it panicked) answers nothing: breaches go on without places.
-        if !asked.open.contains(&key)
-            && asked.open.len() < OPEN
-            && self.questions.send(question(key)).is_ok()
+        if !asked.open.contains_key(&key)
+            && asked.has_room(pid)
+            && self
+                .questions
+                .send(Question::Of(pid, question(key)))
+                .is_ok()
         {
-            kind(self).open.insert(key);
+            kind(self).ask(key, pid);
         }
         Known::Later(key)
     }
@@ -253,8 +305,8 @@ impl Places {
     /// Whether the answer to one of these is still to come.
     pub fn is_awaited(&mut self, place: Option<PlaceKey>, stacks: &[StackKey]) -> bool {
         self.collect();
-        place.is_some_and(|key| self.addresses.open.contains(&key))
-            || stacks.iter().any(|key| self.stacks.open.contains(key))
+        place.is_some_and(|key| self.addresses.open.contains_key(&key))
+            || stacks.iter().any(|key| self.stacks.open.contains_key(key))
     }
 
     /// What is known by now of a place.
@@ -269,7 +321,7 @@ impl Places {
 
     /// Has the callers of a sender found.
     pub fn unwind(&mut self, stack: CopiedStack) {
-        let key = stack.key;
+        let (key, pid) = (stack.key, stack.pid);
         // Only this thread adds to it; one that is taken meanwhile makes it smaller.
         if self.waiting.load(Ordering::Relaxed) >= OPEN_STACKS {
             self.dropped_stacks += 1;
@@ -281,16 +333,19 @@ impl Places {
             .send(Question::Unwind(Box::new(stack)))
             .is_ok()
         {
-            self.given.insert(key, ());
+            self.given.insert(key, pid);
         }
     }
 
     /// The stack of a sender in words, or by what that will be known; empty where it left none.
     pub fn stack(&mut self, key: StackKey) -> Known<StackKey, Words> {
-        if self.stacks.known.get(&key).is_none() && self.given.get(&key).is_none() {
-            return Known::Is(Words::default());
+        if let Some(words) = self.stacks.fresh(key) {
+            return Known::Is(words);
         }
-        self.ask(|all| &mut all.stacks, key, Question::Stack)
+        match self.given.get(&key) {
+            Some(pid) => self.ask(|all| &mut all.stacks, key, pid, About::Stack),
+            None => Known::Is(Words::default()),
+        }
     }
 
     /// Stacks that were dropped because too many were waiting.
@@ -304,7 +359,7 @@ impl Places {
         // Breaches that wait for their names were in the program before.
         self.executed += 1;
         self.programs.insert(pid, self.executed);
-        let _ = self.questions.send(Question::Executed(pid));
+        let _ = self.questions.send(Question::Of(pid, About::Executed));
     }
 
     /// Takes what a person should know of names that are missing, each once.
@@ -354,8 +409,8 @@ impl Places {
                 Ok(answer) => self.take(answer),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
-                    self.addresses.open.clear();
-                    self.stacks.open.clear();
+                    self.addresses.give_up();
+                    self.stacks.give_up();
                     return;
                 }
             }
@@ -381,9 +436,9 @@ fn answer(
     questions: &Receiver<Question>,
     answers: &Sender<Answer>,
 ) {
-    let mut later = VecDeque::new();
+    let mut turns = Turns::new();
     loop {
-        let next = if later.is_empty() {
+        let next = if turns.is_empty() {
             let question = match questions.recv_timeout(REST) {
                 Err(RecvTimeoutError::Timeout) => {
                     symbols.rest();
@@ -398,41 +453,50 @@ fn answer(
         } else {
             questions.try_recv().ok()
         };
-        let question = match next {
+        let answer = match next {
             Some(Question::Unwind(stack)) => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 symbols.unwind(&stack);
-                continue;
+                None
             }
-            Some(question) => {
-                later.push_back(question);
-                continue;
-            }
-            None => later.pop_front(),
-        };
-        let answer = match question {
-            Some(Question::Place(key)) => Answer::Place(key, symbols.place(key.pid, key.ip)),
-            Some(Question::Stack(key)) => Answer::Stack(key, symbols.stack(key)),
-            Some(Question::Executed(pid)) => {
-                symbols.executed(pid);
-                continue;
+            Some(Question::Of(pid, about)) => {
+                turns.put(pid, about);
+                None
             }
             Some(Question::Prepare(watched)) => {
                 symbols.prepare(watched);
-                Answer::Prepared
+                Some(Answer::Prepared)
             }
             Some(Question::Moved { tracer, watched }) => {
                 symbols.confine(&tracer);
                 symbols.watch(watched);
-                continue;
+                None
             }
-            Some(Question::Unwind(_)) | None => continue,
+            None => turns.take().and_then(|(pid, about)| {
+                let begun = Instant::now();
+                let answer = answer_about(symbols, pid, &about);
+                turns.spent(pid, begun.elapsed());
+                answer
+            }),
         };
+        let Some(answer) = answer else { continue };
         for sentence in symbols.take_sentences() {
             let _ = answers.send(Answer::Said(sentence));
         }
         if answers.send(answer).is_err() {
             return;
+        }
+    }
+}
+
+/// The answer to what is asked about a process, if it is a question.
+fn answer_about(symbols: &mut UserSymbols, pid: Pid, about: &About) -> Option<Answer> {
+    match *about {
+        About::Place(key) => Some(Answer::Place(key, symbols.place(pid, key.ip))),
+        About::Stack(key) => Some(Answer::Stack(key, symbols.stack(key))),
+        About::Executed => {
+            symbols.executed(pid);
+            None
         }
     }
 }

@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_mins(1);
 fn numbering(go: Receiver<()>) -> Places {
     Places::start_with(16, Arc::default(), move |questions, answers| {
         for question in questions {
-            if let Question::Place(key) = question {
+            if let Question::Of(_, About::Place(key)) = question {
                 if go.recv().is_err() {
                     return;
                 }
@@ -107,6 +107,37 @@ fn open_questions_are_bounded() {
     assert_eq!(places.addresses.open.len(), OPEN);
 }
 
+/// However much one process asks, others may ask too, and they may ask as much as it when there are answers.
+#[test]
+fn open_questions_are_shared_among_processes() {
+    let (go, wait) = channel();
+    let mut places = numbering(wait);
+    for ip in 0..10_000 {
+        places.place(Pid(1), Address(ip));
+    }
+    let mut last = None;
+    for pid in 2..10 {
+        for ip in 0..10_000 {
+            last = Some(later(&mut places, Pid(pid), Address(ip)));
+        }
+    }
+    let open = &places.addresses.open_of;
+    assert_eq!((open[&Pid(2)], open[&Pid(9)]), (OPEN / 2, OPEN / 9));
+    for pid in 10..10_000 {
+        places.place(Pid(pid), Address(0));
+    }
+    assert_eq!(places.addresses.open.len(), MOST_OPEN);
+    assert!(!places.is_awaited(last, &[]), "it was one too many");
+    for _ in 0..MOST_OPEN {
+        go.send(()).expect("a listener");
+    }
+    while !places.addresses.open.is_empty() {
+        let &key = places.addresses.open.keys().next().expect("one");
+        places.wait(Some(key), &[], LONG);
+    }
+    assert!(places.addresses.open_of.is_empty(), "all were answered");
+}
+
 #[test]
 fn a_thread_that_is_gone_costs_places_and_nothing_else() {
     let (go, wait) = channel();
@@ -177,7 +208,7 @@ fn this_process_has_places() {
 fn telling(go: Receiver<()>) -> Places {
     Places::start_with(16, Arc::default(), move |questions, answers| {
         for question in questions {
-            if let Question::Stack(key) = question {
+            if let Question::Of(_, About::Stack(key)) = question {
                 if go.recv().is_err() {
                     return;
                 }
@@ -255,7 +286,9 @@ fn stacks_come_before_names() {
     let stack = own_stack(stacks_come_before_names as *const () as u64, 0, 0, &[]);
     let key = stack.key;
     // The name is asked for before there is anything to name.
-    asked.send(Question::Stack(key)).expect("a listener");
+    asked
+        .send(Question::Of(stack.pid, About::Stack(key)))
+        .expect("a listener");
     asked
         .send(Question::Unwind(Box::new(stack)))
         .expect("a listener");
