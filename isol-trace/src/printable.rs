@@ -2,7 +2,8 @@
 //!
 //! Names of tasks, functions, files, folders and drivers may have anything in them: codes that steer a terminal,
 //! line feeds that fake a line of ours, characters that turn the order of the text around. Whatever goes to a
-//! terminal or into a text for people goes through [`Printable`]. JSON keeps names exactly as they are.
+//! terminal or into a text for people goes through [`Printable`]. JSON escapes the same characters in its own way, so that
+//! names are read back exactly as they are.
 
 use std::{borrow::Cow, fmt};
 

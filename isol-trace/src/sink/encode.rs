@@ -3,7 +3,7 @@
 //! Written by hand because a log line is written for every kernel entry of a
 //! storm; nothing here allocates once the buffer has grown.
 
-use crate::event::ids::Address;
+use crate::{event::ids::Address, printable::misleads};
 
 /// The name of a member, as it stands in the text: comma, quotes and colon around it.
 ///
@@ -151,7 +151,8 @@ pub(super) fn address(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Writes text in quotes, escaped as RFC 8259 section 7 asks: quotes, backslashes
-/// and control characters. Other characters stay as they are, in UTF-8.
+/// and control characters. So are those that would steer a terminal, or turn the order of the text around: who reads
+/// JSON gets the same text, and who prints a line of the log is not misled. Others stay as they are, in UTF-8.
 pub(super) fn text(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
     let bytes = value.as_bytes();
@@ -162,35 +163,39 @@ pub(super) fn text(out: &mut Vec<u8>, value: &str) {
     if clean {
         out.extend_from_slice(bytes);
     } else {
-        for &byte in bytes {
-            if stands_for_itself(byte) {
-                out.push(byte);
+        for letter in value.chars() {
+            if matches!(letter, '"' | '\\') || misleads(letter) {
+                escape(out, letter);
             } else {
-                escape(out, byte);
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
     }
     out.push(b'"');
 }
 
-/// Whether a byte of UTF-8 may stand in JSON text as it is.
+/// Whether a byte of UTF-8 may stand in JSON text as it is, whatever stands beside it.
 const fn stands_for_itself(byte: u8) -> bool {
-    byte >= 0x20 && byte != b'"' && byte != b'\\'
+    matches!(byte, 0x20..0x7f) && byte != b'"' && byte != b'\\'
 }
 
 /// Writes one character that may not stand for itself.
-fn escape(out: &mut Vec<u8>, byte: u8) {
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
+fn escape(out: &mut Vec<u8>, letter: char) {
+    let short = match letter {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\n' => b'n',
+        '\r' => b'r',
+        '\t' => b't',
+        '\u{8}' => b'b',
+        '\u{c}' => b'f',
         _ => {
-            out.extend_from_slice(b"\\u00");
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 0xf)]);
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(b"\\u");
+                for shift in [12, 8, 4, 0] {
+                    out.push(HEX[usize::from(*unit >> shift & 0xf)]);
+                }
+            }
             return;
         }
     };
@@ -225,10 +230,10 @@ mod tests {
 
     #[test]
     fn hostile_names_cannot_leave_their_quotes() {
-        let name = "a\"b\\c\n\u{1}\u{7f}é\u{2028}";
+        let name = "a\"b\\c\n\u{1}\u{7f}é\u{202e}\u{e0041}";
         assert_eq!(
             written(|out| text(out, name)),
-            "\"a\\\"b\\\\c\\n\\u0001\u{7f}é\u{2028}\""
+            r#""a\"b\\c\n\u0001\u007fé\u202e\udb40\udc41""#
         );
     }
 
