@@ -14,6 +14,7 @@
 //! than one look at its maps.
 
 mod cache;
+mod complaints;
 pub mod exception_names;
 mod files;
 pub mod irq_names;

@@ -23,6 +23,7 @@ use self::{
     bars::{Bars, Verdict},
     process::{Ended, Process},
 };
+use super::complaints::Complaints;
 use crate::{
     host::cpu_list::CpuSet,
     symbolize::{
@@ -120,7 +121,7 @@ pub(super) struct Symbolizer {
     /// Symbolizers that ended since the last answer, for no file's fault.
     failures: u32,
     /// What a person should know and has not been told.
-    sentences: Vec<String>,
+    complaints: Complaints,
     /// No filter for system calls: said once.
     unfiltered: bool,
 }
@@ -144,12 +145,12 @@ impl Symbolizer {
             asked: Number(0),
             bars: Bars::default(),
             failures: 0,
-            sentences: Vec::new(),
+            complaints: Complaints::new("places in more files come without names"),
             unfiltered: false,
         };
         if let Err(ended) = symbolizer.running() {
             symbolizer.failures = FAILURES;
-            symbolizer.sentences.push(format!(
+            symbolizer.complaints.once(format!(
                 "places in user space come without names: the process that reads programs' files cannot be started ({ended})"
             ));
         }
@@ -180,7 +181,7 @@ impl Symbolizer {
 
     /// Takes what a person should know, each told once.
     pub(super) fn take_sentences(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.sentences)
+        self.complaints.take()
     }
 
     /// The number of the child process, while there is one.
@@ -233,7 +234,7 @@ impl Symbolizer {
         let (mut process, confinement) = Process::start(&self.starter, self.patience)?;
         if !confinement.filtered && !self.unfiltered {
             self.unfiltered = true;
-            self.sentences.push(
+            self.complaints.once(
                 "this kernel has no seccomp: the process that reads programs' files is held by its limits and \
                  by having no rights, and its system calls are not filtered"
                     .to_owned(),
@@ -349,7 +350,7 @@ impl Symbolizer {
         let Some(owner) = owner else {
             self.failures += 1;
             if self.failures == FAILURES {
-                self.sentences.push(format!(
+                self.complaints.once(format!(
                     "places in user space come without names from here on: the process that reads programs' files ended \
                      {FAILURES} times ({ended})"
                 ));
@@ -358,15 +359,22 @@ impl Symbolizer {
         };
         match self.bars.strike(&owner, ended.is_certain()) {
             Verdict::Again => {}
-            Verdict::File => self.sentences.push(format!(
-                "places in {} come without names: reading it ended the symbolizer ({ended})",
-                owner.name
-            )),
-            Verdict::User => self.sentences.push(format!(
-                "places in {} and every other file of user {} come without names: reading several of them ended the \
-                 symbolizer ({ended})",
-                owner.name, owner.user
-            )),
+            Verdict::File => self.complaints.of_file(&owner.name, || {
+                format!(
+                    "places in {} come without names: reading it ended the symbolizer ({ended})",
+                    owner.name
+                )
+            }),
+            Verdict::User => {
+                let all = format!("every file of user {}", owner.user);
+                self.complaints.of_file(&all, || {
+                    format!(
+                        "places in {} and every other file of user {} come without names: reading several of them \
+                         ended the symbolizer ({ended})",
+                        owner.name, owner.user
+                    )
+                });
+            }
         }
     }
 }

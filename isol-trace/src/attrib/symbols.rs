@@ -7,7 +7,6 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashSet,
     fs::{self, File},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU32},
@@ -16,6 +15,7 @@ use std::{
 
 use super::{
     cache::Cache,
+    complaints::Complaints,
     files::Files,
     mappings::Mappings,
     places::STACKS,
@@ -137,21 +137,19 @@ pub(crate) struct UserSymbols {
     vdso: OnceCell<Option<Mapping>>,
     /// It was said how code that is made at run time is named.
     unmapped: bool,
-    /// Files of which it was said that something is missing.
-    incomplete: HashSet<FileId>,
     /// What a person should know and has not been told.
-    sentences: Vec<String>,
+    complaints: Complaints,
 }
 
 impl UserSymbols {
     /// The processes under `root`, with what they were recorded to map. Starts the symbolizer.
     pub(super) fn start(root: &Path, means: &Means, mappings: Option<Mappings>) -> Self {
-        let mut sentences = Vec::new();
+        let mut complaints = Complaints::new("places in more files lack names or source lines");
         let mut debug = Vec::new();
         for path in &means.debug_dirs {
             match File::open(path) {
                 Ok(folder) => debug.push(Arc::new(folder)),
-                Err(error) => sentences.push(format!(
+                Err(error) => complaints.once(format!(
                     "{}: debug information is not looked for there: {error}",
                     path.display()
                 )),
@@ -171,8 +169,7 @@ impl UserSymbols {
             stacks: Cache::new(STACKS),
             vdso: OnceCell::new(),
             unmapped: false,
-            incomplete: HashSet::new(),
-            sentences,
+            complaints,
         }
     }
 
@@ -282,7 +279,7 @@ impl UserSymbols {
 
     /// Takes what a person should know of names that are missing, each once.
     pub(super) fn take_sentences(&mut self) -> Vec<String> {
-        let mut all = std::mem::take(&mut self.sentences);
+        let mut all = self.complaints.take();
         all.extend(self.symbolizer.take_sentences());
         all
     }
@@ -344,7 +341,7 @@ impl UserSymbols {
     /// Says once that nobody wrote names of code that was made at run time, and who would.
     fn say_how_to_name(&mut self, pid: Pid) {
         if !std::mem::replace(&mut self.unmapped, true) {
-            self.sentences.push(format!(
+            self.complaints.once(format!(
                 "places in code that process {pid} makes at run time come as addresses, since it wrote no names to \
                  /tmp/perf-PID.map: node --perf-basic-prof, python3 -X perf and jcmd PID Compiler.perfmap do"
             ));
@@ -380,13 +377,12 @@ impl UserSymbols {
             return None;
         };
         if let Some(missing) = place.missing.take()
-            && self.incomplete.insert(file)
             && let Some(owner) = self.files.owner(file)
         {
             let name = &owner.name;
-            self.sentences.push(format!(
-                "places in {name} lack names or source lines: {missing}"
-            ));
+            self.complaints.of_file(name, || {
+                format!("places in {name} lack names or source lines: {missing}")
+            });
         }
         place.location.is_some().then(|| said(place))
     }

@@ -593,3 +593,26 @@ fn resident() -> u64 {
         .expect("a number");
     pages * 4096
 }
+
+/// Files by the thousand, each of another user: one who may use their numbers makes them.
+#[test]
+fn what_strangers_do_is_said_so_many_times() {
+    let mut symbolizer = start();
+    for user in 1..100 {
+        for file in 0..2 {
+            let owner = Owner {
+                file: (user.into(), file),
+                user,
+                name: format!("/tmp/{user}/{file}"),
+            };
+            symbolizer.account(&Ended::CpuTime, Some(owner.clone()));
+            assert!(!symbolizer.allows(&owner));
+        }
+    }
+    let said = symbolizer.take_sentences();
+    assert_eq!(said.len(), 9, "{said:?}");
+    assert_eq!(
+        said[8],
+        "places in more files come without names, which is not said of each"
+    );
+}
