@@ -6,6 +6,7 @@
 //! length: the tracer decides which files it gets ([`Broker`]), and parses nothing.
 
 mod bars;
+mod costs;
 mod process;
 
 use std::{
@@ -15,12 +16,13 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(super) use self::bars::Owner;
 use self::{
     bars::{Bars, Verdict},
+    costs::Costs,
     process::{Ended, Process},
 };
 use super::complaints::Complaints;
@@ -118,6 +120,8 @@ pub(super) struct Symbolizer {
     idle: bool,
     asked: Number,
     bars: Bars,
+    /// What files have cost.
+    costs: Costs,
     /// Symbolizers that ended since the last answer, for no file's fault.
     failures: u32,
     /// What a person should know and has not been told.
@@ -144,6 +148,7 @@ impl Symbolizer {
             idle: false,
             asked: Number(0),
             bars: Bars::default(),
+            costs: Costs::default(),
             failures: 0,
             complaints: Complaints::new("places in more files come without names"),
             unfiltered: false,
@@ -210,6 +215,7 @@ impl Symbolizer {
             match self.put(question.clone(), descriptor, broker, &mut reading) {
                 Ok(answer) => {
                     self.failures = 0;
+                    self.charge(question, broker);
                     return Some(answer);
                 }
                 Err(ended) => self.account(&ended, reading.and_then(|id| broker.owner(id))),
@@ -342,6 +348,41 @@ impl Symbolizer {
         match found {
             Some((id, file)) => (Given::File(id), Some(file)),
             None => (Given::Nothing, None),
+        }
+    }
+
+    /// Counts what the last answer took for the file that it is about. One that this file names is not held to account.
+    fn charge(&mut self, question: &Question, broker: &dyn Broker) {
+        let (Question::Place { file, .. } | Question::Jit { map: file, .. }) = question else {
+            return;
+        };
+        let spent = self.process.as_ref().and_then(Process::spent);
+        if let Some(time) = spent.filter(|time| costs::counts(*time))
+            && let Some(owner) = broker.owner(*file)
+        {
+            self.charge_with(&owner, time);
+        }
+    }
+
+    /// A question about a file took so long on a CPU.
+    fn charge_with(&mut self, owner: &Owner, time: Duration) {
+        if !self.costs.add(owner, time, Instant::now()) {
+            return;
+        }
+        let Owner { name, user, .. } = owner;
+        match self.bars.strike(owner, true) {
+            Verdict::Again | Verdict::File => self.complaints.of_file(name, || {
+                format!("places in {name} come without names from here on: each takes too much CPU time to find")
+            }),
+            Verdict::User => {
+                let all = format!("every file of user {user}");
+                self.complaints.of_file(&all, || {
+                    format!(
+                        "places in {name} and every other file of user {user} come without names from here on: those \
+                         of several of them take too much CPU time to find"
+                    )
+                });
+            }
         }
     }
 

@@ -122,6 +122,8 @@ pub(super) struct Process {
     patience: Patience,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
+    /// Time on a CPU that it had taken when it was asked last.
+    asked_at: Duration,
     /// It runs only where nobody else wants to.
     is_idle: bool,
     /// Until when that may make its answer late.
@@ -184,6 +186,7 @@ impl Process {
             memory,
             patience,
             granted: Duration::ZERO,
+            asked_at: Duration::ZERO,
             is_idle: false,
             idle_until: Instant::now(),
             until: Instant::now() + patience.start,
@@ -326,6 +329,7 @@ impl Process {
     /// Moves the limit on its CPU time so far that one question has its time.
     fn grant_time(&mut self) {
         let used = self.cpu_time().unwrap_or(self.granted);
+        self.asked_at = used;
         if used + self.patience.cpu <= self.granted {
             return;
         }
@@ -337,6 +341,11 @@ impl Process {
         if prlimit(Pid::from_raw(self.number()), Resource::Cpu, limit).is_ok() {
             self.granted = granted;
         }
+    }
+
+    /// Its time on a CPU since it was asked last.
+    pub(super) fn spent(&self) -> Option<Duration> {
+        self.cpu_time()?.checked_sub(self.asked_at)
     }
 
     /// Its time on a CPU so far.

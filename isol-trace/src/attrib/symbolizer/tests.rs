@@ -616,3 +616,34 @@ fn what_strangers_do_is_said_so_many_times() {
         "places in more files come without names, which is not said of each"
     );
 }
+
+/// A file that never ends the symbolizer, and whose places take a second each.
+#[test]
+fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let honest = folder.honest();
+    assert!(is_named(&mut symbolizer, &mut folder, honest));
+    let process = symbolizer.process.as_ref().expect("it answered");
+    assert!(process.spent().is_some_and(|it| !it.is_zero()));
+    let slow = Owner {
+        file: (1, 1),
+        user: 7,
+        name: "/tmp/slow".to_owned(),
+    };
+    for _ in 0..5 {
+        symbolizer.charge_with(&slow, Duration::from_secs(1));
+        assert!(symbolizer.allows(&slow));
+    }
+    symbolizer.charge_with(&slow, Duration::from_secs(1));
+    assert!(!symbolizer.allows(&slow), "barred");
+    assert_eq!(
+        symbolizer.take_sentences(),
+        [
+            "places in /tmp/slow come without names from here on: each takes too much CPU time to find"
+        ]
+    );
+    assert!(
+        is_named(&mut symbolizer, &mut folder, honest),
+        "others go on"
+    );
+}

@@ -1,0 +1,133 @@
+//! What it costs to read files: one whose places take long each keeps all others waiting, and never ends the symbolizer.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use super::Owner;
+
+/// Time on a CPU for one question that counts for nothing: with a hundred questions of that, others have their turn in
+/// between.
+const FREE: Duration = Duration::from_millis(50);
+
+/// What a file may take on top of that, at once. The first place of a program of 1.3 GB takes half of it, in a build that
+/// is not optimised.
+const FILE: Duration = Duration::from_secs(5);
+
+/// The same for all files of a user.
+const USER: Duration = Duration::from_secs(20);
+
+/// The part of the time that passes which may be taken for good.
+const SHARE: u32 = 10;
+
+/// Files, and users, that are remembered.
+const REMEMBERED: usize = 4096;
+
+/// Time that was taken, less the share of the time that passed since.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    time: Duration,
+    at: Instant,
+}
+
+/// What was taken by files and by users.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    files: HashMap<(u64, u64), Taken>,
+    users: HashMap<u32, Taken>,
+}
+
+/// Whether a question took so long that it counts.
+pub(super) fn counts(time: Duration) -> bool {
+    time > FREE
+}
+
+impl Costs {
+    /// A question about a file took `time` on a CPU. Whether that is too much. Root's files are no stranger's.
+    pub(super) fn add(&mut self, owner: &Owner, time: Duration, now: Instant) -> bool {
+        let time = time.saturating_sub(FREE);
+        if time.is_zero() || owner.user == 0 {
+            return false;
+        }
+        let of_file = add(&mut self.files, owner.file, time, now);
+        let of_user = add(&mut self.users, owner.user, time, now);
+        of_file > FILE || of_user > USER
+    }
+}
+
+fn add<K: Eq + Hash>(
+    all: &mut HashMap<K, Taken>,
+    key: K,
+    time: Duration,
+    now: Instant,
+) -> Duration {
+    if all.len() >= REMEMBERED {
+        all.clear();
+    }
+    let none = Taken {
+        time: Duration::ZERO,
+        at: now,
+    };
+    let taken = all.entry(key).or_insert(none);
+    let passed = now.duration_since(taken.at);
+    *taken = Taken {
+        time: taken.time.saturating_sub(passed / SHARE) + time,
+        at: now,
+    };
+    taken.time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(inode: u64, user: u32) -> Owner {
+        Owner {
+            file: (1, inode),
+            user,
+            name: "/tmp/x".to_owned(),
+        }
+    }
+
+    /// How many questions a file may have that take so long, one after the other, with so much time between.
+    fn allowed(costs: &mut Costs, owner: &Owner, takes: Duration, pause: Duration) -> usize {
+        let mut now = Instant::now();
+        (0..1000)
+            .take_while(|_| {
+                now += takes + pause;
+                !costs.add(owner, takes, now)
+            })
+            .count()
+    }
+
+    #[test]
+    fn a_file_that_is_slow_each_time_is_too_much_and_one_that_begins_slowly_is_not() {
+        let none = Duration::ZERO;
+        let (honest, slow) = (file(1, 7), file(2, 7));
+        let mut costs = Costs::default();
+        let now = Instant::now();
+        assert!(!costs.add(&honest, Duration::from_millis(2400), now));
+        assert_eq!(allowed(&mut costs, &honest, FREE, none), 1000);
+        assert!(counts(FREE + Duration::from_nanos(1)) && !counts(FREE));
+        let takes = Duration::from_millis(250);
+        let count = allowed(&mut costs, &slow, takes, none);
+        assert!((25..35).contains(&count), "{count}");
+        // A tenth of the time is its own.
+        let mut costs = Costs::default();
+        assert_eq!(allowed(&mut costs, &slow, takes, 10 * takes), 1000);
+        let roots = file(3, 0);
+        assert_eq!(allowed(&mut costs, &roots, takes, none), 1000);
+    }
+
+    #[test]
+    fn who_makes_many_slow_files_has_a_limit_for_all() {
+        let mut costs = Costs::default();
+        let now = Instant::now();
+        let takes = Duration::from_secs(1);
+        let first = (0..1000).find(|&inode| costs.add(&file(inode, 7), takes, now));
+        assert_eq!(first, Some(21), "950 ms of each count");
+        assert!(!costs.add(&file(2000, 8), takes, now), "others have theirs");
+    }
+}
