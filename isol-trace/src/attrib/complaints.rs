@@ -64,6 +64,10 @@ mod tests {
         let mut complaints = Complaints::new("more files lack names");
         complaints.once("no files".to_owned());
         for round in 0..3 {
+            // It is another file each time.
+            complaints.of_file("/tmp/0", || format!("0 in {round}"));
+        }
+        for round in 0..3 {
             for file in 0..20 {
                 complaints.of_file(&format!("/tmp/{file}"), || format!("{file} in {round}"));
             }
