@@ -570,3 +570,15 @@ fn what_is_no_regular_file_is_refused() {
         assert!(Image::open(&file, LIMITS).is_err(), "{path}");
     }
 }
+
+/// A mapping takes the address space of those of others: as much as a file says, whatever of it is on the disk.
+#[test]
+fn what_is_longer_than_any_program_is_refused() {
+    let file = tempfile::tempfile().expect("a file");
+    file.write_all_at(&elf(&[]), 0).expect("written");
+    for (length, is_taken) in [(16 << 30, true), ((16 << 30) + 1, false)] {
+        file.set_len(length).expect("sparse");
+        let image = Image::open(&file, LIMITS);
+        assert_eq!(image.is_ok(), is_taken, "{length}");
+    }
+}

@@ -261,7 +261,8 @@ impl Files {
     }
 
     /// Finds the file with the debug information of another one: below the usual directory of the root directory that
-    /// belongs to that, and in the directories that were asked for. The name comes out of a stranger's file.
+    /// belongs to that, and in the directories that were asked for. The name comes out of a stranger's file, and the root
+    /// directory may be a stranger's too: what lies below that counts only if it belongs to root or to the program's user.
     pub(super) fn debug(&mut self, of: FileId, name: &DebugName) -> Option<FileId> {
         let program = self.known.get(&of)?;
         let root = program.root.clone();
@@ -296,9 +297,16 @@ impl Files {
                 }
             }
         }
+        let user = program.owner.user;
+        let named = program.root.clone();
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;
+            // Whoever asked for a directory knows whose files are in it.
+            let is_asked_for = !Arc::ptr_eq(&root, &named);
+            if !is_asked_for && looked.user != user && looked.user != 0 {
+                return None;
+            }
             Some(self.keep(place, root, path, &looked))
         })
     }

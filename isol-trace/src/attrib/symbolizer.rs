@@ -1,9 +1,10 @@
 //! The tracer's side of the symbolizer: a child process that parses what strangers wrote ([`crate::symbolize::child`]).
 //!
 //! It is asked one question at a time, on the symbols' thread, and has so much time on a CPU and so much time at all for
-//! each. One that ends, hangs or says what cannot be believed is killed, another one is started, and the file that it was
-//! reading is held to account ([`bars`]). Whatever it may become by what it reads, it can only give wrong words of limited
-//! length: the tracer decides which files it gets ([`Broker`]), and parses nothing.
+//! each. One that ends, hangs or says what cannot be believed is killed, and another one is asked the same. Where that
+//! ends too, having read nothing else, the file that the question is about is held to account ([`bars`]). Whatever it may
+//! become by what it reads, it can only give wrong words of limited length: the tracer decides which files it gets
+//! ([`Broker`]), and parses nothing.
 
 mod bars;
 mod costs;
@@ -30,7 +31,9 @@ use crate::{
     host::cpu_list::CpuSet,
     symbolize::{
         maps::Mapping,
-        protocol::{Answer, Code, DebugName, FileId, Given, Number, Order, Question, Report, Want},
+        protocol::{
+            Answer, Code, CodeOf, DebugName, FileId, Given, Number, Order, Question, Report, Want,
+        },
     },
 };
 
@@ -47,6 +50,41 @@ const AGAIN: usize = 4;
 
 /// Symbolizers that may end one after the other with no answer between them and no file to blame.
 const FAILURES: u32 = 8;
+
+/// What a symbolizer that ended is put down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Somebody else: another process, the kernel out of memory, or what it had read for earlier questions.
+    Others,
+    /// No file that the tracer knows of.
+    Nothing,
+    /// This file, which a process had mapped. Never one that was found by what is in that: whose it is, the file that
+    /// names it does not say.
+    File(FileId),
+}
+
+/// What was asked of the symbolizer, as far as it may be put down to a file.
+#[derive(Debug)]
+struct About {
+    /// Files that it is about: of a place one, of a stack those whose code was found.
+    files: Vec<FileId>,
+    /// The one that it is at.
+    at: Option<FileId>,
+}
+
+impl About {
+    fn of(question: &Question) -> Self {
+        let at = match question {
+            Question::Place { file, .. } => Some(*file),
+            Question::Jit { map, .. } => Some(*map),
+            Question::Vdso { .. } | Question::Unwind(_) | Question::Maps => None,
+        };
+        Self {
+            files: at.into_iter().collect(),
+            at,
+        }
+    }
+}
 
 /// How long the symbolizer may take.
 #[derive(Clone, Copy, Debug)]
@@ -211,14 +249,15 @@ impl Symbolizer {
             if self.failures >= FAILURES {
                 return None;
             }
-            let mut reading = None;
-            match self.put(question.clone(), descriptor, broker, &mut reading) {
+            match self.put(question.clone(), descriptor, broker) {
                 Ok(answer) => {
                     self.failures = 0;
                     self.charge(question, broker);
                     return Some(answer);
                 }
-                Err(ended) => self.account(&ended, reading.and_then(|id| broker.owner(id))),
+                Err((_, Cause::Others)) => {}
+                Err((ended, Cause::Nothing)) => self.account(&ended, None),
+                Err((ended, Cause::File(id))) => self.account(&ended, broker.owner(id)),
             }
         }
         None
@@ -259,24 +298,35 @@ impl Symbolizer {
         question: Question,
         descriptor: Option<BorrowedFd<'_>>,
         broker: &mut dyn Broker,
-        reading: &mut Option<FileId>,
-    ) -> Result<Answer, Ended> {
+    ) -> Result<Answer, (Ended, Cause)> {
         self.asked.0 += 1;
         let number = self.asked;
-        self.running()?;
+        self.running().map_err(|ended| (ended, Cause::Nothing))?;
         let Some(mut process) = self.process.take() else {
-            return Err(Ended::Closed);
+            return Err((Ended::Closed, Cause::Nothing));
         };
+        let mut about = About::of(&question);
         let order = Order::Ask(number, question);
         let answer = process
             .tell(&order, descriptor)
-            .and_then(|()| self.converse(&mut process, number, broker, reading));
+            .and_then(|()| self.converse(&mut process, number, broker, &mut about));
         match answer {
             Ok(answer) => {
+                process.has_answered = true;
                 self.process = Some(process);
                 Ok(answer)
             }
-            Err(ended) => Err(process.end(ended)),
+            Err(ended) => {
+                // What it read before may have left it without memory, or made it another program.
+                let by_others = process.has_answered;
+                let ended = process.end(ended);
+                let cause = match about.at {
+                    _ if by_others || ended.is_from_outside() => Cause::Others,
+                    Some(id) => Cause::File(id),
+                    None => Cause::Nothing,
+                };
+                Err((ended, cause))
+            }
         }
     }
 
@@ -286,7 +336,7 @@ impl Symbolizer {
         process: &mut Process,
         number: Number,
         broker: &mut dyn Broker,
-        reading: &mut Option<FileId>,
+        about: &mut About,
     ) -> Result<Answer, Ended> {
         let mut maps = Vec::new();
         for _ in 0..WANTS {
@@ -295,10 +345,18 @@ impl Symbolizer {
                     if broker.owner(id).is_none() {
                         return Err(Ended::Unbelievable("it names a file that it was not given"));
                     }
-                    *reading = Some(id);
+                    // Of a place there is one alone, whatever it says.
+                    if about.files.contains(&id) {
+                        about.at = Some(id);
+                    }
                 }
                 Report::Want(of, want) if of == number => {
                     let (given, file) = self.give(want, broker);
+                    if let Given::Code { code, .. } = &given
+                        && let CodeOf::File(id) = code.of
+                    {
+                        about.files.push(id);
+                    }
                     let descriptor = file.as_ref().map(File::as_fd);
                     process.tell(&Order::Give(number, given), descriptor)?;
                 }

@@ -17,8 +17,8 @@ use super::{
     symbols::Symbols,
 };
 
-/// Bytes of a file that is mapped; the largest programs have some ten.
-const MAX_FILE: u64 = 64 << 30;
+/// Bytes of a file that is mapped: 16 GiB. The largest programs have less than ten, with their debug information.
+pub(super) const MAX_FILE: u64 = 16 << 30;
 
 /// An offset in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,14 +66,19 @@ impl Image {
     /// Maps a regular file and reads its headers.
     ///
     /// # Errors
-    /// Where it cannot be mapped, or is no ELF file.
+    /// Where it cannot be mapped, is no ELF file, or has more than 16 GiB.
     pub fn open(file: &File, limits: Limits) -> Result<Self, ImageError> {
+        Self::open_within(file, MAX_FILE, limits)
+    }
+
+    /// As [`Self::open`], of a file that may have no more than `room` bytes either.
+    pub(super) fn open_within(file: &File, room: u64, limits: Limits) -> Result<Self, ImageError> {
         // The call itself: the C library's may be one that knows paths, which a sandbox does not let pass.
         let length = rustix::fs::fstat(file)
             .map_err(std::io::Error::from)?
             .st_size;
         let length = u64::try_from(length).unwrap_or_default();
-        if length > MAX_FILE {
+        if length > MAX_FILE.min(room) {
             return Err(ImageError::TooLarge(length));
         }
         let size = usize::try_from(length).or(Err(ImageError::TooLarge(length)))?;
@@ -260,6 +265,14 @@ impl Image {
         match self.headers.endian {
             Endianness::Little => RunTimeEndian::Little,
             Endianness::Big => RunTimeEndian::Big,
+        }
+    }
+
+    /// Bytes of address space that its mapping takes.
+    pub(super) fn mapped(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.len() as u64,
+            Bytes::Owned(_) => 0,
         }
     }
 

@@ -110,8 +110,16 @@ impl Program {
     /// Bytes of anonymous memory that are in use for it.
     #[must_use]
     pub fn memory(&self) -> u64 {
+        self.files().map(Image::memory).sum()
+    }
+
+    /// Bytes of address space that the mappings of its files take.
+    pub(super) fn mapped(&self) -> u64 {
+        self.files().map(Image::mapped).sum()
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Image> {
         let files = [&self.debug, &self.shared].into_iter().flatten();
-        let files = files.chain(&self.splits).chain([&self.image]);
-        files.map(Image::memory).sum()
+        files.chain(&self.splits).chain([&self.image])
     }
 }

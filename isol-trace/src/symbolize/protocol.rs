@@ -150,7 +150,7 @@ pub(crate) enum CodeOf {
 pub(crate) enum Report {
     /// It is confined and waits for questions.
     Ready(Confinement),
-    /// It reads this file from here on.
+    /// Of a stack: it reads this file from here on.
     Reading(FileId),
     /// It needs something for its answer.
     Want(Number, Want),

@@ -26,8 +26,9 @@ use super::protocol::{Allowance, Confinement};
 /// Descriptors that it may have: each image has one for a moment, each map of a compiler one for good.
 const DESCRIPTORS: u64 = 64;
 
-/// Address space, in bytes: files are mapped whole, and many are large. It bounds what the kernel keeps in page tables.
-const ADDRESS_SPACE: u64 = 64 << 30;
+/// Address space, in bytes, beside private memory: files are mapped whole, and many are large. It bounds what the kernel
+/// keeps in page tables. What is mapped at a time stays well below that (`child::images`).
+pub(super) const ADDRESS_SPACE: u64 = 64 << 30;
 
 /// The stack, in bytes. It is a part of the private memory that is not in `RLIMIT_DATA`.
 const STACK: u64 = 8 << 20;

@@ -245,3 +245,41 @@ fn files_that_the_kernel_makes_up_are_not_opened() {
     let own = own.strip_prefix("/").expect("absolute").to_str();
     assert!(find(own.expect("text")).is_some(), "a disk's");
 }
+
+/// The root directory may be a stranger's own, with a copy of anybody's program in it, and what it has for debug information.
+#[test]
+fn debug_information_belongs_to_its_programs_user_or_to_root() {
+    let tree = Tree::new();
+    tree.write("bin/spin", "program");
+    tree.write("usr/lib/debug/bin/spin.debug", "theirs");
+    tree.write("bin/spin.dwp", "theirs");
+    tree.write("symbols/bin/other.debug", "anybody's");
+    if fs::metadata(tree.path("bin/spin")).expect("a file").uid() != 0 {
+        return;
+    }
+    let name = DebugName::Link("spin.debug".to_owned());
+    for (of_program, of_debug, is_taken) in [
+        (0, 0, true),
+        (0, 1234, false),
+        (1234, 0, true),
+        (1234, 1234, true),
+        (1234, 1235, false),
+    ] {
+        let own = |path: &str, user| {
+            std::os::unix::fs::chown(tree.path(path), Some(user), None).expect("root");
+        };
+        own("bin/spin", of_program);
+        own("usr/lib/debug/bin/spin.debug", of_debug);
+        own("bin/spin.dwp", of_debug);
+        own("symbols/bin/other.debug", of_debug);
+        let folder = File::open(tree.path("symbols")).expect("a folder");
+        let mut files = Files::new(vec![Arc::new(folder)]);
+        let of = program(&mut files, &tree, "/bin/spin").expect("it is there");
+        for name in [&name, &DebugName::Package] {
+            let found = files.debug(of, name);
+            assert_eq!(found.is_some(), is_taken, "{of_program} {of_debug}");
+        }
+        let asked_for = DebugName::Link("other.debug".to_owned());
+        assert!(files.debug(of, &asked_for).is_some(), "by who traces");
+    }
+}

@@ -1,4 +1,8 @@
 //! Files that are not read any more, because reading them ended the symbolizer.
+//!
+//! Who pays is who owns the file that a process had mapped. A file with debug information that is looked for by what is in
+//! that file belongs to the same user or to root ([`super::super::files`]), and is not barred for what happens then: else a
+//! stranger's file would have any file barred that it names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -49,7 +53,7 @@ impl Bars {
         self.barred.contains(&owner.file) || by_user.is_some_and(|files| *files >= FILES)
     }
 
-    /// A file was read when the symbolizer ended; `certain` where that is its fault.
+    /// A symbolizer that had read nothing else ended at a file; `certain` where that is the file's fault.
     pub(super) fn strike(&mut self, owner: &Owner, certain: bool) -> Verdict {
         if self.strikes.len() >= REMEMBERED {
             self.strikes.clear();

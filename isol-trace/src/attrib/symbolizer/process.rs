@@ -82,6 +82,18 @@ pub(super) enum Ended {
 }
 
 impl Ended {
+    /// Whether another process ended it, or the kernel out of memory: it may not signal itself but to abort, and none of
+    /// its own limits ends it by one of these.
+    pub(super) fn is_from_outside(&self) -> bool {
+        match self {
+            Self::Status(status) => matches!(
+                status.signal(),
+                Some(libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether what it read did that, and would do it again.
     pub(super) const fn is_certain(&self) -> bool {
         matches!(self, Self::CpuTime | Self::Hung | Self::Unbelievable(_))
@@ -120,6 +132,8 @@ pub(super) struct Process {
     last_words: Option<ChildStderr>,
     memory: u64,
     patience: Patience,
+    /// It has given an answer: it may keep something of what it read for that.
+    pub(super) has_answered: bool,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
     /// Time on a CPU that it had taken when it was asked last.
@@ -185,6 +199,7 @@ impl Process {
             socket,
             memory,
             patience,
+            has_answered: false,
             granted: Duration::ZERO,
             asked_at: Duration::ZERO,
             is_idle: false,

@@ -1,12 +1,15 @@
 //! The real thing: a process of its own that is taken down by what it reads.
 
 use std::{
+    cell::Cell,
     fs,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::*;
 use crate::{
@@ -567,6 +570,221 @@ fn hostile_files_cost_themselves_alone() {
         "{before}, {}",
         resident()
     );
+}
+
+/// Kills the symbolizer that asks for one file, a few times.
+fn killed_at(
+    symbolizer: &mut Symbolizer,
+    folder: &mut Folder,
+    file: FileId,
+    (signal, times): (i32, u32),
+) -> bool {
+    let question = Question::Place {
+        file,
+        offset: own_offset(),
+        beyond: 0,
+    };
+    let number = symbolizer.number.clone();
+    let left = Cell::new(times);
+    let mut broker = Meanwhile {
+        folder,
+        bad: file,
+        act: &|| {
+            if let Some(fewer) = left.get().checked_sub(1) {
+                left.set(fewer);
+                kill(number.load(Ordering::Relaxed), signal);
+            }
+        },
+    };
+    let answer = symbolizer.ask(&question, None, &mut broker);
+    matches!(answer, Some(Answer::Place(_)))
+}
+
+/// What its reader has left of memory, or has become, by what it read before is not a file's fault; nor is who kills that.
+#[test]
+fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
+    let mut folder = Folder::new();
+    let honest = folder.honest();
+    fs::copy("/proc/self/exe", folder.path("next")).expect("a copy");
+    let next = folder.id("next");
+    let owner = folder.owner(next).expect("known");
+    for (is_new, kills, is_barred) in [
+        (false, (libc::SIGSEGV, 1), false),
+        (true, (libc::SIGKILL, 3), false),
+        (true, (libc::SIGSEGV, 2), true),
+    ] {
+        let mut symbolizer = start();
+        for _ in 0..2 {
+            assert!(is_new || is_named(&mut symbolizer, &mut folder, honest));
+            let is_named = killed_at(&mut symbolizer, &mut folder, next, kills);
+            assert_eq!(is_named, !is_barred, "{kills:?}");
+            symbolizer.process = None;
+        }
+        assert_eq!(symbolizer.allows(&owner), !is_barred, "{kills:?}");
+        let said = symbolizer.take_sentences();
+        assert_eq!(said.len(), usize::from(is_barred), "{said:?}");
+    }
+}
+
+/// This test as a program without names of its own, and where its debug information is looked for.
+fn stripped() -> (Vec<u8>, Vec<u8>, PathBuf) {
+    use std::fmt::Write as _;
+
+    let elf = fs::read("/proc/self/exe").expect("this test");
+    let word = |at: usize| {
+        let word = elf[at..at + 8].try_into().expect("a word");
+        usize::try_from(u64::from_le_bytes(word)).expect("small")
+    };
+    let headers = section_headers(&elf);
+    let names = headers[usize::from(u16::from_le_bytes([elf[0x3e], elf[0x3f]]))];
+    let (start, size) = (word(names + 0x18), word(names + 0x20));
+    let mut all = elf[start..start + size].windows(12);
+    let debug = all.position(|it| it == b".debug_info\0");
+    let mut stripped = elf.clone();
+    stripped[start + debug.expect("it has that") + 1] = b'x';
+    // `SHT_SYMTAB`.
+    for header in headers {
+        if stripped[header + 4] == 2 {
+            stripped[header + 4] = 1;
+        }
+    }
+    let own = File::open("/proc/self/exe").expect("this test");
+    let image = crate::symbolize::Image::open(&own, crate::symbolize::Limits::default());
+    let id = image.expect("an ELF file").build_id().map(<[u8]>::to_vec);
+    let id = id.expect("the linker writes it");
+    let (first, rest) = id.split_first().expect("twenty bytes");
+    let mut name = format!("usr/lib/debug/.build-id/{first:02x}/");
+    for byte in rest {
+        write!(name, "{byte:02x}").expect("it has room");
+    }
+    name.push_str(".debug");
+    (stripped, id, name.into())
+}
+
+#[test]
+fn debug_information_of_another_build_is_not_taken() {
+    let (stripped, id, debug) = stripped();
+    let mut other = fs::read("/proc/self/exe").expect("this test");
+    let at = other.windows(id.len()).position(|it| it == id);
+    other[at.expect("it has a note")] ^= 1;
+    let mut folder = Folder::new();
+    let path = folder.at.path().join(debug);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+    fs::write(&path, other).expect("a file");
+    fs::write(folder.path("program"), stripped).expect("a file");
+    let (mut symbolizer, program) = (start(), folder.id("program"));
+    assert_eq!(place(&mut symbolizer, &mut folder, program), None);
+    fs::remove_file(&path).expect("ours");
+    fs::copy("/proc/self/exe", path).expect("a copy");
+    symbolizer.process = None;
+    assert!(is_named(&mut symbolizer, &mut folder, program));
+}
+
+/// A broker of a program that is cut each time that its debug information is asked for.
+struct Cutting<'a>(&'a mut Folder, FileId, &'a [u8]);
+
+impl Broker for Cutting<'_> {
+    fn file(&mut self, id: FileId) -> Option<File> {
+        if id == self.1 {
+            fs::write(self.0.path("program"), self.2).expect("ours");
+        }
+        self.0.file(id)
+    }
+
+    fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
+        let found = self.0.debug(of, name);
+        let program = fs::OpenOptions::new()
+            .write(true)
+            .open(self.0.path("program"));
+        program.and_then(|it| it.set_len(0)).expect("ours");
+        found
+    }
+
+    fn code(&mut self, _: u64) -> Option<(Code, bool)> {
+        None
+    }
+
+    fn owner(&self, id: FileId) -> Option<Owner> {
+        self.0.owner(id)
+    }
+}
+
+/// A stranger's program names a file of somebody else as its debug information, and has the symbolizer end.
+#[test]
+fn who_names_a_file_pays_and_not_the_file() {
+    let (_, _, debug) = stripped();
+    let mut folder = Folder::new();
+    let path = folder.at.path().join(debug);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+    fs::write(folder.path("victim"), endless(&[0x30])).expect("a file");
+    std::os::unix::fs::symlink("/victim", path).expect("a link");
+    let program = fs::read("/proc/self/exe").expect("this test");
+    fs::write(folder.path("program"), &program).expect("a file");
+    let id = folder.id("program");
+    let mut symbolizer = start();
+    let question = Question::Place {
+        file: id,
+        offset: own_offset(),
+        beyond: 0,
+    };
+    let mut broker = Cutting(&mut folder, id, &program);
+    let answer = symbolizer.ask(&question, None, &mut broker);
+    assert_eq!(answer, Some(Answer::Nothing));
+    let said = symbolizer.take_sentences();
+    assert!(
+        said.len() == 1 && said[0].starts_with("places in program come without names"),
+        "{said:?}"
+    );
+    let victim = folder.id("victim");
+    let victim = folder.owner(victim).expect("known");
+    assert!(symbolizer.allows(&victim));
+    assert!(!symbolizer.allows(&folder.owner(id).expect("known")));
+}
+
+/// Sparse files cost nothing, and each takes the address space that it says.
+#[test]
+fn sparse_files_leave_others_their_room() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let honest = folder.honest();
+    let pid = symbolizer.pid();
+    for shift in (17..=35).rev() {
+        for number in 0..3 {
+            let name = format!("sparse-{shift}-{number}");
+            fs::write(folder.path(&name), endless(&[0x30])).expect("a file");
+            let file = fs::OpenOptions::new().write(true).open(folder.path(&name));
+            file.and_then(|it| it.set_len(1 << shift))
+                .expect("a sparse file");
+            let id = folder.id(&name);
+            place(&mut symbolizer, &mut folder, id);
+        }
+    }
+    assert!(is_named(&mut symbolizer, &mut folder, honest));
+    assert_eq!(symbolizer.pid(), pid, "it had room");
+    assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
+}
+
+/// Less address space than the symbolizer gives itself, as where the tracer was started with a limit.
+#[test]
+fn a_file_that_finds_no_room_takes_that_of_others() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let pid = symbolizer.pid().expect("it runs");
+    let files = ["one", "two"].map(|name| {
+        fs::copy("/proc/self/exe", folder.path(name)).expect("a copy");
+        let file = fs::OpenOptions::new().write(true).open(folder.path(name));
+        file.and_then(|it| it.set_len(5 << 30))
+            .expect("a sparse file");
+        folder.id(name)
+    });
+    let limit = Rlimit {
+        current: Some(8 << 30),
+        maximum: Some(8 << 30),
+    };
+    let process = Pid::from_raw(pid.cast_signed());
+    prlimit(process, Resource::As, limit).expect("it is our child");
+    for file in [files[0], files[1], files[0]] {
+        assert!(is_named(&mut symbolizer, &mut folder, file));
+    }
+    assert_eq!(symbolizer.pid(), Some(pid));
 }
 
 /// Where the section headers of a file are.

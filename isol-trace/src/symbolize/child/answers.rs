@@ -74,13 +74,7 @@ impl Answers {
                 file,
                 offset,
                 beyond,
-            } => {
-                let limits = self.images.limits();
-                match self.images.get(file, asker)? {
-                    Some(loaded) => loaded.place(FileOffset(offset), beyond, limits, asker)?,
-                    None => None,
-                }
-            }
+            } => self.images.place(file, FileOffset(offset), beyond, asker)?,
             Question::Vdso { offset, beyond } => self.vdso.as_mut().and_then(|(image, _)| {
                 let at = image.linked_address(FileOffset(offset))?;
                 Some(image.place(at, beyond))
@@ -139,10 +133,7 @@ impl Answers {
             },
         };
         let table = match code.of {
-            CodeOf::File(id) => match self.images.get(id, asker)? {
-                Some(loaded) => loaded.table(),
-                None => None,
-            },
+            CodeOf::File(id) => self.images.table(id, asker)?,
             CodeOf::Vdso => self.vdso.as_ref().and_then(|(_, table)| table.clone()),
             CodeOf::Anonymous | CodeOf::Unknown => None,
         };

@@ -33,7 +33,6 @@ impl Compilers {
         id: FileId,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<&PerfMap>> {
-        asker.reading(id)?;
         if !self.all.contains_key(&id) {
             let wanted = given(asker.want(Want::File(id))?);
             let Some((_, file)) = wanted.filter(|(it, _)| *it == id) else {

@@ -10,26 +10,34 @@ use std::{
 
 use super::line::Asker;
 use crate::symbolize::{
-    image::{FileOffset, Image},
-    limits::{Limits, Missing},
+    image::{FileOffset, Image, MAX_FILE},
+    limits::{ImageError, Limits, Missing},
     place::Place,
     program::Program,
     protocol::{DebugName, FileId, Given, Want},
+    sandbox::ADDRESS_SPACE,
     tables::Table,
 };
 
 /// Files with a part of split debug information that are looked for, of one program.
 const SPLITS: usize = 1024;
 
-/// Files that are mapped at a time.
+/// Programs that are kept at a time.
 const IMAGES: usize = 256;
 
+/// Bytes of files that are mapped for one program: itself, and the further ones that were found for it.
+const OF_ONE: u64 = 24 << 30;
+
+/// Bytes of files that are mapped for all others meanwhile. With [`OF_ONE`] it stays well below the address space that
+/// there is: a sparse file costs its owner nothing, and a mapping of it is as long as it says.
+const OF_OTHERS: u64 = 16 << 30;
+
+const _: () = assert!(MAX_FILE <= OF_ONE && OF_ONE + OF_OTHERS <= ADDRESS_SPACE / 4 * 3);
+
 /// A program or a library.
-pub(super) struct Loaded {
+struct Loaded {
     id: FileId,
     program: Program,
-    /// The file with its debug information.
-    debug: Option<FileId>,
     /// Which further files were looked for.
     looked_for: LookedFor,
     /// How it is unwound.
@@ -47,12 +55,12 @@ struct LookedFor {
 }
 
 impl Loaded {
-    /// The place of an offset. Says which file it reads.
-    pub(super) fn place(
+    /// The place of an offset.
+    fn place(
         &mut self,
         offset: FileOffset,
         beyond: u64,
-        limits: Limits,
+        others: &mut Others,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Place>> {
         let Some(at) = self.program.linked_address(offset) else {
@@ -60,10 +68,8 @@ impl Loaded {
         };
         if !self.looked_for.debug {
             self.looked_for.debug = true;
-            self.find_debug(limits, asker)?;
+            self.find_debug(others, asker)?;
         }
-        // Debug information is read before all else, and most of it.
-        asker.reading(self.debug.unwrap_or(self.id))?;
         let mut place = self.program.place(at, beyond);
         while let Some(Missing::Split(name)) = &place.missing {
             let name = name.to_string();
@@ -80,7 +86,7 @@ impl Loaded {
             {
                 break;
             }
-            if let Some((_, split)) = self.open(name, limits, asker)? {
+            if let Some(split) = self.open(name, others, asker)? {
                 self.program.add_split(split);
                 place = self.program.place(at, beyond);
             }
@@ -89,7 +95,7 @@ impl Loaded {
     }
 
     /// How it is unwound.
-    pub(super) fn table(&self) -> Option<Arc<Table>> {
+    fn table(&self) -> Option<Arc<Table>> {
         let bytes = self.program.image().bytes();
         self.table
             .get_or_init(|| Table::parse(bytes).map(Arc::new))
@@ -97,54 +103,62 @@ impl Loaded {
     }
 
     /// Finds the file with its debug information: by the note that both have, or else by the name that it gives; and
-    /// the file that several share.
-    fn find_debug(&mut self, limits: Limits, asker: &mut Asker<'_, '_>) -> io::Result<()> {
+    /// the file that several share. What has another note is of another program, or of another version of it: whatever
+    /// lies there by that name, its names would be wrong ones.
+    fn find_debug(&mut self, others: &mut Others, asker: &mut Asker<'_, '_>) -> io::Result<()> {
         let image = self.program.image();
         let build_id = image.build_id().map(<[u8]>::to_vec);
         let link = image.debug_link().cloned();
         let mut found = None;
-        if let Some(build_id) = build_id.clone() {
-            found = self.open(DebugName::BuildId(build_id), limits, asker)?;
+        if let Some(build_id) = &build_id {
+            found = self.open_noted(build_id, others, asker)?;
         }
         if found.is_none()
             && let Some(link) = link
         {
-            let named = self.open(DebugName::Link(link.name.into()), limits, asker)?;
-            // The one of another program, or of another version of it, would give wrong names.
-            found = named.filter(|(_, image)| match (&build_id, image.build_id()) {
+            let named = self.open(DebugName::Link(link.name.into()), others, asker)?;
+            found = named.filter(|image| match (&build_id, image.build_id()) {
                 (Some(own), Some(theirs)) => own == theirs,
                 _ => crc32fast::hash(image.bytes()) == link.crc,
             });
         }
-        if let Some((id, image)) = found {
-            self.debug = Some(id);
+        if let Some(image) = found {
             self.program.set_debug(image);
         }
         let with_debug = self.program.debug().unwrap_or(self.program.image());
         if let Some(shared) = with_debug.alt_link() {
-            let name = DebugName::BuildId(shared.build_id.to_vec());
-            if let Some((_, image)) = self.open(name, limits, asker)? {
+            let build_id = shared.build_id.to_vec();
+            if let Some(image) = self.open_noted(&build_id, others, asker)? {
                 self.program.set_shared(image);
             }
         }
         Ok(())
     }
 
+    /// Opens a further file, if it has the note by which it is asked for.
+    fn open_noted(
+        &self,
+        build_id: &[u8],
+        others: &mut Others,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Option<Image>> {
+        let found = self.open(DebugName::BuildId(build_id.to_vec()), others, asker)?;
+        Ok(found.filter(|image| image.build_id() == Some(build_id)))
+    }
+
     /// Opens a further file.
     fn open(
         &self,
         name: DebugName,
-        limits: Limits,
+        others: &mut Others,
         asker: &mut Asker<'_, '_>,
-    ) -> io::Result<Option<(FileId, Image)>> {
+    ) -> io::Result<Option<Image>> {
         let wanted = Want::Debug { of: self.id, name };
-        let Some((id, file)) = given(asker.want(wanted)?) else {
+        let Some((_, file)) = given(asker.want(wanted)?) else {
             return Ok(None);
         };
-        asker.reading(id)?;
-        let image = Image::open(&file, limits).ok();
-        asker.reading(self.id)?;
-        Ok(image.map(|image| (id, image)))
+        let room = OF_ONE.saturating_sub(self.program.mapped());
+        Ok(others.map(&file, room))
     }
 
     fn memory(&self) -> u64 {
@@ -155,72 +169,111 @@ impl Loaded {
 
 /// The programs.
 pub(super) struct Images {
+    others: Others,
+    /// Counts what is asked.
+    uses: u64,
+}
+
+/// The programs that nothing is asked about at the moment: they can be forgotten.
+struct Others {
     /// What one may take, and all of them.
     limits: Limits,
     all: HashMap<FileId, Loaded>,
-    /// Counts what is asked.
-    uses: u64,
 }
 
 impl Images {
     /// None yet; together they take at most what `limits` allows one of them.
     pub(super) fn new(limits: Limits) -> Self {
+        let all = HashMap::new();
         Self {
-            limits,
-            all: HashMap::new(),
+            others: Others { limits, all },
             uses: 0,
         }
     }
 
-    pub(super) const fn limits(&self) -> Limits {
-        self.limits
+    /// The place of an offset of a program.
+    pub(super) fn place(
+        &mut self,
+        id: FileId,
+        offset: FileOffset,
+        beyond: u64,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Option<Place>> {
+        let Some(mut loaded) = self.take(id, asker)? else {
+            return Ok(None);
+        };
+        let place = loaded.place(offset, beyond, &mut self.others, asker);
+        self.others.all.insert(id, loaded);
+        place
     }
 
-    /// A program that the tracer has asked about; it is asked for where it is not there. `None` where it cannot be
-    /// had, or is none.
-    pub(super) fn get(
+    /// How a program is unwound. Says which one it reads from here on.
+    pub(super) fn table(
         &mut self,
         id: FileId,
         asker: &mut Asker<'_, '_>,
-    ) -> io::Result<Option<&mut Loaded>> {
+    ) -> io::Result<Option<Arc<Table>>> {
         asker.reading(id)?;
-        self.uses += 1;
-        if !self.all.contains_key(&id) {
-            let wanted = given(asker.want(Want::File(id))?);
-            let Some((_, file)) = wanted.filter(|(it, _)| *it == id) else {
-                return Ok(None);
-            };
-            let Ok(image) = Image::open(&file, self.limits) else {
-                return Ok(None);
-            };
-            self.make_room();
-            let loaded = Loaded {
-                id,
-                program: Program::new(image),
-                debug: None,
-                looked_for: LookedFor::default(),
-                table: OnceCell::new(),
-                used: self.uses,
-            };
-            self.all.insert(id, loaded);
-        }
-        let mut loaded = self.all.get_mut(&id);
-        if let Some(loaded) = &mut loaded {
-            loaded.used = self.uses;
-        }
-        Ok(loaded)
+        let Some(loaded) = self.take(id, asker)? else {
+            return Ok(None);
+        };
+        let table = loaded.table();
+        self.others.all.insert(id, loaded);
+        Ok(table)
     }
 
-    /// Forgets who was not asked for the longest, until there is room for one more.
-    fn make_room(&mut self) {
-        let mut memory: u64 = self.all.values().map(Loaded::memory).sum();
-        while self.all.len() >= IMAGES || memory > self.limits.memory / 2 {
+    /// Takes out a program that the tracer has asked about; it is asked for where it is not there. `None` where it
+    /// cannot be had, or is none.
+    fn take(&mut self, id: FileId, asker: &mut Asker<'_, '_>) -> io::Result<Option<Loaded>> {
+        self.uses += 1;
+        if let Some(mut known) = self.others.all.remove(&id) {
+            known.used = self.uses;
+            // It may have grown since it was loaded.
+            self.others.keep_to(known.memory());
+            return Ok(Some(known));
+        }
+        let wanted = given(asker.want(Want::File(id))?);
+        let Some((_, file)) = wanted.filter(|(it, _)| *it == id) else {
+            return Ok(None);
+        };
+        self.others.keep_to(self.others.limits.memory / 2);
+        let image = self.others.map(&file, OF_ONE);
+        Ok(image.map(|image| Loaded {
+            id,
+            program: Program::new(image),
+            looked_for: LookedFor::default(),
+            table: OnceCell::new(),
+            used: self.uses,
+        }))
+    }
+}
+
+impl Others {
+    /// Forgets who was not asked for the longest, until `memory` is left for the one that is asked about.
+    fn keep_to(&mut self, memory: u64) {
+        let left = self.limits.memory.saturating_sub(memory);
+        let mut taken: u64 = self.all.values().map(Loaded::memory).sum();
+        let mut mapped: u64 = self.all.values().map(|it| it.program.mapped()).sum();
+        while self.all.len() >= IMAGES || taken > left || mapped > OF_OTHERS {
             let oldest = self.all.values().min_by_key(|loaded| loaded.used);
             let Some(id) = oldest.map(|loaded| loaded.id) else {
                 return;
             };
             let forgotten = self.all.remove(&id);
-            memory -= forgotten.as_ref().map_or(0, Loaded::memory);
+            taken -= forgotten.as_ref().map_or(0, Loaded::memory);
+            mapped -= forgotten.as_ref().map_or(0, |it| it.program.mapped());
+        }
+    }
+
+    /// Maps a file of at most so many bytes. Where there is less address space than this process would give itself, all
+    /// others make room: they can be asked for again, and a file that was refused once is not.
+    fn map(&mut self, file: &File, room: u64) -> Option<Image> {
+        match Image::open_within(file, room, self.limits) {
+            Err(ImageError::Map(error)) if error.raw_os_error() == Some(libc::ENOMEM) => {
+                self.all.clear();
+                Image::open_within(file, room, self.limits).ok()
+            }
+            image => image.ok(),
         }
     }
 }
