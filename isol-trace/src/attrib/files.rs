@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
 
 use super::symbolizer::Owner;
 use crate::{
@@ -72,6 +72,33 @@ struct Version {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+}
+
+/// A file by a path below a root directory. Whoever has another root directory, or calls it otherwise, has it by another
+/// number: a stranger who found it first would else say where others find it, and its debug information.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Named {
+    version: Version,
+    /// The mount, device and inode.
+    root: (u64, (u32, u32), u64),
+    path: PathBuf,
+}
+
+impl Named {
+    fn new(version: Version, root: &File, path: &Path) -> Self {
+        let flags = StatxFlags::MNT_ID | StatxFlags::INO;
+        // A new mount namespace has other mounts of the same directories.
+        let root = statx(root, "", AtFlags::EMPTY_PATH, flags);
+        let root = root.map(|it| {
+            let device = (it.stx_dev_major, it.stx_dev_minor);
+            (it.stx_mnt_id, device, it.stx_ino)
+        });
+        Self {
+            version,
+            root: root.unwrap_or_default(),
+            path: path.to_owned(),
+        }
+    }
 }
 
 /// A regular file, not opened yet.
@@ -161,7 +188,7 @@ const OF_THE_KERNEL: [rustix::fs::FsWord; 18] = [
 #[derive(Debug)]
 pub(super) struct Files {
     known: HashMap<FileId, Known>,
-    numbers: HashMap<Version, FileId>,
+    numbers: HashMap<Named, FileId>,
     next: u32,
     /// Directories with debug information that were asked for.
     debug: Vec<Arc<File>>,
@@ -218,7 +245,12 @@ impl Files {
     }
 
     fn keep(&mut self, place: Place, root: Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
-        if let Some(id) = self.numbers.get(&looked.version) {
+        let named = Named::new(looked.version, &root, &path);
+        if let Some(id) = self.numbers.get(&named)
+            && let Some(known) = self.known.get_mut(id)
+        {
+            // Where it was found before it may not be any more.
+            known.place = place;
             return *id;
         }
         if self.known.len() >= FILES {
@@ -234,7 +266,7 @@ impl Files {
             user: looked.user,
             name,
         };
-        self.numbers.insert(looked.version, id);
+        self.numbers.insert(named, id);
         let known = Known {
             place,
             root,

@@ -283,3 +283,38 @@ fn debug_information_belongs_to_its_programs_user_or_to_root() {
         assert!(files.debug(of, &asked_for).is_some(), "by who traces");
     }
 }
+
+/// Who finds a file first does not say where others find it: neither the file nor its debug information.
+#[test]
+fn a_file_has_a_number_for_each_name_and_root() {
+    let tree = Tree::new();
+    tree.write("lib/libc.so", "libc");
+    tree.write("bin/spin", "program");
+    tree.write("usr/lib/debug/lib/libc.debug", "its own");
+    let mut files = Files::new(Vec::new());
+    let spin = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    symlink("/lib/libc.so", tree.path("bin/spin.dwp")).expect("a link");
+    let first = files.debug(spin, &DebugName::Package).expect("a link");
+    let libc = program(&mut files, &tree, "/lib/libc.so").expect("it is there");
+    assert_ne!(first, libc);
+    let owner = |id| files.owner(id).expect("known");
+    assert_eq!(owner(libc).name, "/lib/libc.so");
+    assert_eq!(owner(libc).file, owner(first).file, "one file to bar");
+    fs::remove_file(tree.path("bin/spin.dwp")).expect("removed");
+    assert!(files.open(first).is_none());
+    assert_eq!(text(files.open(libc)).as_deref(), Some("libc"));
+    let link = DebugName::Link("libc.debug".to_owned());
+    let found = files.debug(libc, &link).expect("it is there");
+    assert_eq!(text(files.open(found)).as_deref(), Some("its own"));
+    // By a link of a process, which goes with that, and by its path.
+    tree.write("bin/other", "other");
+    symlink("../bin/other", tree.path("proc/exe")).expect("a link");
+    let folder = Arc::new(File::open(tree.path("proc")).expect("a folder"));
+    let by_link = Place::Link(folder, "exe".to_owned());
+    let linked = files.find(by_link, &tree.root(), Path::new("/bin/other"), None);
+    assert!(linked.is_some());
+    assert_eq!(program(&mut files, &tree, "/bin/other"), linked);
+    fs::remove_file(tree.path("proc/exe")).expect("removed");
+    let other = linked.and_then(|id| files.open(id));
+    assert_eq!(text(other).as_deref(), Some("other"));
+}
