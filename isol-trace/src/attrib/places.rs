@@ -8,7 +8,7 @@
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
 //! unwound then; names, which take longer, are looked up for those that a breach asks for, each process in its turn
-//! ([`turns`]).
+//! (`turns`).
 
 mod turns;
 
