@@ -78,18 +78,19 @@ pub const ALL: &[Provocation] = &[
         },
         partner: Some(|scene| Ok(Box::new(Foreign::new(scene, true)?))),
         expect: |scene| {
-            let gone = one("local_timer").end("return").sent_by(Sender {
+            let came = one("local_timer").end("return");
+            // There a thread may run such timers, and find none either (hrtimer_interrupt, v6.12); and a housekeeping
+            // CPU was seen to cancel the timer of a deadline server here at that time: which of the two the interrupt
+            // was for cannot be told.
+            if scene.guest.realtime {
+                return Ok(vec![came, one("local_timer").any_number()]);
+            }
+            let gone = came.empty().remedy("timer-gone").sent_by(Sender {
                 kind: "remote",
                 process: Some(std::process::id()),
                 callback: Some("timerfd_tmrproc"),
                 through: "timerfd_release",
             });
-            // There a thread runs such timers, and finds none either (hrtimer_interrupt, v6.12).
-            let gone = if scene.guest.realtime {
-                gone.does("switch", &[]).does("softirq", &["HRTIMER"])
-            } else {
-                gone.empty().remedy("timer-gone")
-            };
             Ok(vec![gone, early()])
         },
     },
