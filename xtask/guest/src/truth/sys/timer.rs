@@ -20,22 +20,30 @@ impl ThreadTimer {
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = signal;
         event.sigev_notify_thread_id = i32::try_from(thread_id()).map_err(io::Error::other)?;
-        let mut timer: libc::timer_t = std::ptr::null_mut();
-        // SAFETY: both places outlive the call.
-        let answer =
-            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
-        check(answer.into())?;
-        Ok(Self(timer))
+        create(libc::CLOCK_MONOTONIC, event).map(Self)
     }
 
     /// Lets it expire once, after a time.
     pub fn arm(&self, after: Duration) -> io::Result<()> {
-        let setting = once(u64::try_from(after.as_nanos()).map_err(io::Error::other)?);
-        // SAFETY: the timer is ours, the setting outlives the call, no old one is asked for.
-        let answer =
-            unsafe { libc::timer_settime(self.0, 0, &raw const setting, std::ptr::null_mut()) };
-        check(answer.into()).map(drop)
+        arm(self.0, after)
     }
+}
+
+/// Makes a POSIX timer.
+fn create(clock: libc::clockid_t, mut event: libc::sigevent) -> io::Result<libc::timer_t> {
+    let mut timer: libc::timer_t = std::ptr::null_mut();
+    // SAFETY: both places outlive the call.
+    let answer = unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) };
+    check(answer.into())?;
+    Ok(timer)
+}
+
+/// Lets a timer expire once, after a time of its clock.
+fn arm(timer: libc::timer_t, after: Duration) -> io::Result<()> {
+    let setting = once(u64::try_from(after.as_nanos()).map_err(io::Error::other)?);
+    // SAFETY: the setting outlives the call, and no old one is asked for; a timer that is none is an error.
+    let answer = unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) };
+    check(answer.into()).map(drop)
 }
 
 /// A POSIX timer of the CPU time of a process.
@@ -57,20 +65,12 @@ impl CpuTimer {
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = libc::SIGALRM;
-        let mut timer: libc::timer_t = std::ptr::null_mut();
-        // SAFETY: both places outlive the call.
-        let answer = unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) };
-        check(answer.into())?;
-        Ok(Self(timer))
+        create(clock, event).map(Self)
     }
 
     /// Lets it expire once, after so much CPU time.
     pub fn arm(&self, after: Duration) -> io::Result<()> {
-        let setting = once(u64::try_from(after.as_nanos()).map_err(io::Error::other)?);
-        // SAFETY: the timer is ours, the setting outlives the call, no old one is asked for.
-        let answer =
-            unsafe { libc::timer_settime(self.0, 0, &raw const setting, std::ptr::null_mut()) };
-        check(answer.into()).map(drop)
+        arm(self.0, after)
     }
 }
 
