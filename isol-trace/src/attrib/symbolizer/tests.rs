@@ -716,8 +716,8 @@ fn who_names_a_file_pays_and_not_the_file() {
     let mut folder = Folder::new();
     let path = folder.at.path().join(debug);
     fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-    fs::write(folder.path("victim"), endless(&[0x30])).expect("a file");
-    std::os::unix::fs::symlink("/victim", path).expect("a link");
+    fs::write(folder.path("other"), endless(&[0x30])).expect("a file");
+    std::os::unix::fs::symlink("/other", path).expect("a link");
     let program = fs::read("/proc/self/exe").expect("this test");
     fs::write(folder.path("program"), &program).expect("a file");
     let id = folder.id("program");
@@ -735,9 +735,9 @@ fn who_names_a_file_pays_and_not_the_file() {
         said.len() == 1 && said[0].starts_with("places in program come without names"),
         "{said:?}"
     );
-    let victim = folder.id("victim");
-    let victim = folder.owner(victim).expect("known");
-    assert!(symbolizer.allows(&victim));
+    let other = folder.id("other");
+    let other = folder.owner(other).expect("known");
+    assert!(symbolizer.allows(&other));
     assert!(!symbolizer.allows(&folder.owner(id).expect("known")));
 }
 
