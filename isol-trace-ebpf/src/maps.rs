@@ -39,7 +39,7 @@ static WATCH: Watching = Watching(Cell::new(Watch::NONE));
 pub(crate) struct Shared(CpuState);
 
 // SAFETY: each CPU changes only its own state, save for the flags `migrated` and
-// `asleep`, the thread that was looked up last and the one whose parent was told last, plain words that another CPU may set or clear; how programs of one CPU take turns is the span machine's matter.
+// `asleep`, the thread that was looked up last and the one whose parent was recorded last, plain words that another CPU may set or clear; how programs of one CPU take turns is the span machine's matter.
 unsafe impl Sync for Shared {}
 
 /// One state per CPU number; user space sizes it to the possible CPUs.

@@ -222,9 +222,9 @@ pub struct CpuState {
     pub asleep: Cell<u32>,
     /// Zero, for later.
     pub reserved: Cell<u32>,
-    /// The last task that came here and whose parent has been told; see [`CpuState::has_told`].
+    /// The last task that was to run here and whose parent was recorded; see [`CpuState::is_parent_recorded`].
     /// Another CPU may change this.
-    pub told: Cell<u64>,
+    pub parent_recorded: Cell<u64>,
     /// The first handler of the kernel's list of NMI handlers: where it runs, an NMI begins.
     pub first_nmi_handler: Cell<u64>,
     /// Totals.

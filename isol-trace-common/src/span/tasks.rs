@@ -18,7 +18,7 @@ pub struct Switch {
 
 /// One word, since CPUs that wake tasks here at one moment write it.
 #[inline(always)]
-const fn told(tid: u32, generation: u32) -> u64 {
+const fn thread_and_generation(tid: u32, generation: u32) -> u64 {
     (generation as u64) << 32 | tid as u64
 }
 
@@ -31,18 +31,19 @@ impl CpuState {
         }
     }
 
-    /// Whether the task that comes here is the one whose parent was told last, and no name has
-    /// changed since. Mostly one task is woken again and again.
+    /// Whether this thread is the last whose parent was recorded on this CPU, and no name has changed since.
+    /// Mostly one thread is woken again and again.
     #[must_use]
     #[inline(always)]
-    pub fn has_told(&self, tid: u32, generation: u32) -> bool {
-        self.told.get() == told(tid, generation)
+    pub fn is_parent_recorded(&self, tid: u32, generation: u32) -> bool {
+        self.parent_recorded.get() == thread_and_generation(tid, generation)
     }
 
-    /// The parent of a task that comes here has been told.
+    /// The parent of a thread that is to run on this CPU was recorded.
     #[inline(always)]
-    pub fn tell(&self, tid: u32, generation: u32) {
-        self.told.set(told(tid, generation));
+    pub fn record_parent(&self, tid: u32, generation: u32) {
+        self.parent_recorded
+            .set(thread_and_generation(tid, generation));
     }
 
     /// Whether the owner of the span sleeps.

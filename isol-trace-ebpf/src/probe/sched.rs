@@ -198,8 +198,8 @@ fn waking(arguments: Arguments) {
     }
     queued(arguments, Via::Wake, cpu, u64::from(tid), 0);
     let generation = tasks::generation(control);
-    // Its number is not another's meanwhile: who gets it is made or moved here first, and told of then.
-    if !state.has_told(tid, generation) && kfield::is_user(task) {
+    // Its number cannot be another task's by now: that one was made or moved here first, and recorded then.
+    if !state.is_parent_recorded(tid, generation) && kfield::is_user(task) {
         tell_kin(state, generation, task, tid);
     }
 }
@@ -242,7 +242,7 @@ fn tell_kin(state: &CpuState, generation: u32, task: u64, tid: u32) {
         parent_comm: kfield::task_comm(parent),
     };
     if write_to(ring_slot(this_cpu()), &record) {
-        state.tell(tid, generation);
+        state.record_parent(tid, generation);
     } else {
         count(&LOST_SENDS);
     }

@@ -435,12 +435,12 @@ fn whoever_departs_again_was_left_behind() {
 }
 
 #[test]
-fn a_task_is_told_of_again_once_another_has_come_or_a_name_has_changed() {
+fn a_parent_is_recorded_again_once_another_has_come_or_a_name_has_changed() {
     let state = still().state;
-    assert!(!state.has_told(42, 1));
-    state.tell(42, 1);
-    assert!(state.has_told(42, 1));
-    assert!(!state.has_told(43, 1) && !state.has_told(42, 2));
-    state.tell(43, 1);
-    assert!(!state.has_told(42, 1));
+    assert!(!state.is_parent_recorded(42, 1));
+    state.record_parent(42, 1);
+    assert!(state.is_parent_recorded(42, 1));
+    assert!(!state.is_parent_recorded(43, 1) && !state.is_parent_recorded(42, 2));
+    state.record_parent(43, 1);
+    assert!(!state.is_parent_recorded(42, 1));
 }
