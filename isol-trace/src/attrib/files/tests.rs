@@ -210,6 +210,12 @@ fn a_map_of_a_compiler_belongs_to_its_process() {
     let own = fs::metadata(tree.path("tmp/perf-7.map"))
         .expect("a file")
         .uid();
+    symlink("perf-7.map", tree.path("tmp/perf-9.map")).expect("a link");
+    assert_eq!(
+        files.find_owned(&tree.root(), Path::new("tmp/perf-9.map"), own),
+        None,
+        "a link names what others have written"
+    );
     let mut find = |user| files.find_owned(&tree.root(), Path::new("tmp/perf-7.map"), user);
     let id = find(own).expect("it is there");
     tree.write("tmp/perf-7.map", "1000 10 f\n2000 10 g\n");
@@ -218,12 +224,6 @@ fn a_map_of_a_compiler_belongs_to_its_process() {
         std::os::unix::fs::chown(tree.path("tmp/perf-7.map"), Some(1234), None).expect("root");
     }
     assert_eq!(find(own.wrapping_add(1)), None, "a stranger's");
-    symlink("perf-7.map", tree.path("tmp/perf-9.map")).expect("a link");
-    assert_eq!(
-        files.find_owned(&tree.root(), Path::new("tmp/perf-9.map"), own),
-        None,
-        "a link names what others have written"
-    );
     tree.fifo("tmp/perf-8.map");
     assert_eq!(
         files.find_owned(&tree.root(), Path::new("tmp/perf-8.map"), own),
