@@ -11,6 +11,7 @@ mod costs;
 mod process;
 
 use std::{
+    collections::HashMap,
     fs::File,
     os::fd::{AsFd as _, BorrowedFd},
     sync::{
@@ -22,8 +23,8 @@ use std::{
 
 pub(super) use self::bars::Owner;
 use self::{
-    bars::{Bars, Verdict},
-    costs::Costs,
+    bars::{Bars, Fault, Verdict},
+    costs::{Costs, Kind},
     process::{Ended, Process},
 };
 use super::complaints::Complaints;
@@ -54,35 +55,54 @@ const FAILURES: u32 = 8;
 /// What a symbolizer that ended is put down to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Somebody else: another process, the kernel out of memory, or what it had read for earlier questions.
+    /// What it had read for earlier questions, or somebody who killed it, at no file that the tracer knows of.
     Others,
     /// No file that the tracer knows of.
     Nothing,
     /// This file, which a process had mapped. Never one that was found by what is in that: whose it is, the file that
     /// names it does not say.
-    File(FileId),
+    File(FileId, Fault),
 }
 
 /// What was asked of the symbolizer, as far as it may be put down to a file.
 #[derive(Debug)]
 struct About {
+    kind: Kind,
     /// Files that it is about: of a place one, of a stack those whose code was found.
     files: Vec<FileId>,
     /// The one that it is at.
     at: Option<FileId>,
+    /// Time on a CPU that it had taken when it came to that.
+    since: Duration,
+    /// What it took at each of the others.
+    took: HashMap<FileId, Duration>,
 }
 
 impl About {
     fn of(question: &Question) -> Self {
-        let at = match question {
-            Question::Place { file, .. } => Some(*file),
-            Question::Jit { map, .. } => Some(*map),
-            Question::Vdso { .. } | Question::Unwind(_) | Question::Maps => None,
+        let (at, kind) = match question {
+            Question::Place { file, .. } => (Some(*file), Kind::Place),
+            Question::Jit { map, .. } => (Some(*map), Kind::Place),
+            Question::Vdso { .. } | Question::Maps => (None, Kind::Place),
+            Question::Unwind(_) => (None, Kind::Stack),
         };
         Self {
+            kind,
             files: at.into_iter().collect(),
             at,
+            since: Duration::ZERO,
+            took: HashMap::new(),
         }
+    }
+
+    /// It leaves the file that it is at, having taken so much time on a CPU until now, for the next one.
+    fn move_to(&mut self, next: Option<FileId>, spent: Option<Duration>) {
+        let spent = spent.unwrap_or(self.since);
+        if let Some(at) = self.at {
+            *self.took.entry(at).or_default() += spent.saturating_sub(self.since);
+        }
+        self.at = next;
+        self.since = spent;
     }
 }
 
@@ -250,14 +270,17 @@ impl Symbolizer {
                 return None;
             }
             match self.put(question.clone(), descriptor, broker) {
-                Ok(answer) => {
+                Ok((answer, about)) => {
                     self.failures = 0;
-                    self.charge(question, broker);
+                    self.charge(&about, broker);
                     return Some(answer);
                 }
                 Err((_, Cause::Others)) => {}
-                Err((ended, Cause::Nothing)) => self.account(&ended, None),
-                Err((ended, Cause::File(id))) => self.account(&ended, broker.owner(id)),
+                Err((ended, Cause::Nothing)) => self.fail(&ended),
+                Err((ended, Cause::File(id, fault))) => match broker.owner(id) {
+                    Some(owner) => self.blame(&owner, &ended, fault),
+                    None => self.fail(&ended),
+                },
             }
         }
         None
@@ -298,7 +321,7 @@ impl Symbolizer {
         question: Question,
         descriptor: Option<BorrowedFd<'_>>,
         broker: &mut dyn Broker,
-    ) -> Result<Answer, (Ended, Cause)> {
+    ) -> Result<(Answer, About), (Ended, Cause)> {
         self.asked.0 += 1;
         let number = self.asked;
         self.running().map_err(|ended| (ended, Cause::Nothing))?;
@@ -312,17 +335,20 @@ impl Symbolizer {
             .and_then(|()| self.converse(&mut process, number, broker, &mut about));
         match answer {
             Ok(answer) => {
+                about.move_to(None, process.spent());
                 process.has_answered = true;
                 self.process = Some(process);
-                Ok(answer)
+                Ok((answer, about))
             }
             Err(ended) => {
                 // What it read before may have left it without memory, or made it another program.
                 let by_others = process.has_answered;
                 let ended = process.end(ended);
+                let fault = ended.fault();
                 let cause = match about.at {
-                    _ if by_others || ended.is_from_outside() => Cause::Others,
-                    Some(id) => Cause::File(id),
+                    _ if by_others => Cause::Others,
+                    Some(id) => Cause::File(id, fault),
+                    None if fault == Fault::Outside => Cause::Others,
                     None => Cause::Nothing,
                 };
                 Err((ended, cause))
@@ -346,8 +372,8 @@ impl Symbolizer {
                         return Err(Ended::Unbelievable("it names a file that it was not given"));
                     }
                     // Of a place there is one alone, whatever it says.
-                    if about.files.contains(&id) {
-                        about.at = Some(id);
+                    if about.files.contains(&id) && about.at != Some(id) {
+                        about.move_to(Some(id), process.spent());
                     }
                 }
                 Report::Want(of, want) if of == number => {
@@ -409,68 +435,57 @@ impl Symbolizer {
         }
     }
 
-    /// Counts what the last answer took for the file that it is about. One that this file names is not held to account.
-    fn charge(&mut self, question: &Question, broker: &dyn Broker) {
-        let (Question::Place { file, .. } | Question::Jit { map: file, .. }) = question else {
-            return;
-        };
-        let spent = self.process.as_ref().and_then(Process::spent);
-        if let Some(time) = spent.filter(|time| costs::counts(*time))
-            && let Some(owner) = broker.owner(*file)
-        {
-            self.charge_with(&owner, time);
+    /// Counts what an answer took for each file that it is about. One that such a file names is not held to account.
+    fn charge(&mut self, about: &About, broker: &dyn Broker) {
+        for (file, time) in &about.took {
+            let over = about.kind.over(*time);
+            if !over.is_zero()
+                && let Some(owner) = broker.owner(*file)
+            {
+                self.charge_with(&owner, over);
+            }
         }
     }
 
-    /// A question about a file took so long on a CPU.
+    /// So much time on a CPU counts for a file. Where that is too much, the symbolizer that has read it is ended: it
+    /// keeps what unwinds a file.
     fn charge_with(&mut self, owner: &Owner, time: Duration) {
-        if !self.costs.add(owner, time, Instant::now()) {
-            return;
+        if self.costs.add(owner, time, Instant::now()) {
+            self.bar(owner, Fault::Certain, "takes too much CPU time");
+            self.process = None;
         }
+    }
+
+    /// It ended at a file.
+    fn blame(&mut self, owner: &Owner, ended: &Ended, fault: Fault) {
+        self.bar(owner, fault, &format!("ended the symbolizer ({ended})"));
+    }
+
+    /// It ended for no file's fault.
+    fn fail(&mut self, ended: &Ended) {
+        self.failures += 1;
+        if self.failures == FAILURES {
+            self.complaints.once(format!(
+                "places in user space come without names from here on: the process that reads programs' files ended \
+                 {FAILURES} times ({ended})"
+            ));
+        }
+    }
+
+    /// Counts against a file what reading it did, and says what follows.
+    fn bar(&mut self, owner: &Owner, fault: Fault, what: &str) {
         let Owner { name, user, .. } = owner;
-        match self.bars.strike(owner, true) {
-            Verdict::Again | Verdict::File => self.complaints.of_file(name, || {
-                format!("places in {name} come without names from here on: each takes too much CPU time to find")
+        match self.bars.strike(owner, fault) {
+            Verdict::Again => {}
+            Verdict::File => self.complaints.of_file(name, || {
+                format!("places in {name} come without names from here on: reading it {what}")
             }),
             Verdict::User => {
                 let all = format!("every file of user {user}");
                 self.complaints.of_file(&all, || {
                     format!(
-                        "places in {name} and every other file of user {user} come without names from here on: those \
-                         of several of them take too much CPU time to find"
-                    )
-                });
-            }
-        }
-    }
-
-    /// Holds to account what was read when the symbolizer ended.
-    fn account(&mut self, ended: &Ended, owner: Option<Owner>) {
-        let Some(owner) = owner else {
-            self.failures += 1;
-            if self.failures == FAILURES {
-                self.complaints.once(format!(
-                    "places in user space come without names from here on: the process that reads programs' files ended \
-                     {FAILURES} times ({ended})"
-                ));
-            }
-            return;
-        };
-        match self.bars.strike(&owner, ended.is_certain()) {
-            Verdict::Again => {}
-            Verdict::File => self.complaints.of_file(&owner.name, || {
-                format!(
-                    "places in {} come without names: reading it ended the symbolizer ({ended})",
-                    owner.name
-                )
-            }),
-            Verdict::User => {
-                let all = format!("every file of user {}", owner.user);
-                self.complaints.of_file(&all, || {
-                    format!(
-                        "places in {} and every other file of user {} come without names: reading several of them \
-                         ended the symbolizer ({ended})",
-                        owner.name, owner.user
+                        "places in {name} and every other file of user {user} come without names from here on: reading \
+                         several of them {what}"
                     )
                 });
             }

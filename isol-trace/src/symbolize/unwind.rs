@@ -24,28 +24,42 @@ pub(super) struct Found {
     pub(super) table: Option<Arc<Table>>,
 }
 
+/// Who knows what lies where.
+pub(super) trait Finder {
+    /// What lies at an address; `None` ends the stack.
+    fn find(&mut self, address: u64) -> Option<Found>;
+
+    /// The stack comes back to code that was found before, after other code: what is read from here on is about that.
+    /// `None` ends the stack.
+    fn return_to(&mut self, code: &Code) -> Option<()>;
+}
+
 /// The frames of a stack, innermost first, as far as they are certain: an address, and whether it is one to return to.
-/// `find` says what lies at an address; `None` ends the stack.
-pub(super) fn unwind(
-    stack: &Stack,
-    mut find: impl FnMut(u64) -> Option<Found>,
-) -> Vec<(u64, bool)> {
+pub(super) fn unwind(stack: &Stack, finder: &mut impl Finder) -> Vec<(u64, bool)> {
     let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
     let mut rules = CacheX86_64::<framehop::MayAllocateDuringUnwind>::new();
     let mut registers = UnwindRegsX86_64::new(stack.ip, stack.sp, stack.bp);
     let mut read = |address: u64| stack.word(address).ok_or(());
-    let mut seen: Vec<(u64, u64)> = Vec::new();
+    // The one that the last frame lies in comes last.
+    let mut seen: Vec<Code> = Vec::new();
     let mut frames = Vec::new();
     let mut at = FrameAddress::from_instruction_pointer(stack.ip);
     while frames.len() < FRAMES {
         let frame = (at.address(), at.is_return_address());
         // Inside the instruction that the frame is at: the call is what comes before an address to return to.
         let place = at.address_for_lookup();
-        if !seen
+        let known = seen
             .iter()
-            .any(|(start, end)| (*start..*end).contains(&place))
-        {
-            let Some(Found { code, table }) = find(place) else {
+            .position(|code| (code.start..code.end).contains(&place));
+        if let Some(known) = known {
+            let before = seen.last().map(|code| code.of);
+            let code = seen.remove(known);
+            seen.push(code);
+            if before != Some(code.of) && finder.return_to(&code).is_none() {
+                break;
+            }
+        } else {
+            let Some(Found { code, table }) = finder.find(place) else {
                 break;
             };
             let module = table.and_then(|table| table.module(&code, place));
@@ -54,7 +68,7 @@ pub(super) fn unwind(
                 frames.push(frame);
                 break;
             }
-            seen.push((code.start, code.end));
+            seen.push(code);
             if let Some(module) = module {
                 unwinder.add_module(module);
             }

@@ -6,8 +6,31 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// Times that a file may end it, where it need not have been the file's fault.
-const STRIKES: u8 = 2;
+/// How sure it is that a file is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is, and would do the same again.
+    Certain,
+    /// It need not be: twice is too much.
+    Likely,
+    /// Somebody killed the symbolizer, or the kernel out of memory: that reading this file took, where the tracer has
+    /// little. Eight times is too much.
+    Outside,
+}
+
+impl Fault {
+    /// What it counts.
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Certain => TOO_MUCH,
+            Self::Likely => TOO_MUCH / 2,
+            Self::Outside => TOO_MUCH / 8,
+        }
+    }
+}
+
+/// Where a file is barred.
+const TOO_MUCH: u8 = 8;
 
 /// Files of one user that may be barred. Who has made that many makes more.
 const FILES: u32 = 4;
@@ -53,14 +76,14 @@ impl Bars {
         self.barred.contains(&owner.file) || by_user.is_some_and(|files| *files >= FILES)
     }
 
-    /// A symbolizer that had read nothing else ended at a file; `certain` where that is the file's fault.
-    pub(super) fn strike(&mut self, owner: &Owner, certain: bool) -> Verdict {
+    /// A symbolizer that had read nothing else ended at a file.
+    pub(super) fn strike(&mut self, owner: &Owner, fault: Fault) -> Verdict {
         if self.strikes.len() >= REMEMBERED {
             self.strikes.clear();
         }
         let strikes = self.strikes.entry(owner.file).or_default();
-        *strikes = strikes.saturating_add(1);
-        if !certain && *strikes < STRIKES {
+        *strikes = strikes.saturating_add(fault.weight());
+        if *strikes < TOO_MUCH {
             return Verdict::Again;
         }
         // Root's files are no stranger's.
@@ -91,23 +114,32 @@ mod tests {
     fn a_file_has_two_chances_where_it_may_be_innocent() {
         let mut bars = Bars::default();
         let one = file(1, 1000);
-        assert_eq!(bars.strike(&one, false), Verdict::Again);
+        assert_eq!(bars.strike(&one, Fault::Likely), Verdict::Again);
         assert!(!bars.bar(&one));
-        assert_eq!(bars.strike(&one, false), Verdict::File);
+        assert_eq!(bars.strike(&one, Fault::Likely), Verdict::File);
         assert!(bars.bar(&one) && !bars.bar(&file(2, 1000)));
-        assert_eq!(bars.strike(&file(3, 1000), true), Verdict::File);
+        assert_eq!(bars.strike(&file(3, 1000), Fault::Certain), Verdict::File);
         assert!(bars.bar(&file(3, 1000)));
+        let killed = file(4, 1000);
+        let verdicts: Vec<_> = (0..8)
+            .map(|_| bars.strike(&killed, Fault::Outside))
+            .collect();
+        assert_eq!(verdicts[..7], [Verdict::Again; 7]);
+        assert_eq!(verdicts[7], Verdict::File);
     }
 
     #[test]
     fn who_makes_many_has_no_file_read() {
         let mut bars = Bars::default();
-        let verdicts: Vec<_> = (0..4).map(|it| bars.strike(&file(it, 7), true)).collect();
+        let verdicts: Vec<_> = (0..4)
+            .map(|it| bars.strike(&file(it, 7), Fault::Certain))
+            .collect();
         assert_eq!(verdicts[3], Verdict::User);
         assert!(bars.bar(&file(99, 7)));
         assert!(!bars.bar(&file(99, 8)));
         for inode in 0..10 {
-            assert_eq!(bars.strike(&file(100 + inode, 0), true), Verdict::File);
+            let verdict = bars.strike(&file(100 + inode, 0), Fault::Certain);
+            assert_eq!(verdict, Verdict::File);
         }
         assert!(!bars.bar(&file(99, 0)), "root's");
     }

@@ -1,4 +1,5 @@
-//! What it costs to read files: one whose places take long each keeps all others waiting, and never ends the symbolizer.
+//! What it costs to read files: one whose places, or whose part of a stack, take long each keeps all others waiting, and
+//! never ends the symbolizer.
 
 use std::{
     collections::HashMap,
@@ -8,9 +9,26 @@ use std::{
 
 use super::Owner;
 
-/// Time on a CPU for one question that counts for nothing: with a hundred questions of that, others have their turn in
-/// between.
-const FREE: Duration = Duration::from_millis(50);
+/// What a question is about, for what it may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A place, which is remembered.
+    Place,
+    /// A stack. Each is unwound anew, and before any place is looked up.
+    Stack,
+}
+
+impl Kind {
+    /// How much of a question's time on a CPU counts for a file. The rest is free: with a hundred places of 50 ms, others
+    /// have their turn in between; the part of a file in a stack takes microseconds.
+    pub(super) fn over(self, time: Duration) -> Duration {
+        let free = match self {
+            Self::Place => Duration::from_millis(50),
+            Self::Stack => Duration::from_micros(200),
+        };
+        time.saturating_sub(free)
+    }
+}
 
 /// What a file may take on top of that, at once. The first place of a program of 1.3 GB takes half of it, in a build that
 /// is not optimised.
@@ -39,21 +57,22 @@ pub(super) struct Costs {
     users: HashMap<u32, Taken>,
 }
 
-/// Whether a question took so long that it counts.
-pub(super) fn counts(time: Duration) -> bool {
-    time > FREE
-}
-
 impl Costs {
-    /// A question about a file took `time` on a CPU. Whether that is too much. Root's files are no stranger's.
+    /// So much time on a CPU counts for a file ([`Kind::over`]). Whether that is too much. Root's files are no stranger's.
     pub(super) fn add(&mut self, owner: &Owner, time: Duration, now: Instant) -> bool {
-        let time = time.saturating_sub(FREE);
         if time.is_zero() || owner.user == 0 {
             return false;
         }
         let of_file = add(&mut self.files, owner.file, time, now);
         let of_user = add(&mut self.users, owner.user, time, now);
         of_file > FILE || of_user > USER
+    }
+
+    /// What a file has taken.
+    #[cfg(test)]
+    pub(super) fn of(&self, owner: &Owner) -> Duration {
+        let taken = self.files.get(&owner.file);
+        taken.map_or(Duration::ZERO, |taken| taken.time)
     }
 }
 
@@ -91,13 +110,13 @@ mod tests {
         }
     }
 
-    /// How many questions a file may have that take so long, one after the other, with so much time between.
+    /// How many places of a file may take so long, one after the other, with so much time between.
     fn allowed(costs: &mut Costs, owner: &Owner, takes: Duration, pause: Duration) -> usize {
         let mut now = Instant::now();
         (0..1000)
             .take_while(|_| {
                 now += takes + pause;
-                !costs.add(owner, takes, now)
+                !costs.add(owner, Kind::Place.over(takes), now)
             })
             .count()
     }
@@ -109,8 +128,10 @@ mod tests {
         let mut costs = Costs::default();
         let now = Instant::now();
         assert!(!costs.add(&honest, Duration::from_millis(2400), now));
-        assert_eq!(allowed(&mut costs, &honest, FREE, none), 1000);
-        assert!(counts(FREE + Duration::from_nanos(1)) && !counts(FREE));
+        let free = Duration::from_millis(50);
+        assert_eq!(allowed(&mut costs, &honest, free, none), 1000);
+        let more = free + Duration::from_nanos(1);
+        assert_eq!(Kind::Place.over(more), Duration::from_nanos(1));
         let takes = Duration::from_millis(250);
         let count = allowed(&mut costs, &slow, takes, none);
         assert!((25..35).contains(&count), "{count}");
@@ -127,7 +148,7 @@ mod tests {
         let now = Instant::now();
         let takes = Duration::from_secs(1);
         let first = (0..1000).find(|&inode| costs.add(&file(inode, 7), takes, now));
-        assert_eq!(first, Some(21), "950 ms of each count");
+        assert_eq!(first, Some(20), "each second counts");
         assert!(!costs.add(&file(2000, 8), takes, now), "others have theirs");
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::Patience;
+use super::{Patience, bars::Fault};
 use crate::{
     bpf::numbers::{Numbers, PendingNumber},
     host::{affinity, cpu_list::CpuSet},
@@ -82,21 +82,23 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// Whether another process ended it, or the kernel out of memory: it may not signal itself but to abort, and none of
-    /// its own limits ends it by one of these.
-    pub(super) fn is_from_outside(&self) -> bool {
+    /// How far what it read is at fault. None of its own limits ends it by one of the signals below, and it may send
+    /// itself none but `SIGABRT`: they come from another process, or from the kernel out of memory.
+    pub(super) fn fault(&self) -> Fault {
         match self {
-            Self::Status(status) => matches!(
-                status.signal(),
-                Some(libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
-            ),
-            _ => false,
+            Self::CpuTime | Self::Hung | Self::Unbelievable(_) => Fault::Certain,
+            Self::Status(status)
+                if matches!(
+                    status.signal(),
+                    Some(
+                        libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT
+                    )
+                ) =>
+            {
+                Fault::Outside
+            }
+            _ => Fault::Likely,
         }
-    }
-
-    /// Whether what it read did that, and would do it again.
-    pub(super) const fn is_certain(&self) -> bool {
-        matches!(self, Self::CpuTime | Self::Hung | Self::Unbelievable(_))
     }
 }
 

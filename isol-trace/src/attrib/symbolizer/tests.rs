@@ -236,8 +236,7 @@ fn one_that_hangs_is_ended_and_its_file_barred() {
     symbolizer.patience.wall = Duration::from_mins(1);
     symbolizer.process = None;
     let said = symbolizer.take_sentences();
-    let expected =
-        "places in bad come without names: reading it ended the symbolizer (no answer in time)";
+    let expected = "places in bad come without names from here on: reading it ended the symbolizer (no answer in time)";
     assert_eq!(said, [expected]);
     assert_eq!(place(&mut symbolizer, &mut folder, bad), None, "barred");
     assert!(
@@ -329,6 +328,11 @@ impl Broker for Mapped<'_> {
 
 /// A program whose frames are described by an expression that never ends.
 fn endless(expression: &[u8]) -> Vec<u8> {
+    described(&[(0x1000, 0x1000, expression)])
+}
+
+/// A program whose frames are described by expressions: of code from an address on, of so many bytes.
+fn described(frames: &[(u64, u64, &[u8])]) -> Vec<u8> {
     // A description that others refer to: it returns to what lies at CFA - 8.
     let common = [&[1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1][..], &[0; 6]].concat();
     let mut tables = Vec::new();
@@ -336,17 +340,19 @@ fn endless(expression: &[u8]) -> Vec<u8> {
     tables.extend(length(&common));
     tables.extend(0_u32.to_le_bytes());
     tables.extend(&common);
-    // That of the code at 0x1000, `DW_CFA_def_cfa_expression`.
-    let mut code = Vec::new();
-    code.extend(0x1000_u64.to_le_bytes());
-    code.extend(0x1000_u64.to_le_bytes());
-    code.extend([0x0f, u8::try_from(expression.len()).expect("short")]);
-    code.extend(expression);
-    code.resize(code.len().next_multiple_of(8), 0);
-    let back = u32::try_from(tables.len() + 4).expect("short");
-    tables.extend(length(&code));
-    tables.extend(back.to_le_bytes());
-    tables.extend(&code);
+    for (start, bytes, expression) in frames {
+        let mut code = Vec::new();
+        code.extend(start.to_le_bytes());
+        code.extend(bytes.to_le_bytes());
+        // `DW_CFA_def_cfa_expression`.
+        code.extend([0x0f, u8::try_from(expression.len()).expect("short")]);
+        code.extend(*expression);
+        code.resize(code.len().next_multiple_of(8), 0);
+        let back = u32::try_from(tables.len() + 4).expect("short");
+        tables.extend(length(&code));
+        tables.extend(back.to_le_bytes());
+        tables.extend(&code);
+    }
     tables.extend(0_u32.to_le_bytes());
     let names = b"\0.eh_frame\0.text\0.shstrtab\0";
     let mut file = vec![0; 0x3000];
@@ -430,6 +436,127 @@ fn endless_tables_end_the_symbolizer_and_their_file_is_barred() {
     );
 }
 
+/// What returns to the address that lies at the stack pointer: `DW_OP_breg7 8`.
+const RETURNS: &[u8] = &[0x77, 8];
+
+/// Two programs of one process: `bad` at 0x1000, whose frames are described by `expression` from 0x1800 on, and `good` at
+/// 0x11000.
+struct Pair<'a> {
+    folder: &'a mut Folder,
+    bad: FileId,
+    good: FileId,
+}
+
+impl<'a> Pair<'a> {
+    fn new(folder: &'a mut Folder, expression: &[u8]) -> Self {
+        let bad = described(&[(0x1000, 0x800, RETURNS), (0x1800, 0x800, expression)]);
+        fs::write(folder.path("bad"), bad).expect("a file");
+        fs::write(folder.path("good"), endless(RETURNS)).expect("a file");
+        let (bad, good) = (folder.id("bad"), folder.id("good"));
+        Self { folder, bad, good }
+    }
+
+    /// A stack that is in `bad`, was called by `good`, and that by the other part of `bad`.
+    fn stack() -> Question {
+        let mut bytes = Vec::new();
+        for word in [0x11_010_u64, 0x1810, 0, 0] {
+            bytes.extend(word.to_le_bytes());
+        }
+        Question::Unwind(Stack {
+            space: 1,
+            ip: 0x1000,
+            sp: 0x7000,
+            bp: 0,
+            base: 0x7000,
+            bytes,
+        })
+    }
+
+    /// Its frames, where all of them are found.
+    fn frames() -> Answer {
+        Answer::Frames(vec![(0x1000, false), (0x11_010, true), (0x1810, true)])
+    }
+}
+
+impl Broker for Pair<'_> {
+    fn file(&mut self, id: FileId) -> Option<File> {
+        self.folder.file(id)
+    }
+
+    fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
+        self.folder.debug(of, name)
+    }
+
+    fn code(&mut self, address: u64) -> Option<(Code, bool)> {
+        let (start, file) = if address < 0x11_000 {
+            (0x1000, self.bad)
+        } else {
+            (0x11_000, self.good)
+        };
+        let code = Code {
+            start,
+            end: start + 0x1000,
+            offset: 0x1000,
+            of: CodeOf::File(file),
+        };
+        Some((code, true))
+    }
+
+    /// Both are a stranger's.
+    fn owner(&self, id: FileId) -> Option<Owner> {
+        let owner = self.folder.owner(id)?;
+        Some(Owner { user: 7, ..owner })
+    }
+}
+
+/// The stack comes back to a file whose tables were read before, by way of another one.
+#[test]
+fn a_stack_is_put_down_to_the_file_that_it_is_at() {
+    let mut means = means();
+    means.patience.cpu = Duration::from_secs(1);
+    let mut symbolizer = Symbolizer::start(means.starter, means.patience);
+    let mut folder = Folder::new();
+    // Begin anew.
+    let mut pair = Pair::new(&mut folder, &[0x2f, 0xfd, 0xff]);
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Answer::Frames(vec![(0x1000, false)])));
+    let owner = |file| pair.owner(file).expect("it is known");
+    assert!(!symbolizer.allows(&owner(pair.bad)));
+    assert!(
+        symbolizer.allows(&owner(pair.good)),
+        "it was at the other one"
+    );
+}
+
+/// A file whose part of each stack takes long.
+#[test]
+fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    // Count down from 100,000, and return then.
+    let count = [
+        &[
+            0x0c, 0xa0, 0x86, 1, 0, 0x31, 0x1c, 0x12, 0x28, 0xfa, 0xff, 0x13,
+        ][..],
+        RETURNS,
+    ];
+    let mut pair = Pair::new(&mut folder, &count.concat());
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()));
+    let (bad, good) = (pair.owner(pair.bad), pair.owner(pair.good));
+    let (bad, good) = (bad.expect("known"), good.expect("known"));
+    let cost = |symbolizer: &Symbolizer, owner| symbolizer.costs.of(owner);
+    assert!(cost(&symbolizer, &bad) > cost(&symbolizer, &good));
+    assert!(cost(&symbolizer, &bad) > Duration::ZERO);
+    symbolizer.charge_with(&bad, Duration::from_secs(5));
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(
+        answer,
+        Some(Answer::Frames(vec![(0x1000, false)])),
+        "what it knew of that file is forgotten"
+    );
+    assert!(symbolizer.allows(&good));
+}
+
 /// An ELF file that is cut while it is read: `SIGBUS`.
 #[test]
 fn a_file_that_is_cut_ends_it_and_nothing_else() {
@@ -497,18 +624,18 @@ fn a_file_that_takes_too_much_is_barred_and_the_limit_said() {
     let honest = folder.honest();
     let mut symbolizer = start();
     let ended = Ended::Memory(64 << 20);
-    let owner = folder.owner(honest);
-    symbolizer.account(&ended, owner.clone());
+    let owner = folder.owner(honest).expect("it is known");
+    symbolizer.blame(&owner, &ended, ended.fault());
     assert!(
         symbolizer.take_sentences().is_empty(),
         "it may have been others"
     );
-    symbolizer.account(&ended, owner);
+    symbolizer.blame(&owner, &ended, ended.fault());
     let said = symbolizer.take_sentences();
     assert_eq!(
         said,
         [
-            "places in honest come without names: reading it ended the symbolizer (memory limit of 64 MiB: \
+            "places in honest come without names from here on: reading it ended the symbolizer (memory limit of 64 MiB: \
           --symbol-memory gives it more)"
         ]
     );
@@ -600,7 +727,7 @@ fn killed_at(
     matches!(answer, Some(Answer::Place(_)))
 }
 
-/// What its reader has left of memory, or has become, by what it read before is not a file's fault; nor is who kills that.
+/// What its reader has left of memory, or has become, by what it read before is not a file's fault; nor that somebody kills it a few times.
 #[test]
 fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
     let mut folder = Folder::new();
@@ -611,6 +738,8 @@ fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
     for (is_new, kills, is_barred) in [
         (false, (libc::SIGSEGV, 1), false),
         (true, (libc::SIGKILL, 3), false),
+        // As the kernel does each time, where a file takes more memory than there is.
+        (true, (libc::SIGKILL, 4), true),
         (true, (libc::SIGSEGV, 2), true),
     ] {
         let mut symbolizer = start();
@@ -823,7 +952,7 @@ fn what_strangers_do_is_said_so_many_times() {
                 user,
                 name: format!("/tmp/{user}/{file}"),
             };
-            symbolizer.account(&Ended::CpuTime, Some(owner.clone()));
+            symbolizer.blame(&owner, &Ended::CpuTime, Fault::Certain);
             assert!(!symbolizer.allows(&owner));
         }
     }
@@ -856,9 +985,7 @@ fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
     assert!(!symbolizer.allows(&slow), "barred");
     assert_eq!(
         symbolizer.take_sentences(),
-        [
-            "places in /tmp/slow come without names from here on: each takes too much CPU time to find"
-        ]
+        ["places in /tmp/slow come without names from here on: reading it takes too much CPU time"]
     );
     assert!(
         is_named(&mut symbolizer, &mut folder, honest),

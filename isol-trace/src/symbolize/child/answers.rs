@@ -19,7 +19,7 @@ use crate::symbolize::{
     },
     tables::Table,
     text::{NAME, SOURCE, limited},
-    unwind::{Found, unwind},
+    unwind::{Finder, Found, unwind},
 };
 
 /// Bytes of a list of mappings that are read: some 100,000 lines.
@@ -95,17 +95,14 @@ impl Answers {
 
     /// The frames of a stack.
     fn unwind(&mut self, stack: &Stack, asker: &mut Asker<'_, '_>) -> io::Result<Vec<(u64, bool)>> {
-        let mut failed = None;
-        let frames = unwind(stack, |address| {
-            match self.code(stack.space, address, asker) {
-                Ok(found) => found,
-                Err(error) => {
-                    failed = Some(error);
-                    None
-                }
-            }
-        });
-        match failed {
+        let mut finder = Reader {
+            answers: self,
+            space: stack.space,
+            asker,
+            failed: None,
+        };
+        let frames = unwind(stack, &mut finder);
+        match finder.failed {
             Some(error) => Err(error),
             None => Ok(frames),
         }
@@ -148,6 +145,32 @@ impl Answers {
         if all.len() < CODE {
             all.push(code);
         }
+    }
+}
+
+/// Finds what a stack lies in, and says at which file it is.
+struct Reader<'a, 'b, 'c> {
+    answers: &'a mut Answers,
+    space: u64,
+    asker: &'a mut Asker<'b, 'c>,
+    failed: Option<io::Error>,
+}
+
+impl Finder for Reader<'_, '_, '_> {
+    fn find(&mut self, address: u64) -> Option<Found> {
+        let found = self.answers.code(self.space, address, self.asker);
+        found.unwrap_or_else(|error| {
+            self.failed = Some(error);
+            None
+        })
+    }
+
+    fn return_to(&mut self, code: &Code) -> Option<()> {
+        let CodeOf::File(file) = code.of else {
+            return Some(());
+        };
+        let said = self.asker.reading(file);
+        said.map_err(|error| self.failed = Some(error)).ok()
     }
 }
 

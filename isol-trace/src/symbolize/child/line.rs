@@ -52,7 +52,7 @@ impl Asker<'_, '_> {
         }
     }
 
-    /// Says that it begins to read a file, of a question that may be about several.
+    /// Says that it reads a file from here on, of a question that may be about several.
     pub(super) fn reading(&mut self, file: FileId) -> io::Result<()> {
         self.line.say(&Report::Reading(file))
     }

@@ -1,5 +1,20 @@
 use super::*;
 
+/// All that is asked for lies in this, which has no table.
+struct Everywhere(Code);
+
+impl Finder for Everywhere {
+    fn find(&mut self, address: u64) -> Option<Found> {
+        let code = self.0;
+        let lies_in = (code.start..code.end).contains(&address);
+        lies_in.then_some(Found { code, table: None })
+    }
+
+    fn return_to(&mut self, _: &Code) -> Option<()> {
+        panic!("there is one alone")
+    }
+}
+
 /// A call that never ends: the bytes repeat themselves.
 #[test]
 fn the_number_of_frames_is_bounded() {
@@ -23,20 +38,10 @@ fn the_number_of_frames_is_bounded() {
         base: sp,
         bytes,
     };
-    let frames = unwind(&stack, |address| {
-        (0x1000..0x2000).contains(&address).then(|| Found {
-            code: code(CodeOf::Anonymous),
-            table: None,
-        })
-    });
+    let frames = unwind(&stack, &mut Everywhere(code(CodeOf::Anonymous)));
     assert_eq!(frames.len(), FRAMES);
     assert!(frames[1..].iter().all(|frame| *frame == (0x1234, true)));
     // The same in a file without tables: whether it has frame pointers is not known.
-    let frames = unwind(&stack, |_| {
-        Some(Found {
-            code: code(CodeOf::Unknown),
-            table: None,
-        })
-    });
+    let frames = unwind(&stack, &mut Everywhere(code(CodeOf::Unknown)));
     assert_eq!(frames.len(), 1);
 }
