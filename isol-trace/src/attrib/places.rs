@@ -10,22 +10,22 @@
 //! unwound then; names, which take longer, are looked up for those that a breach asks for, each process in its turn
 //! (`turns`).
 
+mod shares;
 mod turns;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::Hash,
     path::Path,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use self::turns::Turns;
+use self::{shares::Shares, turns::Turns};
 use super::{
     cache::Cache,
     mappings::Mappings,
@@ -43,14 +43,15 @@ use crate::{
 /// they come up again.
 const OPEN: usize = 1024;
 
-/// Questions that may be open about a process, however many processes there are.
-const LEAST_OPEN: usize = 4;
-
-/// Questions that may be open with all that: what one process has asked before others came is not taken back.
+/// Questions that may be open in all, those of who asked before others came included.
 const MOST_OPEN: usize = 4 * OPEN;
 
-/// Stacks that may wait to be unwound, of 4 KiB each; more are dropped and counted.
+/// Stacks that may wait to be unwound, of 4 KiB each, shared among the processes that left them; more are dropped and
+/// counted.
 const OPEN_STACKS: usize = 1024;
+
+/// Stacks that may wait in all.
+const MOST_STACKS: usize = 2 * OPEN_STACKS;
 
 /// Stacks that are remembered, in each of two generations: until the breach that they led to
 /// comes, or, for who armed a timer, for as long as it is asked for.
@@ -127,8 +128,8 @@ struct Asked<K, V> {
     known: Cache<K, (V, Instant)>,
     /// Questions without an answer yet, and about whom they are.
     open: HashMap<K, Pid>,
-    /// How many these are of each process.
-    open_of: HashMap<Pid, usize>,
+    /// How many these may be.
+    shares: Shares,
     /// How long an answer holds.
     good_for: Duration,
     /// How long it is better than none.
@@ -141,7 +142,7 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
         Self {
             known: Cache::new(remembered),
             open: HashMap::new(),
-            open_of: HashMap::new(),
+            shares: Shares::new(OPEN, MOST_OPEN),
             good_for,
             kept_for,
         }
@@ -161,28 +162,16 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
             .map_or_else(V::default, |(answer, _)| answer)
     }
 
-    /// Whether a question about a process may be asked: it has its share of those that may be open.
-    fn has_room(&self, pid: Pid) -> bool {
-        let own = self.open_of.get(&pid).copied().unwrap_or(0);
-        let processes = self.open_of.len() + usize::from(own == 0);
-        own < (OPEN / processes).max(LEAST_OPEN) && self.open.len() < MOST_OPEN
-    }
-
     /// A question was asked.
     fn ask(&mut self, key: K, pid: Pid) {
         if self.open.insert(key, pid).is_none() {
-            *self.open_of.entry(pid).or_default() += 1;
+            self.shares.open(pid);
         }
     }
 
     fn take(&mut self, key: K, answer: V) {
-        if let Some(pid) = self.open.remove(&key)
-            && let Entry::Occupied(mut own) = self.open_of.entry(pid)
-        {
-            *own.get_mut() -= 1;
-            if *own.get() == 0 {
-                own.remove();
-            }
+        if let Some(pid) = self.open.remove(&key) {
+            self.shares.close(pid);
         }
         self.known.insert(key, (answer, Instant::now()));
     }
@@ -190,7 +179,38 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
     /// Nobody will answer.
     fn give_up(&mut self) {
         self.open.clear();
-        self.open_of.clear();
+        self.shares.clear();
+    }
+}
+
+/// Stacks that wait to be unwound, known to both threads.
+#[derive(Clone, Debug)]
+struct Waiting(Arc<Mutex<Shares>>);
+
+impl Waiting {
+    /// None does.
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Shares::new(OPEN_STACKS, MOST_STACKS))))
+    }
+
+    /// Whether one more of a process may wait. It does then.
+    fn add(&self, pid: Pid) -> bool {
+        let mut shares = self.lock();
+        let has_room = shares.has_room(pid);
+        if has_room {
+            shares.open(pid);
+        }
+        has_room
+    }
+
+    /// One of a process is taken.
+    fn take(&self, pid: Pid) {
+        self.lock().close(pid);
+    }
+
+    /// Both threads keep it for no longer than it takes to count.
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,8 +227,8 @@ pub struct Places {
     stacks: Asked<StackKey, Words>,
     /// Stacks that the symbols' thread was given, and whose they are.
     given: Cache<StackKey, Pid>,
-    /// How many of these it has not taken yet.
-    waiting: Arc<AtomicUsize>,
+    /// Those of these that it has not taken yet.
+    waiting: Waiting,
     /// Stacks that were dropped.
     dropped_stacks: u64,
     /// To the symbols' thread, which ends when this is dropped.
@@ -231,7 +251,7 @@ impl Places {
         mappings: Option<Mappings>,
     ) -> std::io::Result<Self> {
         let root = root.to_owned();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Waiting::new();
         let taken = waiting.clone();
         let (started, has_started) = channel();
         let places = Self::start_with(remembered, waiting, move |questions, answers| {
@@ -247,7 +267,7 @@ impl Places {
     /// As [`Self::start`], with what runs on the thread.
     fn start_with(
         remembered: usize,
-        waiting: Arc<AtomicUsize>,
+        waiting: Waiting,
         work: impl FnOnce(&Receiver<Question>, &Sender<Answer>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (questions, asked) = channel();
@@ -291,7 +311,7 @@ impl Places {
         }
         // A thread that is gone (it panicked) answers nothing: breaches go on without places.
         if !asked.open.contains_key(&key)
-            && asked.has_room(pid)
+            && asked.shares.has_room(pid)
             && self
                 .questions
                 .send(Question::Of(pid, question(key)))
@@ -322,12 +342,10 @@ impl Places {
     /// Has the callers of a sender found.
     pub fn unwind(&mut self, stack: CopiedStack) {
         let (key, pid) = (stack.key, stack.pid);
-        // Only this thread adds to it; one that is taken meanwhile makes it smaller.
-        if self.waiting.load(Ordering::Relaxed) >= OPEN_STACKS {
+        if !self.waiting.add(pid) {
             self.dropped_stacks += 1;
             return;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         if self
             .questions
             .send(Question::Unwind(Box::new(stack)))
@@ -432,7 +450,7 @@ impl Places {
 /// takes microseconds, and what it needs goes with its process; names can wait.
 fn answer(
     symbols: &mut UserSymbols,
-    waiting: &AtomicUsize,
+    waiting: &Waiting,
     questions: &Receiver<Question>,
     answers: &Sender<Answer>,
 ) {
@@ -455,7 +473,7 @@ fn answer(
         };
         let answer = match next {
             Some(Question::Unwind(stack)) => {
-                waiting.fetch_sub(1, Ordering::Relaxed);
+                waiting.take(stack.pid);
                 symbols.unwind(&stack);
                 None
             }

@@ -8,7 +8,7 @@ const LONG: Duration = Duration::from_mins(1);
 
 /// Answers every address with its number, `first` waiting for a word before.
 fn numbering(go: Receiver<()>) -> Places {
-    Places::start_with(16, Arc::default(), move |questions, answers| {
+    Places::start_with(16, Waiting::new(), move |questions, answers| {
         for question in questions {
             if let Question::Of(_, About::Place(key)) = question {
                 if go.recv().is_err() {
@@ -121,8 +121,9 @@ fn open_questions_are_shared_among_processes() {
             last = Some(later(&mut places, Pid(pid), Address(ip)));
         }
     }
-    let open = &places.addresses.open_of;
-    assert_eq!((open[&Pid(2)], open[&Pid(9)]), (OPEN / 2, OPEN / 9));
+    let shares = &places.addresses.shares;
+    let open = [2, 9].map(|pid| shares.of(Pid(pid)));
+    assert_eq!(open, [OPEN / 2, OPEN / 9]);
     for pid in 10..10_000 {
         places.place(Pid(pid), Address(0));
     }
@@ -135,7 +136,7 @@ fn open_questions_are_shared_among_processes() {
         let &key = places.addresses.open.keys().next().expect("one");
         places.wait(Some(key), &[], LONG);
     }
-    assert!(places.addresses.open_of.is_empty(), "all were answered");
+    assert_eq!(places.addresses.shares.all(), 0, "all were answered");
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn this_process_has_stacks() {
     places.unwind(stack);
     let words = told(&mut places, key);
     assert!(words[0].contains("this_process_has_stacks"), "{words:?}");
-    assert_eq!(places.waiting.load(Ordering::Relaxed), 0, "it was taken");
+    assert_eq!(places.waiting.lock().all(), 0, "it was taken");
 }
 
 /// The real thing, on this process.
@@ -206,7 +207,7 @@ fn this_process_has_places() {
 
 /// Puts stacks in words that tell whose they are, each waiting for a word before.
 fn telling(go: Receiver<()>) -> Places {
-    Places::start_with(16, Arc::default(), move |questions, answers| {
+    Places::start_with(16, Waiting::new(), move |questions, answers| {
         for question in questions {
             if let Question::Of(_, About::Stack(key)) = question {
                 if go.recv().is_err() {
@@ -274,8 +275,13 @@ fn stacks_that_wait_are_bounded_and_others_counted() {
     for tid in 0..1100 {
         places.unwind(stack_of(tid));
     }
-    assert_eq!(places.waiting.load(Ordering::Relaxed), OPEN_STACKS);
+    assert_eq!(places.waiting.lock().all(), OPEN_STACKS);
     assert_eq!(places.dropped_stacks(), 1100 - OPEN_STACKS as u64);
+    // Another process has its share all the same.
+    let mut other = stack_of(1);
+    other.pid = Pid(1);
+    places.unwind(other);
+    assert_eq!(places.waiting.lock().of(Pid(1)), 1);
 }
 
 /// Names that take long do not hold up a stack that was left meanwhile.
@@ -285,6 +291,8 @@ fn stacks_come_before_names() {
     let (answers, answered) = channel();
     let stack = own_stack(stacks_come_before_names as *const () as u64, 0, 0, &[]);
     let key = stack.key;
+    let waiting = Waiting::new();
+    assert!(waiting.add(stack.pid));
     // The name is asked for before there is anything to name.
     asked
         .send(Question::Of(stack.pid, About::Stack(key)))
@@ -294,7 +302,7 @@ fn stacks_come_before_names() {
         .expect("a listener");
     drop(asked);
     let mut symbols = UserSymbols::of_tests(Path::new("/"));
-    answer(&mut symbols, &AtomicUsize::new(1), &questions, &answers);
+    answer(&mut symbols, &waiting, &questions, &answers);
     let Ok(Answer::Stack(_, words)) = answered.try_recv() else {
         panic!("no answer")
     };
