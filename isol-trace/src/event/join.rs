@@ -217,7 +217,7 @@ impl Join {
                     .waiting
                     .raised(breach.cpu, MonoNanos(raised))
                     .map(|sender| self.kernel(sender)),
-                (Activity::Switch, _) => self.wakes.waker(item.number, breach).map(|sender| {
+                (Activity::Switch, _) => self.wakes.waker(item, breach).map(|sender| {
                     if sender.cpu == Some(breach.cpu) {
                         self.kernel(sender)
                     } else {

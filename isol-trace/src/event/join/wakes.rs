@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::{end_of, same};
 use crate::event::{
     ids::MonoNanos,
-    model::{Breach, Sender},
+    model::{ActivityItem, Breach, Cause, Sender},
 };
 
 /// Woken threads that are remembered; beyond that the one that was woken longest ago is forgotten.
@@ -76,14 +76,34 @@ impl Wakes {
     }
 
     /// Who woke a thread before it ran in this entry. `None` where it is not known which.
-    pub(super) fn waker(&mut self, thread: u32, breach: &Breach) -> Option<Box<Sender>> {
-        let woken = self.by_thread.get_mut(&u64::from(thread))?;
+    pub(super) fn waker(&mut self, item: &ActivityItem, breach: &Breach) -> Option<Box<Sender>> {
+        let woken = self.by_thread.get_mut(&u64::from(item.number))?;
         let possible = woken.wakes.partition_point(|(at, _)| *at <= end_of(breach));
         woken.ran = possible == woken.wakes.len();
         let mut before = woken.wakes.iter().take(possible).rev();
         let (_, last) = before.next()?;
         let mut within = before.take_while(|(at, _)| *at >= breach.at);
         let one = within.all(|(_, sender)| same(sender, last));
-        one.then(|| last.clone())
+        let mut waker = one.then(|| last.clone())?;
+        if is_interrupts(item, breach, &waker) {
+            waker.task = None;
+            waker.unsure = false;
+        }
+        Some(waker)
     }
+}
+
+/// Threads that run softirqs, which an interrupt wakes at its end: no longer in its context, so that the task that it
+/// interrupted seems to (`kernel/softirq.c:__irq_exit_rcu`, v6.12: `invoke_softirq` and, on PREEMPT_RT, `wake_timersd`).
+const SOFTIRQ_THREADS: [&str; 2] = ["ksoftirqd/", "ktimers/"];
+
+/// Whether the interrupt of an entry has woken a thread, and not the task that it interrupted, which does nothing there.
+fn is_interrupts(item: &ActivityItem, breach: &Breach, waker: &Sender) -> bool {
+    let runs_softirqs = |comm: &str| SOFTIRQ_THREADS.iter().any(|it| comm.starts_with(it));
+    let cause = breach.cause.cause();
+    (cause.is_vector() || cause == Cause::DeviceIrq)
+        && item.comm.as_deref().is_some_and(runs_softirqs)
+        && waker.cpu == Some(breach.cpu)
+        && waker.at.is_some_and(|at| at >= breach.at)
+        && (waker.task.as_ref()).is_some_and(|task| task.tid == breach.task.tid)
 }

@@ -102,6 +102,60 @@ fn what_is_an_origin_of_the_breach_is_not_told_twice() {
     assert_eq!(askers(&mut join, &entry), [None]);
 }
 
+/// At its end an interrupt wakes who runs softirqs, and seems to be the task that it interrupted.
+#[test]
+fn the_interrupted_task_wakes_nobody() {
+    let thread = |name: &str| ActivityItem {
+        comm: Some(name.into()),
+        ..switch(42)
+    };
+    let wakers = |cause, name: &str, waker: u32, cpu: u32| {
+        let mut join = Join::new(Pid(1));
+        let woken = Send {
+            cpu,
+            ..send(1100, 42, waker)
+        };
+        join.sent(Via::Wake, &woken);
+        let mut entry = Breach {
+            cause,
+            ..breach(Cause::LocalTimer, vec![thread(name)])
+        };
+        join.join(&mut entry);
+        let origin = entry.activities[0].origin.clone().expect("it was woken");
+        let sender = origin.sender().expect("by somebody").clone();
+        (origin.word(), sender.task.map(|task| task.tid.0))
+    };
+    let own = breach(Cause::LocalTimer, Vec::new()).task.tid.0;
+    for (cause, name, waker, cpu, expected) in [
+        (Cause::LocalTimer, "ktimers/1", own, 1, ("kernel", None)),
+        (Cause::DeviceIrq, "ksoftirqd/1", own, 1, ("kernel", None)),
+        // Its own system call; another thread; another task; another CPU.
+        (Cause::Syscall, "ktimers/1", own, 1, ("kernel", Some(own))),
+        (Cause::LocalTimer, "worker", own, 1, ("kernel", Some(own))),
+        (Cause::LocalTimer, "ktimers/1", 6, 1, ("kernel", Some(6))),
+        (
+            Cause::LocalTimer,
+            "ktimers/1",
+            own,
+            0,
+            ("remote", Some(own)),
+        ),
+    ] {
+        let cause = match cause {
+            Cause::DeviceIrq => CauseDetail::DeviceIrq {
+                irq: 1,
+                handler: None,
+            },
+            cause => CauseDetail::Plain(cause),
+        };
+        assert_eq!(
+            wakers(cause, name, waker, cpu),
+            expected,
+            "{name} by {waker}"
+        );
+    }
+}
+
 #[test]
 fn a_task_that_ran_was_woken_by_whoever_did_it_last() {
     let mut join = Join::new(Pid(1));
