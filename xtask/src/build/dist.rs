@@ -4,9 +4,11 @@
 //! binary's build identity and by the name that it gives (`.gnu_debuglink`).
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result};
@@ -44,10 +46,12 @@ fn objcopy(toolchain: &Toolchain) -> PathBuf {
     toolchain.sysroot.join(folder)
 }
 
-/// Splits a binary in two files of `folder`, unless they are newer than it is.
+/// Splits a binary in two files of `folder`, unless they were made of it before.
 fn split(objcopy: &Path, built: &Path, folder: &Path) -> Result<()> {
     let (binary, debug) = (folder.join(NAME), folder.join(DEBUG_NAME));
-    if is_newer(&binary, built) && is_newer(&debug, built) {
+    let modified = fs::metadata(built).and_then(|it| it.modified());
+    let modified = modified.with_context(|| built.display().to_string())?;
+    if is_of(&binary, modified) && is_of(&debug, modified) {
         return Ok(());
     }
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -70,14 +74,23 @@ fn split(objcopy: &Path, built: &Path, folder: &Path) -> Result<()> {
             .arg(built)
             .arg(&new_binary),
     )?;
+    for file in [&new_binary, &new_debug] {
+        mark(file, modified).with_context(|| file.display().to_string())?;
+    }
     fs::rename(&new_debug, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
     fs::rename(&new_binary, &binary).with_context(|| format!("cannot write {}", binary.display()))
 }
 
-/// Whether a file is there and was made after another.
-fn is_newer(file: &Path, than: &Path) -> bool {
-    let made = |path: &Path| fs::metadata(path).and_then(|it| it.modified());
-    matches!((made(file), made(than)), (Ok(file), Ok(than)) if file > than)
+/// Says of a file when what it was made of had been built. Cargo keeps a static binary and another one, and neither is
+/// newer than what was made of the other.
+fn mark(file: &Path, built: SystemTime) -> io::Result<()> {
+    File::options().append(true).open(file)?.set_modified(built)
+}
+
+/// Whether a file was made of what was built then.
+fn is_of(file: &Path, built: SystemTime) -> bool {
+    let made_of = fs::metadata(file).and_then(|it| it.modified());
+    made_of.is_ok_and(|made_of| made_of == built)
 }
 
 #[cfg(test)]
@@ -132,5 +145,13 @@ mod tests {
         assert_eq!(made, fs::metadata(&binary).unwrap().modified().unwrap());
         fs::remove_file(&debug).unwrap();
         split(Path::new("/no/objcopy"), &built, folder.path()).unwrap_err();
+
+        // Another binary that cargo has built, before that one: what lies there is not of it.
+        let other = folder.path().join("other");
+        fs::copy(&built, &other).unwrap();
+        let earlier = made - std::time::Duration::from_secs(60);
+        mark(&other, earlier).unwrap();
+        split(&objcopy(&toolchain), &other, folder.path()).unwrap();
+        assert_eq!(earlier, fs::metadata(&binary).unwrap().modified().unwrap());
     }
 }
