@@ -47,6 +47,10 @@ const FIRST_REAL_TIME: u32 = 34;
 pub struct Signal(u32);
 
 impl Signal {
+    /// `SIGINT`.
+    pub const INTERRUPT: Self = Self(2);
+    /// `SIGQUIT`.
+    pub const QUIT: Self = Self(3);
     /// `SIGKILL`.
     pub const KILL: Self = Self(SIGKILL);
     /// `SIGXFSZ`.

@@ -7,7 +7,7 @@ use crate::{
     attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
-        model::{ActivityItem, Breach, End, Kill, KilledBy, Origin, Sender},
+        model::{ActivityItem, Breach, End, Function, Kill, KilledBy, Origin, Sender},
     },
     tui::text::{UNKNOWN, counted, duration, function, kin, maybe_duration, nobody, on_cpu},
 };
@@ -101,9 +101,17 @@ fn entry(kill: &Kill, breach: &Breach, lines: &mut Vec<String>) {
         .iter()
         .chain(asked)
         .filter_map(Origin::sender)
+        .filter(|sender| !is_own_signal(kill, sender))
     {
         asked_by(kill, sender, lines);
     }
+}
+
+/// Whether it is how isol-trace's own strict mode raises its signal: an `irq_work` for this function, where a program may
+/// not send one at once (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.12).
+fn is_own_signal(kill: &Kill, sender: &Sender) -> bool {
+    let is_callback = |it: &Function| it.name.as_deref() == Some("do_bpf_send_signal");
+    kill.by == KilledBy::Tracer && sender.callback.as_ref().is_some_and(is_callback)
 }
 
 fn activity(item: &ActivityItem) -> String {

@@ -231,6 +231,16 @@ fn nothing_is_known_but_the_signal() {
         tell([killed(by_kernel)])
             .starts_with("pid 1234 (feed) was killed on CPU 3 by the kernel\n")
     );
+    let by_key = Kill {
+        by: KilledBy::Kernel,
+        signal: Signal::INTERRUPT,
+        ..kill.clone()
+    };
+    assert!(
+        tell([killed(by_key)]).starts_with(
+            "pid 1234 (feed) was killed (SIGINT) on CPU 3 by its terminal, for Ctrl-C\n"
+        )
+    );
     let strict = Kill {
         by: KilledBy::StrictMode,
         user_stack: stack(&["main+0x1f (feed.c:10)"]),

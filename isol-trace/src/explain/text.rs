@@ -74,6 +74,13 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
         KilledBy::Tracer => " by isol-trace's strict mode".to_owned(),
         KilledBy::Task => " by itself".to_owned(),
         KilledBy::Remote(sender) => format!(" by {} on CPU {}", name(&sender.task), sender.cpu),
+        // The kernel itself sends these for a terminal's keys alone (`drivers/tty/n_tty.c:isig`, v6.12).
+        KilledBy::Kernel if kill.signal == Signal::INTERRUPT => {
+            " by its terminal, for Ctrl-C".to_owned()
+        }
+        KilledBy::Kernel if kill.signal == Signal::QUIT => {
+            " by its terminal, for Ctrl-\\".to_owned()
+        }
         KilledBy::Kernel => " by the kernel".to_owned(),
         KilledBy::Unknown => ", by whom is not known".to_owned(),
     };
