@@ -3,7 +3,7 @@
 use super::{check::quoted, finding::Remedy};
 use crate::host::{
     Host, HostError,
-    boot::BootArguments,
+    boot::{BootArguments, Isolcpus},
     clocksource::Clock,
     cpu_list::CpuSet,
     cpuset::{Cpusets, Partition},
@@ -192,6 +192,17 @@ impl Facts {
     pub(super) fn out_of_domains(&self) -> CpuSet {
         let isolated = self.isolated.known().cloned().unwrap_or_default();
         &isolated | &self.partitions
+    }
+
+    /// CPUs that no scheduler domain spans because of the kernel's command line.
+    pub(super) fn booted_out_of_domains(&self) -> CpuSet {
+        let isolated = self.isolated.known().cloned().unwrap_or_default();
+        let Some(boot) = self.boot.known() else {
+            return isolated;
+        };
+        let argument = boot.isolcpus().filter(Isolcpus::is_domain);
+        let asked = argument.and_then(|argument| argument.cpus);
+        &isolated & &asked.unwrap_or_default()
     }
 
     /// Housekeeping CPUs that nothing isolates.

@@ -107,10 +107,14 @@ fn domains(facts: &Facts) -> Finding {
     }
     let missing = watched - &facts.out_of_domains();
     if missing.is_empty() {
-        let how = if (watched & &facts.partitions).is_empty() {
+        // The files of partitions have the CPUs of the argument too (`isolated_cpus`, kernel/cgroup/cpuset.c, 6.12).
+        let by_argument = watched & &facts.booted_out_of_domains();
+        let how = if by_argument == *watched {
             "by isolcpus="
-        } else {
+        } else if by_argument.is_empty() {
             "by isolated cpuset partitions"
+        } else {
+            "by isolcpus= and isolated cpuset partitions"
         };
         let summary = format!(
             "The scheduler balances no task onto {}, {how}.",
