@@ -102,7 +102,7 @@ fn a_signal_before_the_account_begins_is_an_end_without_a_trace() {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
-        assert_eq!(line, "isol-trace: attaching probes for CPUs 1 …\n");
+        assert_eq!(line, "isol-trace: attaching probes for CPU 1 …\n");
         send(&child, signal);
         let mut said = String::new();
         stderr.read_to_string(&mut said).unwrap();

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{signals, stderr};
-use crate::{bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet};
+use crate::{
+    bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet, tui::text::cpus_in_words,
+};
 
 /// Clears the line.
 const CLEAR: &str = "\r\x1b[K";
@@ -28,18 +30,15 @@ impl Attaching {
     #[must_use]
     pub fn begin(cpus: &CpuSet, terminal: bool) -> Self {
         let attaching = Self {
-            cpus: cpus.to_string(),
+            cpus: cpus_in_words(cpus.iter()),
             started: Instant::now(),
             shown: None,
             terminal,
         };
         if terminal {
-            stderr::write(format!(
-                "{CLEAR}attaching probes for CPUs {} …",
-                attaching.cpus
-            ));
+            stderr::write(format!("{CLEAR}attaching probes for {} …", attaching.cpus));
         } else {
-            stderr::say(&format!("attaching probes for CPUs {} …", attaching.cpus));
+            stderr::say(&format!("attaching probes for {} …", attaching.cpus));
         }
         attaching
     }
@@ -96,7 +95,7 @@ impl Drop for Detaching {
 
 fn attaching(cpus: &str, step: Step, elapsed: Duration) -> String {
     format!(
-        "attaching probes for CPUs {cpus}: {} of {}, {} s",
+        "attaching probes for {cpus}: {} of {}, {} s",
         step.done,
         step.of,
         elapsed.as_secs()
@@ -172,7 +171,7 @@ mod tests {
     fn attaching_says_how_far_it_has_come() {
         let step = Step { done: 23, of: 87 };
         assert_eq!(
-            attaching("1-2", step, Duration::from_millis(4_900)),
+            attaching("CPUs 1-2", step, Duration::from_millis(4_900)),
             "attaching probes for CPUs 1-2: 23 of 87, 4 s"
         );
     }

@@ -1,5 +1,6 @@
 //! `record`: the log. And what every command does that records while a command of its own runs.
 
+mod asked;
 mod closing;
 mod command;
 mod guarded;
@@ -16,8 +17,9 @@ use std::{
 use tokio::time::sleep;
 
 use self::{
+    asked::AskedTasks,
     closing::{Closing, Tally},
-    command::{Running, passed_on, start},
+    command::{Manner, Running, passed_on, start},
     log::{Ending, Log},
 };
 use super::{
@@ -132,15 +134,21 @@ async fn record(
         return Ok(Recorded::default());
     }
     signals::require_none()?;
+    let tasks = AskedTasks::of(&plan.trace.pids);
     session.arm()?;
     let header = Event::Header(session.header());
     let is_strict = plan.trace.strict.is_some();
+    let manner = Manner {
+        huge_pages,
+        is_strict,
+        has_log_on_stdout: matches!(plan.output, Output::Stdout),
+    };
     let start = || {
         let Some(command) = plan.command.as_ref() else {
             return Ok(None);
         };
         signals::command_starts();
-        start(command, &plan.trace.watched, huge_pages, is_strict).map(Some)
+        start(command, &plan.trace.watched, manner).map(Some)
     };
     let mut tally = Tally::new(sums_up && plan.command.is_some());
     let mut hear = |event: &Event| {
@@ -158,14 +166,19 @@ async fn record(
         (log, start()?)
     };
     let pid = child.as_ref().and_then(Running::number);
-    // Lines for people say enough by themselves.
-    let progress = Progress::new(plan.duration, is_terminal && !is_people);
+    // Lines for people say enough by themselves. A command, or who reads the log, may write to the same terminal, and the
+    // line would be in the way of theirs.
+    let is_alone = child.is_none() && !is_people && !log.is_read_by_another();
+    let progress = Progress::new(plan.duration, is_terminal && is_alone);
     let end = follow(
         &mut session,
         &mut log,
         &mut child,
         &mut signals,
-        plan.duration,
+        &Limits {
+            duration: plan.duration,
+            tasks,
+        },
         progress,
     )
     .await;
@@ -260,9 +273,15 @@ async fn reader(file: &mut OutputFile) -> Result<(), Error> {
     Ok(())
 }
 
+/// What ends a trace by itself.
+struct Limits {
+    duration: Option<Duration>,
+    tasks: AskedTasks,
+}
+
 /// What ended the trace.
 enum End {
-    /// The time, or the reader of the log.
+    /// The time, the last task of `--pid`, or the reader of the log.
     Asked,
     /// A signal, without a command that could have it.
     Signal,
@@ -275,10 +294,10 @@ async fn follow(
     log: &mut Log<'_>,
     child: &mut Option<Running>,
     signals: &mut Signals,
-    duration: Option<Duration>,
+    limits: &Limits,
     mut progress: Progress,
 ) -> Result<End, Error> {
-    let deadline = duration.map(|duration| Instant::now() + duration);
+    let deadline = limits.duration.map(|duration| Instant::now() + duration);
     let mut report = ticks(EVERY);
     let mut look = ticks(FOLLOW);
     let mut pause = Duration::ZERO;
@@ -321,6 +340,11 @@ async fn follow(
                 for complaint in session.complaints() {
                     progress.clear();
                     say(&complaint);
+                }
+                if child.is_none() && limits.tasks.have_ended() {
+                    progress.clear();
+                    say("every task of --pid has ended");
+                    return Ok(End::Asked);
                 }
                 progress.show(&totals);
             }

@@ -150,6 +150,13 @@ pub fn lasted(time: Nanos) -> String {
         _ => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
     }
 }
+/// CPUs as a sentence names them: `CPU 1`, `CPUs 1-3,5`.
+#[must_use]
+pub fn cpus_in_words(cpus: impl IntoIterator<Item = Cpu>) -> String {
+    let list = cpu_list(cpus);
+    let plural = if list.contains(['-', ',']) { "s" } else { "" };
+    format!("CPU{plural} {list}")
+}
 
 /// CPUs as the kernel's list format has them: `1-3,5`.
 #[must_use]

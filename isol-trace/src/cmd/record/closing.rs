@@ -12,8 +12,11 @@ use crate::{
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
     explain::{Gatherer, breach_in_words, in_words, name},
-    tui::text::{counted, cpu_list, duration},
+    tui::text::{counted, cpus_in_words, duration},
 };
+
+/// What a command's process is called before it executes the command: as isol-trace, or its guard, which started it.
+const OURS: [&str; 2] = ["isol-trace", "isol-guard"];
 
 /// Causes that are listed.
 const CAUSES: usize = 4;
@@ -78,6 +81,15 @@ impl Tally {
                     self.by_remedy.insert(remedy.clone(), 1);
                 }
             }
+        }
+        // Until it executes the command, its process is a copy of ours.
+        if breach
+            .task
+            .comm
+            .as_deref()
+            .is_some_and(|it| OURS.contains(&it))
+        {
+            return;
         }
         let is_worse = in_kernel(breach) > self.worst.as_deref().map_or(Some(Nanos(0)), in_kernel);
         if is_worse {
@@ -154,7 +166,7 @@ fn in_kernel(breach: &Breach) -> Option<Nanos> {
 /// `120 kernel entries on CPUs 1-2: 115 syscall, 4 local_timer, 1 unknown; 3 records lost`.
 fn in_numbers(summary: &Summary) -> String {
     let sum = |figure: fn(&CpuSummary) -> u64| summary.cpus.iter().map(figure).sum::<u64>();
-    let cpus = cpu_list(summary.cpus.iter().map(|cpu| cpu.cpu));
+    let cpus = cpus_in_words(summary.cpus.iter().map(|cpu| cpu.cpu));
     let filtered = sum(|cpu| cpu.filtered);
     let entries = sum(|cpu| cpu.entries).saturating_sub(filtered);
     let left_out = match filtered {
@@ -162,7 +174,14 @@ fn in_numbers(summary: &Summary) -> String {
         filtered => format!("; {filtered} of other tasks left out"),
     };
     if entries == 0 {
-        return format!("no kernel entry: CPUs {cpus} were quiet{left_out}");
+        let whose = if filtered == 0 {
+            ""
+        } else {
+            " of a task that was asked for"
+        };
+        return format!(
+            "no kernel entry{whose} on {cpus}: what ran there stayed in user mode, or nothing ran{left_out}"
+        );
     }
     let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
     for cause in summary.cpus.iter().flat_map(|cpu| &cpu.causes) {
@@ -191,7 +210,7 @@ fn in_numbers(summary: &Summary) -> String {
         ),
     };
     format!(
-        "{} on CPUs {cpus}: {}{left_out}{lost}",
+        "{} on {cpus}: {}{left_out}{lost}",
         counted(entries, "kernel entry", "kernel entries"),
         words.join(", ")
     )

@@ -1,6 +1,10 @@
 //! The command that is started on the watched CPUs, until its end.
 
-use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{
+    io,
+    os::unix::process::ExitStatusExt as _,
+    process::{Command, ExitStatus},
+};
 
 use rustix::process::Pid;
 use tokio::process::Child;
@@ -26,19 +30,30 @@ pub(super) enum Running {
     Guarded(Guarded),
 }
 
-/// Starts it. `is_strict`: it does not outlive this process, however that ends.
+/// How it is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// What it is to have of huge pages.
+    pub(super) huge_pages: HugePages,
+    /// It does not outlive this process, however that ends.
+    pub(super) is_strict: bool,
+    /// Stdout has the log, and what the command prints there goes to stderr: in between it would break the log's lines.
+    pub(super) has_log_on_stdout: bool,
+}
+
+/// Starts it.
 pub(super) fn start(
     plan: &CommandPlan,
     watched: &CpuSet,
-    huge_pages: HugePages,
-    is_strict: bool,
+    manner: Manner,
 ) -> Result<Running, Error> {
-    if is_strict {
-        return Guarded::start(plan, watched, huge_pages).map(Running::Guarded);
+    if manner.is_strict {
+        return Guarded::start(plan, watched, manner).map(Running::Guarded);
     }
     let mut command = plan.command();
     let execute = plan.execution()?;
-    pin_command(&mut command, watched, huge_pages);
+    pin_command(&mut command, watched, manner.huge_pages);
+    manner.lead_stdout(&mut command);
     descriptors::restore_for(&mut command);
     stack::restore_for(&mut command);
     execute.instead_of_searching(&mut command);
@@ -47,6 +62,15 @@ pub(super) fn start(
     command.kill_on_drop(true);
     let child = command.spawn().map_err(|source| plan.start_error(source))?;
     Ok(Running::Child(child))
+}
+
+impl Manner {
+    /// Where what it prints goes.
+    pub(super) fn lead_stdout(self, command: &mut Command) {
+        if self.has_log_on_stdout {
+            command.stdout(io::stderr());
+        }
+    }
 }
 
 impl Running {

@@ -13,14 +13,11 @@ use std::{
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::{io::Interest, net::UnixStream};
 
+use super::command::Manner;
 use crate::{
     error::Error,
     guard::{FAREWELL, Report, WORD, begin_deaf},
-    host::{
-        affinity::{self, HugePages},
-        cpu_list::CpuSet,
-        descriptors, stack,
-    },
+    host::{affinity, cpu_list::CpuSet, descriptors, stack},
     plan::command::CommandPlan,
     symbolize::{channel, protocol::decode},
 };
@@ -45,10 +42,10 @@ impl Guarded {
     pub(super) fn start(
         plan: &CommandPlan,
         watched: &CpuSet,
-        huge_pages: HugePages,
+        manner: Manner,
     ) -> Result<Self, Error> {
         let (socket, theirs) = channel::pair().map_err(Error::Guard)?;
-        let guard = guard(plan, watched, huge_pages, theirs).map_err(Error::Guard)?;
+        let guard = guard(plan, watched, manner, theirs).map_err(Error::Guard)?;
         let mut guard = Unfinished(Some(guard));
         let report = report(&socket).map_err(Error::Guard)?;
         match report {
@@ -177,7 +174,7 @@ fn take(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
 fn guard(
     plan: &CommandPlan,
     watched: &CpuSet,
-    huge_pages: HugePages,
+    manner: Manner,
     socket: OwnedFd,
 ) -> io::Result<Child> {
     let number = socket.as_raw_fd();
@@ -189,7 +186,8 @@ fn guard(
         .arg(watched.to_string())
         .arg(plan.program())
         .args(plan.words());
-    affinity::restore_huge_pages(&mut command, huge_pages);
+    affinity::restore_huge_pages(&mut command, manner.huge_pages);
+    manner.lead_stdout(&mut command);
     descriptors::restore_for(&mut command);
     stack::restore_for(&mut command);
     begin_deaf(&mut command);

@@ -305,6 +305,11 @@ impl<'a> Log<'a> {
         !self.destination.is_stdout
     }
 
+    /// Whether another program reads it while it is written, as from a pipe.
+    pub(super) const fn is_read_by_another(&self) -> bool {
+        self.queue.is_some() && !self.destination.is_regular
+    }
+
     /// Writes the rest, and says whether it is whole.
     pub(super) fn finish(mut self) -> Result<(), Error> {
         self.flush();

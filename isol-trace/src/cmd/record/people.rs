@@ -9,7 +9,7 @@ use crate::{
     },
     explain::{breach_in_words, name},
     printable::Printable,
-    tui::text::{cpu_list, maybe_duration, moment},
+    tui::text::{cpus_in_words, maybe_duration, moment},
 };
 
 /// Writes events as lines for people.
@@ -67,8 +67,8 @@ impl<W: Write> Sink for PeopleLines<W> {
             Event::Header(header) => {
                 self.began = header.at;
                 format!(
-                    "watching CPUs {} (lines for people; -o FILE or -o - has all of it, as JSON)",
-                    cpu_list(header.cpus.iter().map(|(cpu, _)| *cpu))
+                    "watching {} (lines for people; -o FILE or -o - has all of it, as JSON)",
+                    cpus_in_words(header.cpus.iter().map(|(cpu, _)| *cpu))
                 )
             }
             Event::Breach(breach) => self.breach(breach),
@@ -80,9 +80,9 @@ impl<W: Write> Sink for PeopleLines<W> {
                 )
             }
             Event::Watched(set) => format!(
-                "{:>10}  watching CPUs {}",
+                "{:>10}  watching {}",
                 self.when(set.at),
-                cpu_list(set.cpus.iter().map(|(cpu, _)| *cpu))
+                cpus_in_words(set.cpus.iter().map(|(cpu, _)| *cpu))
             ),
             Event::Back { .. } | Event::Moved { .. } | Event::Summary(_) => return Ok(()),
         };

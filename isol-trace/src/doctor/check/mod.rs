@@ -15,7 +15,7 @@ mod work;
 pub(super) use isolcpus::both;
 
 use super::{Facts, Finding};
-use crate::host::cpu_list::CpuSet;
+use crate::{host::cpu_list::CpuSet, tui::text::cpus_in_words};
 
 /// A check.
 enum Check {
@@ -27,8 +27,7 @@ enum Check {
 
 /// `CPU 1`, or `CPUs 1-3`.
 fn named(cpus: &CpuSet) -> String {
-    let plural = if cpus.len() == 1 { "" } else { "s" };
-    format!("CPU{plural} {cpus}")
+    cpus_in_words(cpus.iter())
 }
 
 /// The CPUs with blanks between them, for the loop of a shell.

@@ -75,11 +75,37 @@ fn lines(tally: Tally, summary: &Summary, command: Option<Command<'_>>) -> Strin
     tally.lines(&closing, true).join("\n")
 }
 
+/// Until it executes the command, its process is a copy of isol-trace, and slow.
+#[test]
+fn what_isol_trace_does_itself_is_not_the_worst() {
+    let ours = |comm: &str| {
+        let breach = entry(1, 900);
+        let task = TaskId {
+            comm: Some(comm.into()),
+            ..breach.task.clone()
+        };
+        event(Breach { task, ..breach })
+    };
+    for (comm, worst) in [("isol-trace", 2), ("isol-guard", 2), ("isol-tracer", 1)] {
+        let tally = tally(&[ours(comm), event(entry(2, 800))]);
+        let seq = tally.worst.expect("there are two").seq;
+        assert_eq!(seq, Seq(worst), "{comm}");
+    }
+}
+
 #[test]
 fn quiet_cpus_are_said_to_be_quiet() {
     assert_eq!(
         lines(Tally::new(false), &summary(&[]), None),
-        "no kernel entry: CPUs 1 were quiet"
+        "no kernel entry on CPU 1: what ran there stayed in user mode, or nothing ran"
+    );
+    // Whoever asks for a task that never came is not to read that all is well.
+    let mut others = summary(&[]);
+    (others.cpus[0].entries, others.cpus[0].filtered) = (9, 9);
+    assert_eq!(
+        lines(Tally::new(false), &others, None),
+        "no kernel entry of a task that was asked for on CPU 1: what ran there stayed in user mode, or nothing ran; 9 \
+         of other tasks left out"
     );
 }
 
@@ -95,7 +121,7 @@ fn how_many_the_worst_the_remedy_and_what_next() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(
         lines[0],
-        "3 kernel entries on CPUs 1: 2 syscall, 1 without a cause"
+        "3 kernel entries on CPU 1: 2 syscall, 1 without a cause"
     );
     assert!(
         lines[1].starts_with("worst: 2.10 µs on CPU 1, breach 2, spin (pid 7): "),
