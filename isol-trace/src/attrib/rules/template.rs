@@ -61,11 +61,11 @@ impl Hole {
             Self::Housekeeping => "HOUSEKEEPING",
             Self::HousekeepingMask => "MASK",
             Self::Irq => "IRQ",
-            Self::Cpu => "CPU",
+            Self::Cpu => "N",
             Self::Pid => "PID",
             Self::Tid => "TID",
             Self::OtherTid => "OTHER-TID",
-            Self::Other => "the thread of the activity `switch`",
+            Self::Other => "the thread that the activity `switch` names",
         }
     }
 
