@@ -161,6 +161,7 @@ pub(super) const BLIND_SPOTS: &[&str] = &[
     "the end of page faults (their duration is absent)",
     "work between the end of a system call or interrupt and the return to user mode",
     "vectors without a tracepoint",
+    "that a signal killed the task at the end of a system call, as abort does",
     "the moment at which a task that was switched to is in user mode",
 ];
 
