@@ -281,7 +281,7 @@ fn mending(text: &mut Lines, report: &Report) {
     if !mending.by_hand.is_empty() {
         text.line("");
         let what = format!(
-            "Left to a person, by what they say above: {}.",
+            "These need your decision; see above: {}.",
             mending.by_hand.join(", ")
         );
         text.wrapped(&what, "  ", "  ");

@@ -75,27 +75,27 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
         return Some(Finding::new(id, Scheduler, Severity::Fine, summary));
     }
     let is_6_18 = facts.is_from(6, 18)? && !facts.is_from(6, 19)?;
-    let (severity, looks, kicks) = if is_6_18 {
+    let (severity, sets, kicks) = if is_6_18 {
         (
             Severity::Defect,
-            "looks",
+            "sets",
             "on this kernel the tick goes on while one task runs",
         )
     } else if facts.is_from(6, 13)? {
         (
             Severity::Warning,
-            "may look",
+            "may set",
             "its timer on another CPU may kick the CPU once a second, as on Linux 6.12, or the tick go on while one task runs, as on 6.18",
         )
     } else {
         (
             Severity::Defect,
-            "looks",
+            "sets",
             "once a second its timer on another CPU kicks the CPU, and a tick follows",
         )
     };
     let summary = format!(
-        "The fair server has a share of {}, and {looks} after it while one task runs there.",
+        "The fair server reserves time on {}, and {sets} a timer for it even when one task runs alone.",
         named(&here)
     );
     // Another task on the CPU has the kernel ask again whether the tick may stop. Where a real-time task

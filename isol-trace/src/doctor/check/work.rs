@@ -131,7 +131,7 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
     };
     let here = &facts.watched - &spared;
     if here.is_empty() {
-        let summary = "The kernel does not look after the counters of the watched CPUs.";
+        let summary = "The kernel queues no work on the watched CPUs to collect memory statistics.";
         return Some(Finding::new(id, Work, Severity::Fine, summary));
     }
     let seconds = match &facts.memory.stat_interval {
@@ -148,7 +148,7 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
         Work,
         severity,
         format!(
-            "Every {seconds} s the kernel may queue work on {} to fold the counters there.",
+            "Every {seconds} s the kernel may queue work on {} to collect the memory statistics (vmstat) there.",
             named(&here)
         ),
     )

@@ -132,7 +132,7 @@ fn realtime_tasks_are_throttled_by_one_or_the_other() {
     for release in ["6.13.0", "6.19.1", "7.1.1"] {
         let found = finding(&asked(release), "fair-server");
         assert_eq!(found.severity, Severity::Warning, "{release}");
-        assert!(found.summary.contains("may look"), "{}", found.summary);
+        assert!(found.summary.contains("may set"), "{}", found.summary);
     }
     // A task that runs already keeps its tick there until another one has run.
     let asks_again = |release| {
