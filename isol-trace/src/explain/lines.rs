@@ -82,7 +82,7 @@ fn entry(kill: &Kill, breach: &Breach, lines: &mut Vec<String>) {
     );
     match breach.section {
         Some(true) => line.push_str("; inside its isolated section"),
-        Some(false) => line.push_str("; outside its isolated section"),
+        Some(false) => line.push_str("; not in an isolated section"),
         None => {}
     }
     lines.push(line);

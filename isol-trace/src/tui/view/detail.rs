@@ -122,7 +122,7 @@ fn lines(
         breach.cpu,
         match breach.section {
             Some(true) => ", inside its isolated section",
-            Some(false) => ", outside its isolated section",
+            Some(false) => ", not in an isolated section",
             None => "",
         }
     );
@@ -244,7 +244,7 @@ fn took(kept: &Kept) -> String {
     let breach = &kept.breach;
     let mut took = match breach.kernel_time() {
         Some(time) => format!("{} in the kernel", text::duration(time)),
-        None => "its end was not seen".to_owned(),
+        None => "not known (`vectors` does not see the end of a page fault)".to_owned(),
     };
     if breach.idle.0 > 0 {
         took = format!("{took} and {} idle", text::duration(breach.idle));
@@ -265,7 +265,7 @@ fn took(kept: &Kept) -> String {
 fn activities(breach: &Breach, facts: &mut Facts) {
     let count = breach.activities.len();
     let head = match (count, breach.dropped_activities) {
-        (0, 0) => "nothing that has a probe".to_owned(),
+        (0, 0) => "no other kernel work was seen".to_owned(),
         (_, 0) => "net times".to_owned(),
         (_, u8::MAX) => "net times; 255 or more had no room in the record".to_owned(),
         (_, dropped) => format!("net times; {dropped} more had no room in the record"),
