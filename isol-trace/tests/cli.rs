@@ -230,8 +230,8 @@ fn wrong_hosts_are_refused() {
             "unprivileged",
             &["record"],
             "loading probes needs the capabilities CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), \
-             and this process lacks both: run isol-trace as root, or grant them with `setcap \
-             cap_bpf,cap_perfmon+ep` on its binary",
+             and this process lacks both: run isol-trace as root, or let only a group run it, and \
+             give it cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep (docs/commands.md#privileges)",
         ),
         (
             "user-namespace",

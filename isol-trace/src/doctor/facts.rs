@@ -43,11 +43,11 @@ impl Hindrance {
     }
 }
 
-/// The command that gives the program the rights that it makes use of.
+/// How the program gets the rights that it makes use of. No command: whoever may run it then has them too.
 fn setcap(program: Option<&str>) -> Remedy {
-    let program = program.map_or_else(|| "$(command -v isol-trace)".to_owned(), quoted);
-    Remedy::Run(format!(
-        "setcap cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep {program}"
+    let program = program.map_or_else(|| "isol-trace".to_owned(), quoted);
+    Remedy::Change(format!(
+        "Or let only a group run {program}, and give it cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep: docs/commands.md#privileges has the commands."
     ))
 }
 
@@ -251,7 +251,7 @@ impl Facts {
         format!("isolcpus=domain,managed_irq,{}", self.to_isolate())
     }
 
-    /// The command that gives this program the rights that it makes use of.
+    /// How this program gets the rights that it makes use of.
     pub(super) fn setcap(&self) -> Remedy {
         setcap(self.program.as_deref())
     }

@@ -17,7 +17,7 @@ pub(super) const USERS: &str = "/proc/self/uid_map";
 pub enum PrivilegeError {
     /// It lacks capabilities.
     #[error(
-        "loading probes needs the capabilities CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), and this process lacks {lacking}: run isol-trace as root, or grant them with `setcap cap_bpf,cap_perfmon+ep` on its binary"
+        "loading probes needs the capabilities CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), and this process lacks {lacking}: run isol-trace as root, or let only a group run it, and give it cap_bpf,cap_perfmon,cap_syslog,cap_sys_ptrace+ep (docs/commands.md#privileges)"
     )]
     Capabilities {
         /// Which of the two.
