@@ -7,7 +7,7 @@ pub mod value;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -89,7 +89,8 @@ pub enum Command {
 
     /// Print a completion script for a shell.
     #[command(
-        after_help = "Example:\n  isol-trace completions bash > ~/.local/share/bash-completion/completions/isol-trace"
+        after_help = "Example:\n  mkdir -p ~/.local/share/bash-completion/completions\n  \
+                      isol-trace completions bash > ~/.local/share/bash-completion/completions/isol-trace"
     )]
     Completions {
         /// The shell.
@@ -119,15 +120,15 @@ pub enum Format {
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
     /// Watch exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
-    #[arg(long, value_name = "LIST", value_parser = value::cpus, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_hint = ValueHint::Other, value_parser = value::cpus, allow_negative_numbers = true)]
     pub cpus: Option<CpuSet>,
 
     /// Count only entries of this process, or thread; may be repeated.
-    #[arg(long, value_name = "N", value_parser = value::pid, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = value::pid, allow_negative_numbers = true)]
     pub pid: Vec<Pid>,
 
     /// Count only entries of threads with this name; may be repeated.
-    #[arg(long, value_name = "NAME", value_parser = value::comm)]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, value_parser = value::comm)]
     pub comm: Vec<Comm>,
 
     /// Keep the user stack of whoever interrupts a watched CPU: 4 KiB are copied each time, on
@@ -136,11 +137,11 @@ pub struct WatchArgs {
     pub user_stacks: bool,
 
     /// Memory for names of functions and source lines: what the process that reads programs' files may take.
-    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::symbol_memory)]
+    #[arg(long, value_name = "SIZE", default_value_t, value_hint = ValueHint::Other, value_parser = value::symbol_memory)]
     pub symbol_memory: SymbolMemory,
 
     /// Look for debug information in this directory too, as below /usr/lib/debug; may be repeated.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub debug_dir: Vec<PathBuf>,
 }
 
@@ -160,6 +161,7 @@ pub struct SectionArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "KILL",
+        value_hint = ValueHint::Other,
         value_parser = value::signal
     )]
     pub strict: Option<Signal>,
@@ -177,7 +179,7 @@ pub struct TopArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct DoctorArgs {
     /// Look at exactly these CPUs, such as 1-3,5 [default: every isolated CPU].
-    #[arg(long, value_name = "LIST", value_parser = value::cpus, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_hint = ValueHint::Other, value_parser = value::cpus, allow_negative_numbers = true)]
     pub cpus: Option<CpuSet>,
 
     /// Print one JSON object instead of text.
@@ -194,7 +196,7 @@ pub struct DoctorArgs {
 pub struct RecordArgs {
     /// Write to this new file, as JSON Lines; - is stdout [default: stdout; lines for people where
     /// that is a terminal].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 
     /// Replace the file that is there.
@@ -206,7 +208,7 @@ pub struct RecordArgs {
     pub watch: WatchArgs,
 
     /// Stop after this time, such as 500ms, 60s or 10m.
-    #[arg(long, value_name = "TIME", value_parser = value::time, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, value_parser = value::time, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
 
     /// What the command's isolated section means.
@@ -222,12 +224,12 @@ pub struct RecordArgs {
     pub bpf_stats: bool,
 
     /// Size of each watched CPU's ring: a power of two, such as 64K or 1M.
-    #[arg(long, value_name = "SIZE", default_value_t, value_parser = value::ring_size, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SIZE", default_value_t, value_hint = ValueHint::Other, value_parser = value::ring_size, allow_negative_numbers = true)]
     pub ring_size: RingSize,
 
     /// Start this command on the watched CPUs once the probes are in place, and stop when it
     /// ends.
-    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1..)]
+    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1.., value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -237,12 +239,13 @@ pub struct ExplainArgs {
     /// The log to read; - is stdin.
     #[arg(
         value_name = "LOG",
+        value_hint = ValueHint::FilePath,
         conflicts_with_all = ["cpus", "pid", "comm", "user_stacks", "debug_dir", "from_prctl", "strict", "output", "force", "command"]
     )]
     pub log: Option<PathBuf>,
 
     /// Keep the log of CMD in this new file.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 
     /// Replace the file that is there.
@@ -259,7 +262,7 @@ pub struct ExplainArgs {
 
     /// Start this command on the watched CPUs once the probes are in place, and tell of it when it
     /// has ended.
-    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1..)]
+    #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1.., value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 

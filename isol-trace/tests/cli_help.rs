@@ -107,6 +107,8 @@ fn bash_completes_commands_and_their_options() {
         assert!(found.contains(&option.to_owned()), "{command}: {found:?}");
     }
     assert!(completed(&["isol-trace", "completions", "z"]).contains(&"zsh".to_owned()));
+    // A task's name is no file: there is a folder `src` here.
+    assert_eq!(completed(&["isol-trace", "record", "--comm", "sr"]), ["sr"]);
 }
 
 #[test]
