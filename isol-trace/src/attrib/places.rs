@@ -7,8 +7,8 @@
 //!
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
-//! unwound then; names, which take longer, are looked up for those that a breach asks for, each process in its turn
-//! (`turns`).
+//! unwound then; names, which take longer, are looked up for those that a breach asks for. Each process has its turn in
+//! both (`turns`), and its share of what may wait (`shares`).
 
 mod shares;
 mod turns;
@@ -446,75 +446,144 @@ impl Places {
     }
 }
 
-/// The symbols' thread: answers until nobody asks any more. Stacks have precedence: unwinding one
-/// takes microseconds, and what it needs goes with its process; names can wait.
+/// The symbols' thread: answers until nobody asks any more.
 fn answer(
     symbols: &mut UserSymbols,
     waiting: &Waiting,
     questions: &Receiver<Question>,
     answers: &Sender<Answer>,
 ) {
-    let mut turns = Turns::new();
+    let mut work = Work::new(symbols, waiting);
     loop {
-        let next = if turns.is_empty() {
-            let question = match questions.recv_timeout(REST) {
+        let next = if work.is_empty() {
+            match questions.recv_timeout(REST) {
                 Err(RecvTimeoutError::Timeout) => {
-                    symbols.rest();
+                    work.symbols.rest();
                     questions.recv().ok()
                 }
                 question => question.ok(),
-            };
-            if question.is_none() {
+            }
+        } else {
+            None
+        };
+        if work.is_empty() && next.is_none() {
+            return;
+        }
+        // All that was asked, since what waits has an order of its own.
+        for question in next.into_iter().chain(questions.try_iter()) {
+            if let Some(answer) = work.put(question)
+                && answers.send(answer).is_err()
+            {
                 return;
             }
-            question
-        } else {
-            questions.try_recv().ok()
-        };
-        let answer = match next {
-            Some(Question::Unwind(stack)) => {
-                waiting.take(stack.pid);
-                symbols.unwind(&stack);
-                None
-            }
-            Some(Question::Of(pid, about)) => {
-                turns.put(pid, about);
-                None
-            }
-            Some(Question::Prepare(watched)) => {
-                symbols.prepare(watched);
-                Some(Answer::Prepared)
-            }
-            Some(Question::Moved { tracer, watched }) => {
-                symbols.confine(&tracer);
-                symbols.watch(watched);
-                None
-            }
-            None => turns.take().and_then(|(pid, about)| {
-                let begun = Instant::now();
-                let answer = answer_about(symbols, pid, &about);
-                turns.spent(pid, begun.elapsed());
-                answer
-            }),
-        };
-        let Some(answer) = answer else { continue };
-        for sentence in symbols.take_sentences() {
+        }
+        let answer = work.turn();
+        for sentence in work.symbols.take_sentences() {
             let _ = answers.send(Answer::Said(sentence));
         }
-        if answers.send(answer).is_err() {
+        if answer.is_some_and(|answer| answers.send(answer).is_err()) {
             return;
         }
     }
 }
 
-/// The answer to what is asked about a process, if it is a question.
-fn answer_about(symbols: &mut UserSymbols, pid: Pid, about: &About) -> Option<Answer> {
-    match *about {
-        About::Place(key) => Some(Answer::Place(key, symbols.place(pid, key.ip))),
-        About::Stack(key) => Some(Answer::Stack(key, symbols.stack(key))),
-        About::Executed => {
-            symbols.executed(pid);
-            None
+/// What the symbols' thread has to do.
+///
+/// Stacks come first: unwinding one takes microseconds, and what it needs goes with its process. Names can wait, but not
+/// for ever: where stacks come without end, names have half of the time.
+struct Work<'a> {
+    symbols: &'a mut UserSymbols,
+    waiting: &'a Waiting,
+    stacks: Turns<Box<CopiedStack>>,
+    names: Turns<About>,
+    /// What stacks have had of the time of names that waited meanwhile, less what these have had since.
+    owed: Duration,
+}
+
+/// What stacks may have of the time of names before names have theirs.
+const AHEAD: Duration = Duration::from_millis(5);
+
+impl<'a> Work<'a> {
+    fn new(symbols: &'a mut UserSymbols, waiting: &'a Waiting) -> Self {
+        Self {
+            symbols,
+            waiting,
+            stacks: Turns::new(),
+            names: Turns::new(),
+            owed: Duration::ZERO,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.stacks.is_empty() && self.names.is_empty()
+    }
+
+    /// Takes what was asked, and does at once what has no turn.
+    fn put(&mut self, question: Question) -> Option<Answer> {
+        match question {
+            Question::Unwind(stack) => self.stacks.put(stack.pid, stack),
+            Question::Of(pid, about) => self.names.put(pid, about),
+            Question::Prepare(watched) => {
+                self.symbols.prepare(watched);
+                return Some(Answer::Prepared);
+            }
+            Question::Moved { tracer, watched } => {
+                self.symbols.confine(&tracer);
+                self.symbols.watch(watched);
+            }
+        }
+        None
+    }
+
+    /// Does what is next.
+    fn turn(&mut self) -> Option<Answer> {
+        let names_wait = !self.names.is_empty();
+        let is_names = names_wait && (self.stacks.is_empty() || self.owed >= AHEAD);
+        let begun = Instant::now();
+        if is_names {
+            let (pid, about) = self.names.take()?;
+            let answer = self.answer_about(pid, &about);
+            let time = begun.elapsed();
+            self.names.spent(pid, time);
+            self.owed = self.owed.saturating_sub(time);
+            return answer;
+        }
+        let (pid, stack) = self.stacks.take()?;
+        self.unwind(&stack);
+        let time = begun.elapsed();
+        self.stacks.spent(pid, time);
+        self.owed = if names_wait {
+            self.owed + time
+        } else {
+            Duration::ZERO
+        };
+        None
+    }
+
+    fn unwind(&mut self, stack: &CopiedStack) {
+        self.waiting.take(stack.pid);
+        self.symbols.unwind(stack);
+    }
+
+    /// The answer to what is asked about a process, if it is a question.
+    fn answer_about(&mut self, pid: Pid, about: &About) -> Option<Answer> {
+        match *about {
+            About::Place(key) => Some(Answer::Place(key, self.symbols.place(pid, key.ip))),
+            About::Stack(key) => {
+                // It came before it was asked for, and may still wait.
+                if let Some(stack) = self.stacks.take_out(pid, |stack| stack.key == key) {
+                    self.unwind(&stack);
+                }
+                Some(Answer::Stack(key, self.symbols.stack(key)))
+            }
+            About::Executed => {
+                // What waits was left by the program before.
+                while let Some(stack) = self.stacks.take_out(pid, |_| true) {
+                    self.unwind(&stack);
+                }
+                self.symbols.executed(pid);
+                None
+            }
         }
     }
 }

@@ -308,3 +308,42 @@ fn stacks_come_before_names() {
     };
     assert_eq!(words.len(), 1);
 }
+
+/// Whoever leaves stacks without end does not keep others' names from being found.
+#[test]
+fn names_have_their_time_while_stacks_come_without_end() {
+    let here = names_have_their_time_while_stacks_come_without_end as *const () as u64;
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
+    let waiting = Waiting::new();
+    let mut work = Work::new(&mut symbols, &waiting);
+    for tid in 0..5000 {
+        let mut stack = own_stack(here, 0, 0, &[]);
+        stack.key.tid = Tid(tid);
+        work.put(Question::Unwind(Box::new(stack)));
+    }
+    let pid = Pid(std::process::id());
+    let key = PlaceKey {
+        pid,
+        program: 0,
+        ip: Address(here),
+    };
+    work.put(Question::Of(pid, About::Place(key)));
+    assert!(work.turn().is_none(), "a stack comes first");
+    let answer = std::iter::from_fn(|| (!work.is_empty()).then(|| work.turn()));
+    let answer = answer.flatten().next();
+    assert!(matches!(answer, Some(Answer::Place(..))));
+    assert!(!work.stacks.is_empty(), "not behind all of them");
+}
+
+/// What a program left is unwound with its own code, however long it waits.
+#[test]
+fn stacks_come_before_the_next_program_of_their_process() {
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
+    let waiting = Waiting::new();
+    let mut work = Work::new(&mut symbols, &waiting);
+    let stack = own_stack(16, 0, 0, &[]);
+    let pid = stack.pid;
+    work.put(Question::Unwind(Box::new(stack)));
+    work.answer_about(pid, &About::Executed);
+    assert!(work.stacks.is_empty());
+}

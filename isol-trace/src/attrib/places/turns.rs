@@ -67,6 +67,19 @@ impl<Q> Turns<Q> {
         Some((pid, question))
     }
 
+    /// The question about a process that is wanted out of its turn, if it waits.
+    pub(super) fn take_out(&mut self, pid: Pid, is_it: impl Fn(&Q) -> bool) -> Option<Q> {
+        let own = self.waiting.get_mut(&pid)?;
+        let place = own.iter().position(is_it)?;
+        let question = own.remove(place)?;
+        if own.is_empty() {
+            self.waiting.remove(&pid);
+            let cost = self.cost.get(&pid).unwrap_or(self.share);
+            self.order.remove(&(cost, pid));
+        }
+        Some(question)
+    }
+
     /// What the last question about a process has cost.
     pub(super) fn spent(&mut self, pid: Pid, time: Duration) {
         let before = self.cost.get(&pid).unwrap_or(self.share);
@@ -111,6 +124,19 @@ mod tests {
         let expected = [0, 1, 2].map(|question| (Pid(7), question));
         assert_eq!(served(&mut turns, 9), expected);
         assert!(turns.is_empty() && turns.waiting.is_empty());
+    }
+
+    #[test]
+    fn one_can_be_taken_out_of_its_turn() {
+        let mut turns = Turns::new();
+        asked(&mut turns, Pid(7), 3);
+        asked(&mut turns, Pid(8), 1);
+        assert_eq!(turns.take_out(Pid(7), |question| *question == 1), Some(1));
+        assert_eq!(turns.take_out(Pid(7), |question| *question == 1), None);
+        assert_eq!(turns.take_out(Pid(8), |_| true), Some(0));
+        assert_eq!(turns.take_out(Pid(9), |_| true), None);
+        assert_eq!(served(&mut turns, 9), [(Pid(7), 0), (Pid(7), 2)]);
+        assert!(turns.is_empty());
     }
 
     #[test]
