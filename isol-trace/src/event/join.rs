@@ -82,6 +82,8 @@ pub struct Join {
     shown: HashSet<Address>,
     /// What is known of each CPU without a gap.
     known: PerCpu<Option<Known>>,
+    /// The last of several who sent the reschedule interrupt of each CPU's last entry by one.
+    spare: PerCpu<Option<Waiting>>,
 }
 
 impl Join {
@@ -96,6 +98,7 @@ impl Join {
             cancelled: Cancellations::default(),
             shown: HashSet::new(),
             known: PerCpu::default(),
+            spare: PerCpu::default(),
         }
     }
 
@@ -315,11 +318,15 @@ impl Join {
 
     /// Every reschedule that was sent until the interrupt arrived.
     fn reschedules(&mut self, breach: &Breach) -> Vec<Origin> {
-        let Some(arrived) = last_vector(breach, |cause| cause == Cause::Reschedule) else {
+        let Some(last) = last_vector(breach, |cause| cause == Cause::Reschedule) else {
             return Vec::new();
         };
-        // The cause is the first one; what later ones answer was no cause.
-        let until = breach.cause_began.unwrap_or(arrived);
+        // The cause is the first one, and had arrived when the entry began: what was sent later is the next one's. What
+        // later ones answer was no cause.
+        let is_cause = breach.cause.cause() == Cause::Reschedule;
+        let is_last = is_cause && breach.cause_began.is_none_or(|began| began >= last);
+        let until = if is_cause { breach.at } else { last };
+        let arrived = if is_last { breach.at } else { last };
         let key = (List::Reschedules(breach.cpu), 0);
         let mut senders = self
             .waiting
@@ -340,6 +347,13 @@ impl Join {
             senders.retain(|sender| sender.at >= since);
         } else if senders.len() > 1 {
             senders.drain(..senders.len() - 1);
+        }
+        // An interrupt takes its time from one CPU to the other: the last of several senders may have sent the next one.
+        let spare = self.spare.of(breach.cpu).take();
+        match senders.as_slice() {
+            [] if is_cause => senders.extend(spare),
+            [_, .., last] => *self.spare.of(breach.cpu) = Some(last.clone()),
+            _ => {}
         }
         senders
             .into_iter()

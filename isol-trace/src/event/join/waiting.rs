@@ -32,7 +32,7 @@ const RAISED: usize = 16;
 pub(super) type Key = (List, u64);
 
 /// A sender without its breach.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) sender: Box<Sender>,
     /// When it asked.

@@ -58,6 +58,30 @@ fn every_reschedule_until_the_interrupt_is_its_origin() {
     assert_eq!(who(&provokers(&mut join, &second)), [Some((9, true))]);
 }
 
+/// What is sent after an entry began is not its cause, and each interrupt has a sender.
+#[test]
+fn the_last_of_several_reschedules_may_be_the_next_ones() {
+    let later = |at: u64, since: u64| Breach {
+        at: MonoNanos(at),
+        cause_began: Some(MonoNanos(at + 10)),
+        user_since: Some(MonoNanos(since)),
+        ..breach(Cause::Reschedule, Vec::new())
+    };
+    let mut join = join(&[
+        (Via::Reschedule, send(900, 0, 7)),
+        (Via::Reschedule, send(1005, 0, 8)),
+        (Via::Reschedule, send(2950, 0, 9)),
+        (Via::Reschedule, send(2980, 0, 10)),
+    ]);
+    let mut caused = |entry: &Breach| who(&provokers(&mut join, entry));
+    assert_eq!(caused(&later(1000, 500)), [Some((7, true))]);
+    assert_eq!(caused(&later(2100, 2000)), [Some((8, true))]);
+    let both = [Some((9, true)), Some((10, true))];
+    assert_eq!(caused(&later(3000, 2500)), both, "one or two interrupts");
+    assert_eq!(caused(&later(4100, 4000)), [Some((10, true))]);
+    assert_eq!(caused(&later(5100, 5000)), [None], "it was the last");
+}
+
 fn switch(thread: u32) -> ActivityItem {
     ActivityItem {
         number: thread,
