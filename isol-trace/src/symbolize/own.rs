@@ -5,9 +5,11 @@
 //! frame's source is known with its folder, that decides; else names do.
 
 /// Folders of sources that belong to no program.
-const FOLDERS: [&str; 14] = [
-    // Rust: the standard library as it is distributed and as it is installed; crates of others.
+const FOLDERS: [&str; 15] = [
+    // Rust: the standard library as it is distributed, with the crates that it is built of, and as it is installed;
+    // crates of others.
     "/rustc/",
+    "/rust/deps/",
     "/lib/rustlib/src/rust/",
     "/.cargo/registry/",
     "/.cargo/git/checkouts/",
@@ -164,6 +166,7 @@ mod tests {
         for path in [
             "/rustc/5980/library/core/src/ops/function.rs",
             "library/core/src/ops/function.rs:250",
+            "/rust/deps/hashbrown-0.16.1/src/map.rs",
             "/home/me/.cargo/registry/src/index.crates.io-1/rand-0.9/src/lib.rs",
             "/usr/include/c++/14/bits/std_function.h",
             "/usr/include/x86_64-linux-gnu/bits/stdio2.h",
