@@ -76,6 +76,14 @@ pub enum Error {
         /// How many lines.
         lines: u64,
     },
+    /// The end of the wait for a disk.
+    #[error(
+        "the log {name} ends early: it was not all written when a further signal, or five seconds without progress, ended the wait; its summary is missing"
+    )]
+    CutShort {
+        /// The file.
+        name: String,
+    },
     /// Somebody else did something to the log.
     #[error("the log '{name}' cannot be relied on: {source}")]
     Changed {

@@ -189,7 +189,13 @@ async fn record(
         (_, Some(child)) => Some(stop(child, &mut session, &mut log).await?),
     };
     let end = end?;
-    let ending = Ending::begin(matches!(end, End::Signal));
+    // A command that was handed one ends by it, as a rule, and whoever sent it waits.
+    let by_signal = match end {
+        End::Signal => true,
+        End::Child(_) => signals::count() > 0,
+        End::Asked => false,
+    };
+    let ending = Ending::begin(by_signal);
     log.end(ending);
     let detaching = Detaching::begin(is_terminal);
     let summary = session.finish(
@@ -248,10 +254,10 @@ fn say_all(lines: &[String]) {
 /// Whether names that are still looked up are waited for at the end, after so long.
 fn names_wait(end: &End, ending: &Ending, waited: Duration) -> bool {
     let limit = match end {
+        _ if ending.is_hurried() => Duration::from_millis(600),
         // Its last breaches are the ones that matter, and the debug information of a large program takes its time.
         End::Child(_) => Duration::from_secs(10),
-        End::Asked => Duration::from_secs(1),
-        End::Signal => Duration::from_millis(600),
+        End::Asked | End::Signal => Duration::from_secs(1),
     };
     waited < limit && !ending.is_over()
 }

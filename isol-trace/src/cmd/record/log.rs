@@ -86,6 +86,11 @@ impl Ending {
         }
     }
 
+    /// Whether a signal asked for it.
+    pub(super) const fn is_hurried(&self) -> bool {
+        self.hurry.is_some()
+    }
+
     /// Whether a further signal has come.
     pub(super) fn is_over(&self) -> bool {
         signals::count() != self.signals
@@ -328,19 +333,29 @@ impl<'a> Log<'a> {
                 Error::Log { name, source }
             }
         };
+        let not_read = |lines| {
+            let name = name.clone();
+            if is_regular {
+                Error::CutShort { name }
+            } else {
+                Error::NotRead { name, lines }
+            }
+        };
         let Some(queue) = self.queue else {
             return Ok(());
         };
         let written = match self.failed {
             Some(Failure::Write(error)) => return Err(failed(error)),
-            Some(Failure::Changed(source)) => return Err(Error::Changed { name, source }),
+            Some(Failure::Changed(source)) => {
+                let name = name.clone();
+                return Err(Error::Changed { name, source });
+            }
             Some(Failure::NotRead { lines }) => {
                 let waiting = match queue.close(|_| false) {
                     Outcome::Abandoned { lines } | Outcome::Failed { lines, .. } => lines,
                     _ => 0,
                 };
-                let lines = lines + waiting;
-                return Err(Error::NotRead { name, lines });
+                return Err(not_read(lines + waiting));
             }
             None => {
                 queue.written_at_end(|queue| ending.spend(is_regular, |go_on| queue.close(go_on)))
@@ -348,9 +363,10 @@ impl<'a> Log<'a> {
         };
         match written {
             (Outcome::Written, bytes) => match self.kept {
-                Some(kept) => kept
-                    .check(bytes)
-                    .map_err(|source| Error::Changed { name, source }),
+                Some(kept) => kept.check(bytes).map_err(|source| Error::Changed {
+                    name: name.clone(),
+                    source,
+                }),
                 None => Ok(()),
             },
             (Outcome::NotSynced, _) => {
@@ -360,7 +376,7 @@ impl<'a> Log<'a> {
                 Ok(())
             }
             (Outcome::Failed { error, .. }, _) => Err(failed(error)),
-            (Outcome::Abandoned { lines }, _) => Err(Error::NotRead { name, lines }),
+            (Outcome::Abandoned { lines }, _) => Err(not_read(lines)),
         }
     }
 }
