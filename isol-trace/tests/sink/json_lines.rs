@@ -125,6 +125,27 @@ fn a_remedy_is_spelled_out_once_with_this_hosts_numbers() {
     );
 }
 
+/// Whoever copies a command out of its words gets the CPU's number as well.
+#[test]
+fn a_remedy_has_the_cpu_of_its_breach_in_its_words() {
+    use isol_trace::event::{
+        ids::Cpu,
+        model::{Breach, Cause, CauseDetail},
+    };
+    let on = |cpu| Breach {
+        cpu: Cpu(cpu),
+        ..samples::remedied(CauseDetail::Plain(Cause::Reschedule), "second-task")
+    };
+    let lines = samples::remedy_lines(&[on(1), on(2), on(1)]);
+    assert_eq!(lines.len(), 2);
+    for (line, cpu) in lines.iter().zip([1, 2]) {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let words = [&record["text"], &record["verify"][0]].map(|it| it.as_str().expect("text"));
+        assert!(words[0].contains(&format!("pinned to CPU {cpu}.")), "{words:?}");
+        assert!(words[1].contains(&format!("'$1 == {cpu}'")), "{words:?}");
+    }
+}
+
 /// A storm of processes does not make the log grow without end.
 #[test]
 fn remedies_have_an_end() {

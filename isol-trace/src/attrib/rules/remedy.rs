@@ -69,18 +69,25 @@ impl Rule {
         }
     }
 
-    /// Whether a number of one breach, such as an interrupt's, stands in its commands.
+    /// Whether a number of one breach, such as an interrupt's, tells it from its remedy of other breaches.
     #[must_use]
     pub fn is_of_one_breach(&self) -> bool {
-        let mut commands = self.run.iter().chain(&self.boot);
-        commands.any(|command| command.holes().any(Hole::is_of_a_breach))
+        self.telling_holes().any(Hole::is_of_a_breach)
     }
 
-    /// What tells two remedies of this rule apart: the values in its commands.
+    /// What tells two remedies of this rule apart: the values in its commands, and the CPU and the interrupt in its words.
     #[must_use]
     pub fn key(&self, numbers: &Numbers) -> String {
+        numbers.values(self.telling_holes())
+    }
+
+    fn telling_holes(&self) -> impl Iterator<Item = Hole> + '_ {
         let commands = self.run.iter().chain(&self.boot);
-        numbers.values(commands.flat_map(Template::holes))
+        let words = [&self.remedy, &self.verify].into_iter();
+        let few = words
+            .flat_map(Template::holes)
+            .filter(|hole| hole.is_of_few());
+        commands.flat_map(Template::holes).chain(few)
     }
 }
 

@@ -77,6 +77,11 @@ impl Hole {
         )
     }
 
+    /// Whether a breach fills it with one of few: there are more processes than CPUs.
+    pub(super) const fn is_of_few(self) -> bool {
+        matches!(self, Self::Cpu | Self::Irq)
+    }
+
     /// Whether what fills it is made of digits and what lists of numbers are written with.
     pub(super) const fn is_number(self) -> bool {
         !matches!(self, Self::Other)

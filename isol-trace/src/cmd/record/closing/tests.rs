@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::*;
+use super::{super::section_option, *};
 use crate::event::{
     ids::{Cpu, MonoNanos, Seq, Tid},
     model::{CauseSummary, Kill, KilledBy, TaskId, TracerSummary, tests::breach},
@@ -176,17 +176,25 @@ fn a_killed_command_is_said_to_be_with_what_explains_it() {
 
 #[test]
 fn a_command_that_never_said_that_it_is_isolated_is_named() {
-    let command = Command {
-        name: "./task",
-        pid: Some(Pid(7)),
-        was_killed: false,
-        section_option: Some("--from-prctl"),
-    };
-    let text = lines(tally(&[]), &summary(&[]), Some(command));
-    assert!(
-        text.contains(
-            "--from-prctl did nothing: ./task never said on a watched CPU that it is isolated"
-        ),
-        "{text}"
-    );
+    for (from_prctl, is_strict, option) in [
+        (true, false, Some("--from-prctl")),
+        (false, true, Some("--strict")),
+        (true, true, Some("--strict")),
+        (false, false, None),
+    ] {
+        let command = Command {
+            name: "./task",
+            pid: Some(Pid(7)),
+            was_killed: false,
+            section_option: section_option(from_prctl, is_strict),
+        };
+        let text = lines(tally(&[]), &summary(&[]), Some(command));
+        let expected = option.map(|option| {
+            format!("{option} did nothing: ./task never said on a watched CPU that it is isolated")
+        });
+        match expected {
+            Some(expected) => assert!(text.contains(&expected), "{text}"),
+            None => assert!(!text.contains("did nothing"), "{text}"),
+        }
+    }
 }
