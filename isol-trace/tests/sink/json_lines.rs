@@ -141,7 +141,10 @@ fn a_remedy_has_the_cpu_of_its_breach_in_its_words() {
     for (line, cpu) in lines.iter().zip([1, 2]) {
         let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
         let words = [&record["text"], &record["verify"][0]].map(|it| it.as_str().expect("text"));
-        assert!(words[0].contains(&format!("pinned to CPU {cpu}.")), "{words:?}");
+        assert!(
+            words[0].contains(&format!("pinned to CPU {cpu}.")),
+            "{words:?}"
+        );
         assert!(words[1].contains(&format!("'$1 == {cpu}'")), "{words:?}");
     }
 }

@@ -149,7 +149,7 @@ mod tests {
         // Another binary that cargo has built, before that one: what lies there is not of it.
         let other = folder.path().join("other");
         fs::copy(&built, &other).unwrap();
-        let earlier = made - std::time::Duration::from_secs(60);
+        let earlier = made - std::time::Duration::from_mins(1);
         mark(&other, earlier).unwrap();
         split(&objcopy(&toolchain), &other, folder.path()).unwrap();
         assert_eq!(earlier, fs::metadata(&binary).unwrap().modified().unwrap());

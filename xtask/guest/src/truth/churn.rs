@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{
+    accounts::Accounts,
     bench::{Bench, Group},
     command,
     log::{Breach, Log},
@@ -25,7 +26,7 @@ pub fn group() -> Group {
     Group {
         tests: vec![(
             "churn_quiet",
-            "tasks that fork, execute, write code and die are named, and not one breach is the tracer's",
+            "tasks that fork, execute, write code and die are named, not one breach is the tracer's, and the scheduler's accounts stay",
         )],
         run,
     }
@@ -38,6 +39,7 @@ const TIME: Duration = Duration::from_secs(3);
 const CALLS: usize = 50;
 
 fn run(bench: &mut Bench) -> Result<()> {
+    let before = Accounts::read(&bench.guest)?;
     let over = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
         // On the housekeeping CPUs too, where the tracer's own threads are.
@@ -51,11 +53,17 @@ fn run(bench: &mut Bench) -> Result<()> {
         ended
     })?;
     let log = bench.take(&ended, 0, |_| false)?;
-    let outcome = judge(&log);
+    let after = Accounts::read(&bench.guest)?;
+    let outcome = judge(&log, bench.guest.realtime).and_then(|said| {
+        let kept = before.bandwidth == after.bandwidth && before.fair_server == after.fair_server;
+        ensure!(kept, "the scheduler's accounts: {before:?}, then {after:?}");
+        Ok(said)
+    });
     bench.outcome("churn_quiet", outcome)
 }
 
-fn judge(log: &Log) -> Result<String> {
+fn judge(log: &Log, realtime: bool) -> Result<String> {
+    let is_by_a_lock = |breach: &Breach| realtime && is_by_a_lock(breach);
     let counted = log.summary()?.tracer.breaches;
     let by_us = || log.breaches.iter().filter(|it| it.is_by_the_tracer());
     let by_locks = by_us().filter(|it| is_by_a_lock(it)).count();

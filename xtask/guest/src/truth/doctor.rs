@@ -39,7 +39,7 @@ pub fn group() -> Group {
             ),
             (
                 "doctor_mended",
-                "settings that are wrong are found, and after the one script for all of them there is no defect",
+                "settings that are wrong are found, and after the one script for all of them there is no defect, and no command left to run",
             ),
         ],
         run,
@@ -242,11 +242,12 @@ fn mended(bench: &Bench) -> Result<String> {
     script()?;
     let after = examine()?;
     drop(settings);
-    let left: Vec<_> = after
-        .findings
-        .iter()
-        .filter(|one| one.severity == "defect")
-        .collect();
+    // What the script cannot mend needs a boot or a person.
+    let is_left = |one: &&Finding| {
+        let has_command = one.remedies.iter().any(|remedy| remedy.kind == "run");
+        one.severity == "defect" || has_command
+    };
+    let left: Vec<_> = after.findings.iter().filter(is_left).collect();
     ensure!(left.is_empty(), "after the script there is {left:?}");
     Ok(format!("{} defects before", defects(&before)))
 }
