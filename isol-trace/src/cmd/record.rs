@@ -114,21 +114,7 @@ async fn record(
         reader(file).await?;
     }
     let is_terminal = io::stderr().is_terminal();
-    super::say_elsewhere(&plan.trace);
-    let mut attaching = Attaching::begin(&plan.trace.watched, is_terminal);
-    let mut session = Session::attach(
-        &plan.trace,
-        plan.from_prctl,
-        Host::of_this_process(),
-        |step| attaching.step(step),
-    )?;
-    drop(attaching);
-    if !plan.trace.offline.is_empty() {
-        say(&format!(
-            "CPUs {} are isolated and offline: watched when they come online",
-            plan.trace.offline
-        ));
-    }
+    let mut session = attach(&plan, is_terminal)?;
     if plan.dry_run {
         verdicts::print(&session.header())?;
         return Ok(Recorded::default());
@@ -228,6 +214,26 @@ async fn record(
         verdict => verdict?,
     }
     Ok(Recorded { status, pid })
+}
+
+/// Attaches the probes, and says meanwhile what a person should know of that.
+fn attach(plan: &RecordPlan, is_terminal: bool) -> Result<Session, Error> {
+    super::say_elsewhere(&plan.trace);
+    let mut attaching = Attaching::begin(&plan.trace.watched, is_terminal);
+    let session = Session::attach(
+        &plan.trace,
+        plan.from_prctl,
+        Host::of_this_process(),
+        |step| attaching.step(step),
+    )?;
+    drop(attaching);
+    if !plan.trace.offline.is_empty() {
+        say(&format!(
+            "CPUs {} are isolated and offline: watched when they come online",
+            plan.trace.offline
+        ));
+    }
+    Ok(session)
 }
 
 /// The option that makes a command's isolated section matter.

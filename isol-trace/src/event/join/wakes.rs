@@ -94,7 +94,7 @@ impl Wakes {
 }
 
 /// Threads that run softirqs, which an interrupt wakes at its end: no longer in its context, so that the task that it
-/// interrupted seems to (`kernel/softirq.c:__irq_exit_rcu`, v6.12: `invoke_softirq` and, on PREEMPT_RT, `wake_timersd`).
+/// interrupted seems to (`kernel/softirq.c:__irq_exit_rcu`, v6.12: `invoke_softirq` and, on `PREEMPT_RT`, `wake_timersd`).
 const SOFTIRQ_THREADS: [&str; 2] = ["ksoftirqd/", "ktimers/"];
 
 /// Whether the interrupt of an entry has woken a thread, and not the task that it interrupted, which does nothing there.
