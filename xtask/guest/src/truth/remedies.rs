@@ -13,6 +13,8 @@ mod server;
 mod shared;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod untried;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,0 +1,192 @@
+//! Rules that no guest tries, and why: each rule is here, or is tried, or says that nothing ends it.
+
+/// Reasons that hold for one rule, or for several alike.
+pub(super) const UNTRIED: &[(&[&str], &str)] = &[
+    (&["alignment"], "QEMU's TCG raises no alignment check"),
+    (
+        &["block-completion"],
+        "the guest has no disk; the command of its text is for a disk that somebody has to name, and all who use it",
+    ),
+    (
+        &["cfs-bandwidth"],
+        "to lift the limit of a control group is for whoever set it; which group it is, the breach does not say",
+    ),
+    (
+        &["clocksource-skew-check"],
+        "before 7.2 the kernel checks so only after a suspicious reading, which an emulator cannot be asked for; 7.2 checks so each time, where it was recorded; its argument is that of clocksource-watchdog, which is tried",
+    ),
+    (&["cpufreq"], "the guest's CPUs have no frequency driver"),
+    (
+        &["debugger"],
+        "the guest's breakpoints are instructions of the actor itself: there is no debugger and no uprobe to take off",
+    ),
+    (
+        &["fault-wait"],
+        "the guest's programs run from memory, no page is read from a disk or from swap; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
+    ),
+    (
+        &["isolcpus-dropped"],
+        "no breach shows it; every guest boots with both arguments as the rule has them, and `Guest::detect` asks for what they do",
+    ),
+    (
+        &["load-balance", "rcu-softirq"],
+        "where the softirq runs, the tick is on as well, and its rule comes first: residual-tick, which is tried with the same line",
+    ),
+    (
+        &["managed-irq"],
+        "it was recorded once, of an NVMe disk with a queue for each CPU; the guests of the tests have no such disk, and none of their drivers has its interrupts managed",
+    ),
+    (
+        &["module-load"],
+        "`sysctl -w kernel.modules_disabled=1` of its text lasts until the next boot, whoever wants a module later: a person has to decide on that",
+    ),
+    (
+        &["net-softirq"],
+        "the queues and masks that its text speaks of are those of a network device, which the guest lacks, and differ from one to the next",
+    ),
+    (
+        &["nmi-backtrace"],
+        "the guests show it by sysrq-l, which no setting ends, as its text says; its commands are for reports of lockups, which no test makes",
+    ),
+    (
+        &["nmi-perf-counter"],
+        "QEMU's TCG has no performance counters",
+    ),
+    (
+        &["packet-timer"],
+        "`tc qdisc replace` of its text takes away what somebody set up to share a link, and the packets in it",
+    ),
+    (
+        &["printk"],
+        "what has to be mended is whatever the message complains of",
+    ),
+    (
+        &["rcu-expedited"],
+        "it was recorded once, under load: RCU asks a CPU that it finds in the kernel, and that the CPU is back in user mode when asked is chance, which a test cannot provoke at will",
+    ),
+    (
+        &["rcu-kick"],
+        "RCU asks a CPU only after it has been in the kernel for long; no load of the guests is",
+    ),
+    (
+        &["task-work", "userfaultfd"],
+        "no actor of the guests has the part of its text yet: a ring with deferred completions, a handler that fills all before",
+    ),
+    (
+        &["threaded-irq"],
+        "it was recorded once, of the serial port's interrupt where all have threads (`threadirqs`); the guests of the tests are not booted so, and its command is that of device-irq, which is tried",
+    ),
+    (&["tick-clock-unstable"], "the guest's TSC stays stable"),
+    (
+        &["tick-rcu"],
+        "it was recorded once, while a CPU was taken off line, when the kernel has every CPU tick whatever the arguments say (rcutree_offline_cpu, kernel/rcu/tree.c, v6.12); else RCU wants the tick of a CPU only after it has been in the kernel for long, and no load of the guests is",
+    ),
+    (
+        &["tick-sched"],
+        "its text is that of second-task, and of fair-server, whose command is tried: there the tick that it kept ends too",
+    ),
+    (
+        &["tlb-compaction"],
+        "it was recorded of move_pages(2) and of a write to compact_memory, which its commands do not end; they are for a program that locks its memory, and do nothing alone",
+    ),
+    (
+        &["tlb-numa-balancing"],
+        "it was recorded once, in a guest with two memory nodes; those of the tests have one",
+    ),
+    (
+        &["tlb-reclaim"],
+        "whoever runs short of memory in a guest takes the tests along; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
+    ),
+    (
+        &["tlb-writeback"],
+        "the files of the tests' guests are in memory, of which none is written back",
+    ),
+    (
+        &["trace-reader"],
+        "`buffer_percent` of its text is a setting for all who read the trace, and how a BPF program wakes its reader is up to that program",
+    ),
+    (
+        &["tracer"],
+        "nothing of isol-trace reaches a watched CPU while it records: `quiet_control` wants that",
+    ),
+    (
+        &["tracing-attach"],
+        "`ftrace_enabled` of its text ends the function tracing of everybody on the host; a test that attaches nothing meanwhile would show that what nobody does has no effect",
+    ),
+    (
+        &["tsc-adjust-check"],
+        "QEMU's TCG has no TSC_ADJUST register",
+    ),
+    // Rules of which the text sends the reader on to the origin.
+    (
+        &[
+            "bound-kworker",
+            "cross-call",
+            "ksoftirqd",
+            "nohz-kick",
+            "reschedule",
+            "softirq",
+            "text-patching",
+            "tlb-kernel",
+            "tlb-shootdown",
+        ],
+        "it stands for all of a kind of which no rule knows more: what would end it is the origin's to say, and another thing each time",
+    ),
+    // Rules of which the text says what others are not to do meanwhile.
+    (
+        &[
+            "bh-lru",
+            "clock-set",
+            "cpu-settings",
+            "cpu-time-read",
+            "memcg-drain",
+            "mm-change",
+            "msr-access",
+            "net-flush-backlog",
+            "policy-changed",
+            "rcu-barrier",
+            "stop-machine",
+            "task-moved",
+            "tick-perf",
+            "timer-gone",
+            "trace-buffer-resize",
+        ],
+        "its text says what others are to do before or not at all: a test could only show that what nobody does has no effect",
+    ),
+    (
+        &[
+            "code-fault",
+            "copy-on-write",
+            "exception",
+            "first-touch",
+            "jump-label",
+            "membarrier",
+            "own-timer",
+            "own-writeback",
+            "perf-event",
+            "second-task",
+            "signal",
+            "stack-growth",
+            "syscall",
+            "syscall-futex",
+            "syscall-identity",
+            "syscall-io",
+            "syscall-ipc",
+            "syscall-memory",
+            "syscall-network",
+            "syscall-process",
+            "syscall-settings",
+            "syscall-signal",
+            "syscall-sleep",
+            "syscall-time",
+            "syscall-timer",
+            "tick-posix-timer",
+            "tlb-cow",
+            "tlb-fork",
+            "tlb-mprotect",
+            "tlb-munmap",
+            "vsyscall",
+        ],
+        "no actor of the guests does as its text says yet",
+    ),
+];
