@@ -352,6 +352,7 @@ impl Attributor {
             .into_iter()
             .chain(users)
             .chain(self.mappings_complaint())
+            .chain(self.room_complaint())
             .filter(|complaint| !self.told.contains(complaint))
             .collect();
         self.told.extend(new.iter().cloned());
@@ -369,6 +370,15 @@ impl Attributor {
         (self.lost_mappings()? > 0).then(|| {
             "records of what programs map were lost: programs that may run on a watched CPU and had no names \
              until then, and those that end before their maps are read, come without names"
+                .to_owned()
+        })
+    }
+
+    /// That what programs map was too much.
+    fn room_complaint(&self) -> Option<String> {
+        (self.mappings.as_ref()?.forgotten() > 0).then(|| {
+            "programs map more than there is room for: what those had mapped that map or start the most is \
+             forgotten, and they come without names where they may run on a watched CPU"
                 .to_owned()
         })
     }

@@ -1,7 +1,7 @@
 //! Where a process has its code: the executable lines of `/proc/PID/maps`, or what was recorded when
 //! it mapped them (`attrib::mappings`).
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,20 +20,43 @@ pub(crate) struct Mapping {
     pub(crate) backing: Backing,
 }
 
-/// A path, which need not be text.
+/// A path, which need not be text. A copy has the same bytes in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct FilePath(Vec<u8>);
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub(crate) struct FilePath(Arc<[u8]>);
 
 impl FilePath {
     /// The path.
     pub(crate) fn path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.0))
     }
+
+    /// Whether both are the same bytes in memory.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Its length.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<Vec<u8>> for FilePath {
+    fn from(path: Vec<u8>) -> Self {
+        Self(path.into())
+    }
+}
+
+impl From<FilePath> for Vec<u8> {
+    fn from(path: FilePath) -> Self {
+        path.0.to_vec()
+    }
 }
 
 impl From<&str> for FilePath {
     fn from(path: &str) -> Self {
-        Self(path.into())
+        Self(path.as_bytes().into())
     }
 }
 
@@ -165,9 +188,9 @@ impl Mapping {
     }
 
     /// Bytes of its name.
-    pub(crate) const fn path_bytes(&self) -> usize {
+    pub(crate) fn path_bytes(&self) -> usize {
         match &self.backing {
-            Backing::File { path, .. } => path.0.len(),
+            Backing::File { path, .. } => path.bytes(),
             Backing::Special(name) => name.len(),
             Backing::Anonymous => 0,
         }

@@ -1,13 +1,15 @@
 //! What processes map: what they had mapped before a trace, and what they are recorded to map during it, so that
 //! `/proc/PID/maps` need not be read while they run.
 //!
-//! [`rings`] has the kernel's records, [`act`] what one says, [`spaces`] what follows of all of them.
+//! [`rings`] has the kernel's records, [`act`] what one says, [`spaces`] what follows of all of them, [`room`] whom
+//! they forget where that is too much.
 //! The reader's thread empties the rings at each of its turns, lest they fill while symbols are looked
 //! up; the symbols' thread does before each of its questions, so that the answer is not behind.
 
 mod act;
 mod order;
 mod rings;
+mod room;
 mod space;
 mod spaces;
 
@@ -19,11 +21,7 @@ use std::{
 pub(super) use act::Act;
 pub(super) use space::Space;
 
-use self::{
-    order::Order,
-    rings::Ring,
-    spaces::{Room, Spaces},
-};
+use self::{order::Order, rings::Ring, room::Room, spaces::Spaces};
 use crate::{
     clock::monotonic,
     event::ids::{Cpu, MonoNanos, Pid},
@@ -123,6 +121,11 @@ impl Mappings {
     /// Records that found no room.
     pub(super) fn lost(&self) -> u64 {
         self.lock().spaces.lost()
+    }
+
+    /// Processes that were forgotten, since there was no room for all.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.lock().spaces.forgotten()
     }
 
     /// Records no more. What is known stays. That interrupts each CPU once.

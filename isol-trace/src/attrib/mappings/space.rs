@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::{
     event::ids::{MonoNanos, Pid},
-    symbolize::maps::{Backing, Mapping, UserMaps},
+    symbolize::maps::{Backing, FilePath, Mapping, UserMaps},
 };
 
 /// Mappings that are kept of a process.
 pub(super) const MAPPINGS: usize = 1024;
+
+/// Mappings of a file whose paths are compared with that of another one: a file has one path, unless somebody makes
+/// many links to it.
+const COMPARED: usize = 8;
 
 /// Code, and when it was mapped.
 #[derive(Clone, Debug)]
@@ -18,13 +22,25 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// Memory that it takes, about.
+    /// Memory that it takes, about, without the path of a file.
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.mapping.path_bytes()
+        let name = match &self.mapping.backing {
+            Backing::Special(name) => name.len(),
+            Backing::File { .. } | Backing::Anonymous => 0,
+        };
+        size_of::<Self>() + name
+    }
+
+    /// The path of its file, if it has one.
+    const fn path(&self) -> Option<&FilePath> {
+        match &self.mapping.backing {
+            Backing::File { path, .. } => Some(path),
+            Backing::Special(_) | Backing::Anonymous => None,
+        }
     }
 }
 
-/// Mappings in the order of their addresses, no two of which overlap.
+/// Mappings in the order of their addresses, no two of which overlap. Those of one file have its path in common.
 #[derive(Clone, Debug, Default)]
 pub(in crate::attrib) struct Code {
     all: Vec<Recorded>,
@@ -37,7 +53,19 @@ impl Code {
         if mapping.start >= mapping.end {
             return;
         }
-        let place = self.place(at, mapping);
+        let mapping = self.share_path(mapping);
+        let new = Recorded { at, mapping };
+        if let Some(path) = new.path() {
+            self.bytes += self.bytes_of(path);
+        }
+        let (place, old) = self.put(new);
+        for (count, it) in old.iter().enumerate() {
+            let before = &old[..count];
+            self.bytes -= it.bytes();
+            if let Some(path) = it.path().filter(|path| !has(before, path)) {
+                self.bytes -= self.bytes_of(path);
+            }
+        }
         if self.all.len() > MAPPINGS {
             self.forget_one(place);
         }
@@ -45,17 +73,49 @@ impl Code {
 
     /// Exactly this code, at a moment. It is in the order of its addresses, and nothing overlaps.
     pub(super) fn exactly(at: MonoNanos, code: Vec<Mapping>) -> Self {
-        let code = code.into_iter().take(MAPPINGS);
-        let all: Vec<_> = code.map(|mapping| Recorded { at, mapping }).collect();
-        Self {
-            bytes: all.iter().map(Recorded::bytes).sum(),
-            all,
+        let mut surplus = code.len().saturating_sub(MAPPINGS);
+        let named = code.into_iter().filter(|mapping| {
+            let goes = surplus > 0 && mapping.backing == Backing::Anonymous;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        let mut exact = Self::default();
+        for mapping in named.take(MAPPINGS) {
+            let mapping = exact.share_path(mapping);
+            let new = Recorded { at, mapping };
+            let path = new.path().map_or(0, |path| exact.bytes_of(path));
+            exact.bytes += new.bytes() + path;
+            exact.all.push(new);
+        }
+        exact
+    }
+
+    /// Gives a mapping the path that another one of its file has.
+    fn share_path(&self, mut mapping: Mapping) -> Mapping {
+        if let Backing::File { path, file } = &mut mapping.backing {
+            let same_file = self.all.iter().filter_map(|it| match &it.mapping.backing {
+                Backing::File { path, file: other } if other == file => Some(path),
+                _ => None,
+            });
+            if let Some(same) = same_file.take(COMPARED).find(|it| *it == path) {
+                *path = same.clone();
+            }
+        }
+        mapping
+    }
+
+    /// What a path takes that no mapping has: nothing where one does.
+    fn bytes_of(&self, path: &FilePath) -> usize {
+        if has(&self.all, path) {
+            0
+        } else {
+            path.bytes()
         }
     }
 
-    /// Puts a mapping in its place, and says which that is.
-    fn place(&mut self, at: MonoNanos, mapping: Mapping) -> usize {
-        let (start, end) = (mapping.start, mapping.end);
+    /// Puts a mapping in its place, and says which that is and what lay there. Paths are not counted.
+    fn put(&mut self, new: Recorded) -> (usize, Vec<Recorded>) {
+        let (start, end) = (new.mapping.start, new.mapping.end);
         let first = self.all.partition_point(|it| it.mapping.end <= start);
         let behind = self.all.partition_point(|it| it.mapping.start < end);
         let old = &self.all[first..behind];
@@ -67,22 +127,22 @@ impl Code {
         };
         let left = part(old.first(), &|it| it.before(start));
         let right = part(old.last(), &|it| it.from(end));
-        let new = Recorded { at, mapping };
-        let bytes = |it: &Recorded| it.bytes();
-        let added = left.iter().chain([&new]).chain(&right).map(bytes);
-        self.bytes += added.sum::<usize>();
-        self.bytes -= old.iter().map(bytes).sum::<usize>();
         let place = first + usize::from(left.is_some());
-        let parts = left.into_iter().chain([new]).chain(right);
-        self.all.splice(first..behind, parts);
-        place
+        let parts: Vec<_> = left.into_iter().chain([new]).chain(right).collect();
+        self.bytes += parts.iter().map(Recorded::bytes).sum::<usize>();
+        let old = self.all.splice(first..behind, parts).collect();
+        (place, old)
     }
 
     /// Makes room: for a file by memory that a compiler took, and else by what has just come.
     fn forget_one(&mut self, new: usize) {
         let anonymous = |it: &Recorded| it.mapping.backing == Backing::Anonymous;
         let place = self.all.iter().position(anonymous).unwrap_or(new);
-        self.bytes -= self.all.remove(place).bytes();
+        let gone = self.all.remove(place);
+        self.bytes -= gone.bytes();
+        if let Some(path) = gone.path() {
+            self.bytes -= self.bytes_of(path);
+        }
     }
 
     /// What of this came after a moment, on top of `before`; `None` where nothing came.
@@ -96,18 +156,33 @@ impl Code {
                 mapping: mapping.clone(),
             });
         }
-        code.bytes = code.all.iter().map(Recorded::bytes).sum();
         for it in new {
-            code.place(it.at, it.mapping.clone());
+            code.put(it.clone());
         }
         let mappings = code.all.into_iter().map(|it| it.mapping);
         Some(UserMaps::of(mappings.collect()))
+    }
+
+    /// The same as [`Self::bytes`], counted anew.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> usize {
+        let path = |(count, it): (usize, &Recorded)| {
+            let path = it.path().filter(|path| !has(&self.all[..count], path));
+            it.bytes() + path.map_or(0, FilePath::bytes)
+        };
+        self.all.iter().enumerate().map(path).sum()
     }
 
     /// Memory that it takes, about.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Whether one of these has a path, the same in memory.
+fn has(mappings: &[Recorded], path: &FilePath) -> bool {
+    let mut paths = mappings.iter().filter_map(Recorded::path);
+    paths.any(|it| it.is_shared_with(path))
 }
 
 /// What is recorded of a process.

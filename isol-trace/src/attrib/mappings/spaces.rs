@@ -7,36 +7,17 @@ use std::{
 
 use super::{
     act::Act,
+    room::{Candidate, Family, Held, Queue, Room, Short, Stage},
     space::{Base, Code, Space},
 };
 use crate::event::ids::{MonoNanos, Pid};
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    /// Processes.
-    pub(super) processes: usize,
-    /// Processes that have ended, for which living ones are forgotten: these can still be asked.
-    pub(super) ended: usize,
-    /// Bytes of mappings.
-    pub(super) bytes: usize,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self {
-            processes: 4096,
-            ended: 512,
-            bytes: 16 << 20,
-        }
-    }
-}
 
 /// A process.
 #[derive(Debug)]
 struct Kept {
     space: Space,
-    /// Its place among those that live or among those that have ended.
+    family: Family,
+    /// Its place among all, in the order in which they began their program or ended.
     age: u64,
     has_ended: bool,
 }
@@ -45,15 +26,16 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct Spaces {
     all: HashMap<Pid, Kept>,
-    /// By how long ago they began their program.
-    living: BTreeMap<u64, Pid>,
     /// By how long ago they ended.
     ended: BTreeMap<u64, Pid>,
     /// Ages that were given.
     ages: u64,
-    bytes: usize,
+    /// Families that were told apart.
+    families: u64,
+    held: Held,
     room: Room,
     lost: u64,
+    forgotten: u64,
 }
 
 impl Spaces {
@@ -71,23 +53,20 @@ impl Spaces {
             Act::Map { pid, mapping } => {
                 if !self.all.contains_key(&pid) {
                     let since = MonoNanos(0);
-                    self.begin(
-                        pid,
-                        since,
-                        Some(Base { of: pid, at: since }),
-                        Arc::default(),
-                    );
+                    let base = Some(Base { of: pid, at: since });
+                    self.begin(pid, since, base, Arc::default(), Family::CROWD);
                 }
                 if let Some(kept) = self.all.get_mut(&pid) {
-                    self.bytes -= kept.space.code.bytes();
+                    self.held.release(&kept.space.code);
                     Arc::make_mut(&mut kept.space.code).map(at, mapping);
-                    self.bytes += kept.space.code.bytes();
+                    self.held.hold(&kept.space.code);
                 }
             }
             Act::Read { pid, code } => {
                 let since = self.get(pid).map_or(MonoNanos(0), |known| known.since);
                 let code = Code::exactly(at, code);
-                self.begin(pid, since, None, Arc::new(code));
+                self.families += 1;
+                self.begin(pid, since, None, Arc::new(code), Family(self.families));
             }
             Act::Fork { pid, parent } => {
                 let theirs = self.all.get(&parent).map(|kept| kept.space.clone());
@@ -101,17 +80,16 @@ impl Spaces {
                         theirs.map_or_else(Arc::default, |theirs| theirs.code),
                     ),
                 };
-                self.begin(pid, at, base, code);
+                self.begin(pid, at, base, code, self.family(parent));
             }
-            Act::Exec { pid } => self.begin(pid, at, None, Arc::default()),
+            Act::Exec { pid } => self.begin(pid, at, None, Arc::default(), self.family(pid)),
             Act::Exit { pid } => self.end(pid),
             Act::Lost { records } => {
                 // Any of them may have executed another program since.
                 self.lost += records;
                 self.all.clear();
-                self.living.clear();
                 self.ended.clear();
-                self.bytes = 0;
+                self.held = Held::default();
             }
         }
         self.make_room();
@@ -134,14 +112,30 @@ impl Spaces {
         self.lost
     }
 
+    /// Processes that were forgotten for others, and could have been asked for.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn family(&self, pid: Pid) -> Family {
+        self.all.get(&pid).map_or(Family::CROWD, |kept| kept.family)
+    }
+
     /// A process begins, or begins another program.
-    fn begin(&mut self, pid: Pid, since: MonoNanos, base: Option<Base>, code: Arc<Code>) {
+    fn begin(
+        &mut self,
+        pid: Pid,
+        since: MonoNanos,
+        base: Option<Base>,
+        code: Arc<Code>,
+        family: Family,
+    ) {
         self.forget(pid);
         self.ages += 1;
-        self.bytes += code.bytes();
-        self.living.insert(self.ages, pid);
+        self.held.hold(&code);
         let kept = Kept {
             space: Space { since, base, code },
+            family,
             age: self.ages,
             has_ended: false,
         };
@@ -153,7 +147,6 @@ impl Spaces {
         if let Some(kept) = self.all.get_mut(&pid)
             && !kept.has_ended
         {
-            self.living.remove(&kept.age);
             self.ages += 1;
             kept.age = self.ages;
             kept.has_ended = true;
@@ -163,23 +156,51 @@ impl Spaces {
 
     fn forget(&mut self, pid: Pid) {
         if let Some(kept) = self.all.remove(&pid) {
-            self.bytes -= kept.space.code.bytes();
-            self.living.remove(&kept.age);
+            self.held.release(&kept.space.code);
             self.ended.remove(&kept.age);
         }
     }
 
-    /// Forgets who ended longest ago, and where these are few, who began longest ago.
+    /// Forgets processes where there is more than there is room for.
     fn make_room(&mut self) {
-        while self.all.len() > self.room.processes || self.bytes > self.room.bytes {
-            let oldest_living = self.living.first_key_value();
-            let ended = self.ended.first_key_value();
-            let ended =
-                ended.filter(|_| oldest_living.is_none() || self.ended.len() > self.room.ended);
-            let Some((_, &pid)) = ended.or(oldest_living) else {
-                return;
-            };
-            self.forget(pid);
+        if self.held.bytes() > self.room.bytes {
+            self.forget_some(Short::Bytes);
+        }
+        if self.all.len() > self.room.processes {
+            self.forget_some(Short::Processes);
+        }
+    }
+
+    fn forget_some(&mut self, short: Short) {
+        let just_ended = self
+            .ended
+            .keys()
+            .nth_back(self.room.ended.saturating_sub(1));
+        let just_ended = just_ended.copied().unwrap_or(0);
+        let candidates = self.all.iter().map(|(&pid, kept)| Candidate {
+            pid,
+            family: kept.family,
+            code: &kept.space.code,
+            stage: match kept.has_ended {
+                false => Stage::Lives,
+                true if kept.age >= just_ended => Stage::JustEnded,
+                true => Stage::Ended,
+            },
+            age: kept.age,
+        });
+        let mut queue = Queue::of(short, candidates);
+        let enough = self.room.afterwards();
+        while match short {
+            Short::Bytes => self.held.bytes() > enough.bytes,
+            Short::Processes => self.all.len() > enough.processes,
+        } {
+            let before = self.held.bytes();
+            let next = queue.next(|pid| {
+                self.forget(pid);
+                before - self.held.bytes()
+            });
+            let Some(stage) = next else { return };
+            self.forgotten += u64::from(stage != Stage::Ended);
         }
     }
 }

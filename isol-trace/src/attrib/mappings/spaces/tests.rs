@@ -167,7 +167,8 @@ fn those_that_have_just_ended_stay_and_memory_is_bounded() {
             }
         }
         assert!(spaces.all.len() <= room.processes);
-        assert_eq!(spaces.all.len(), spaces.living.len() + spaces.ended.len());
+        let ended = spaces.all.values().filter(|kept| kept.has_ended);
+        assert_eq!(ended.count(), spaces.ended.len());
     }
     let tight = Room {
         bytes: 1000,
@@ -176,9 +177,134 @@ fn those_that_have_just_ended_stay_and_memory_is_bounded() {
     let mut spaces = Spaces::new(tight);
     for pid in 2..1000 {
         happen(&mut spaces, [exec(pid), map(pid, file(1, 1, 7))]);
-        assert!(spaces.bytes <= tight.bytes);
+        assert!(spaces.held.bytes() <= tight.bytes);
     }
     assert!(!spaces.all.is_empty());
+}
+
+fn read(pid: u32, code: Vec<Mapping>) -> Act {
+    let pid = Pid(pid);
+    Act::Read { pid, code }
+}
+
+/// A page of a file with a path as long as it may be.
+fn long(start: u64, inode: u64) -> Mapping {
+    let file = FileNumber {
+        device: (0, 0),
+        inode,
+    };
+    let path = format!("/{inode:03700}");
+    Mapping::recorded(start * PAGE, PAGE, 0, file, path.as_bytes())
+}
+
+/// The daemons that were there first.
+const DAEMONS: std::ops::Range<u32> = 1..20;
+/// A stranger's shell, which was there too, and its children.
+const SHELL: u32 = 100;
+
+fn with_daemons() -> Spaces {
+    let daemon = |pid| read(pid, vec![file(1, 4, pid.into()), file(8, 1, 9)]);
+    after(DAEMONS.chain([SHELL]).map(daemon))
+}
+
+fn daemons_are_known(spaces: &Spaces) {
+    for pid in DAEMONS {
+        assert_eq!(found(&code(spaces, pid), 2), Some((pid.into(), 1)), "{pid}");
+    }
+}
+
+#[test]
+fn what_is_shared_is_counted_once() {
+    let mut spaces = with_daemons();
+    let before = spaces.held.bytes();
+    happen(
+        &mut spaces,
+        (0..1000).map(|at| map(SHELL, long(10 + 2 * at, 7))),
+    );
+    happen(&mut spaces, (1..7).map(|child| fork(SHELL, SHELL + child)));
+    let more = spaces.held.bytes() - before;
+    assert!(more < 1000 * 100 + 4000, "{more}");
+    assert_eq!(spaces.forgotten(), 0);
+    let last = [map(SHELL, anonymous(10)), map(SHELL, file(11, 4000, 8))];
+    happen(&mut spaces, last);
+    let own = &spaces.get(Pid(SHELL)).expect("known").code;
+    assert!(
+        own.bytes() < 1000,
+        "the path went with the last that had it"
+    );
+    // One for all that was read, too.
+    let all: Vec<_> = (0..1000).map(|at| long(10 + 2 * at, 7)).collect();
+    assert!(Code::exactly(MonoNanos(1), all).bytes() < 1000 * 100 + 4000);
+}
+
+#[test]
+fn who_maps_the_most_is_forgotten_first() {
+    let mut spaces = with_daemons();
+    for child in 1..30 {
+        let pid = SHELL + child;
+        happen(&mut spaces, [fork(SHELL, pid)]);
+        happen(
+            &mut spaces,
+            (0..1000).map(|at| map(pid, long(10 + 2 * at, at))),
+        );
+        assert!(spaces.held.bytes() <= spaces.room.bytes);
+    }
+    daemons_are_known(&spaces);
+    assert!(spaces.get(Pid(SHELL)).is_some(), "it has mapped little");
+    assert!(spaces.forgotten() > 0);
+}
+
+#[test]
+fn who_starts_the_most_is_forgotten_first() {
+    let mut spaces = with_daemons();
+    let children = || (1..2 * 4096).map(|child| SHELL + child);
+    for pid in children() {
+        let life = [fork(SHELL, pid), exec(pid), map(pid, file(1, 1, 7))];
+        happen(&mut spaces, life);
+    }
+    daemons_are_known(&spaces);
+    assert!(
+        spaces.get(Pid(SHELL)).is_some(),
+        "it began before its children"
+    );
+    assert!(spaces.forgotten() > 0);
+    // Those that were forgotten are seen again, nobody knows whose they are.
+    for _ in 0..2 {
+        for pid in children() {
+            happen(
+                &mut spaces,
+                [map(pid, file(2, 1, 8)), fork(pid, pid + 100_000)],
+            );
+        }
+    }
+    daemons_are_known(&spaces);
+    // A daemon starts a helper meanwhile.
+    happen(&mut spaces, [fork(1, 50), exec(50), map(50, file(1, 1, 8))]);
+    for pid in children() {
+        happen(&mut spaces, [fork(pid, pid + 200_000)]);
+    }
+    assert!(spaces.get(Pid(50)).is_some());
+}
+
+#[test]
+fn programs_that_ended_long_ago_are_forgotten_without_a_word() {
+    let mut spaces = with_daemons();
+    for pid in 200..10_000 {
+        happen(&mut spaces, [fork(SHELL, pid), exec(pid), exit(pid)]);
+    }
+    daemons_are_known(&spaces);
+    assert_eq!(spaces.forgotten(), 0);
+    assert!(spaces.get(Pid(SHELL)).is_some());
+}
+
+#[test]
+fn of_very_many_mappings_those_without_a_name_are_left_out() {
+    let compiled = (0..2 * MAPPINGS as u64).map(|at| anonymous(10 + 2 * at));
+    let vdso = file(10_000, 1, 5);
+    let spaces = after([read(1, compiled.chain([vdso]).collect())]);
+    let maps = code(&spaces, 1);
+    assert_eq!(maps.all().len(), MAPPINGS);
+    assert_eq!(found(&maps, 10_000), Some((5, 0)));
 }
 
 /// What processes do, in numbers small enough to collide.
@@ -274,7 +400,14 @@ proptest! {
                 prop_assert!(pair[0].end <= pair[1].start);
             }
         }
-        let bytes: usize = spaces.all.values().map(|kept| kept.space.code.bytes()).sum();
-        prop_assert_eq!(spaces.bytes, bytes);
+        let codes: HashMap<_, _> = spaces
+            .all
+            .values()
+            .map(|kept| (Arc::as_ptr(&kept.space.code), kept.space.code.counted()))
+            .collect();
+        for kept in spaces.all.values() {
+            prop_assert_eq!(kept.space.code.bytes(), kept.space.code.counted());
+        }
+        prop_assert_eq!(spaces.held.bytes(), codes.values().sum::<usize>());
     }
 }
