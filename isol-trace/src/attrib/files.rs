@@ -11,15 +11,18 @@ use std::{
     fs::File,
     os::{
         fd::{AsFd, AsRawFd as _},
-        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+        unix::ffi::OsStrExt as _,
     },
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, open, openat, openat2, statx};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, StatxTimestamp, open, openat,
+    openat2, statx,
+};
 
-use super::symbolizer::Owner;
+use super::symbolizer::{FileKey, Owner};
 use crate::{
     printable::printable,
     symbolize::{
@@ -67,11 +70,10 @@ struct Known {
 /// A file as it is at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Version {
-    device: u64,
-    inode: u64,
+    file: FileKey,
     size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    modified: (i64, u32),
+    changed: (i64, u32),
 }
 
 /// A file by a path below a root directory. Whoever has another root directory, or calls it otherwise, has it by another
@@ -107,7 +109,6 @@ pub(super) struct Looked {
     /// A descriptor that cannot be read.
     at: File,
     version: Version,
-    user: u32,
 }
 
 impl Looked {
@@ -122,27 +123,38 @@ impl Looked {
                 File::from(openat(folder, name.as_str(), flags, Mode::empty()).ok()?)
             }
         };
-        let data = at.metadata().ok()?;
-        (data.is_file() && !is_of_the_kernel(&at, data.dev())).then(|| Self {
+        let asked = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        let data = statx(&at, "", AtFlags::EMPTY_PATH, asked).ok()?;
+        let time = |it: StatxTimestamp| (it.tv_sec, it.tv_nsec);
+        // Not every file system keeps it.
+        let has_birth = StatxFlags::from_bits_retain(data.stx_mask).contains(StatxFlags::BTIME);
+        let file = FileKey {
+            device: (data.stx_dev_major, data.stx_dev_minor),
+            inode: data.stx_ino,
+            born: has_birth.then(|| time(data.stx_btime)),
+            user: data.stx_uid,
+        };
+        let is_file = FileType::from_raw_mode(data.stx_mode.into()) == FileType::RegularFile;
+        (is_file && !is_of_the_kernel(&at, data.stx_dev_major)).then(|| Self {
             version: Version {
-                device: data.dev(),
-                inode: data.ino(),
-                size: data.size(),
-                modified: (data.mtime(), data.mtime_nsec()),
-                changed: (data.ctime(), data.ctime_nsec()),
+                file,
+                size: data.stx_size,
+                modified: time(data.stx_mtime),
+                changed: time(data.stx_ctime),
             },
-            user: data.uid(),
             at,
         })
     }
 
+    /// Whose it is.
+    const fn user(&self) -> u32 {
+        self.version.file.user
+    }
+
     /// Its number.
-    fn number(&self) -> FileNumber {
-        let device = self.version.device;
-        FileNumber {
-            device: (rustix::fs::major(device), rustix::fs::minor(device)),
-            inode: self.version.inode,
-        }
+    const fn number(&self) -> FileNumber {
+        let FileKey { device, inode, .. } = self.version.file;
+        FileNumber { device, inode }
     }
 
     /// Opens it for reading. A lease on it is not waited for.
@@ -155,10 +167,9 @@ impl Looked {
 
 /// Whether a file is one that the kernel makes up as it is read, as those of `/proc` and `/sys` are: reading such a
 /// file does what it is for, be it to a device or a watched CPU, and root may read those that its namer may not.
-fn is_of_the_kernel(file: &File, device: u64) -> bool {
+fn is_of_the_kernel(file: &File, major: u32) -> bool {
     // File systems without a disk have devices without a driver, whose major number is 0 (get_anon_bdev, fs/super.c, v6.12).
-    rustix::fs::major(device) == 0
-        && rustix::fs::fstatfs(file).map_or(true, |it| OF_THE_KERNEL.contains(&it.f_type))
+    major == 0 && rustix::fs::fstatfs(file).map_or(true, |it| OF_THE_KERNEL.contains(&it.f_type))
 }
 
 /// File systems whose files the kernel makes up (include/uapi/linux/magic.h, v6.12; resctrl, efivarfs and configfs are
@@ -230,7 +241,7 @@ impl Files {
     ) -> Option<FileId> {
         let place = Place::Below(root.clone(), path.to_owned());
         let looked = Looked::at(&place, OFlags::NOFOLLOW)?;
-        if looked.user != user && looked.user != 0 {
+        if looked.user() != user && looked.user() != 0 {
             return None;
         }
         // It grows: its size is no part of what it is.
@@ -260,11 +271,9 @@ impl Files {
         self.next += 1;
         let id = FileId(self.next);
         let name = path.to_string_lossy();
-        let name = printable(name.get(..NAME).unwrap_or(&name)).into_owned();
         let owner = Owner {
-            file: (looked.version.device, looked.version.inode),
-            user: looked.user,
-            name,
+            file: looked.version.file,
+            name: printable(name.get(..NAME).unwrap_or(&name)).into_owned(),
         };
         self.numbers.insert(named, id);
         let known = Known {
@@ -282,9 +291,7 @@ impl Files {
     pub(super) fn open(&self, id: FileId) -> Option<File> {
         let known = self.known.get(&id)?;
         let looked = Looked::at(&known.place, OFlags::empty())?;
-        let same = (looked.version.device, looked.version.inode)
-            == (known.version.device, known.version.inode);
-        same.then(|| looked.open())?
+        (looked.version.file == known.version.file).then(|| looked.open())?
     }
 
     /// Whose it is.
@@ -329,14 +336,14 @@ impl Files {
                 }
             }
         }
-        let user = program.owner.user;
+        let user = program.owner.file.user;
         let named = program.root.clone();
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;
             // Whoever asked for a directory knows whose files are in it.
             let is_asked_for = !Arc::ptr_eq(&root, &named);
-            if !is_asked_for && looked.user != user && looked.user != 0 {
+            if !is_asked_for && looked.user() != user && looked.user() != 0 {
                 return None;
             }
             Some(self.keep(place, root, path, &looked))

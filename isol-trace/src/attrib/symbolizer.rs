@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) use self::bars::Owner;
+pub(super) use self::bars::{FileKey, Owner};
 use self::{
     bars::{Bars, Fault, Verdict},
     costs::{Costs, Kind},
@@ -474,7 +474,8 @@ impl Symbolizer {
 
     /// Counts against a file what reading it did, and says what follows.
     fn bar(&mut self, owner: &Owner, fault: Fault, what: &str) {
-        let Owner { name, user, .. } = owner;
+        let Owner { name, file } = owner;
+        let user = file.user;
         match self.bars.strike(owner, fault) {
             Verdict::Again => {}
             Verdict::File => self.complaints.of_file(name, || {

@@ -1,4 +1,10 @@
-use std::{fs, io::Read as _, os::unix::fs::symlink};
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::fs::{MetadataExt as _, symlink},
+    thread,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use rustix::fs::{FileType, mknodat};
 
@@ -64,6 +70,36 @@ fn a_file_is_opened_as_it_was_looked_at() {
     let place = Place::Below(tree.root(), "bin/spin".into());
     let found = files.find(place, &tree.root(), Path::new("/bin/spin"), Some(mapped));
     assert_eq!(found, None, "not the one that was mapped");
+}
+
+/// A stranger's file is barred and deleted, and the next one that anybody makes there has its inode.
+#[test]
+fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
+    let tree = Tree::new();
+    let mut files = Files::new(Vec::new());
+    let mut known = Vec::new();
+    for _ in 0..4 {
+        tree.write("bin/spin", "one");
+        let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
+        let key = files.owner(id).expect("known").file;
+        assert!(!known.contains(&key), "{known:?} {key:?}");
+        let born = fs::metadata(tree.path("bin/spin")).and_then(|it| it.created());
+        let born = born
+            .ok()
+            .map(|it| it.duration_since(UNIX_EPOCH).expect("later"));
+        let said = key
+            .born
+            .map(|(seconds, more)| Duration::new(seconds.try_into().expect("later"), more));
+        assert_eq!(said, born);
+        known.push(key);
+        // The kernel's clock for files moves on.
+        thread::sleep(Duration::from_millis(20));
+        tree.write("bin/spin", "written to in its place");
+        let rewritten = program(&mut files, &tree, "/bin/spin").expect("it is there");
+        assert_ne!(rewritten, id, "another version");
+        assert_eq!(files.owner(rewritten).expect("known").file, key, "one file");
+        fs::remove_file(tree.path("bin/spin")).expect("ours");
+    }
 }
 
 /// Opening a FIFO would wait for its writer, and opening some devices starts something.

@@ -38,13 +38,25 @@ const FILES: u32 = 4;
 /// Files that are remembered as barred or suspect; users are few.
 const REMEMBERED: usize = 4096;
 
+/// One file: the same also when it has been written to since. A file system gives the inode of a file that is gone to the
+/// next one, which was born later, and may be another user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::attrib) struct FileKey {
+    /// The device, by its two numbers.
+    pub(in crate::attrib) device: (u32, u32),
+    /// The inode on that.
+    pub(in crate::attrib) inode: u64,
+    /// When it was made, in seconds and nanoseconds, where the file system says so.
+    pub(in crate::attrib) born: Option<(i64, u32)>,
+    /// The user that it belongs to.
+    pub(in crate::attrib) user: u32,
+}
+
 /// Whose a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::attrib) struct Owner {
-    /// The file, by device and inode: the same also when it has been written to since.
-    pub(in crate::attrib) file: (u64, u64),
-    /// The user.
-    pub(in crate::attrib) user: u32,
+    /// The file, with its user.
+    pub(in crate::attrib) file: FileKey,
     /// Its path, printable.
     pub(in crate::attrib) name: String,
 }
@@ -63,8 +75,8 @@ pub(super) enum Verdict {
 /// What is not read.
 #[derive(Debug, Default)]
 pub(super) struct Bars {
-    strikes: HashMap<(u64, u64), u8>,
-    barred: HashSet<(u64, u64)>,
+    strikes: HashMap<FileKey, u8>,
+    barred: HashSet<FileKey>,
     /// Barred files of each user.
     users: HashMap<u32, u32>,
 }
@@ -72,7 +84,7 @@ pub(super) struct Bars {
 impl Bars {
     /// Whether a file is barred.
     pub(super) fn bar(&self, owner: &Owner) -> bool {
-        let by_user = self.users.get(&owner.user);
+        let by_user = self.users.get(&owner.file.user);
         self.barred.contains(&owner.file) || by_user.is_some_and(|files| *files >= FILES)
     }
 
@@ -87,8 +99,9 @@ impl Bars {
             return Verdict::Again;
         }
         // Root's files are no stranger's.
-        if self.barred.insert(owner.file) && owner.user != 0 {
-            let files = self.users.entry(owner.user).or_default();
+        let user = owner.file.user;
+        if self.barred.insert(owner.file) && user != 0 {
+            let files = self.users.entry(user).or_default();
             *files += 1;
             if *files >= FILES {
                 return Verdict::User;
@@ -104,8 +117,12 @@ mod tests {
 
     fn file(inode: u64, user: u32) -> Owner {
         Owner {
-            file: (1, inode),
-            user,
+            file: FileKey {
+                device: (0, 1),
+                inode,
+                born: None,
+                user,
+            },
             name: "/bin/x".to_owned(),
         }
     }
@@ -126,6 +143,21 @@ mod tests {
             .collect();
         assert_eq!(verdicts[..7], [Verdict::Again; 7]);
         assert_eq!(verdicts[7], Verdict::File);
+    }
+
+    /// The file system gives the inode of a file that is gone to the next one.
+    #[test]
+    fn a_file_that_was_made_later_is_another_one() {
+        let mut bars = Bars::default();
+        let born_at = |seconds, user| {
+            let mut file = file(1, user);
+            file.file.born = Some((seconds, 0));
+            file
+        };
+        bars.strike(&born_at(1, 7), Fault::Certain);
+        assert!(bars.bar(&born_at(1, 7)));
+        assert!(!bars.bar(&born_at(2, 7)));
+        assert!(!bars.bar(&born_at(1, 8)), "another user's");
     }
 
     #[test]

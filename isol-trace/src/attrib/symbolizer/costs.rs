@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Owner;
+use super::{FileKey, Owner};
 
 /// What a question is about, for what it may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +53,18 @@ struct Taken {
 /// What was taken by files and by users.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
-    files: HashMap<(u64, u64), Taken>,
+    files: HashMap<FileKey, Taken>,
     users: HashMap<u32, Taken>,
 }
 
 impl Costs {
     /// So much time on a CPU counts for a file ([`Kind::over`]). Whether that is too much. Root's files are no stranger's.
     pub(super) fn add(&mut self, owner: &Owner, time: Duration, now: Instant) -> bool {
-        if time.is_zero() || owner.user == 0 {
+        if time.is_zero() || owner.file.user == 0 {
             return false;
         }
         let of_file = add(&mut self.files, owner.file, time, now);
-        let of_user = add(&mut self.users, owner.user, time, now);
+        let of_user = add(&mut self.users, owner.file.user, time, now);
         of_file > FILE || of_user > USER
     }
 
@@ -104,8 +104,12 @@ mod tests {
 
     fn file(inode: u64, user: u32) -> Owner {
         Owner {
-            file: (1, inode),
-            user,
+            file: FileKey {
+                device: (0, 1),
+                inode,
+                born: None,
+                user,
+            },
             name: "/tmp/x".to_owned(),
         }
     }

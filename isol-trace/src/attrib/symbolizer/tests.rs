@@ -504,8 +504,9 @@ impl Broker for Pair<'_> {
 
     /// Both are a stranger's.
     fn owner(&self, id: FileId) -> Option<Owner> {
-        let owner = self.folder.owner(id)?;
-        Some(Owner { user: 7, ..owner })
+        let mut owner = self.folder.owner(id)?;
+        owner.file.user = 7;
+        Some(owner)
     }
 }
 
@@ -948,8 +949,12 @@ fn what_strangers_do_is_said_so_many_times() {
     for user in 1..100 {
         for file in 0..2 {
             let owner = Owner {
-                file: (user.into(), file),
-                user,
+                file: FileKey {
+                    device: (0, user),
+                    inode: file,
+                    born: None,
+                    user,
+                },
                 name: format!("/tmp/{user}/{file}"),
             };
             symbolizer.blame(&owner, &Ended::CpuTime, Fault::Certain);
@@ -973,8 +978,12 @@ fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
     let process = symbolizer.process.as_ref().expect("it answered");
     assert!(process.spent().is_some_and(|it| !it.is_zero()));
     let slow = Owner {
-        file: (1, 1),
-        user: 7,
+        file: FileKey {
+            device: (0, 1),
+            inode: 1,
+            born: None,
+            user: 7,
+        },
         name: "/tmp/slow".to_owned(),
     };
     for _ in 0..5 {
