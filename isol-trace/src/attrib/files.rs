@@ -28,6 +28,7 @@ use crate::{
     symbolize::{
         maps::FileNumber,
         protocol::{DebugName, FileId},
+        text::limited,
     },
 };
 
@@ -273,7 +274,7 @@ impl Files {
         let name = path.to_string_lossy();
         let owner = Owner {
             file: looked.version.file,
-            name: printable(name.get(..NAME).unwrap_or(&name)).into_owned(),
+            name: limited(&printable(&name), NAME).to_string(),
         };
         self.numbers.insert(named, id);
         let known = Known {

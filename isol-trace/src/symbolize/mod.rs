@@ -35,7 +35,7 @@ mod sections;
 mod source;
 mod symbols;
 mod tables;
-mod text;
+pub(crate) mod text;
 mod unwind;
 
 pub use image::{FileOffset, Image, LinkedAddress};

@@ -12,7 +12,7 @@ pub const SOURCE: usize = 256;
 const CUT: char = '…';
 
 /// A text of at most `limit` bytes on one line, without anything that would steer a terminal.
-pub(super) fn limited(text: &str, limit: usize) -> Arc<str> {
+pub(crate) fn limited(text: &str, limit: usize) -> Arc<str> {
     let is_plain = |letter| !is_hidden(letter);
     if text.len() <= limit && text.chars().all(is_plain) {
         return text.into();

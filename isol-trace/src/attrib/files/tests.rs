@@ -102,6 +102,22 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
     }
 }
 
+/// Standard error is for people, and a path has up to 4 KiB.
+#[test]
+fn the_name_of_a_file_is_cut_wherever_it_ends() {
+    let tree = Tree::new();
+    let mut files = Files::new(Vec::new());
+    for first in ["a", "ab", "abc", "abcd"] {
+        let folder = format!("{first}{}", "é".repeat(100));
+        let path = format!("/{folder}/{folder}/€uro\u{200b}\u{200b}/spin");
+        tree.write(&path[1..], "one");
+        let id = program(&mut files, &tree, &path).expect("it is there");
+        let name = &files.owner(id).expect("known").name;
+        assert!(name.len() <= NAME && name.ends_with('…'), "{name}");
+        assert!(name.starts_with(&format!("/{first}é")), "{name}");
+    }
+}
+
 /// Opening a FIFO would wait for its writer, and opening some devices starts something.
 #[test]
 fn what_is_no_regular_file_is_never_opened() {
