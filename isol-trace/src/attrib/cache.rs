@@ -37,6 +37,25 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
+    /// The same, to change it.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if !self.young.contains_key(key) {
+            let (key, value) = self.old.remove_entry(key)?;
+            self.insert(key, value);
+        }
+        self.young.get_mut(key)
+    }
+
+    /// The same, which is no use of it.
+    pub(super) fn peek(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// Takes out what is known of `key`.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
+    }
+
     /// Remembers a value.
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.generation && !self.young.contains_key(&key) {
@@ -74,6 +93,21 @@ mod tests {
             assert_eq!(cache.get(&0), Some("kept"));
         }
         assert_eq!(cache.get(&1), None);
+    }
+
+    #[test]
+    fn to_change_is_to_use_and_to_look_is_not() {
+        let mut cache = Cache::new(2);
+        cache.insert(0, 0);
+        cache.insert(1, 1);
+        cache.insert(2, 2);
+        assert_eq!(cache.peek(&1), Some(&1));
+        *cache.get_mut(&0).expect("remembered") = 7;
+        cache.insert(3, 3);
+        assert_eq!((cache.peek(&0), cache.peek(&1)), (Some(&7), None));
+        assert_eq!(cache.get_mut(&1), None);
+        assert_eq!((cache.take(&0), cache.take(&0)), (Some(7), None));
+        assert_eq!(cache.take(&3), Some(3));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! place: what is opened is what was looked at.
 
 use std::{
-    collections::HashMap,
     fmt::Write as _,
     fs::File,
     os::{
@@ -22,7 +21,10 @@ use rustix::fs::{
     openat2, statx,
 };
 
-use super::symbolizer::{FileKey, Owner};
+use super::{
+    cache::Cache,
+    symbolizer::{FileKey, Owner},
+};
 use crate::{
     printable::printable,
     symbolize::{
@@ -32,8 +34,8 @@ use crate::{
     },
 };
 
-/// Files that are remembered; beyond that all are forgotten, and numbered anew when they come again.
-const FILES: usize = 4096;
+/// Files that are remembered, in each of two generations. One that was forgotten is numbered anew when it comes again.
+pub(super) const FILES: usize = 2048;
 
 /// Where debug information is installed, below a root directory.
 const DEBUG: &str = "usr/lib/debug";
@@ -57,7 +59,7 @@ pub(super) enum Place {
 }
 
 /// A file that was looked at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     place: Place,
     /// Below this lies its debug information.
@@ -199,8 +201,8 @@ const OF_THE_KERNEL: [rustix::fs::FsWord; 18] = [
 /// The files.
 #[derive(Debug)]
 pub(super) struct Files {
-    known: HashMap<FileId, Known>,
-    numbers: HashMap<Named, FileId>,
+    known: Cache<FileId, Known>,
+    numbers: Cache<Named, FileId>,
     next: u32,
     /// Directories with debug information that were asked for.
     debug: Vec<Arc<File>>,
@@ -210,8 +212,8 @@ impl Files {
     /// None yet. `debug` are directories in which debug information is looked for as well.
     pub(super) fn new(debug: Vec<Arc<File>>) -> Self {
         Self {
-            known: HashMap::new(),
-            numbers: HashMap::new(),
+            known: Cache::new(FILES),
+            numbers: Cache::new(FILES),
             next: 0,
             debug,
         }
@@ -259,15 +261,11 @@ impl Files {
     fn keep(&mut self, place: Place, root: Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
         let named = Named::new(looked.version, &root, &path);
         if let Some(id) = self.numbers.get(&named)
-            && let Some(known) = self.known.get_mut(id)
+            && let Some(known) = self.known.get_mut(&id)
         {
             // Where it was found before it may not be any more.
             known.place = place;
-            return *id;
-        }
-        if self.known.len() >= FILES {
-            self.known.clear();
-            self.numbers.clear();
+            return id;
         }
         self.next += 1;
         let id = FileId(self.next);
@@ -290,21 +288,21 @@ impl Files {
 
     /// Opens a file. `None` where it is another one by now.
     pub(super) fn open(&self, id: FileId) -> Option<File> {
-        let known = self.known.get(&id)?;
+        let known = self.known.peek(&id)?;
         let looked = Looked::at(&known.place, OFlags::empty())?;
         (looked.version.file == known.version.file).then(|| looked.open())?
     }
 
     /// Whose it is.
     pub(super) fn owner(&self, id: FileId) -> Option<&Owner> {
-        self.known.get(&id).map(|known| &known.owner)
+        self.known.peek(&id).map(|known| &known.owner)
     }
 
     /// Finds the file with the debug information of another one: below the usual directory of the root directory that
     /// belongs to that, and in the directories that were asked for. The name comes out of a stranger's file, and the root
     /// directory may be a stranger's too: what lies below that counts only if it belongs to root or to the program's user.
     pub(super) fn debug(&mut self, of: FileId, name: &DebugName) -> Option<FileId> {
-        let program = self.known.get(&of)?;
+        let program = self.known.peek(&of)?;
         let root = program.root.clone();
         let folder = program.path.parent().map(Path::to_owned);
         let folder = folder.as_deref().and_then(inner).unwrap_or_default();

@@ -11,7 +11,7 @@ mod costs;
 mod process;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fs::File,
     os::fd::{AsFd as _, BorrowedFd},
     sync::{
@@ -53,7 +53,7 @@ const AGAIN: usize = 4;
 const FAILURES: u32 = 8;
 
 /// What a symbolizer that ended is put down to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Cause {
     /// What it had read for earlier questions, or somebody who killed it, at no file that the tracer knows of.
     Others,
@@ -61,15 +61,18 @@ enum Cause {
     Nothing,
     /// This file, which a process had mapped. Never one that was found by what is in that: whose it is, the file that
     /// names it does not say.
-    File(FileId, Fault),
+    File(Owner, Fault),
 }
 
 /// What was asked of the symbolizer, as far as it may be put down to a file.
 #[derive(Debug)]
 struct About {
     kind: Kind,
-    /// Files that it is about: of a place one, of a stack those whose code was found.
-    files: Vec<FileId>,
+    /// Files that it is about: of a place one, of a stack those whose code was found. They are known here for as long as
+    /// the symbolizer knows them, whether others have been forgotten meanwhile or not.
+    files: HashMap<FileId, Owner>,
+    /// Those of them that the address space need not have the next time.
+    passing: Vec<FileId>,
     /// The one that it is at.
     at: Option<FileId>,
     /// Time on a CPU that it had taken when it came to that.
@@ -79,20 +82,49 @@ struct About {
 }
 
 impl About {
-    fn of(question: &Question) -> Self {
+    fn of(question: &Question, process: &mut Process, broker: &dyn Broker) -> Self {
         let (at, kind) = match question {
             Question::Place { file, .. } => (Some(*file), Kind::Place),
             Question::Jit { map, .. } => (Some(*map), Kind::Place),
             Question::Vdso { .. } | Question::Maps => (None, Kind::Place),
             Question::Unwind(_) => (None, Kind::Stack),
         };
+        let files = match question {
+            Question::Unwind(stack) => process.take_space(stack.space),
+            _ => at
+                .and_then(|id| Some((id, broker.owner(id)?)))
+                .into_iter()
+                .collect(),
+        };
         Self {
             kind,
-            files: at.into_iter().collect(),
+            files,
+            passing: Vec::new(),
             at,
             since: Duration::ZERO,
             took: HashMap::new(),
         }
+    }
+
+    /// A file has code of what it is about. `lasting`: the address space keeps it.
+    fn has(&mut self, id: FileId, lasting: bool, broker: &dyn Broker) {
+        if let Entry::Vacant(vacant) = self.files.entry(id)
+            && let Some(owner) = broker.owner(id)
+        {
+            vacant.insert(owner);
+            if !lasting {
+                self.passing.push(id);
+            }
+        }
+    }
+
+    /// The files that the address space keeps.
+    fn lasting(&mut self) -> HashMap<FileId, Owner> {
+        let mut files = std::mem::take(&mut self.files);
+        for id in &self.passing {
+            files.remove(id);
+        }
+        files
     }
 
     /// It leaves the file that it is at, having taken so much time on a CPU until now, for the next one.
@@ -270,17 +302,18 @@ impl Symbolizer {
                 return None;
             }
             match self.put(question.clone(), descriptor, broker) {
-                Ok((answer, about)) => {
+                Ok((answer, mut about)) => {
                     self.failures = 0;
-                    self.charge(&about, broker);
+                    self.charge(&about);
+                    if let (Question::Unwind(stack), Some(process)) = (question, &mut self.process)
+                    {
+                        process.keep_space(stack.space, about.lasting());
+                    }
                     return Some(answer);
                 }
                 Err((_, Cause::Others)) => {}
                 Err((ended, Cause::Nothing)) => self.fail(&ended),
-                Err((ended, Cause::File(id, fault))) => match broker.owner(id) {
-                    Some(owner) => self.blame(&owner, &ended, fault),
-                    None => self.fail(&ended),
-                },
+                Err((ended, Cause::File(owner, fault))) => self.blame(&owner, &ended, fault),
             }
         }
         None
@@ -328,7 +361,7 @@ impl Symbolizer {
         let Some(mut process) = self.process.take() else {
             return Err((Ended::Closed, Cause::Nothing));
         };
-        let mut about = About::of(&question);
+        let mut about = About::of(&question, &mut process, broker);
         let order = Order::Ask(number, question);
         let answer = process
             .tell(&order, descriptor)
@@ -345,9 +378,10 @@ impl Symbolizer {
                 let by_others = process.has_answered;
                 let ended = process.end(ended);
                 let fault = ended.fault();
-                let cause = match about.at {
+                let at = about.at.and_then(|id| about.files.remove(&id));
+                let cause = match at {
                     _ if by_others => Cause::Others,
-                    Some(id) => Cause::File(id, fault),
+                    Some(owner) => Cause::File(owner, fault),
                     None if fault == Fault::Outside => Cause::Others,
                     None => Cause::Nothing,
                 };
@@ -368,20 +402,18 @@ impl Symbolizer {
         for _ in 0..WANTS {
             match process.listen()? {
                 Report::Reading(id) => {
-                    if broker.owner(id).is_none() {
-                        return Err(Ended::Unbelievable("it names a file that it was not given"));
-                    }
-                    // Of a place there is one alone, whatever it says.
-                    if about.files.contains(&id) && about.at != Some(id) {
+                    // Of a place there is one alone, whatever it says. Any other file that it names is none of this
+                    // question's, and nothing is put down to that.
+                    if about.files.contains_key(&id) && about.at != Some(id) {
                         about.move_to(Some(id), process.spent());
                     }
                 }
                 Report::Want(of, want) if of == number => {
                     let (given, file) = self.give(want, broker);
-                    if let Given::Code { code, .. } = &given
+                    if let Given::Code { code, lasting } = &given
                         && let CodeOf::File(id) = code.of
                     {
-                        about.files.push(id);
+                        about.has(id, *lasting, broker);
                     }
                     let descriptor = file.as_ref().map(File::as_fd);
                     process.tell(&Order::Give(number, given), descriptor)?;
@@ -436,13 +468,13 @@ impl Symbolizer {
     }
 
     /// Counts what an answer took for each file that it is about. One that such a file names is not held to account.
-    fn charge(&mut self, about: &About, broker: &dyn Broker) {
+    fn charge(&mut self, about: &About) {
         for (file, time) in &about.took {
             let over = about.kind.over(*time);
             if !over.is_zero()
-                && let Some(owner) = broker.owner(*file)
+                && let Some(owner) = about.files.get(file)
             {
-                self.charge_with(&owner, over);
+                self.charge_with(owner, over);
             }
         }
     }

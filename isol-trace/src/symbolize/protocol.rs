@@ -30,6 +30,9 @@ pub(crate) const INLINED: usize = 32;
 /// Frames of a stack, innermost first.
 pub(crate) const FRAMES: usize = 64;
 
+/// Address spaces whose code the symbolizer keeps.
+pub(crate) const SPACES: usize = 64;
+
 /// Bytes of a path, as the kernel bounds it (`PATH_MAX`).
 const PATH: usize = 4096;
 

@@ -102,6 +102,27 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
     }
 }
 
+/// Each name of a file has a number of its own, and a stranger links one as often as it likes.
+#[test]
+fn files_that_are_used_stay_where_others_come_by_the_thousand() {
+    let tree = Tree::new();
+    tree.write("bin/spin", "used");
+    tree.write("bin/other", "not used");
+    tree.write("bin/link", "linked");
+    let mut files = Files::new(Vec::new());
+    let used = program(&mut files, &tree, "/bin/spin").expect("it is there");
+    let other = program(&mut files, &tree, "/bin/other").expect("it is there");
+    for number in 0..2 * FILES {
+        let name = format!("bin/{number}");
+        fs::hard_link(tree.path("bin/link"), tree.path(&name)).expect("a link");
+        assert!(program(&mut files, &tree, &format!("/{name}")).is_some());
+        assert_eq!(program(&mut files, &tree, "/bin/spin"), Some(used));
+    }
+    assert!(files.owner(other).is_none() && files.open(other).is_none());
+    let again = program(&mut files, &tree, "/bin/other").expect("it is there");
+    assert!(again.0 > other.0, "a number is nobody else's later");
+}
+
 /// Standard error is for people, and a path has up to 4 KiB.
 #[test]
 fn the_name_of_a_file_is_cut_wherever_it_ends() {

@@ -1,6 +1,7 @@
 //! One symbolizer: a process, and the socket to it.
 
 use std::{
+    collections::HashMap,
     fmt,
     io::{self, Read as _},
     os::{
@@ -15,14 +16,18 @@ use std::{
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::{Patience, bars::Fault};
+use super::{
+    Patience,
+    bars::{Fault, Owner},
+};
 use crate::{
+    attrib::cache::Cache,
     bpf::numbers::{Numbers, PendingNumber},
     host::{affinity, cpu_list::CpuSet},
     symbolize::{
         channel,
         child::WORD,
-        protocol::{Allowance, Confinement, Order, Report, decode, encode},
+        protocol::{Allowance, Confinement, FileId, Order, Report, SPACES, decode, encode},
     },
 };
 
@@ -136,6 +141,9 @@ pub(super) struct Process {
     patience: Patience,
     /// It has given an answer: it may keep something of what it read for that.
     pub(super) has_answered: bool,
+    /// Files whose code it keeps, of each address space. It forgets those that it has not met for as many others first, or
+    /// earlier.
+    spaces: Cache<u64, HashMap<FileId, Owner>>,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
     /// Time on a CPU that it had taken when it was asked last.
@@ -202,6 +210,7 @@ impl Process {
             memory,
             patience,
             has_answered: false,
+            spaces: Cache::new(SPACES),
             granted: Duration::ZERO,
             asked_at: Duration::ZERO,
             is_idle: false,
@@ -223,6 +232,18 @@ impl Process {
     #[cfg(test)]
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Takes the files whose code it keeps of an address space.
+    pub(super) fn take_space(&mut self, space: u64) -> HashMap<FileId, Owner> {
+        self.spaces.take(&space).unwrap_or_default()
+    }
+
+    /// Remembers which these are.
+    pub(super) fn keep_space(&mut self, space: u64, files: HashMap<FileId, Owner>) {
+        if !files.is_empty() {
+            self.spaces.insert(space, files);
+        }
     }
 
     /// Has the kernel run it only where nobody else wants to.

@@ -547,7 +547,13 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
     let (bad, good) = (bad.expect("known"), good.expect("known"));
     let cost = |symbolizer: &Symbolizer, owner| symbolizer.costs.of(owner);
     assert!(cost(&symbolizer, &bad) > cost(&symbolizer, &good));
-    assert!(cost(&symbolizer, &bad) > Duration::ZERO);
+    let of_first = cost(&symbolizer, &bad);
+    assert!(of_first > Duration::ZERO);
+    // Its code is known by now, and not asked for again.
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()));
+    let of_both = cost(&symbolizer, &bad);
+    assert!(of_both > of_first * 3 / 2, "{of_first:?} {of_both:?}");
     symbolizer.charge_with(&bad, Duration::from_secs(5));
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(
@@ -556,6 +562,39 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
         "what it knew of that file is forgotten"
     );
     assert!(symbolizer.allows(&good));
+}
+
+/// A stranger makes names of a file by the thousand: the tracer forgets files that the symbolizer reads, and has other
+/// numbers for them from then on.
+#[test]
+fn a_file_that_was_forgotten_meanwhile_is_read_on() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let mut pair = Pair::new(&mut folder, RETURNS);
+    let pid = symbolizer.pid();
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()));
+    let old = pair.bad;
+    for number in 0..2 * files::FILES {
+        let name = format!("link-{number}");
+        fs::hard_link(pair.folder.path("good"), pair.folder.path(&name)).expect("a link");
+        pair.folder.id(&name);
+    }
+    assert_eq!(pair.owner(old), None);
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()));
+    // The symbolizer forgets them as well, and asks for them by the old numbers.
+    for number in 0..300 {
+        let name = format!("other-{number}");
+        fs::write(pair.folder.path(&name), endless(RETURNS)).expect("a file");
+        let other = pair.folder.id(&name);
+        place(&mut symbolizer, pair.folder, other);
+    }
+    (pair.bad, pair.good) = (pair.folder.id("bad"), pair.folder.id("good"));
+    assert_ne!(pair.bad, old);
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()));
+    assert_eq!(symbolizer.pid(), pid, "the same one still");
+    assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
 }
 
 /// An ELF file that is cut while it is read: `SIGBUS`.

@@ -7,15 +7,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{compilers::Compilers, images::Images, line::Asker};
+use super::{
+    compilers::Compilers,
+    images::{Images, Tables},
+    line::Asker,
+};
 use crate::symbolize::{
     image::{FileOffset, Image},
     limits::Limits,
     maps::{Mapping, UserMaps},
     place,
     protocol::{
-        self, Allowance, Answer, Code, CodeOf, Given, INLINED, Place, Question, REASON, Stack,
-        WITH_LINE, Want,
+        self, Allowance, Answer, Code, CodeOf, Given, INLINED, Place, Question, REASON, SPACES,
+        Stack, WITH_LINE, Want,
     },
     tables::Table,
     text::{NAME, SOURCE, limited},
@@ -30,9 +34,6 @@ const CODE: usize = 1024;
 
 /// Bytes of mappings in a message.
 const PART: usize = protocol::MESSAGE / 2;
-
-/// Address spaces whose code is remembered.
-const SPACES: usize = 64;
 
 /// What answers.
 pub(super) struct Answers {
@@ -117,24 +118,45 @@ impl Answers {
     ) -> io::Result<Option<Found>> {
         let lies_in = |code: &&Code| (code.start..code.end).contains(&address);
         let known = self.spaces.get(&space);
-        let code = match known.and_then(|all| all.iter().find(lies_in)) {
-            Some(known) => *known,
-            None => match asker.want(Want::Code(address))? {
-                (Given::Code { code, lasting }, _) if lies_in(&&code) => {
-                    if lasting {
-                        self.keep(space, code);
-                    }
-                    code
-                }
-                _ => return Ok(None),
-            },
+        if let Some(code) = known.and_then(|all| all.iter().find(lies_in)).copied() {
+            match self.tables(code, asker)? {
+                Tables::Of(table) => return Ok(Some(Found { code, table })),
+                // The tracer may have forgotten the file by that number, and have another one for it.
+                Tables::NotGiven => self.forget(space, code),
+            }
+        }
+        let (Given::Code { code, lasting }, _) = asker.want(Want::Code(address))? else {
+            return Ok(None);
         };
-        let table = match code.of {
-            CodeOf::File(id) => self.images.table(id, asker)?,
-            CodeOf::Vdso => self.vdso.as_ref().and_then(|(_, table)| table.clone()),
-            CodeOf::Anonymous | CodeOf::Unknown => None,
+        if !lies_in(&&code) {
+            return Ok(None);
+        }
+        if lasting {
+            self.keep(space, code);
+        }
+        let table = match self.tables(code, asker)? {
+            Tables::Of(table) => table,
+            Tables::NotGiven => None,
         };
         Ok(Some(Found { code, table }))
+    }
+
+    /// How code is unwound.
+    fn tables(&mut self, code: Code, asker: &mut Asker<'_, '_>) -> io::Result<Tables> {
+        Ok(match code.of {
+            CodeOf::File(id) => self.images.table(id, asker)?,
+            CodeOf::Vdso => {
+                let vdso = self.vdso.as_ref();
+                Tables::Of(vdso.and_then(|(_, table)| table.clone()))
+            }
+            CodeOf::Anonymous | CodeOf::Unknown => Tables::Of(None),
+        })
+    }
+
+    fn forget(&mut self, space: u64, code: Code) {
+        if let Some(all) = self.spaces.get_mut(&space) {
+            all.retain(|it| it.start != code.start);
+        }
     }
 
     fn keep(&mut self, space: u64, code: Code) {

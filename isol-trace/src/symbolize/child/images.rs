@@ -167,6 +167,14 @@ impl Loaded {
     }
 }
 
+/// How a program is unwound.
+pub(super) enum Tables {
+    /// By these, if it has any.
+    Of(Option<Arc<Table>>),
+    /// It cannot be had.
+    NotGiven,
+}
+
 /// The programs.
 pub(super) struct Images {
     others: Others,
@@ -208,18 +216,14 @@ impl Images {
     }
 
     /// How a program is unwound. Says which one it reads from here on.
-    pub(super) fn table(
-        &mut self,
-        id: FileId,
-        asker: &mut Asker<'_, '_>,
-    ) -> io::Result<Option<Arc<Table>>> {
+    pub(super) fn table(&mut self, id: FileId, asker: &mut Asker<'_, '_>) -> io::Result<Tables> {
         asker.reading(id)?;
         let Some(loaded) = self.take(id, asker)? else {
-            return Ok(None);
+            return Ok(Tables::NotGiven);
         };
         let table = loaded.table();
         self.others.all.insert(id, loaded);
-        Ok(table)
+        Ok(Tables::Of(table))
     }
 
     /// Takes out a program that the tracer has asked about; it is asked for where it is not there. `None` where it
