@@ -46,6 +46,9 @@ const SHORTEST_BUILD_ID: usize = 8;
 /// Times that a path is followed again because a directory on it was moved meanwhile (openat2(2): EAGAIN).
 const AGAIN: usize = 8;
 
+/// The number of a mount that never serves again (`include/uapi/linux/stat.h`, v6.8).
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+
 /// Bytes of a file's name in a sentence.
 const NAME: usize = 256;
 
@@ -84,25 +87,32 @@ struct Version {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Named {
     version: Version,
-    /// The mount, device and inode.
-    root: (u64, (u32, u32), u64),
+    root: Option<RootKey>,
     path: PathBuf,
 }
 
-impl Named {
-    fn new(version: Version, root: &File, path: &Path) -> Self {
-        let flags = StatxFlags::MNT_ID | StatxFlags::INO;
-        // A new mount namespace has other mounts of the same directories.
-        let root = statx(root, "", AtFlags::EMPTY_PATH, flags);
-        let root = root.map(|it| {
-            let device = (it.stx_dev_major, it.stx_dev_minor);
-            (it.stx_mnt_id, device, it.stx_ino)
-        });
-        Self {
-            version,
-            root: root.unwrap_or_default(),
-            path: path.to_owned(),
-        }
+/// A root directory, as long as a descriptor of it is held: that holds its mount, too, whose number is no other's meanwhile.
+/// A new mount namespace has other mounts of the same directories. The namespace's own number serves again as soon as it is
+/// gone, whatever is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RootKey {
+    mount: u64,
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl RootKey {
+    /// What tells this directory from others.
+    pub(super) fn of(root: &impl AsFd) -> rustix::io::Result<Self> {
+        // From 6.8 on the kernel has numbers of mounts that never serve again; before that it ignores this flag.
+        let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
+        let asked = StatxFlags::MNT_ID | unique | StatxFlags::INO;
+        let data = statx(root, "", AtFlags::EMPTY_PATH, asked)?;
+        Ok(Self {
+            mount: data.stx_mnt_id,
+            device: (data.stx_dev_major, data.stx_dev_minor),
+            inode: data.stx_ino,
+        })
     }
 }
 
@@ -259,7 +269,11 @@ impl Files {
     }
 
     fn keep(&mut self, place: Place, root: Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
-        let named = Named::new(looked.version, &root, &path);
+        let named = Named {
+            version: looked.version,
+            root: RootKey::of(&root).ok(),
+            path: path.clone(),
+        };
         if let Some(id) = self.numbers.get(&named)
             && let Some(known) = self.known.get_mut(&id)
         {

@@ -27,7 +27,7 @@ pub(super) use quiet::Quiet;
 
 use super::{
     cache::Cache,
-    files::{Files, Place},
+    files::{Files, Place, RootKey},
     mappings::Mappings,
 };
 use crate::{
@@ -87,9 +87,6 @@ enum View {
     /// Nobody can say.
     Unknown,
 }
-
-/// What tells one root from another: a mount namespace, and a directory in it.
-type RootKey = (PathBuf, u64, u64);
 
 /// The processes under a root path.
 #[derive(Debug)]
@@ -421,7 +418,7 @@ impl Processes {
         if same_root && same_mounts {
             return Ok(View::Ours);
         }
-        let key = (mounts, root.dev(), root.ino());
+        let key = RootKey::of(&opened)?;
         let root = match self.roots.get(&key) {
             Some(held) => held,
             None => opened,

@@ -2,7 +2,10 @@ use std::{fs, io::Read as _, os::unix::fs::symlink};
 
 use super::*;
 use crate::{
-    attrib::{files::Files, mappings::Act},
+    attrib::{
+        files::{Files, below},
+        mappings::Act,
+    },
     symbolize::maps::Backing,
 };
 
@@ -382,6 +385,44 @@ fn a_container_has_the_files_of_its_root() {
                          pivot_root . old && exec ./bin/sleep 100";
     let root = bottle();
     opened_in(root.path(), "unshare", &["--mount", "sh", "-c", PIVOT]);
+}
+
+/// The number of a mount namespace serves again when that is gone, and a root directory that is held from it has none of
+/// its mounts any more: a service that is started again has a new one.
+#[test]
+#[ignore = "needs CAP_SYS_ADMIN"]
+fn a_namespace_with_the_number_of_one_that_is_gone_has_its_own_mounts() {
+    const MOUNT: &str =
+        "mount -t tmpfs none \"$0\" && cp /bin/sleep \"$0\" && echo there && exec sleep 100";
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut processes = under(Path::new("/"), None);
+    for round in 0..6 {
+        let mut child = std::process::Command::new("unshare")
+            .args(["--mount", "sh", "-c", MOUNT])
+            .arg(folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut said = [0; 6];
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut said).expect("it says so");
+        let identity = Identity::read(Path::new("/"), Pid(child.id()));
+        let view = processes.view(&identity);
+        let inside = folder.path().join("sleep");
+        let inside = inside.strip_prefix("/").expect("absolute");
+        let is_there = match &view {
+            View::Foreign(root) => below(root, inside, OFlags::PATH).is_some(),
+            _ => false,
+        };
+        let again = processes.view(&identity);
+        child.kill().expect("it lives");
+        child.wait().expect("it was killed");
+        assert!(is_there, "{round}: {view:?}");
+        let (View::Foreign(one), View::Foreign(other)) = (view, again) else {
+            panic!("{round}");
+        };
+        assert!(Arc::ptr_eq(&one, &other), "{round}: held once");
+    }
 }
 
 /// A folder with `sleep` in it, and what that needs.
