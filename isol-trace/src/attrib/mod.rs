@@ -19,6 +19,7 @@ pub mod exception_names;
 mod files;
 pub mod irq_names;
 pub mod kallsyms;
+mod limit;
 mod mappings;
 mod names;
 pub mod places;

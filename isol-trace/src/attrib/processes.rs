@@ -28,6 +28,7 @@ pub(super) use quiet::Quiet;
 use super::{
     cache::Cache,
     files::{Files, Place, RootKey},
+    limit::Limit,
     mappings::Mappings,
 };
 use crate::{
@@ -118,7 +119,7 @@ impl Processes {
             quiet,
             known: Cache::new(PROCESSES),
             roots: Cache::new(ROOTS),
-            limit: Limit::new(Instant::now()),
+            limit: Limit::new(BURST, REFILL, Instant::now()),
             numbers: 0,
         }
     }
@@ -437,38 +438,6 @@ impl Processes {
 /// Whether a process has code at an address.
 fn has_code(process: Option<&Arc<Process>>, address: Address) -> bool {
     process.is_some_and(|process| process.maps.find(address).is_some())
-}
-
-/// So many at once, and so many a second.
-#[derive(Debug)]
-struct Limit {
-    left: u32,
-    since: Instant,
-}
-
-impl Limit {
-    const fn new(now: Instant) -> Self {
-        Self {
-            left: BURST,
-            since: now,
-        }
-    }
-
-    fn allows(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.since);
-        let more = u32::try_from(passed.as_nanos() / REFILL.as_nanos()).unwrap_or(u32::MAX);
-        if more > 0 {
-            self.left = self.left.saturating_add(more).min(BURST);
-            self.since = now;
-        }
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
-    }
 }
 
 #[cfg(test)]

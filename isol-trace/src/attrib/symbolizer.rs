@@ -18,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,7 @@ use self::{
     costs::{Costs, Kind},
     process::{Ended, Process},
 };
-use super::complaints::Complaints;
+use super::{complaints::Complaints, limit::Limit};
 use crate::{
     host::cpu_list::CpuSet,
     symbolize::{
@@ -51,6 +52,16 @@ const AGAIN: usize = 4;
 
 /// Symbolizers that may end one after the other with no answer between them and no file to blame.
 const FAILURES: u32 = 8;
+
+/// Symbolizers that may be started at once while there is none to spare, and one more in every [`REFILL`]: the kernel may
+/// interrupt every CPU for each.
+const BURST: u32 = 4;
+
+/// See [`BURST`].
+const REFILL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether one more may be started.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a symbolizer that ended is put down to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +217,10 @@ pub(super) struct Symbolizer {
     starter: Starter,
     patience: Patience,
     process: Option<Process>,
+    /// One that has been confined and asked nothing: the first to take its place.
+    spare: Option<Process>,
+    /// How often one may be started.
+    starts: Limit,
     /// It runs where nobody else wants to, unless a question waits for too long.
     idle: bool,
     asked: Number,
@@ -235,6 +250,8 @@ impl Symbolizer {
             starter,
             patience,
             process: None,
+            spare: None,
+            starts: Limit::new(BURST, REFILL, Instant::now()),
             idle: false,
             asked: Number(0),
             bars: Bars::default(),
@@ -267,9 +284,19 @@ impl Symbolizer {
         }
     }
 
+    /// Starts one more for when this one ends, unless there is one. Confining it has the kernel compile its filter for
+    /// system calls, and x86 kernels interrupt every CPU for that (`__bpf_arch_ibpb`, seen with 6.18.44): it is done
+    /// before a trace begins. Where it fails, one is started when it is needed.
+    pub(super) fn keep_spare(&mut self) {
+        if self.spare.is_none() && self.failures < FAILURES {
+            let started = Process::start(&self.starter, self.patience, |_| {});
+            self.spare = started.ok().map(|(process, _)| process);
+        }
+    }
+
     /// Has it run on these CPUs alone.
     pub(super) fn confine(&self, cpus: &CpuSet) {
-        if let Some(process) = &self.process {
+        for process in self.process.iter().chain(&self.spare) {
             process.confine(cpus);
         }
     }
@@ -332,7 +359,27 @@ impl Symbolizer {
         if let Some(process) = self.process.take() {
             return Ok(self.process.insert(process));
         }
-        let (mut process, confinement) = Process::start(&self.starter, self.patience)?;
+        // Somebody may have ended it meanwhile.
+        let spare = self.spare.take().and_then(Process::living);
+        let mut process = match spare {
+            Some(spare) => spare,
+            None => self.another()?,
+        };
+        if self.idle {
+            process.be_idle();
+        }
+        self.number.store(process.seen_as(), Ordering::Relaxed);
+        Ok(self.process.insert(process))
+    }
+
+    /// Starts another one, as soon as that may be: names wait meanwhile.
+    fn another(&mut self) -> Result<Process, Ended> {
+        while !self.starts.allows(Instant::now()) {
+            thread::sleep(LOOK);
+        }
+        // What the kernel does for it as it begins is the tracer's doing, too.
+        let seen_as = |number| self.number.store(number, Ordering::Relaxed);
+        let (process, confinement) = Process::start(&self.starter, self.patience, seen_as)?;
         if !confinement.filtered && !self.unfiltered {
             self.unfiltered = true;
             self.complaints.once(
@@ -341,11 +388,7 @@ impl Symbolizer {
                     .to_owned(),
             );
         }
-        if self.idle {
-            process.be_idle();
-        }
-        self.number.store(process.seen_as(), Ordering::Relaxed);
-        Ok(self.process.insert(process))
+        Ok(process)
     }
 
     /// Puts a question once. One that gives no answer is ended.

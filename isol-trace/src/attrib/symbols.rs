@@ -179,12 +179,13 @@ impl UserSymbols {
         Self::start(root, &super::symbolizer::tests::means(), None)
     }
 
-    /// Reads the maps of every process, and from now on none of a process that may run on one of these CPUs. Has the
+    /// Before a trace begins: reads the maps of every process, and from now on none of a process that may run on one of these CPUs. Has the
     /// symbolizer run only where nobody else wants to, for as long as that gives answers.
     pub(super) fn prepare(&mut self, watched: CpuSet) {
         let until = Instant::now() + READ_ALL;
         self.processes.read_all(&mut self.symbolizer, until);
         self.watch(watched);
+        self.symbolizer.keep_spare();
         self.symbolizer.be_idle();
     }
 

@@ -310,21 +310,6 @@ fn a_recorded_name_is_below_the_processs_own_root() {
     );
 }
 
-#[test]
-fn maps_are_read_so_many_times_at_once_and_so_many_a_second() {
-    let start = Instant::now();
-    let mut limit = Limit::new(start);
-    let allowed = |limit: &mut Limit, now| (0..1000).filter(|_| limit.allows(now)).count();
-    assert_eq!(allowed(&mut limit, start), BURST as usize);
-    let later = start + 5 * REFILL;
-    assert_eq!(allowed(&mut limit, later), 5);
-    assert_eq!(allowed(&mut limit, later + REFILL / 2), 0);
-    assert_eq!(
-        allowed(&mut limit, later + Duration::from_hours(1)),
-        BURST as usize
-    );
-}
-
 /// What all processes have mapped is read before a trace begins, and then no more of those that may run there.
 #[test]
 fn maps_are_read_once_before_a_trace_and_then_left_alone() {

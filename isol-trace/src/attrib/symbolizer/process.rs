@@ -157,10 +157,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts one, and waits until it is confined.
+    /// Starts one, and waits until it is confined. Its number, as probes see it, is told before it begins to do that.
     pub(super) fn start(
         starter: &Starter,
         patience: Patience,
+        seen_as: impl FnOnce(u32),
     ) -> Result<(Self, Confinement), Ended> {
         let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
         let mut command = Command::new(&starter.program);
@@ -181,6 +182,7 @@ impl Process {
         // It holds the symbolizer's end of the socket, whose end is to show.
         drop(command);
         let mut process = Self::number_of(child, pending, socket, starter.memory, patience)?;
+        seen_as(process.seen_as);
         let begin = Order::Begin(Allowance {
             memory: starter.memory,
             tracer: std::process::id(),
@@ -221,6 +223,11 @@ impl Process {
             Ok(_) => Ok(process),
             Err(error) => Err(process.end(Ended::Unnumbered(error))),
         }
+    }
+
+    /// It, if it has not ended.
+    pub(super) fn living(mut self) -> Option<Self> {
+        matches!(self.child.try_wait(), Ok(None)).then_some(self)
     }
 
     /// The number of the process, as probes see it.

@@ -166,6 +166,40 @@ fn another_one_is_started_and_names_go_on() {
     assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
 }
 
+/// Starting one may have the kernel interrupt every CPU, watched ones too.
+#[test]
+fn one_is_kept_to_spare_and_others_are_not_started_at_once() {
+    let begun = Instant::now();
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let honest = folder.honest();
+    symbolizer.keep_spare();
+    symbolizer.be_idle();
+    let spare = symbolizer.spare.as_ref().map(Process::pid);
+    let first = symbolizer.pid().expect("it runs");
+    assert!(spare.is_some() && spare != Some(first));
+    kill(first, libc::SIGKILL);
+    assert!(is_named(&mut symbolizer, &mut folder, honest));
+    assert_eq!(symbolizer.pid(), spare, "none was started");
+    let process = symbolizer.process.as_ref().expect("it answered");
+    let number = symbolizer.number.load(Ordering::Relaxed);
+    assert_eq!(number, process.seen_as());
+    // That one goes as well, and the next to spare before it is needed.
+    symbolizer.keep_spare();
+    let next = symbolizer.spare.as_ref().map(Process::pid);
+    kill(next.expect("it waits"), libc::SIGKILL);
+    let mut seen = vec![spare, next];
+    for _ in 0..=BURST {
+        let pid = symbolizer.pid().expect("it runs");
+        kill(pid, libc::SIGKILL);
+        assert!(is_named(&mut symbolizer, &mut folder, honest));
+        assert!(!seen.contains(&symbolizer.pid()), "another one");
+        seen.push(symbolizer.pid());
+    }
+    // With the first one these are two more than may be started at once.
+    assert!(begun.elapsed() >= 2 * REFILL, "{:?}", begun.elapsed());
+    assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
+}
+
 fn kill(pid: u32, signal: i32) {
     // SAFETY: no memory is involved; the process is a child of ours that nobody has waited for.
     unsafe { libc::kill(pid.cast_signed(), signal) };
@@ -269,10 +303,10 @@ fn one_that_has_no_cpu_competes_for_it_until_nobody_asks() {
         return;
     }
     kill(pid, libc::SIGSTOP);
-    let resumer = std::thread::spawn(move || {
+    let resumer = thread::spawn(move || {
         // It is ended where that never comes.
         while policy(pid) == Some(libc::SCHED_IDLE) {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let seen = policy(pid);
         kill(pid, libc::SIGCONT);
