@@ -13,7 +13,7 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::{Component, Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use rustix::fs::{
@@ -54,19 +54,40 @@ const NAME: usize = 256;
 
 /// Where a file is.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum Place<F = Arc<File>> {
     /// At a path below a root directory.
-    Below(Arc<File>, PathBuf),
+    Below(F, PathBuf),
     /// Where a link in a process's directory of `/proc` leads, which the kernel keeps: `exe`.
-    Link(Arc<File>, String),
+    Link(F, String),
 }
 
-/// A file that was looked at.
+impl Place {
+    /// The same, for as long as somebody else holds that directory.
+    fn weak(self) -> Place<Weak<File>> {
+        match self {
+            Self::Below(root, path) => Place::Below(Arc::downgrade(&root), path),
+            Self::Link(folder, name) => Place::Link(Arc::downgrade(&folder), name),
+        }
+    }
+}
+
+impl Place<Weak<File>> {
+    /// The same, if that directory is still held.
+    fn held(&self) -> Option<Place> {
+        Some(match self {
+            Self::Below(root, path) => Place::Below(root.upgrade()?, path.clone()),
+            Self::Link(folder, name) => Place::Link(folder.upgrade()?, name.clone()),
+        })
+    }
+}
+
+/// A file that was looked at. It holds no directory: a stranger makes mount namespaces as it likes, and each would take a
+/// descriptor and stay mounted. Whoever asks about a file has its process, and that has them.
 #[derive(Clone, Debug)]
 struct Known {
-    place: Place,
+    place: Place<Weak<File>>,
     /// Below this lies its debug information.
-    root: Arc<File>,
+    root: Weak<File>,
     /// The path by which its program knows it.
     path: PathBuf,
     version: Version,
@@ -241,7 +262,7 @@ impl Files {
         if !mapped.is_none_or(|mapped| mapped.is(looked.number())) {
             return None;
         }
-        Some(self.keep(place, root.clone(), path.to_owned(), &looked))
+        Some(self.keep(place, root, path.to_owned(), &looked))
     }
 
     /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root, and is no link,
@@ -265,20 +286,23 @@ impl Files {
             ..looked.version
         };
         let looked = Looked { version, ..looked };
-        Some(self.keep(place, root.clone(), path.to_owned(), &looked))
+        Some(self.keep(place, root, path.to_owned(), &looked))
     }
 
-    fn keep(&mut self, place: Place, root: Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
+    fn keep(&mut self, place: Place, root: &Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
         let named = Named {
             version: looked.version,
-            root: RootKey::of(&root).ok(),
+            root: RootKey::of(root).ok(),
             path: path.clone(),
         };
         if let Some(id) = self.numbers.get(&named)
             && let Some(known) = self.known.get_mut(&id)
+            // The number of a root that was not held meanwhile may be another one's.
+            && known.root.strong_count() > 0
         {
             // Where it was found before it may not be any more.
-            known.place = place;
+            known.place = place.weak();
+            known.root = Arc::downgrade(root);
             return id;
         }
         self.next += 1;
@@ -290,8 +314,8 @@ impl Files {
         };
         self.numbers.insert(named, id);
         let known = Known {
-            place,
-            root,
+            place: place.weak(),
+            root: Arc::downgrade(root),
             path,
             version: looked.version,
             owner,
@@ -303,7 +327,7 @@ impl Files {
     /// Opens a file. `None` where it is another one by now.
     pub(super) fn open(&self, id: FileId) -> Option<File> {
         let known = self.known.peek(&id)?;
-        let looked = Looked::at(&known.place, OFlags::empty())?;
+        let looked = Looked::at(&known.place.held()?, OFlags::empty())?;
         (looked.version.file == known.version.file).then(|| looked.open())?
     }
 
@@ -317,7 +341,8 @@ impl Files {
     /// directory may be a stranger's too: what lies below that counts only if it belongs to root or to the program's user.
     pub(super) fn debug(&mut self, of: FileId, name: &DebugName) -> Option<FileId> {
         let program = self.known.peek(&of)?;
-        let root = program.root.clone();
+        let root = program.root.upgrade()?;
+        let named = root.clone();
         let folder = program.path.parent().map(Path::to_owned);
         let folder = folder.as_deref().and_then(inner).unwrap_or_default();
         let mut candidates = Vec::new();
@@ -350,7 +375,6 @@ impl Files {
             }
         }
         let user = program.owner.file.user;
-        let named = program.root.clone();
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;
@@ -359,7 +383,7 @@ impl Files {
             if !is_asked_for && looked.user() != user && looked.user() != 0 {
                 return None;
             }
-            Some(self.keep(place, root, path, &looked))
+            Some(self.keep(place, &root, path, &looked))
         })
     }
 }

@@ -85,8 +85,8 @@ enum View {
     Chroot(Arc<File>),
     /// In a mount namespace of its own, under this root directory.
     Foreign(Arc<File>),
-    /// Nobody can say.
-    Unknown,
+    /// Nobody can say. Its root directory, where that can be opened.
+    Unknown(Option<Arc<File>>),
 }
 
 /// The processes under a root path.
@@ -349,20 +349,19 @@ impl Processes {
     ) -> Option<FileId> {
         let relative = path.strip_prefix("/").unwrap_or(path).to_owned();
         let own = self.own_root.clone();
-        let theirs = || process.identity.folder()?.open_root();
         let roots: Vec<Arc<File>> = match &process.view {
             View::Ours => own.into_iter().collect(),
             // A recorded name is the process's own.
             View::Chroot(root) => own.into_iter().chain([root.clone()]).collect(),
             View::Foreign(root) => vec![root.clone()],
-            View::Unknown => own.into_iter().chain(theirs()).collect(),
+            View::Unknown(root) => own.into_iter().chain(root.clone()).collect(),
         };
         let below = roots
             .iter()
             .map(|root| (Place::Below(root.clone(), relative.clone()), root.clone()));
         // Where a file was deleted or replaced, the kernel still has links to it.
         let root = match &process.view {
-            View::Ours | View::Unknown => roots.first(),
+            View::Ours | View::Unknown(_) => roots.first(),
             View::Chroot(root) | View::Foreign(root) => Some(root),
         };
         let link = |name: String| {
@@ -394,7 +393,7 @@ impl Processes {
         let root = match &process.view {
             View::Ours => self.own_root.clone()?,
             View::Chroot(root) | View::Foreign(root) => root.clone(),
-            View::Unknown => return None,
+            View::Unknown(_) => return None,
         };
         let folder = process.identity.folder()?;
         // It calls itself by the number that its own namespace gives it.
@@ -405,7 +404,9 @@ impl Processes {
 
     /// Whether a process has the tracer's root directory and mounts.
     fn view(&mut self, identity: &Identity) -> View {
-        self.try_view(identity).unwrap_or(View::Unknown)
+        let opened = || identity.folder().and_then(identity::Folder::open_root);
+        let view = self.try_view(identity);
+        view.unwrap_or_else(|_| View::Unknown(opened()))
     }
 
     fn try_view(&mut self, identity: &Identity) -> io::Result<View> {

@@ -10,15 +10,17 @@ use rustix::fs::{FileType, mknodat};
 
 use super::*;
 
-struct Tree(tempfile::TempDir);
+struct Tree(tempfile::TempDir, Arc<File>);
 
 impl Tree {
     fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = File::open(folder.path()).expect("a folder");
+        Self(folder, Arc::new(root))
     }
 
     fn root(&self) -> Arc<File> {
-        Arc::new(File::open(self.0.path()).expect("a folder"))
+        self.1.clone()
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -121,6 +123,32 @@ fn files_that_are_used_stay_where_others_come_by_the_thousand() {
     assert!(files.owner(other).is_none() && files.open(other).is_none());
     let again = program(&mut files, &tree, "/bin/other").expect("it is there");
     assert!(again.0 > other.0, "a number is nobody else's later");
+}
+
+#[test]
+fn a_file_that_is_remembered_holds_no_directory() {
+    let tree = Tree::new();
+    tree.write("root/bin/spin", "one");
+    let open = |path| Arc::new(File::open(tree.path(path)).expect("a folder"));
+    let (root, folder) = (open("root"), open("root/bin"));
+    let mut files = Files::new(Vec::new());
+    let find = |files: &mut Files, root: &Arc<File>| {
+        let place = Place::Below(root.clone(), "bin/spin".into());
+        files.find(place, root, Path::new("/bin/spin"), None)
+    };
+    let id = find(&mut files, &root).expect("it is there");
+    let link = Place::Link(folder.clone(), "spin".to_owned());
+    let linked = files.find(link, &root, Path::new("/bin/link"), None);
+    assert!(linked.is_some());
+    let held = (Arc::strong_count(&root), Arc::strong_count(&folder));
+    assert_eq!(held, (1, 1));
+    assert_eq!(text(files.open(id)).as_deref(), Some("one"));
+    assert_eq!(find(&mut files, &open("root")), Some(id), "the same root");
+    assert!(files.open(id).is_none(), "which is not held");
+    // What has its number now is another one.
+    let again = find(&mut files, &root).expect("it is there");
+    assert_ne!(again, id);
+    assert_eq!(text(files.open(again)).as_deref(), Some("one"));
 }
 
 /// Standard error is for people, and a path has up to 4 KiB.
