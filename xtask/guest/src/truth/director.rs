@@ -39,6 +39,12 @@ impl Performed {
         (self.begin, self.end)
     }
 
+    /// The thread on the watched CPU.
+    #[must_use]
+    pub const fn actor(&self) -> u32 {
+        self.actor
+    }
+
     /// For an observer that sees no senders.
     #[must_use]
     pub fn by_anyone(mut self) -> Self {

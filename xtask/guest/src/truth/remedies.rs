@@ -1,7 +1,8 @@
 //! Remedies are tried: what a log prints is run as it is printed, and the breach does not come again.
 //!
 //! All causes of a kernel are made in one recording. Then the commands of the log's records `remedy` are
-//! given to a shell, each cause is made again, and a second recording shows none of them. The rules say
+//! given to a shell, each cause is made again, and a second recording shows none of them. What programs are to
+//! do otherwise is tried by actors that do it ([`programs`]). The rules say
 //! where theirs was tried (`tried` in rules.toml), and a test here compares. What has to be booted with is
 //! tried in two guests, by who boots them.
 
@@ -9,6 +10,7 @@ mod busy;
 mod causes;
 mod network;
 mod oldest;
+mod programs;
 mod server;
 mod shared;
 #[cfg(test)]
@@ -53,15 +55,17 @@ pub fn groups() -> Vec<Group> {
             run: |bench| run(bench, oldest::CAUSES, 25),
         },
         server::group(),
+        programs::group(),
     ]
 }
 
 /// One test of each group, and the kernels that it is part of: trying takes time, and the commands are the
 /// same everywhere.
-pub const KERNELS: [(&str, &[(u32, u32)]); 3] = [
+pub const KERNELS: [(&str, &[(u32, u32)]); 4] = [
     ("remedy_mce_polling", &[(6, 12)]),
     ("remedy_vmstat", &[(6, 1)]),
     (server::TEST, server::KERNELS),
+    (programs::PROGRAMS[0].test, &[(6, 12)]),
 ];
 
 /// Rules whose boot arguments are tried, by booting without and with them, and the kernel line of that.

@@ -56,10 +56,10 @@ fn section(text: &mut String, rule: &Rule) {
     )
     .expect("memory has room");
     if !tried.is_empty() {
-        let what = if run.is_empty() {
-            "arguments"
-        } else {
-            "commands"
+        let what = match (run.is_empty(), boot.is_empty()) {
+            (false, _) => "commands",
+            (true, false) => "arguments",
+            (true, true) => "change of a program",
         };
         writeln!(text, "- **Tried.** The {what}, on {}.", tried.join(" and "))
             .expect("memory has room");

@@ -39,7 +39,7 @@ pub const ALL: &[Provocation] = &[
         act: |actor| actor.perform(|| actor.await_partner()),
         partner: Some(|scene| {
             Ok(Box::new(EnablePerf::open(
-                scene,
+                scene.guest.cpu(),
                 sys::PERF_COUNT_SW_DUMMY,
                 0,
             )?))
@@ -79,7 +79,8 @@ pub const ALL: &[Provocation] = &[
             actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
         },
         partner: Some(|scene| {
-            let event = EnablePerf::open(scene, sys::PERF_COUNT_SW_CPU_CLOCK, 20_000_000)?;
+            let event =
+                EnablePerf::open(scene.guest.cpu(), sys::PERF_COUNT_SW_CPU_CLOCK, 20_000_000)?;
             Ok(Box::new(event))
         }),
         expect: |scene| {
@@ -102,9 +103,11 @@ pub const ALL: &[Provocation] = &[
     },
 ];
 
-const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
+/// A setting with a static key.
+pub(super) const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
 
-fn membarrier(command: i32) -> Result<()> {
+/// Asks for a barrier, or registers for it.
+pub(super) fn membarrier(command: i32) -> Result<()> {
     // SAFETY: plain numbers.
     sys::check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
         .context("membarrier")?;
@@ -120,13 +123,14 @@ fn called(scene: &Scene<'_>, expect: Expect, function: &str) -> Expect {
     }
 }
 
+/// A perf event of a CPU, which is enabled.
 #[derive(Debug)]
-struct EnablePerf {
+pub(super) struct EnablePerf {
     event: OwnedFd,
 }
 
 impl EnablePerf {
-    fn open(scene: &Scene<'_>, config: u64, period: u64) -> Result<Self> {
+    pub(super) fn open(cpu: u32, config: u64, period: u64) -> Result<Self> {
         let attr = PerfAttr {
             kind: sys::PERF_TYPE_SOFTWARE,
             config,
@@ -135,7 +139,7 @@ impl EnablePerf {
             wakeup_events: 1,
             ..PerfAttr::default()
         };
-        let cpu = i32::try_from(scene.guest.cpu())?;
+        let cpu = i32::try_from(cpu)?;
         let event = sys::perf_event(&attr, -1, cpu).context("perf_event_open")?;
         Ok(Self { event })
     }

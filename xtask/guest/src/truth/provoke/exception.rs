@@ -170,7 +170,15 @@ fn overflow() {
 }
 
 fn x87() {
-    let unmasked: u16 = 0x037b;
+    divide_by_zero(0x037b);
+}
+
+/// The division of [`x87`] with every exception masked, as a program finds it.
+pub(super) fn divide_by_zero_masked() {
+    divide_by_zero(0x037f);
+}
+
+fn divide_by_zero(control: u16) {
     // SAFETY: leaves the x87 unit as the ABI wants it: initialised, its stack
     // empty. `fwait` (9b) faults and the handler steps over it.
     unsafe {
@@ -182,7 +190,7 @@ fn x87() {
             "fdivp",
             "fwait",
             "fninit",
-            word = in(reg) &raw const unmasked,
+            word = in(reg) &raw const control,
             out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
             out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
         );

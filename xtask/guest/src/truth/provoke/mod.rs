@@ -12,6 +12,7 @@ pub mod fault;
 pub mod inject;
 pub mod irq;
 pub mod load;
+pub mod mended;
 pub mod nmi;
 pub mod sched;
 pub mod signal;
@@ -134,12 +135,13 @@ pub fn all() -> Vec<Provocation> {
     .concat()
 }
 
-/// The provocation or load with this name.
+/// The provocation, load or mended actor with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<Provocation> {
     all()
         .into_iter()
         .chain(load::ALL.iter().copied())
+        .chain(mended::ALL.iter().copied())
         .find(|one| one.name == name)
 }
 

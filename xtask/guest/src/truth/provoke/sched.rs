@@ -23,7 +23,7 @@ pub const ALL: &[Provocation] = &[Provocation {
     name: "sched_other_task",
     about: "a real-time task woken on the CPU, which runs and sleeps again",
     act: |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-    partner: Some(|scene| Ok(Box::new(Sleeper::start(scene)?))),
+    partner: Some(|scene| Ok(Box::new(Sleeper::start(scene, scene.guest.cpu())?))),
     expect: |scene| {
         let sleeper = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
         let woken = one_of(&["reschedule", "call_function_single"])
@@ -36,16 +36,15 @@ pub const ALL: &[Provocation] = &[Provocation {
     },
 }];
 
-/// A thread that sleeps on the watched CPU.
+/// A thread that sleeps on a CPU.
 #[derive(Debug)]
-struct Sleeper {
+pub(super) struct Sleeper {
     bell: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sleeper {
-    fn start(scene: &Scene<'_>) -> Result<Self> {
-        let cpu = scene.guest.cpu();
+    pub(super) fn start(scene: &Scene<'_>, cpu: u32) -> Result<Self> {
         let (reader, bell) = pipe()?;
         let (tell, told) = mpsc::channel();
         let thread = thread::Builder::new()

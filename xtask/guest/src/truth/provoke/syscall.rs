@@ -90,7 +90,8 @@ pub const ALL: &[Provocation] = &[
     },
 ];
 
-const UNASSIGNED: libc::c_long = 1000;
+/// A number that no kernel has a call for.
+pub(super) const UNASSIGNED: libc::c_long = 1000;
 
 fn int80() {
     // SAFETY: getppid of the 32-bit table takes nothing and changes nothing; the

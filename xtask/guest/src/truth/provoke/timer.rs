@@ -30,7 +30,7 @@ pub const ALL: &[Provocation] = &[
         name: "timer_own",
         about: "a POSIX timer of the actor that expires on its own CPU",
         act: own_timer,
-        partner: Some(|_| Ok(Box::new(KeepTimers(Setting::change(MIGRATION, "0")?)))),
+        partner: Some(kept),
         expect: |_| {
             Ok(vec![
                 one("local_timer")
@@ -166,6 +166,11 @@ fn own_timer(actor: &Actor) -> Result<()> {
             }
         },
     )
+}
+
+/// Keeps timers on the CPU that arms them.
+pub(super) fn kept<'a>(_: &'a Scene<'a>) -> Result<Box<dyn Partner + 'a>> {
+    Ok(Box::new(KeepTimers(Setting::change(MIGRATION, "0")?)))
 }
 
 /// Does nothing but keep the setting.

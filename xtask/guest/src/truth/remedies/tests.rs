@@ -53,6 +53,9 @@ fn tried() -> BTreeMap<&'static str, BTreeSet<String>> {
             tried.insert(cause.rule, kernels(causes[0].test));
         }
     }
+    for program in programs::PROGRAMS {
+        tried.insert(program.rule, kernels(programs::PROGRAMS[0].test));
+    }
     tried.insert("fair-server", kernels(server::TEST));
     for rule in BOOTED {
         tried.insert(rule, words([BOOTED_ON]));

@@ -13,12 +13,19 @@ use super::{check, kill};
 pub fn settle_memory() -> io::Result<()> {
     // SAFETY: plain numbers.
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) })?;
+    lock_memory(libc::MCL_CURRENT)
+}
+
+/// Locks all memory: what there is, what there will be, or both.
+pub fn lock_memory(which: i32) -> io::Result<()> {
     // SAFETY: plain numbers.
-    check(unsafe { libc::syscall(libc::SYS_mlockall, libc::MCL_CURRENT) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_mlockall, which) }).map(drop)
 }
 
 /// The size of a page.
 pub const PAGE: usize = 4096;
+
+const WRITABLE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
 /// An own mapping of memory.
 #[derive(Debug)]
@@ -35,37 +42,41 @@ unsafe impl Sync for Pages {}
 impl Pages {
     /// Fresh private memory, not yet touched, readable and writable.
     pub fn private(pages: usize) -> io::Result<Self> {
-        Self::map(pages, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Self::map(pages, WRITABLE, kind, -1, 0)
     }
 
     /// Memory shared through `fd`, touched at once.
     pub fn shared(pages: usize, fd: RawFd) -> io::Result<Self> {
-        Self::map(pages, libc::MAP_SHARED | libc::MAP_POPULATE, fd, 0)
+        Self::map(
+            pages,
+            WRITABLE,
+            libc::MAP_SHARED | libc::MAP_POPULATE,
+            fd,
+            0,
+        )
     }
 
     /// The page of registers at a physical address; `fd` is `/dev/mem`.
     pub fn device(fd: RawFd, address: i64) -> io::Result<Self> {
-        Self::map(1, libc::MAP_SHARED, fd, address)
+        Self::map(1, WRITABLE, libc::MAP_SHARED, fd, address)
     }
 
     /// A page that is shared with the kernel through a file of its own.
     pub fn of_file(fd: RawFd, offset: i64) -> io::Result<Self> {
-        Self::map(1, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)
+        Self::map(
+            1,
+            WRITABLE,
+            libc::MAP_SHARED | libc::MAP_POPULATE,
+            fd,
+            offset,
+        )
     }
 
-    fn map(pages: usize, flags: i32, fd: RawFd, offset: i64) -> io::Result<Self> {
+    fn map(pages: usize, rights: i32, flags: i32, fd: RawFd, offset: i64) -> io::Result<Self> {
         let length = pages * PAGE;
         // SAFETY: a new mapping wherever the kernel likes.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags,
-                fd,
-                offset,
-            )
-        };
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, rights, flags, fd, offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -140,6 +151,44 @@ pub fn advise(pages: &Pages, advice: i32) -> io::Result<()> {
     // SAFETY: our own mapping; the advice used here changes no content.
     check(unsafe { libc::madvise(pages.start.as_ptr().cast(), pages.length, advice) }.into())
         .map(drop)
+}
+
+/// A function on a page of its own, which nobody has run yet.
+#[derive(Debug)]
+pub struct Code(Pages);
+
+impl Code {
+    /// Maps it.
+    pub fn map() -> io::Result<Self> {
+        let file = memory_file(c"code", 1)?;
+        let fd = file.as_raw_fd();
+        // `ret`.
+        // SAFETY: the byte lives, and the length is its own.
+        check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, [0xc3_u8].as_ptr(), 1, 0) })?;
+        let rights = libc::PROT_READ | libc::PROT_EXEC;
+        Ok(Self(Pages::map(1, rights, libc::MAP_PRIVATE, fd, 0)?))
+    }
+
+    /// Runs it.
+    pub fn run(&self) {
+        // SAFETY: a function of the C ABI that takes nothing and returns at once.
+        let function: extern "C" fn() = unsafe { std::mem::transmute(self.0.start()) };
+        function();
+    }
+}
+
+/// Starts a child in this memory, on a stack of its own, and waits for its end.
+pub fn vfork(stack: &Pages) -> io::Result<()> {
+    extern "C" fn end(_: *mut libc::c_void) -> i32 {
+        0
+    }
+    let top = stack.start().as_ptr().wrapping_add(stack.length);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack outlives the child, for which this thread waits, and which does nothing.
+    let child = unsafe { libc::clone(end, top.cast(), flags, std::ptr::null_mut()) };
+    let child = check(child.into())?;
+    // SAFETY: waits for that child; no status is asked for.
+    check(unsafe { libc::syscall(libc::SYS_wait4, child, 0, 0, 0) }).map(drop)
 }
 
 /// A child process that does nothing until it is ended.

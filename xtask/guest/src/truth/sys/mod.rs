@@ -136,3 +136,33 @@ pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: plain numbers.
     check(unsafe { libc::syscall(libc::SYS_kill, pid, signal) }).map(drop)
 }
+
+/// Blocks a signal for this thread, and for those that it starts.
+pub fn block(signal: i32) -> io::Result<()> {
+    let only = signal_set(signal);
+    // SAFETY: the set outlives the call, no old one is asked for.
+    let answer =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const only, std::ptr::null_mut()) };
+    match answer {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Waits for a signal that is blocked, and takes it.
+pub fn take_signal(signal: i32) -> io::Result<()> {
+    let (only, mut taken) = (signal_set(signal), 0);
+    // SAFETY: both places outlive the call.
+    match unsafe { libc::sigwait(&raw const only, &raw mut taken) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+fn signal_set(signal: i32) -> libc::sigset_t {
+    // SAFETY: an all-zero set is an empty one.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set lives.
+    unsafe { libc::sigaddset(&raw mut set, signal) };
+    set
+}
