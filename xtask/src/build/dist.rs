@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     cache::UNFINISHED,
@@ -33,6 +33,23 @@ pub(super) fn leave(toolchain: &Toolchain, built: &Path) -> Result<PathBuf> {
     let folder = workspace().join(FOLDER);
     split(&objcopy(toolchain), built, &folder)?;
     Ok(folder.join(NAME))
+}
+
+/// Bytes that the binary may have without its line tables: what a person downloads, and what a guest unpacks.
+const MOST: u64 = 15 << 20;
+
+/// Refuses a binary that has grown too large.
+pub(super) fn require_small(binary: &Path) -> Result<()> {
+    let bytes = fs::metadata(binary)
+        .with_context(|| binary.display().to_string())?
+        .len();
+    if bytes > MOST {
+        bail!(
+            "{} has {bytes} bytes, and it is to have {MOST} at most: see what was added to it",
+            binary.display()
+        );
+    }
+    Ok(())
 }
 
 /// The program that copies parts of a binary: of the machine's binutils, which a C compiler
@@ -138,6 +155,11 @@ mod tests {
         assert_eq!(build_identity(&binary), build_identity(&debug));
         let size = |file: &Path| fs::metadata(file).unwrap().len();
         assert!(size(&binary) < size(&built));
+
+        require_small(&binary).unwrap();
+        let large = File::create(folder.path().join("large")).unwrap();
+        large.set_len(MOST + 1).unwrap();
+        require_small(&folder.path().join("large")).unwrap_err();
 
         // Nothing is done twice.
         let made = fs::metadata(&binary).unwrap().modified().unwrap();

@@ -61,6 +61,7 @@ pub(crate) fn guest_programs(tools: &BuildTools) -> Result<Programs> {
         if name == TRACER {
             // Its line tables would be most of what a guest has to unpack.
             *path = dist::leave(&tools.toolchain, path)?;
+            dist::require_small(path)?;
         }
     }
     if !guest.iter().any(|(name, _)| name == "init") {
