@@ -369,8 +369,8 @@ impl Attributor {
             ));
         }
         (self.lost_mappings()? > 0).then(|| {
-            "records of what programs map were lost: programs that may run on a watched CPU and had no names \
-             until then, and those that end before their maps are read, come without names"
+            "records of what programs map were lost: what was mapped meanwhile, programs that began meanwhile and may \
+             run on a watched CPU, and those that end before they are looked at, come without names"
                 .to_owned()
         })
     }

@@ -6,7 +6,8 @@
 //!
 //! What processes map is recorded ([`super::mappings`]), and read once before the trace begins. A `/proc/PID/maps` is read
 //! after that only where the record has nothing, and only of a process with no thread that may run on a watched CPU:
-//! reading takes the lock that its page faults wait for.
+//! reading takes the lock that its page faults wait for. Where records were lost, a process may execute another program by now: what was
+//! recorded before is believed where its auxiliary vector is that of the program which was recorded.
 
 mod identity;
 mod quiet;
@@ -29,7 +30,7 @@ use super::{
     cache::Cache,
     files::{Files, Place, RootKey},
     limit::Limit,
-    mappings::Mappings,
+    mappings::{Code, Doubt, Mappings},
 };
 use crate::{
     clock::monotonic,
@@ -238,7 +239,15 @@ impl Processes {
             .or_else(|| self.parent(recorded.base?, reader));
         let none = UserMaps::of(Vec::new());
         let before = base.as_ref().map_or(&none, |base| &base.maps);
-        let at = known.as_ref().map_or(MonoNanos(0), |known| known.maps_at);
+        let identity = match &known {
+            Some(known) => known.identity.clone(),
+            None => Identity::read(&self.root, pid),
+        };
+        let at = match (&known, recorded.space.doubt) {
+            (Some(known), _) => known.maps_at,
+            (None, Some(doubt)) if !is_of(&recorded.space.code, &identity, doubt) => doubt.until,
+            (None, _) => MonoNanos(0),
+        };
         let maps = match recorded.space.code.since(at, before) {
             Some(maps) => maps,
             None if known.is_some() => return known,
@@ -250,10 +259,6 @@ impl Processes {
         let number = match &known {
             Some(known) => known.number,
             None => self.next_number(),
-        };
-        let identity = match &known {
-            Some(known) => known.identity.clone(),
-            None => Identity::read(&self.root, pid),
         };
         let view = match base {
             Some(base) => base.view.clone(),
@@ -434,6 +439,12 @@ impl Processes {
             View::Foreign(root)
         })
     }
+}
+
+/// Whether code is of the program that a process still executes, though records were lost.
+fn is_of(code: &Code, identity: &Identity, doubt: Doubt) -> bool {
+    let beginning = identity.beginning();
+    beginning.is_some_and(|beginning| code.is_of(&beginning, doubt.since))
 }
 
 /// Whether a process has code at an address.

@@ -27,8 +27,8 @@ pub(in crate::attrib) enum Act {
     Exec { pid: Pid },
     /// It has ended.
     Exit { pid: Pid },
-    /// Nobody knows: there was no room for so many records.
-    Lost { records: u64 },
+    /// Nobody knows: there was no room for so many records. None was lost before `since`, which a record does not say.
+    Lost { records: u64, since: MonoNanos },
 }
 
 /// Reads a record, its header included. `None` where it says nothing of a process's memory.
@@ -89,8 +89,11 @@ impl Visitor<'_> for Reading {
     }
 
     fn visit_lost(self, record: Lost, metadata: RecordMetadata) -> Self::Output {
-        let records = record.lost;
-        at(&metadata, Act::Lost { records })
+        let lost = Act::Lost {
+            records: record.lost,
+            since: MonoNanos(0),
+        };
+        at(&metadata, lost)
     }
 }
 
@@ -205,7 +208,8 @@ mod tests {
         assert_eq!(exec, Act::Exec { pid });
         assert_eq!(comm(0), None, "another name");
         let (_, lost) = read(LOST, 0, &[1, 12]).expect("it counts");
-        assert_eq!(lost, Act::Lost { records: 12 });
+        let since = MonoNanos(0);
+        assert_eq!(lost, Act::Lost { records: 12, since });
     }
 
     proptest! {

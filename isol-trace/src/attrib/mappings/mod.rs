@@ -19,7 +19,7 @@ use std::{
 };
 
 pub(super) use act::Act;
-pub(super) use space::Space;
+pub(super) use space::{Beginning, Code, Doubt, Space};
 
 use self::{order::Order, rings::Ring, room::Room, spaces::Spaces};
 use crate::{

@@ -22,7 +22,10 @@ use std::io;
 use perf_event::{Builder, Clock, SampleFlag, Sampler, events::Software};
 
 use super::act::{self, Act};
-use crate::event::ids::{Cpu, MonoNanos};
+use crate::{
+    clock::monotonic,
+    event::ids::{Cpu, MonoNanos},
+};
 
 /// Bytes of a ring: on a busy host programs start one after the other, and the tracer may be late by tens of milliseconds.
 const RING: usize = 256 << 10;
@@ -37,8 +40,56 @@ const SMALLEST: usize = 16 << 10;
 /// Records taken from a ring in one turn: more than it can hold at its beginning, since the shortest has 56 bytes.
 const TURN: usize = RING / 56 + 1;
 
+/// More than a record has: a path of 4096 bytes, and some 100 besides (`kernel/events/core.c:perf_event_mmap_event`, v6.12).
+const LARGEST: usize = 8 << 10;
+
 /// The event of a CPU.
-pub(super) struct Ring(Sampler);
+pub(super) struct Ring {
+    event: Sampler,
+    whole: Whole,
+}
+
+/// Until when nothing of a ring was lost that its records have not told.
+#[derive(Debug)]
+struct Whole {
+    /// So many bytes leave room for any record.
+    room: usize,
+    until: MonoNanos,
+    /// It may have been full since. The kernel tells that with the next record that finds room.
+    may_have_lost: bool,
+}
+
+impl Whole {
+    /// A ring of so many bytes is new.
+    const fn new(bytes: usize, now: MonoNanos) -> Self {
+        Self {
+            room: bytes.saturating_sub(LARGEST),
+            until: now,
+            may_have_lost: false,
+        }
+    }
+
+    /// A record was read.
+    fn read(&mut self, at: MonoNanos) {
+        self.until = self.until.max(at);
+    }
+
+    /// So many bytes were read, beginning at a moment, and behind them there was nothing. There were never more in the ring since it was
+    /// emptied the last time.
+    fn emptied(&mut self, began: MonoNanos, bytes: usize) {
+        if bytes > self.room {
+            self.may_have_lost = true;
+        } else if bytes > 0 || !self.may_have_lost {
+            self.may_have_lost = false;
+            self.until = self.until.max(began);
+        }
+    }
+
+    /// It could not be emptied.
+    const fn not_emptied(&mut self) {
+        self.may_have_lost = true;
+    }
+}
 
 /// What each event is asked to be.
 pub(super) fn attributes<'a>() -> Builder<'a> {
@@ -70,11 +121,16 @@ const fn ring_bytes(cpus: usize) -> usize {
 /// Opens an event on each of these CPUs, save those that went offline meanwhile.
 pub(super) fn open(cpus: &[Cpu]) -> io::Result<Vec<Ring>> {
     let mut rings = Vec::with_capacity(cpus.len());
+    let bytes = ring_bytes(cpus.len());
+    let now = monotonic();
     for cpu in cpus {
         let mut builder = attributes();
         builder.one_cpu(cpu.0 as usize);
         match builder.build() {
-            Ok(event) => rings.push(Ring(event.sampled(ring_bytes(cpus.len()))?)),
+            Ok(event) => rings.push(Ring {
+                event: event.sampled(bytes)?,
+                whole: Whole::new(bytes, now),
+            }),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
             Err(error) => return Err(error),
         }
@@ -97,18 +153,32 @@ pub(super) fn with_header(kind: u32, misc: u16, data: &[u8]) -> Vec<u8> {
 impl Ring {
     /// Takes what is there. A record that cannot be read counts as lost, `now`.
     pub(super) fn drain(&mut self, now: MonoNanos, mut take: impl FnMut(MonoNanos, Act)) {
-        let config = self.0.config().clone();
+        let config = self.event.config().clone();
+        let mut read = 0;
         for _ in 0..TURN {
-            let Some(record) = self.0.next_record() else {
+            let Some(record) = self.event.next_record() else {
+                self.whole.emptied(now, read);
                 return;
             };
             let bytes = with_header(record.ty(), record.misc(), &record.to_contiguous());
+            read += bytes.len();
+            let since = self.whole.until;
             match act::parse(&bytes, config.clone()) {
                 Ok(None) => {}
-                Ok(Some((at, act))) => take(at, act),
-                Err(_) => take(now, Act::Lost { records: 1 }),
+                Ok(Some((at, act))) => {
+                    self.whole.read(at);
+                    take(
+                        at,
+                        match act {
+                            Act::Lost { records, .. } => Act::Lost { records, since },
+                            act => act,
+                        },
+                    );
+                }
+                Err(_) => take(now, Act::Lost { records: 1, since }),
             }
         }
+        self.whole.not_emptied();
     }
 }
 
@@ -124,6 +194,27 @@ mod tests {
         assert_eq!(ring_bytes(65), 32 << 10);
         assert_eq!(ring_bytes(256), 16 << 10);
         assert_eq!(ring_bytes(4096), 16 << 10);
+    }
+
+    #[test]
+    fn a_ring_that_had_room_for_more_has_lost_nothing() {
+        let mut whole = Whole::new(16 << 10, MonoNanos(1));
+        let until = |whole: &Whole| whole.until.0;
+        whole.emptied(MonoNanos(5), 0);
+        assert_eq!(until(&whole), 5);
+        whole.read(MonoNanos(7));
+        whole.emptied(MonoNanos(8), 8 << 10);
+        assert_eq!(until(&whole), 8);
+        whole.read(MonoNanos(10));
+        whole.emptied(MonoNanos(12), (8 << 10) + 1);
+        assert_eq!(until(&whole), 10, "it may have been full");
+        whole.emptied(MonoNanos(13), 0);
+        assert_eq!(until(&whole), 10, "and nothing tells yet");
+        whole.emptied(MonoNanos(15), 56);
+        assert_eq!(until(&whole), 15);
+        whole.not_emptied();
+        whole.emptied(MonoNanos(16), 0);
+        assert_eq!(until(&whole), 15);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The code in one address space, as it was recorded.
 
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc};
 
 use crate::{
     event::ids::{MonoNanos, Pid},
@@ -173,6 +173,29 @@ impl Code {
         self.all.iter().enumerate().map(path).sum()
     }
 
+    /// Whether a program that began thus is the one whose code this was at a moment. Both addresses are random each time that a
+    /// program is executed, and the kernel maps what is there, and records that, before the program runs
+    /// (`fs/binfmt_elf.c:load_elf_binary`, `mm/mmap.c:__install_special_mapping`, v6.12).
+    pub(in crate::attrib) fn is_of(&self, beginning: &Beginning, at: MonoNanos) -> bool {
+        let mut vdso = false;
+        let mut entry = false;
+        for it in self.all.iter().filter(|it| it.at <= at) {
+            let mapping = &it.mapping;
+            match &mapping.backing {
+                Backing::Special(name) if name == "[vdso]" => {
+                    vdso |= mapping.start == beginning.vdso;
+                }
+                Backing::File { path, .. } => {
+                    let lies_in = (mapping.start..mapping.end).contains(&beginning.entry);
+                    let has_name = path.path().file_name() == Some(&beginning.program);
+                    entry |= lies_in && has_name;
+                }
+                Backing::Special(_) | Backing::Anonymous => {}
+            }
+        }
+        vdso && entry
+    }
+
     /// Memory that it takes, about.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
@@ -195,6 +218,51 @@ pub(in crate::attrib) struct Space {
     pub(super) base: Option<Base>,
     /// Its code.
     pub(in crate::attrib) code: Arc<Code>,
+    /// When it may have executed another program, unseen.
+    pub(in crate::attrib) doubt: Option<Doubt>,
+}
+
+/// A time in which records were lost, of anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::attrib) struct Doubt {
+    /// None was lost before this.
+    pub(in crate::attrib) since: MonoNanos,
+    /// None was lost after.
+    pub(in crate::attrib) until: MonoNanos,
+}
+
+impl Doubt {
+    /// From the beginning of the earlier one to the end of the later one.
+    fn and(self, other: Self) -> Self {
+        Self {
+            since: self.since.min(other.since),
+            until: self.until.max(other.until),
+        }
+    }
+}
+
+impl Space {
+    /// Records were lost: it may be another program's by now, and so may that be which it has code of.
+    pub(super) fn doubt(&mut self, pid: Pid, doubt: Doubt) {
+        self.doubt = Some(self.doubt.map_or(doubt, |before| before.and(doubt)));
+        if let Some(base) = &mut self.base {
+            *base = Base {
+                of: pid,
+                at: MonoNanos(0),
+            };
+        }
+    }
+}
+
+/// How a process began its program, as the kernel told that (`AT_SYSINFO_EHDR`, `AT_ENTRY`) and tells still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::attrib) struct Beginning {
+    /// Where its vDSO begins.
+    pub(in crate::attrib) vdso: u64,
+    /// The first address of its program that was executed.
+    pub(in crate::attrib) entry: u64,
+    /// The name of its program's file, without a folder.
+    pub(in crate::attrib) program: OsString,
 }
 
 /// Code that was mapped before the record begins.

@@ -8,7 +8,7 @@ use std::{
 use super::{
     act::Act,
     room::{Candidate, Family, Held, Queue, Room, Short, Stage},
-    space::{Base, Code, Space},
+    space::{Base, Code, Doubt, Space},
 };
 use crate::event::ids::{MonoNanos, Pid};
 
@@ -70,6 +70,7 @@ impl Spaces {
             }
             Act::Fork { pid, parent } => {
                 let theirs = self.all.get(&parent).map(|kept| kept.space.clone());
+                let doubt = theirs.as_ref().and_then(|theirs| theirs.doubt);
                 let (base, code) = match theirs {
                     // What the parent had before it was recorded it has now.
                     Some(Space { base, code, .. }) if base.is_none_or(|it| it.of != parent) => {
@@ -81,15 +82,17 @@ impl Spaces {
                     ),
                 };
                 self.begin(pid, at, base, code, self.family(parent));
+                if let Some(kept) = self.all.get_mut(&pid) {
+                    kept.space.doubt = doubt;
+                }
             }
             Act::Exec { pid } => self.begin(pid, at, None, Arc::default(), self.family(pid)),
             Act::Exit { pid } => self.end(pid),
-            Act::Lost { records } => {
-                // Any of them may have executed another program since.
+            Act::Lost { records, since } => {
                 self.lost += records;
-                self.all.clear();
-                self.ended.clear();
-                self.held = Held::default();
+                for (&pid, kept) in &mut self.all {
+                    kept.space.doubt(pid, Doubt { since, until: at });
+                }
             }
         }
         self.make_room();
@@ -134,7 +137,12 @@ impl Spaces {
         self.ages += 1;
         self.held.hold(&code);
         let kept = Kept {
-            space: Space { since, base, code },
+            space: Space {
+                since,
+                base,
+                code,
+                doubt: None,
+            },
             family,
             age: self.ages,
             has_ended: false,

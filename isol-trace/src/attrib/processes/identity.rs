@@ -2,11 +2,12 @@
 //! executes another program.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::Read as _,
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
+        unix::{ffi::OsStrExt as _, ffi::OsStringExt as _, fs::MetadataExt as _},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +18,7 @@ use rustix::{
     process::{Pid as KernelPid, PidfdFlags, pidfd_open},
 };
 
-use crate::event::ids::Pid;
+use crate::{attrib::mappings::Beginning, event::ids::Pid};
 
 /// Bytes of an auxiliary vector; the kernel's has some 50 words (`AT_VECTOR_SIZE`).
 const VECTOR: u64 = 4096;
@@ -122,6 +123,27 @@ impl Identity {
         self.folder.as_deref()
     }
 
+    /// How it began its program, as far as that is known. A program of 32 bits has other words.
+    pub(super) fn beginning(&self) -> Option<Beginning> {
+        let entries = self.vector.as_ref()?.as_chunks::<16>().0;
+        let value = |wanted: u64| {
+            entries.iter().find_map(|entry| {
+                let [kind, value] = *entry.as_chunks::<8>().0 else {
+                    return None;
+                };
+                (u64::from_ne_bytes(kind) == wanted).then_some(u64::from_ne_bytes(value))
+            })
+        };
+        let program = self.program.as_ref()?.file_name()?;
+        let name = program.as_bytes();
+        let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+        Some(Beginning {
+            vdso: value(libc::AT_SYSINFO_EHDR)?,
+            entry: value(libc::AT_ENTRY)?,
+            program: OsStr::from_bytes(name).to_owned(),
+        })
+    }
+
     /// Opens a file in its directory.
     pub(super) fn open(&self, name: &str) -> Option<File> {
         self.folder()?.read(name)
@@ -166,6 +188,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::{event::ids::Address, symbolize::maps::UserMaps};
 
     const PID: Pid = Pid(7);
 
@@ -211,6 +234,11 @@ mod tests {
         assert!(known.vector.is_some());
         assert_eq!(known.program, std::env::current_exe().ok());
         assert!(known.is(&read()) && known.is_still(Path::new("/"), own));
+        let beginning = known.beginning().expect("all of it");
+        let maps = UserMaps::parse(&fs::read("/proc/self/maps").expect("ours"));
+        assert_eq!(maps.named("[vdso]").expect("code").start, beginning.vdso);
+        let entry = maps.find(Address(beginning.entry)).expect("code");
+        assert_eq!(entry.name(), beginning.program.into_string().ok());
         let folder = known.folder().expect("it lives");
         assert_eq!(folder.own_number(), Some(own.0));
         assert_eq!(folder.user(), Some(rustix::process::geteuid().as_raw()));

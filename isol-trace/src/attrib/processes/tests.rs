@@ -249,6 +249,57 @@ fn what_a_process_mapped_after_it_was_read_and_before_it_died_is_known() {
     assert!(Arc::ptr_eq(&both, &again), "nothing is new");
 }
 
+/// Records were lost: what was recorded before is believed of the same program alone, and what came after of anybody.
+#[test]
+fn after_a_loss_the_same_program_has_its_names_still() {
+    let tree = Tree::new();
+    fs::remove_file(tree.path("proc/7/maps")).expect("removed");
+    symlink_in(&tree, "proc/7/exe", "/usr/bin/spin (deleted)");
+    let begun = |vdso: u64, entry: u64| {
+        let words = [libc::AT_SYSINFO_EHDR, vdso, libc::AT_ENTRY, entry, 0, 0];
+        let bytes: Vec<u8> = words.iter().flat_map(|it| it.to_ne_bytes()).collect();
+        fs::write(tree.path("proc/7/auxv"), bytes).expect("a file");
+    };
+    let mapped = |page: u64, inode, path: &[u8]| {
+        let file = FileNumber {
+            device: (0, 0),
+            inode,
+        };
+        let mapping = Mapping::recorded(page << 12, 1 << 12, 0, file, path);
+        Act::Map { pid: PID, mapping }
+    };
+    let acts = [
+        (1, Act::Exec { pid: PID }),
+        (2, mapped(0x401, 5, b"/bin/spin")),
+        (3, mapped(0x7000, 0, b"[vdso]")),
+        (4, mapped(0x5000, 6, b"/lib/x.so")),
+        (
+            9,
+            Act::Lost {
+                records: 1,
+                since: MonoNanos(5),
+            },
+        ),
+        (10, mapped(0x6000, 7, b"/lib/y.so")),
+    ];
+    let acts = acts.map(|(at, act)| (MonoNanos(at), act));
+    let inodes = || {
+        let mut processes = under(tree.0.path(), Some(Mappings::told(acts.clone())));
+        [0x401_000, 0x5_000_000, 0x6_000_000].map(|address| {
+            let process = processes.with_code_at(PID, Address(address), &mut Here)?;
+            inode_at(&process, address)
+        })
+    };
+    begun(0x7_000_000, 0x401_010);
+    assert_eq!(inodes(), [Some(5), Some(6), Some(7)]);
+    begun(0x7_001_000, 0x401_010);
+    assert_eq!(inodes(), [None, None, Some(7)], "executed again");
+    begun(0x7_000_000, 0x5_000_010);
+    assert_eq!(inodes(), [None, None, Some(7)], "another program");
+    fs::remove_dir_all(tree.path("proc/7")).expect("removed");
+    assert_eq!(inodes(), [None, None, Some(7)], "nobody can say");
+}
+
 #[test]
 fn the_last_program_of_a_dead_process_is_another_one() {
     let tree = Tree::new();

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    attrib::mappings::space::MAPPINGS,
+    attrib::mappings::space::{Beginning, MAPPINGS},
     event::ids::Address,
     symbolize::maps::{Backing, FileNumber, Mapping, UserMaps},
 };
@@ -123,16 +123,58 @@ fn only_what_came_later_is_added_to_maps_that_were_read() {
 }
 
 #[test]
-fn after_a_loss_nothing_is_known_but_what_begins_then() {
-    let begun = [exec(1), map(1, file(1, 1, 11)), exec(2)];
+fn after_a_loss_what_was_known_is_in_doubt() {
+    let doubt = |spaces: &Spaces, pid| {
+        let doubt = spaces.get(Pid(pid)).expect("known").doubt?;
+        Some((doubt.since.0, doubt.until.0))
+    };
+    let lost = |since| Act::Lost {
+        records: 3,
+        since: MonoNanos(since),
+    };
+    let begun = [exec(1), map(1, file(1, 1, 11)), exec(2), fork(9, 4)];
     let mut spaces = after(begun);
-    happen(&mut spaces, [Act::Lost { records: 3 }]);
-    assert!(spaces.get(Pid(1)).is_none());
-    happen(&mut spaces, [map(1, file(5, 1, 12)), exec(2)]);
-    assert_eq!(found(&code(&spaces, 1), 1), None);
-    assert_eq!(spaces.get(Pid(1)).expect("known").since, MonoNanos(0));
-    assert_eq!(spaces.get(Pid(2)).expect("known").since, MonoNanos(2));
-    assert_eq!(spaces.lost(), 3);
+    assert_eq!(spaces.base(Pid(4)), Some(Pid(9)));
+    spaces.apply(MonoNanos(30), lost(20));
+    assert_eq!(doubt(&spaces, 1), Some((20, 30)));
+    assert_eq!(spaces.base(Pid(4)), None, "9 may be another program");
+    let later = [map(1, file(5, 1, 12)), exec(2), fork(1, 3)];
+    for (at, act) in (31..).zip(later) {
+        spaces.apply(MonoNanos(at), act);
+    }
+    assert_eq!(found(&code(&spaces, 1), 1), Some((11, 0)));
+    assert_eq!(found(&code(&spaces, 1), 5), Some((12, 0)));
+    assert_eq!(doubt(&spaces, 2), None, "its program began since");
+    assert_eq!(doubt(&spaces, 3), Some((20, 30)), "as its parent");
+    spaces.apply(MonoNanos(40), lost(10));
+    assert_eq!(doubt(&spaces, 1), Some((10, 40)));
+    assert_eq!(spaces.lost(), 6);
+}
+
+#[test]
+fn code_is_known_again_by_where_its_program_began() {
+    let vdso = |start: u64| {
+        let none = FileNumber {
+            device: (0, 0),
+            inode: 0,
+        };
+        Mapping::recorded(start * PAGE, PAGE, 0, none, b"[vdso]")
+    };
+    let spaces = after([exec(1), map(1, file(4, 2, 11)), map(1, vdso(90))]);
+    let is = |vdso: u64, entry: u64, program: &str, at| {
+        let beginning = Beginning {
+            vdso: vdso * PAGE,
+            entry: entry * PAGE,
+            program: program.into(),
+        };
+        let space = spaces.get(Pid(1)).expect("known");
+        space.code.is_of(&beginning, MonoNanos(at))
+    };
+    assert!(is(90, 5, "x.so", 3));
+    assert!(!is(90, 5, "x.so", 2), "the vDSO came later");
+    assert!(!is(91, 5, "x.so", 3), "another one");
+    assert!(!is(90, 6, "x.so", 3), "no code");
+    assert!(!is(90, 5, "y.so", 3), "another program's");
 }
 
 #[test]
