@@ -19,9 +19,9 @@ use super::{
     super::{
         guest::Setting,
         stage::Phase,
-        sys::{self, Code, Pages},
+        sys::{self, Code, Pages, PerfAttr},
     },
-    MakePartner, Partner, Provocation,
+    MakePartner, Partner, Provocation, Scene,
     actor::Actor,
     call, exception, sched, signal, timer,
 };
@@ -231,6 +231,51 @@ pub const ALL: &[Provocation] = &[
         None,
     ),
     row(
+        "sampling",
+        "a perf event of a housekeeping CPU that samples by frequency",
+        ticking,
+        Some(|scene| Ok(Box::new(Sampling::prepare(scene, BY_FREQUENCY)))),
+    ),
+    row(
+        "sampling_mended",
+        "one that samples by count",
+        ticking,
+        Some(|scene| Ok(Box::new(Sampling::prepare(scene, 0)))),
+    ),
+    row(
+        "ldt",
+        "a sibling's change of the process's LDT",
+        |actor| {
+            actor.sibling(|| {
+                let _ = sys::change_ldt();
+            })?;
+            actor.perform(|| actor.cue())
+        },
+        None,
+    ),
+    row(
+        "ldt_mended",
+        "the same, before",
+        |actor| {
+            sys::change_ldt()?;
+            actor.sibling(|| ())?;
+            actor.perform(|| actor.cue())
+        },
+        None,
+    ),
+    row(
+        "buffer",
+        "the trace buffer of the CPU gets another size",
+        |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
+        Some(|scene| Ok(Box::new(Buffer::prepare(scene, false)?))),
+    ),
+    row(
+        "buffer_mended",
+        "it gets the size that it was given before",
+        |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
+        Some(|scene| Ok(Box::new(Buffer::prepare(scene, true)?))),
+    ),
+    row(
         "calls",
         "a system call of each class",
         |actor| {
@@ -311,6 +356,77 @@ struct InUse(Setting);
 impl Partner for InUse {
     fn act(&mut self) -> Result<()> {
         self.0.set("1")
+    }
+}
+
+/// Waits for the partner, and for some ticks.
+fn ticking(actor: &Actor) -> Result<()> {
+    actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
+}
+
+/// A flag of `perf_event_attr` (`include/uapi/linux/perf_event.h`, v6.12): the period is a frequency.
+const BY_FREQUENCY: u64 = 1 << 10;
+
+/// A perf event of a housekeeping CPU that samples.
+#[derive(Debug)]
+struct Sampling {
+    cpu: u32,
+    flags: u64,
+    event: Option<OwnedFd>,
+}
+
+impl Sampling {
+    fn prepare(scene: &Scene<'_>, flags: u64) -> Self {
+        Self {
+            cpu: scene.guest.helper(),
+            flags,
+            event: None,
+        }
+    }
+}
+
+impl Partner for Sampling {
+    fn act(&mut self) -> Result<()> {
+        let attr = PerfAttr {
+            kind: sys::PERF_TYPE_SOFTWARE,
+            // The clock's own frequency is made a period (perf_swevent_init_hrtimer, kernel/events/core.c, v6.12).
+            config: sys::PERF_COUNT_SW_DUMMY,
+            sample_period: 100,
+            flags: self.flags,
+            ..PerfAttr::default()
+        };
+        let event = sys::perf_event(&attr, -1, i32::try_from(self.cpu)?);
+        self.event = Some(event.context("perf_event_open")?);
+        Ok(())
+    }
+}
+
+/// The trace buffer of the watched CPU.
+#[derive(Debug)]
+struct Buffer {
+    path: String,
+    size: Option<Setting>,
+}
+
+/// A size that it does not have, in KiB.
+const SIZE: &str = "2000";
+
+impl Buffer {
+    fn prepare(scene: &Scene<'_>, before: bool) -> Result<Self> {
+        let cpu = scene.guest.cpu();
+        let path = format!("/sys/kernel/tracing/per_cpu/cpu{cpu}/buffer_size_kb");
+        let size = before.then(|| Setting::change(&path, SIZE)).transpose()?;
+        Ok(Self { path, size })
+    }
+}
+
+impl Partner for Buffer {
+    fn act(&mut self) -> Result<()> {
+        match &self.size {
+            Some(size) => size.set(SIZE)?,
+            None => self.size = Some(Setting::change(&self.path, SIZE)?),
+        }
+        Ok(())
     }
 }
 
