@@ -2,7 +2,7 @@
 //!
 //! All causes of a kernel are made in one recording. Then the commands of the log's records `remedy` are
 //! given to a shell, each cause is made again, and a second recording shows none of them. What programs are to
-//! do otherwise is tried by actors that do it ([`programs`]). The rules say
+//! do otherwise is tried by actors that do it (`programs`). The rules say
 //! where theirs was tried (`tried` in rules.toml), and a test here compares. What has to be booted with is
 //! tried in two guests, by who boots them.
 
