@@ -491,9 +491,9 @@ fn opened_in(root: &Path, by: &str, before: &[&str]) {
     let mut processes = under(Path::new("/"), None);
     let begun = Instant::now();
     let found = loop {
-        let process = processes.learn(pid, &mut Here).expect("it lives");
-        let mapping = process.maps.find_file("bin/sleep").cloned();
-        if let Some(mapping) = mapping
+        // For a moment of an execve it has no code.
+        if let Some(process) = processes.learn(pid, &mut Here)
+            && let Some(mapping) = process.maps.find_file("bin/sleep").cloned()
             && let Backing::File { file, .. } = mapping.backing
             && file.inode == program
         {
