@@ -30,6 +30,11 @@ const LIFE: Duration = Duration::from_secs(2);
 /// Samples that must be there: a quarter of what there is time for.
 const SAMPLES: usize = 10;
 
+/// Times that a task comes to a watched CPU: where much else runs in the same entry, its list has no room for the task.
+const ARRIVALS: usize = 3;
+/// Where it goes in between: a CPU that no guest isolates.
+const HOUSEKEEPING: u32 = 0;
+
 /// Requests that a worker of `io_uring` does, and the time between two.
 const REQUESTS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -100,11 +105,15 @@ pub fn profile(tid: i32, cpu: i32) -> Result<()> {
 
 /// What a task does that comes to a watched CPU: it moves there, and starts a process.
 pub fn come(cpu: u32) -> Result<()> {
-    sys::pin(0, &[cpu])?;
-    let started = Command::new(env::current_exe()?)
-        .args(["command", "status", "0"])
-        .status()?;
-    ensure!(started.success(), "the process ends with {started}");
+    for _ in 0..ARRIVALS {
+        sys::pin(0, &[cpu])?;
+        let started = Command::new(env::current_exe()?)
+            .args(["command", "status", "0"])
+            .status()?;
+        ensure!(started.success(), "the process ends with {started}");
+        sys::pin(0, &[HOUSEKEEPING])?;
+        thread::sleep(PAUSE);
+    }
     Ok(())
 }
 
