@@ -118,8 +118,11 @@ fn about_to_open(thread: libc::pid_t) -> Option<String> {
         format!("{of_thread}/fd/{folder}")
     };
     let folder = fs::read_link(folder).ok()?;
-    let path = folder.join(path);
-    Some(named_self(thread, path.to_str()?.trim_end_matches('/')))
+    // That of a process which has ended meanwhile (`fs/d_path.c:d_path`, v6.12).
+    let folder = folder.to_str()?.trim_end_matches(" (deleted)");
+    let folder = folder.trim_end_matches('/');
+    let path = format!("{folder}/{path}");
+    Some(named_self(thread, path.trim_end_matches('/')))
 }
 
 /// The process's own folder of `/proc` goes by one name.
