@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq},
-        model::{Breach, CauseDetail, Event, Kill, KilledBy, Signaller, Unlogged},
+        model::{Breach, CauseDetail, Event, Function, Kill, KilledBy, Signaller, Unlogged},
         signal::Signal,
     },
     log::tests::any,
@@ -80,6 +80,23 @@ fn a_siblings_munmap_by_strict_mode() {
         ..kill()
     };
     insta::assert_snapshot!(tell_of(shootdown(), kill));
+}
+
+/// How isol-trace's own strict mode raises its signal is no act of the program.
+#[test]
+fn the_signal_of_the_tracers_strict_mode_has_no_sender() {
+    let has_sender = |by, callback: &str| {
+        let mut breach = shootdown();
+        let sender = breach.origins[0].sender_mut().expect("a thread");
+        sender.callback = Some(Function {
+            address: None,
+            name: Some(callback.into()),
+        });
+        tell_of(breach, Kill { by, ..kill() }).contains("  sender: ")
+    };
+    assert!(!has_sender(KilledBy::Tracer, "do_bpf_send_signal"));
+    assert!(has_sender(KilledBy::Tracer, "flush_tlb_func"));
+    assert!(has_sender(KilledBy::StrictMode, "do_bpf_send_signal"));
 }
 
 #[test]

@@ -50,6 +50,16 @@ fn domains_are_left_by_argument_or_by_partition() {
     assert_eq!(severity(&none, id), DEFECT);
     let partition = none.file("/sys/fs/cgroup/cpuset.cpus.isolated", "2-3");
     assert_eq!(severity(&partition, id), FINE);
+    let says = |tree: &Tree, how: &str| {
+        let summary = finding(tree, id).summary;
+        assert!(summary.ends_with(&format!(", {how}.")), "{summary}");
+    };
+    says(&partition, "by isolated cpuset partitions");
+    // The root's file has the CPUs of the argument, too, from 6.12 on.
+    let argument = good().file("/sys/fs/cgroup/cpuset.cpus.isolated", "2-3");
+    says(&argument, "by isolcpus=");
+    let half = argument.file("/proc/cmdline", "nohz_full=2-3 isolcpus=2");
+    says(&half, "by isolcpus= and isolated cpuset partitions");
     let runs = |tree: &Tree| {
         let remedies = finding(tree, id).remedies;
         remedies.iter().any(|it| matches!(it, Remedy::Run(_)))
