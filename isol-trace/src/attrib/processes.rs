@@ -6,8 +6,8 @@
 //!
 //! What processes map is recorded ([`super::mappings`]), and read once before the trace begins. A `/proc/PID/maps` is read
 //! after that only where the record has nothing, and only of a process with no thread that may run on a watched CPU:
-//! reading takes the lock that its page faults wait for. Where records were lost, a process may execute another program by now: what was
-//! recorded before is believed where its auxiliary vector is that of the program which was recorded.
+//! reading takes the lock that its page faults wait for. Where records were lost, a process may execute another program by
+//! now: what was recorded before is believed where its auxiliary vector is that of the program which was recorded.
 
 mod identity;
 mod quiet;

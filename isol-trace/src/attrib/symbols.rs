@@ -179,8 +179,9 @@ impl UserSymbols {
         Self::start(root, &super::symbolizer::tests::means(), None)
     }
 
-    /// Before a trace begins: reads the maps of every process, and from now on none of a process that may run on one of these CPUs. Has the
-    /// symbolizer run only where nobody else wants to, for as long as that gives answers.
+    /// Before a trace begins: reads the maps of every process, and from now on none of a process that may run on one of
+    /// these CPUs. Has the symbolizer run only where nobody else wants to, for as long as that gives answers, and keeps
+    /// another one to spare.
     pub(super) fn prepare(&mut self, watched: CpuSet) {
         let until = Instant::now() + READ_ALL;
         self.processes.read_all(&mut self.symbolizer, until);

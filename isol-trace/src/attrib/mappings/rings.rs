@@ -74,8 +74,8 @@ impl Whole {
         self.until = self.until.max(at);
     }
 
-    /// So many bytes were read, beginning at a moment, and behind them there was nothing. There were never more in the ring since it was
-    /// emptied the last time.
+    /// So many bytes were read, beginning at a moment, and behind them there was nothing. There were never more in the ring
+    /// since it was emptied the last time.
     fn emptied(&mut self, began: MonoNanos, bytes: usize) {
         if bytes > self.room {
             self.may_have_lost = true;

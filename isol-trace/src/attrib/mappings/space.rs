@@ -173,8 +173,8 @@ impl Code {
         self.all.iter().enumerate().map(path).sum()
     }
 
-    /// Whether a program that began thus is the one whose code this was at a moment. Both addresses are random each time that a
-    /// program is executed, and the kernel maps what is there, and records that, before the program runs
+    /// Whether a program that began thus is the one whose code this was at a moment. Both addresses are random each time
+    /// that a program is executed, and the kernel maps what is there, and records that, before the program runs
     /// (`fs/binfmt_elf.c:load_elf_binary`, `mm/mmap.c:__install_special_mapping`, v6.12).
     pub(in crate::attrib) fn is_of(&self, beginning: &Beginning, at: MonoNanos) -> bool {
         let mut vdso = false;

@@ -157,7 +157,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts one, and waits until it is confined. Its number, as probes see it, is told before it begins to do that.
+    /// Starts one, and waits until it is confined. Before it confines itself, `seen_as` gets its number, as probes see it.
     pub(super) fn start(
         starter: &Starter,
         patience: Patience,
