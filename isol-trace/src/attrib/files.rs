@@ -23,7 +23,7 @@ use rustix::fs::{
 
 use super::{
     cache::Cache,
-    symbolizer::{FileKey, Owner},
+    symbolizer::{FileKey, Payer, Use},
 };
 use crate::{
     printable::printable,
@@ -91,7 +91,8 @@ struct Known {
     /// The path by which its program knows it.
     path: PathBuf,
     version: Version,
-    owner: Owner,
+    /// That, printable.
+    name: String,
 }
 
 /// A file as it is at a time.
@@ -307,18 +308,14 @@ impl Files {
         }
         self.next += 1;
         let id = FileId(self.next);
-        let name = path.to_string_lossy();
-        let owner = Owner {
-            file: looked.version.file,
-            name: limited(&printable(&name), NAME).to_string(),
-        };
+        let name = limited(&printable(&path.to_string_lossy()), NAME).to_string();
         self.numbers.insert(named, id);
         let known = Known {
             place: place.weak(),
             root: Arc::downgrade(root),
             path,
             version: looked.version,
-            owner,
+            name,
         };
         self.known.insert(id, known);
         id
@@ -331,9 +328,21 @@ impl Files {
         (looked.version.file == known.version.file).then(|| looked.open())?
     }
 
-    /// Whose it is.
-    pub(super) fn owner(&self, id: FileId) -> Option<&Owner> {
-        self.known.peek(&id).map(|known| &known.owner)
+    /// What it is called.
+    pub(super) fn name(&self, id: FileId) -> Option<&str> {
+        Some(&self.known.peek(&id)?.name)
+    }
+
+    /// Who pays for it where a process of this user has it mapped.
+    pub(super) fn payer(&self, id: FileId, runner: Option<u32>) -> Option<Payer> {
+        let known = self.known.peek(&id)?;
+        Some(Payer {
+            of: Use {
+                file: known.version.file,
+                runner,
+            },
+            name: known.name.clone(),
+        })
     }
 
     /// Finds the file with the debug information of another one: below the usual directory of the root directory that
@@ -374,7 +383,7 @@ impl Files {
                 }
             }
         }
-        let user = program.owner.file.user;
+        let user = program.version.file.user;
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;

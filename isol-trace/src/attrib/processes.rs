@@ -71,6 +71,8 @@ pub(super) struct Process {
     pub(super) maps: UserMaps,
     /// When that was so.
     maps_at: MonoNanos,
+    /// Its user, or that of the one whose child it is; `None` where neither is known.
+    pub(super) user: Option<u32>,
     /// By which it is known again.
     identity: Identity,
     /// Where its files are.
@@ -260,11 +262,21 @@ impl Processes {
             Some(known) => known.number,
             None => self.next_number(),
         };
+        let user = identity.user().or_else(|| base.as_ref()?.user);
         let view = match base {
             Some(base) => base.view.clone(),
             None => self.view(&identity),
         };
-        Some(self.keep(pid, number, maps, recorded.until, identity, view))
+        let process = Process {
+            number,
+            space: self.next_number(),
+            maps,
+            maps_at: recorded.until,
+            user,
+            identity,
+            view,
+        };
+        Some(self.keep(pid, process))
     }
 
     /// A process for what its child has of it.
@@ -277,23 +289,8 @@ impl Processes {
             .then(|| self.learn(pid, reader))?
     }
 
-    fn keep(
-        &mut self,
-        pid: Pid,
-        number: u64,
-        maps: UserMaps,
-        maps_at: MonoNanos,
-        identity: Identity,
-        view: View,
-    ) -> Arc<Process> {
-        let process = Arc::new(Process {
-            number,
-            space: self.next_number(),
-            maps,
-            maps_at,
-            identity,
-            view,
-        });
+    fn keep(&mut self, pid: Pid, process: Process) -> Arc<Process> {
+        let process = Arc::new(process);
         self.known.insert(pid, process.clone());
         process
     }
@@ -324,7 +321,16 @@ impl Processes {
             None => self.next_number(),
         };
         let view = self.view(&identity);
-        Some(self.keep(pid, number, maps, maps_at, identity, view))
+        let process = Process {
+            number,
+            space: self.next_number(),
+            maps,
+            maps_at,
+            user: identity.user(),
+            identity,
+            view,
+        };
+        Some(self.keep(pid, process))
     }
 
     /// A process executes another program: what was known of it is forgotten, and where its files are is looked up at
@@ -404,7 +410,9 @@ impl Processes {
         // It calls itself by the number that its own namespace gives it.
         let own = folder.own_number().unwrap_or(pid.0);
         let path = format!("tmp/perf-{own}.map");
-        files.find_owned(&root, Path::new(&path), folder.user()?)
+        // It may have dropped rights since it was first seen.
+        let user = folder.user_now().or(process.user)?;
+        files.find_owned(&root, Path::new(&path), user)
     }
 
     /// Whether a process has the tracer's root directory and mounts.

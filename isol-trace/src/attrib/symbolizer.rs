@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) use self::bars::{FileKey, Owner};
+pub(super) use self::bars::{FileKey, Payer, Use};
 use self::{
     bars::{Bars, Fault, Verdict},
     costs::{Costs, Kind},
@@ -72,7 +72,7 @@ enum Cause {
     Nothing,
     /// This file, which a process had mapped. Never one that was found by what is in that: whose it is, the file that
     /// names it does not say.
-    File(Owner, Fault),
+    File(Payer, Fault),
 }
 
 /// What was asked of the symbolizer, as far as it may be put down to a file.
@@ -81,7 +81,7 @@ struct About {
     kind: Kind,
     /// Files that it is about: of a place one, of a stack those whose code was found. They are known here for as long as
     /// the symbolizer knows them, whether others have been forgotten meanwhile or not.
-    files: HashMap<FileId, Owner>,
+    files: HashMap<FileId, Payer>,
     /// Those of them that the address space need not have the next time.
     passing: Vec<FileId>,
     /// The one that it is at.
@@ -103,7 +103,7 @@ impl About {
         let files = match question {
             Question::Unwind(stack) => process.take_space(stack.space),
             _ => at
-                .and_then(|id| Some((id, broker.owner(id)?)))
+                .and_then(|id| Some((id, broker.payer(id)?)))
                 .into_iter()
                 .collect(),
         };
@@ -120,9 +120,9 @@ impl About {
     /// A file has code of what it is about. `lasting`: the address space keeps it.
     fn has(&mut self, id: FileId, lasting: bool, broker: &dyn Broker) {
         if let Entry::Vacant(vacant) = self.files.entry(id)
-            && let Some(owner) = broker.owner(id)
+            && let Some(payer) = broker.payer(id)
         {
-            vacant.insert(owner);
+            vacant.insert(payer);
             if !lasting {
                 self.passing.push(id);
             }
@@ -130,7 +130,7 @@ impl About {
     }
 
     /// The files that the address space keeps.
-    fn lasting(&mut self) -> HashMap<FileId, Owner> {
+    fn lasting(&mut self) -> HashMap<FileId, Payer> {
         let mut files = std::mem::take(&mut self.files);
         for id in &self.passing {
             files.remove(id);
@@ -184,8 +184,8 @@ pub(super) trait Broker {
     /// What lies at an address of the process that the question is about; whether that is so for as long as the
     /// question's address space is spoken of.
     fn code(&mut self, address: u64) -> Option<(Code, bool)>;
-    /// Whose a file is, and what it is called.
-    fn owner(&self, id: FileId) -> Option<Owner>;
+    /// Who pays for a file in this question.
+    fn payer(&self, id: FileId) -> Option<Payer>;
 }
 
 /// Nothing is given.
@@ -204,7 +204,7 @@ impl Broker for Nothing {
         None
     }
 
-    fn owner(&self, _: FileId) -> Option<Owner> {
+    fn payer(&self, _: FileId) -> Option<Payer> {
         None
     }
 }
@@ -313,8 +313,8 @@ impl Symbolizer {
     }
 
     /// Whether a file may be read.
-    pub(super) fn allows(&self, owner: &Owner) -> bool {
-        !self.bars.bar(owner)
+    pub(super) fn allows(&self, payer: &Payer) -> bool {
+        !self.bars.bar(payer.of)
     }
 
     /// Puts a question, which a descriptor may belong to. `None` where there is no answer to be had.
@@ -340,7 +340,7 @@ impl Symbolizer {
                 }
                 Err((_, Cause::Others)) => {}
                 Err((ended, Cause::Nothing)) => self.fail(&ended),
-                Err((ended, Cause::File(owner, fault))) => self.blame(&owner, &ended, fault),
+                Err((ended, Cause::File(payer, fault))) => self.blame(&payer, &ended, fault),
             }
         }
         None
@@ -424,7 +424,7 @@ impl Symbolizer {
                 let at = about.at.and_then(|id| about.files.remove(&id));
                 let cause = match at {
                     _ if by_others => Cause::Others,
-                    Some(owner) => Cause::File(owner, fault),
+                    Some(payer) => Cause::File(payer, fault),
                     None if fault == Fault::Outside => Cause::Others,
                     None => Cause::Nothing,
                 };
@@ -488,8 +488,8 @@ impl Symbolizer {
     /// What is given for what is wanted.
     fn give(&self, want: Want, broker: &mut dyn Broker) -> (Given, Option<File>) {
         let allowed = |broker: &dyn Broker, id| {
-            let owner = broker.owner(id);
-            owner.is_some_and(|owner| self.allows(&owner))
+            let payer = broker.payer(id);
+            payer.is_some_and(|payer| self.allows(&payer))
         };
         let found = match want {
             Want::File(id) if allowed(broker, id) => broker.file(id).map(|file| (id, file)),
@@ -515,25 +515,25 @@ impl Symbolizer {
         for (file, time) in &about.took {
             let over = about.kind.over(*time);
             if !over.is_zero()
-                && let Some(owner) = about.files.get(file)
+                && let Some(payer) = about.files.get(file)
             {
-                self.charge_with(owner, over);
+                self.charge_with(payer, over);
             }
         }
     }
 
     /// So much time on a CPU counts for a file. Where that is too much, the symbolizer that has read it is ended: it
     /// keeps what unwinds a file.
-    fn charge_with(&mut self, owner: &Owner, time: Duration) {
-        if self.costs.add(owner, time, Instant::now()) {
-            self.bar(owner, Fault::Certain, "takes too much CPU time");
+    fn charge_with(&mut self, payer: &Payer, time: Duration) {
+        if self.costs.add(payer.of, time, Instant::now()) {
+            self.bar(payer, Fault::Certain, "takes too much CPU time");
             self.process = None;
         }
     }
 
     /// It ended at a file.
-    fn blame(&mut self, owner: &Owner, ended: &Ended, fault: Fault) {
-        self.bar(owner, fault, &format!("ended the symbolizer ({ended})"));
+    fn blame(&mut self, payer: &Payer, ended: &Ended, fault: Fault) {
+        self.bar(payer, fault, &format!("ended the symbolizer ({ended})"));
     }
 
     /// It ended for no file's fault.
@@ -548,20 +548,26 @@ impl Symbolizer {
     }
 
     /// Counts against a file what reading it did, and says what follows.
-    fn bar(&mut self, owner: &Owner, fault: Fault, what: &str) {
-        let Owner { name, file } = owner;
-        let user = file.user;
-        match self.bars.strike(owner, fault) {
+    fn bar(&mut self, payer: &Payer, fault: Fault, what: &str) {
+        let Payer { name, of } = payer;
+        let whose = match of.runner {
+            Some(0) => "in root's processes".to_owned(),
+            Some(user) => format!("in processes of user {user}"),
+            None => "in processes that end before their user is known".to_owned(),
+        };
+        match self.bars.strike(*of, fault) {
             Verdict::Again => {}
-            Verdict::File => self.complaints.of_file(name, || {
-                format!("places in {name} come without names from here on: reading it {what}")
+            Verdict::File => self.complaints.of_file(&format!("{name} {whose}"), || {
+                format!(
+                    "places in {name} come without names from here on {whose}: reading it {what}"
+                )
             }),
             Verdict::User => {
-                let all = format!("every file of user {user}");
-                self.complaints.of_file(&all, || {
+                let all = format!("every file of user {}", of.file.user);
+                self.complaints.of_file(&format!("{all} {whose}"), || {
                     format!(
-                        "places in {name} and every other file of user {user} come without names from here on: reading \
-                         several of them {what}"
+                        "places in {name} and in {all} come without names from here on {whose}: reading several of them \
+                         {what}"
                     )
                 });
             }

@@ -20,7 +20,7 @@ use super::{
     mappings::Mappings,
     places::STACKS,
     processes::{Process, Processes, Quiet, ReadMaps},
-    symbolizer::{Broker, Nothing, Owner, Patience, Starter, Symbolizer},
+    symbolizer::{Broker, Nothing, Patience, Payer, Starter, Symbolizer},
 };
 use crate::{
     event::{
@@ -251,6 +251,7 @@ impl UserSymbols {
         let own_vdso = self.own_vdso();
         let mut desk = Desk {
             files: &mut self.files,
+            runner: process.user,
             of: Some(Subject {
                 processes: &mut self.processes,
                 pid,
@@ -312,7 +313,7 @@ impl UserSymbols {
                 let id = self
                     .processes
                     .file(files, pid, process, mapping, path.path(), *file);
-                id.and_then(|file| self.resolve_offset(file, offset, beyond))
+                id.and_then(|file| self.resolve_offset(file, process.user, offset, beyond))
             }
             Backing::Special(_) => self.resolve_vdso(mapping, ip, beyond),
             Backing::Anonymous => {
@@ -326,7 +327,7 @@ impl UserSymbols {
                         address: ip.0,
                         beyond,
                     };
-                    self.ask(map, &question)
+                    self.ask(map, process.user, &question)
                 })
             }
         };
@@ -350,8 +351,14 @@ impl UserSymbols {
         }
     }
 
-    /// Names a place of a file. A file does not change while it has its number.
-    fn resolve_offset(&mut self, file: FileId, offset: u64, beyond: u64) -> Option<Place> {
+    /// Names a place of a file that a process of a user has mapped. A file does not change while it has its number.
+    fn resolve_offset(
+        &mut self,
+        file: FileId,
+        runner: Option<u32>,
+        offset: u64,
+        beyond: u64,
+    ) -> Option<Place> {
         let key = (file, offset, beyond);
         if let Some(known) = self.offsets.get(&key) {
             return known;
@@ -361,27 +368,36 @@ impl UserSymbols {
             offset,
             beyond,
         };
-        let place = self.ask(file, &question);
-        self.offsets.insert(key, place.clone());
+        let place = self.ask(file, runner, &question);
+        // Where one user has no answer, because it is the one who pays, another may have one.
+        if place.is_some() || self.allows(file, runner) {
+            self.offsets.insert(key, place.clone());
+        }
         place
     }
 
-    /// Asks for a place in a file. `None` where that has no name for it.
-    fn ask(&mut self, file: FileId, question: &Question) -> Option<Place> {
-        if !self.symbolizer.allows(self.files.owner(file)?) {
+    /// Whether a file may be read for a process of a user.
+    fn allows(&self, file: FileId, runner: Option<u32>) -> bool {
+        let payer = self.files.payer(file, runner);
+        payer.is_some_and(|payer| self.symbolizer.allows(&payer))
+    }
+
+    /// Asks for a place in a file for a process of a user. `None` where that has no name for it.
+    fn ask(&mut self, file: FileId, runner: Option<u32>, question: &Question) -> Option<Place> {
+        if !self.allows(file, runner) {
             return None;
         }
         let mut desk = Desk {
             files: &mut self.files,
+            runner,
             of: None,
         };
         let Answer::Place(mut place) = self.symbolizer.ask(question, None, &mut desk)? else {
             return None;
         };
         if let Some(missing) = place.missing.take()
-            && let Some(owner) = self.files.owner(file)
+            && let Some(name) = self.files.name(file)
         {
-            let name = &owner.name;
             self.complaints.of_file(name, || {
                 format!("places in {name} lack names or source lines: {missing}")
             });
@@ -432,7 +448,9 @@ impl ReadMaps for Symbolizer {
 /// What the symbolizer gets while it looks for an answer.
 struct Desk<'a> {
     files: &'a mut Files,
-    /// The process that the question is about.
+    /// The user of the process that the question is about.
+    runner: Option<u32>,
+    /// That process.
     of: Option<Subject<'a>>,
 }
 
@@ -489,8 +507,8 @@ impl Broker for Desk<'_> {
         Some((code, process.space == before))
     }
 
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        self.files.owner(id).cloned()
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        self.files.payer(id, self.runner)
     }
 }
 

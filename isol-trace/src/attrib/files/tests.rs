@@ -58,7 +58,7 @@ fn a_file_is_opened_as_it_was_looked_at() {
     let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
     assert_eq!(program(&mut files, &tree, "/bin/spin"), Some(id), "known");
     assert_eq!(text(files.open(id)).as_deref(), Some("one"));
-    assert_eq!(files.owner(id).expect("known").name, "/bin/spin");
+    assert_eq!(files.name(id), Some("/bin/spin"));
     // Another file by that name.
     tree.write("bin/other", "two");
     fs::rename(tree.path("bin/other"), tree.path("bin/spin")).expect("moved");
@@ -83,13 +83,14 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
     for _ in 0..4 {
         tree.write("bin/spin", "one");
         let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
-        let key = files.owner(id).expect("known").file;
+        let key = files.payer(id, None).expect("known").of;
         assert!(!known.contains(&key), "{known:?} {key:?}");
         let born = fs::metadata(tree.path("bin/spin")).and_then(|it| it.created());
         let born = born
             .ok()
             .map(|it| it.duration_since(UNIX_EPOCH).expect("later"));
         let said = key
+            .file
             .born
             .map(|(seconds, more)| Duration::new(seconds.try_into().expect("later"), more));
         assert_eq!(said, born);
@@ -99,7 +100,11 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
         tree.write("bin/spin", "written to in its place");
         let rewritten = program(&mut files, &tree, "/bin/spin").expect("it is there");
         assert_ne!(rewritten, id, "another version");
-        assert_eq!(files.owner(rewritten).expect("known").file, key, "one file");
+        assert_eq!(
+            files.payer(rewritten, None).expect("known").of,
+            key,
+            "one file"
+        );
         fs::remove_file(tree.path("bin/spin")).expect("ours");
     }
 }
@@ -120,7 +125,7 @@ fn files_that_are_used_stay_where_others_come_by_the_thousand() {
         assert!(program(&mut files, &tree, &format!("/{name}")).is_some());
         assert_eq!(program(&mut files, &tree, "/bin/spin"), Some(used));
     }
-    assert!(files.owner(other).is_none() && files.open(other).is_none());
+    assert!(files.name(other).is_none() && files.open(other).is_none());
     let again = program(&mut files, &tree, "/bin/other").expect("it is there");
     assert!(again.0 > other.0, "a number is nobody else's later");
 }
@@ -161,7 +166,7 @@ fn the_name_of_a_file_is_cut_wherever_it_ends() {
         let path = format!("/{folder}/{folder}/€uro\u{200b}\u{200b}/spin");
         tree.write(&path[1..], "one");
         let id = program(&mut files, &tree, &path).expect("it is there");
-        let name = &files.owner(id).expect("known").name;
+        let name = files.name(id).expect("known");
         assert!(name.len() <= NAME && name.ends_with('…'), "{name}");
         assert!(name.starts_with(&format!("/{first}é")), "{name}");
     }
@@ -396,9 +401,9 @@ fn a_file_has_a_number_for_each_name_and_root() {
     let first = files.debug(spin, &DebugName::Package).expect("a link");
     let libc = program(&mut files, &tree, "/lib/libc.so").expect("it is there");
     assert_ne!(first, libc);
-    let owner = |id| files.owner(id).expect("known");
-    assert_eq!(owner(libc).name, "/lib/libc.so");
-    assert_eq!(owner(libc).file, owner(first).file, "one file to bar");
+    let key = |id| files.payer(id, None).expect("known").of;
+    assert_eq!(files.name(libc), Some("/lib/libc.so"));
+    assert_eq!(key(libc), key(first), "one file to bar");
     fs::remove_file(tree.path("bin/spin.dwp")).expect("removed");
     assert!(files.open(first).is_none());
     assert_eq!(text(files.open(libc)).as_deref(), Some("libc"));

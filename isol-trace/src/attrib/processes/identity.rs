@@ -34,6 +34,8 @@ pub(in crate::attrib) struct Folder {
     file: Arc<File>,
     inode: u64,
     pid: Pid,
+    /// Its user when this was opened.
+    user: Option<u32>,
 }
 
 impl Folder {
@@ -42,11 +44,14 @@ impl Folder {
         let path = root.join(format!("proc/{pid}"));
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
         let inode = file.metadata().ok()?.ino();
-        Some(Self {
+        let mut folder = Self {
             file: Arc::new(file),
             inode,
             pid,
-        })
+            user: None,
+        };
+        folder.user = folder.user_now();
+        Some(folder)
     }
 
     /// Its descriptor.
@@ -67,9 +72,12 @@ impl Folder {
         Some(Arc::new(File::from(root)))
     }
 
-    /// The process's user.
-    pub(super) fn user(&self) -> Option<u32> {
-        self.file.metadata().ok().map(|data| data.uid())
+    /// The effective user of the process, also of one that keeps its memory to itself
+    /// (`fs/proc/base.c:task_dump_owner`, v6.12); `None` if it has ended.
+    pub(super) fn user_now(&self) -> Option<u32> {
+        let user = self.file.metadata().ok()?.uid();
+        // One that has ended looks like root's (`fs/proc/base.c:pid_getattr`, v6.12), also if it does so right now.
+        (user != 0 || self.link("exe").is_some()).then_some(user)
     }
 
     /// The number that the process has in its own namespace, by which it names files. Read from a descriptor of the
@@ -121,6 +129,11 @@ impl Identity {
     /// Its directory.
     pub(super) fn folder(&self) -> Option<&Folder> {
         self.folder.as_deref()
+    }
+
+    /// Its user when this was read.
+    pub(super) fn user(&self) -> Option<u32> {
+        self.folder()?.user
     }
 
     /// How it began its program, as far as that is known. A program of 32 bits has other words.
@@ -192,6 +205,10 @@ mod tests {
 
     const PID: Pid = Pid(7);
 
+    fn tree_of(pid: Pid) -> PathBuf {
+        Path::new("/proc").join(pid.to_string())
+    }
+
     fn tree() -> tempfile::TempDir {
         let tree = tempfile::tempdir().expect("a folder");
         let folder = tree.path().join("proc/7");
@@ -241,7 +258,42 @@ mod tests {
         assert_eq!(entry.name(), beginning.program.into_string().ok());
         let folder = known.folder().expect("it lives");
         assert_eq!(folder.own_number(), Some(own.0));
-        assert_eq!(folder.user(), Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(known.user(), Some(rustix::process::geteuid().as_raw()));
+    }
+
+    /// The real thing: who may execute a program and not read it keeps its memory to itself.
+    #[test]
+    fn the_user_of_a_process_is_known_while_it_lives() {
+        use std::os::unix::{fs::PermissionsExt as _, process::CommandExt as _};
+        let tree = tempfile::tempdir().expect("a folder");
+        let program = tree.path().join("sleep");
+        fs::copy("/bin/sleep", &program).expect("every Linux has sleep");
+        let may = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        may(tree.path(), 0o755);
+        may(&program, 0o711);
+        let mut sleep = std::process::Command::new(&program);
+        sleep.arg("100");
+        let own = rustix::process::geteuid();
+        let user = if own.is_root() { 7 } else { own.as_raw() };
+        if own.is_root() {
+            sleep.uid(user);
+        }
+        let mut child = sleep.spawn().expect("a program");
+        let pid = Pid(child.id());
+        let known = Identity::read(Path::new("/"), pid);
+        assert_eq!(known.user(), Some(user));
+        if own.is_root() {
+            let maps = tree_of(pid).join("maps");
+            assert_eq!(fs::metadata(maps).expect("it lives").uid(), 0, "closed");
+        }
+        let folder = Folder::open(Path::new("/"), pid).expect("it lives");
+        child.kill().expect("it lives");
+        child.wait().expect("it ends");
+        assert_eq!(folder.file.metadata().expect("held").uid(), 0, "root's");
+        assert_eq!(known.user(), Some(user), "as it was");
+        assert_eq!(Identity::read(Path::new("/"), pid).user(), None);
     }
 
     /// The real thing: one program that executes itself again.

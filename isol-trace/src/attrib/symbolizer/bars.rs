@@ -1,8 +1,13 @@
 //! Files that are not read any more, because reading them ended the symbolizer.
 //!
-//! Who pays is who owns the file that a process had mapped. A file with debug information that is looked for by what is in
-//! that file belongs to the same user or to root ([`super::super::files`]), and is not barred for what happens then: else a
-//! stranger's file would have any file barred that it names.
+//! Who pays is the user whose process had the file mapped: that file is barred in the processes of this user. Others read
+//! it on. Anybody may run anybody's programs, in as many mount namespaces as wanted, and would have them barred for their
+//! owners. What root's processes take
+//! of root's files is not counted: no stranger has a hand in it.
+//!
+//! A file with debug information that is looked for by what is in that file belongs to the same user or to root
+//! ([`super::super::files`]), and is not barred for what happens then: else a stranger's file would have any file barred
+//! that it names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +37,7 @@ impl Fault {
 /// Where a file is barred.
 const TOO_MUCH: u8 = 8;
 
-/// Files of one user that may be barred. Who has made that many makes more.
+/// Files of one user that may be barred in the processes of one. Who has made that many makes more.
 const FILES: u32 = 4;
 
 /// Files that are remembered as barred or suspect; users are few.
@@ -52,11 +57,35 @@ pub(in crate::attrib) struct FileKey {
     pub(in crate::attrib) user: u32,
 }
 
-/// Whose a file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::attrib) struct Owner {
-    /// The file, with its user.
+/// A file in the processes of one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::attrib) struct Use {
+    /// The file, with the user that it belongs to.
     pub(in crate::attrib) file: FileKey,
+    /// The user of the processes; `None` where they ended before it was known.
+    pub(in crate::attrib) runner: Option<u32>,
+}
+
+impl Use {
+    /// Whose file it is, and who runs it.
+    pub(super) const fn users(self) -> Users {
+        (self.file.user, self.runner)
+    }
+
+    /// Whether it is root's from end to end, as far as anybody knows: no stranger's doing.
+    pub(super) fn is_roots(self) -> bool {
+        self.file.user == 0 && self.runner.is_none_or(|runner| runner == 0)
+    }
+}
+
+/// The user of a file, and that of the processes.
+pub(super) type Users = (u32, Option<u32>);
+
+/// Who pays for reading a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::attrib) struct Payer {
+    /// For which one.
+    pub(in crate::attrib) of: Use,
     /// Its path, printable.
     pub(in crate::attrib) name: String,
 }
@@ -66,42 +95,40 @@ pub(in crate::attrib) struct Owner {
 pub(super) enum Verdict {
     /// It may be tried again.
     Again,
-    /// The file is barred.
+    /// The file is barred in the processes of that user.
     File,
-    /// All files of that user are.
+    /// All files of its owner are.
     User,
 }
 
 /// What is not read.
 #[derive(Debug, Default)]
 pub(super) struct Bars {
-    strikes: HashMap<FileKey, u8>,
-    barred: HashSet<FileKey>,
-    /// Barred files of each user.
-    users: HashMap<u32, u32>,
+    strikes: HashMap<Use, u8>,
+    barred: HashSet<Use>,
+    /// How many of these are of the same users.
+    users: HashMap<Users, u32>,
 }
 
 impl Bars {
     /// Whether a file is barred.
-    pub(super) fn bar(&self, owner: &Owner) -> bool {
-        let by_user = self.users.get(&owner.file.user);
-        self.barred.contains(&owner.file) || by_user.is_some_and(|files| *files >= FILES)
+    pub(super) fn bar(&self, of: Use) -> bool {
+        let by_user = self.users.get(&of.users());
+        self.barred.contains(&of) || by_user.is_some_and(|files| *files >= FILES)
     }
 
     /// A symbolizer that had read nothing else ended at a file.
-    pub(super) fn strike(&mut self, owner: &Owner, fault: Fault) -> Verdict {
+    pub(super) fn strike(&mut self, of: Use, fault: Fault) -> Verdict {
         if self.strikes.len() >= REMEMBERED {
             self.strikes.clear();
         }
-        let strikes = self.strikes.entry(owner.file).or_default();
+        let strikes = self.strikes.entry(of).or_default();
         *strikes = strikes.saturating_add(fault.weight());
         if *strikes < TOO_MUCH {
             return Verdict::Again;
         }
-        // Root's files are no stranger's.
-        let user = owner.file.user;
-        if self.barred.insert(owner.file) && user != 0 {
-            let files = self.users.entry(user).or_default();
+        if self.barred.insert(of) && !of.is_roots() {
+            let files = self.users.entry(of.users()).or_default();
             *files += 1;
             if *files >= FILES {
                 return Verdict::User;
@@ -115,15 +142,16 @@ impl Bars {
 mod tests {
     use super::*;
 
-    fn file(inode: u64, user: u32) -> Owner {
-        Owner {
-            file: FileKey {
-                device: (0, 1),
-                inode,
-                born: None,
-                user,
-            },
-            name: "/bin/x".to_owned(),
+    fn file(inode: u64, user: u32) -> Use {
+        let file = FileKey {
+            device: (0, 1),
+            inode,
+            born: None,
+            user,
+        };
+        Use {
+            file,
+            runner: Some(user),
         }
     }
 
@@ -131,15 +159,15 @@ mod tests {
     fn a_file_has_two_chances_where_it_may_be_innocent() {
         let mut bars = Bars::default();
         let one = file(1, 1000);
-        assert_eq!(bars.strike(&one, Fault::Likely), Verdict::Again);
-        assert!(!bars.bar(&one));
-        assert_eq!(bars.strike(&one, Fault::Likely), Verdict::File);
-        assert!(bars.bar(&one) && !bars.bar(&file(2, 1000)));
-        assert_eq!(bars.strike(&file(3, 1000), Fault::Certain), Verdict::File);
-        assert!(bars.bar(&file(3, 1000)));
+        assert_eq!(bars.strike(one, Fault::Likely), Verdict::Again);
+        assert!(!bars.bar(one));
+        assert_eq!(bars.strike(one, Fault::Likely), Verdict::File);
+        assert!(bars.bar(one) && !bars.bar(file(2, 1000)));
+        assert_eq!(bars.strike(file(3, 1000), Fault::Certain), Verdict::File);
+        assert!(bars.bar(file(3, 1000)));
         let killed = file(4, 1000);
         let verdicts: Vec<_> = (0..8)
-            .map(|_| bars.strike(&killed, Fault::Outside))
+            .map(|_| bars.strike(killed, Fault::Outside))
             .collect();
         assert_eq!(verdicts[..7], [Verdict::Again; 7]);
         assert_eq!(verdicts[7], Verdict::File);
@@ -154,25 +182,45 @@ mod tests {
             file.file.born = Some((seconds, 0));
             file
         };
-        bars.strike(&born_at(1, 7), Fault::Certain);
-        assert!(bars.bar(&born_at(1, 7)));
-        assert!(!bars.bar(&born_at(2, 7)));
-        assert!(!bars.bar(&born_at(1, 8)), "another user's");
+        bars.strike(born_at(1, 7), Fault::Certain);
+        assert!(bars.bar(born_at(1, 7)));
+        assert!(!bars.bar(born_at(2, 7)));
+        assert!(!bars.bar(born_at(1, 8)), "another user's");
     }
 
     #[test]
     fn who_makes_many_has_no_file_read() {
         let mut bars = Bars::default();
         let verdicts: Vec<_> = (0..4)
-            .map(|it| bars.strike(&file(it, 7), Fault::Certain))
+            .map(|it| bars.strike(file(it, 7), Fault::Certain))
             .collect();
         assert_eq!(verdicts[3], Verdict::User);
-        assert!(bars.bar(&file(99, 7)));
-        assert!(!bars.bar(&file(99, 8)));
+        assert!(bars.bar(file(99, 7)));
+        assert!(!bars.bar(file(99, 8)));
         for inode in 0..10 {
-            let verdict = bars.strike(&file(100 + inode, 0), Fault::Certain);
+            let verdict = bars.strike(file(100 + inode, 0), Fault::Certain);
             assert_eq!(verdict, Verdict::File);
         }
-        assert!(!bars.bar(&file(99, 0)), "root's");
+        assert!(!bars.bar(file(99, 0)), "root's");
+    }
+    /// Anybody may run anybody's program.
+    #[test]
+    fn who_runs_a_file_pays_and_nobody_else() {
+        let by = |of: Use, runner| Use { runner, ..of };
+        let mut bars = Bars::default();
+        let (owner, stranger) = (Some(7), Some(8));
+        for inode in 0..5 {
+            bars.strike(by(file(inode, 7), stranger), Fault::Certain);
+        }
+        assert!(bars.bar(by(file(99, 7), stranger)), "all of them");
+        for runner in [owner, Some(0), None] {
+            assert!(!bars.bar(by(file(0, 7), runner)), "{runner:?}");
+        }
+        assert!(!bars.bar(by(file(99, 8), stranger)), "its own");
+        for inode in 0..4 {
+            bars.strike(by(file(inode, 0), stranger), Fault::Certain);
+        }
+        assert!(bars.bar(by(file(99, 0), stranger)), "root's, to a stranger");
+        assert!(!bars.bar(by(file(0, 0), owner)) && !bars.bar(file(0, 0)));
     }
 }

@@ -1,5 +1,5 @@
 //! What it costs to read files: one whose places, or whose part of a stack, take long each keeps all others waiting, and
-//! never ends the symbolizer.
+//! never ends the symbolizer. Who pays is who runs it ([`super::bars`]).
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{FileKey, Owner};
+use super::bars::{Use, Users};
 
 /// What a question is about, for what it may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +34,13 @@ impl Kind {
 /// is not optimised.
 const FILE: Duration = Duration::from_secs(5);
 
-/// The same for all files of a user.
+/// The same for all files of a user in the processes of one.
 const USER: Duration = Duration::from_secs(20);
 
 /// The part of the time that passes which may be taken for good.
 const SHARE: u32 = 10;
 
-/// Files, and users, that are remembered.
+/// Files and users that are remembered.
 const REMEMBERED: usize = 4096;
 
 /// Time that was taken, less the share of the time that passed since.
@@ -53,25 +53,25 @@ struct Taken {
 /// What was taken by files and by users.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
-    files: HashMap<FileKey, Taken>,
-    users: HashMap<u32, Taken>,
+    files: HashMap<Use, Taken>,
+    users: HashMap<Users, Taken>,
 }
 
 impl Costs {
-    /// So much time on a CPU counts for a file ([`Kind::over`]). Whether that is too much. Root's files are no stranger's.
-    pub(super) fn add(&mut self, owner: &Owner, time: Duration, now: Instant) -> bool {
-        if time.is_zero() || owner.file.user == 0 {
+    /// So much time on a CPU counts for a file ([`Kind::over`]). Whether that is too much.
+    pub(super) fn add(&mut self, of: Use, time: Duration, now: Instant) -> bool {
+        if time.is_zero() || of.is_roots() {
             return false;
         }
-        let of_file = add(&mut self.files, owner.file, time, now);
-        let of_user = add(&mut self.users, owner.file.user, time, now);
+        let of_file = add(&mut self.files, of, time, now);
+        let of_user = add(&mut self.users, of.users(), time, now);
         of_file > FILE || of_user > USER
     }
 
     /// What a file has taken.
     #[cfg(test)]
-    pub(super) fn of(&self, owner: &Owner) -> Duration {
-        let taken = self.files.get(&owner.file);
+    pub(super) fn of(&self, of: Use) -> Duration {
+        let taken = self.files.get(&of);
         taken.map_or(Duration::ZERO, |taken| taken.time)
     }
 }
@@ -101,26 +101,28 @@ fn add<K: Eq + Hash>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attrib::symbolizer::FileKey;
 
-    fn file(inode: u64, user: u32) -> Owner {
-        Owner {
-            file: FileKey {
-                device: (0, 1),
-                inode,
-                born: None,
-                user,
-            },
-            name: "/tmp/x".to_owned(),
+    fn file(inode: u64, user: u32) -> Use {
+        let file = FileKey {
+            device: (0, 1),
+            inode,
+            born: None,
+            user,
+        };
+        Use {
+            file,
+            runner: Some(user),
         }
     }
 
     /// How many places of a file may take so long, one after the other, with so much time between.
-    fn allowed(costs: &mut Costs, owner: &Owner, takes: Duration, pause: Duration) -> usize {
+    fn allowed(costs: &mut Costs, of: Use, takes: Duration, pause: Duration) -> usize {
         let mut now = Instant::now();
         (0..1000)
             .take_while(|_| {
                 now += takes + pause;
-                !costs.add(owner, Kind::Place.over(takes), now)
+                !costs.add(of, Kind::Place.over(takes), now)
             })
             .count()
     }
@@ -131,19 +133,19 @@ mod tests {
         let (honest, slow) = (file(1, 7), file(2, 7));
         let mut costs = Costs::default();
         let now = Instant::now();
-        assert!(!costs.add(&honest, Duration::from_millis(2400), now));
+        assert!(!costs.add(honest, Duration::from_millis(2400), now));
         let free = Duration::from_millis(50);
-        assert_eq!(allowed(&mut costs, &honest, free, none), 1000);
+        assert_eq!(allowed(&mut costs, honest, free, none), 1000);
         let more = free + Duration::from_nanos(1);
         assert_eq!(Kind::Place.over(more), Duration::from_nanos(1));
         let takes = Duration::from_millis(250);
-        let count = allowed(&mut costs, &slow, takes, none);
+        let count = allowed(&mut costs, slow, takes, none);
         assert!((25..35).contains(&count), "{count}");
         // A tenth of the time is its own.
         let mut costs = Costs::default();
-        assert_eq!(allowed(&mut costs, &slow, takes, 10 * takes), 1000);
+        assert_eq!(allowed(&mut costs, slow, takes, 10 * takes), 1000);
         let roots = file(3, 0);
-        assert_eq!(allowed(&mut costs, &roots, takes, none), 1000);
+        assert_eq!(allowed(&mut costs, roots, takes, none), 1000);
     }
 
     #[test]
@@ -151,8 +153,29 @@ mod tests {
         let mut costs = Costs::default();
         let now = Instant::now();
         let takes = Duration::from_secs(1);
-        let first = (0..1000).find(|&inode| costs.add(&file(inode, 7), takes, now));
+        let first = (0..1000).find(|&inode| costs.add(file(inode, 7), takes, now));
         assert_eq!(first, Some(20), "each second counts");
-        assert!(!costs.add(&file(2000, 8), takes, now), "others have theirs");
+        assert!(!costs.add(file(2000, 8), takes, now), "others have theirs");
+    }
+    /// Anybody may run anybody's program, in many mount namespaces, and has it read anew in each.
+    #[test]
+    fn who_runs_a_file_pays_and_nobody_else() {
+        let takes = Duration::from_secs(1);
+        for user in [7, 0] {
+            let program = file(1, user);
+            let stranger = Use {
+                runner: Some(8),
+                ..program
+            };
+            let mut costs = Costs::default();
+            assert_eq!(allowed(&mut costs, stranger, takes, Duration::ZERO), 5);
+            let now = Instant::now();
+            assert!(!costs.add(program, takes, now), "of user {user}");
+            let unknown = Use {
+                runner: None,
+                ..program
+            };
+            assert!(!costs.add(unknown, takes, now), "of user {user}");
+        }
     }
 }

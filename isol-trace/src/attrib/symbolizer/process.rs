@@ -18,7 +18,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{
     Patience,
-    bars::{Fault, Owner},
+    bars::{Fault, Payer},
 };
 use crate::{
     attrib::cache::Cache,
@@ -143,7 +143,7 @@ pub(super) struct Process {
     pub(super) has_answered: bool,
     /// Files whose code it keeps, of each address space. It forgets those that it has not met for as many others first, or
     /// earlier.
-    spaces: Cache<u64, HashMap<FileId, Owner>>,
+    spaces: Cache<u64, HashMap<FileId, Payer>>,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
     /// Time on a CPU that it had taken when it was asked last.
@@ -242,12 +242,12 @@ impl Process {
     }
 
     /// Takes the files whose code it keeps of an address space.
-    pub(super) fn take_space(&mut self, space: u64) -> HashMap<FileId, Owner> {
+    pub(super) fn take_space(&mut self, space: u64) -> HashMap<FileId, Payer> {
         self.spaces.take(&space).unwrap_or_default()
     }
 
     /// Remembers which these are.
-    pub(super) fn keep_space(&mut self, space: u64, files: HashMap<FileId, Owner>) {
+    pub(super) fn keep_space(&mut self, space: u64, files: HashMap<FileId, Payer>) {
         if !files.is_empty() {
             self.spaces.insert(space, files);
         }

@@ -94,8 +94,8 @@ impl Broker for Folder {
         None
     }
 
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        self.files.owner(id).cloned()
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        self.files.payer(id, Some(0))
     }
 }
 
@@ -228,8 +228,8 @@ impl Broker for Meanwhile<'_> {
         self.folder.code(address)
     }
 
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        self.folder.owner(id)
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        self.folder.payer(id)
     }
 }
 
@@ -270,7 +270,7 @@ fn one_that_hangs_is_ended_and_its_file_barred() {
     symbolizer.patience.wall = Duration::from_mins(1);
     symbolizer.process = None;
     let said = symbolizer.take_sentences();
-    let expected = "places in bad come without names from here on: reading it ended the symbolizer (no answer in time)";
+    let expected = "places in bad come without names from here on in root's processes: reading it ended the symbolizer (no answer in time)";
     assert_eq!(said, [expected]);
     assert_eq!(place(&mut symbolizer, &mut folder, bad), None, "barred");
     assert!(
@@ -355,8 +355,8 @@ impl Broker for Mapped<'_> {
         Some((code, true))
     }
 
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        self.0.owner(id)
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        self.0.payer(id)
     }
 }
 
@@ -432,25 +432,30 @@ fn described(frames: &[(u64, u64, &[u8])]) -> Vec<u8> {
 /// Tables for unwinding that take all memory, or all time, of who follows them.
 #[test]
 fn endless_tables_end_the_symbolizer_and_their_file_is_barred() {
-    let mut means = means();
-    means.patience.cpu = Duration::from_secs(1);
-    means.starter.memory = 128 << 20;
-    let mut symbolizer = Symbolizer::start(means.starter, means.patience);
     let mut folder = Folder::new();
-    for (space, name, expression, reason) in [
+    for (name, expression, cpu, reason) in [
         // Push 0 and begin anew; begin anew.
         (
-            1,
             "pushes",
             &[0x30, 0x2f, 0xfc, 0xff][..],
+            Duration::from_mins(1),
             "memory limit of 128 MiB",
         ),
-        (2, "loops", &[0x2f, 0xfd, 0xff], "limit of CPU time"),
+        (
+            "loops",
+            &[0x2f, 0xfd, 0xff],
+            Duration::from_secs(1),
+            "limit of CPU time",
+        ),
     ] {
+        let mut means = means();
+        means.patience.cpu = cpu;
+        means.starter.memory = 128 << 20;
+        let mut symbolizer = Symbolizer::start(means.starter, means.patience);
         fs::write(folder.path(name), endless(expression)).expect("a file");
         let id = folder.id(name);
         let mut broker = Mapped(&mut folder, id);
-        let answer = symbolizer.ask(&stack_at_1000(space), None, &mut broker);
+        let answer = symbolizer.ask(&stack_at_1000(1), None, &mut broker);
         // Without the file there are no callers.
         assert_eq!(
             answer,
@@ -462,12 +467,12 @@ fn endless_tables_end_the_symbolizer_and_their_file_is_barred() {
             said.len() == 1 && said[0].contains(reason),
             "{name}: {said:?}"
         );
+        let honest = folder.honest();
+        assert!(
+            is_named(&mut symbolizer, &mut folder, honest),
+            "others go on"
+        );
     }
-    let honest = folder.honest();
-    assert!(
-        is_named(&mut symbolizer, &mut folder, honest),
-        "others go on"
-    );
 }
 
 /// What returns to the address that lies at the stack pointer: `DW_OP_breg7 8`.
@@ -537,10 +542,10 @@ impl Broker for Pair<'_> {
     }
 
     /// Both are a stranger's.
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        let mut owner = self.folder.owner(id)?;
-        owner.file.user = 7;
-        Some(owner)
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        let mut payer = self.folder.payer(id)?;
+        payer.of.file.user = 7;
+        Some(payer)
     }
 }
 
@@ -555,10 +560,10 @@ fn a_stack_is_put_down_to_the_file_that_it_is_at() {
     let mut pair = Pair::new(&mut folder, &[0x2f, 0xfd, 0xff]);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Answer::Frames(vec![(0x1000, false)])));
-    let owner = |file| pair.owner(file).expect("it is known");
-    assert!(!symbolizer.allows(&owner(pair.bad)));
+    let payer = |file| pair.payer(file).expect("it is known");
+    assert!(!symbolizer.allows(&payer(pair.bad)));
     assert!(
-        symbolizer.allows(&owner(pair.good)),
+        symbolizer.allows(&payer(pair.good)),
         "it was at the other one"
     );
 }
@@ -577,9 +582,9 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
     let mut pair = Pair::new(&mut folder, &count.concat());
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()));
-    let (bad, good) = (pair.owner(pair.bad), pair.owner(pair.good));
+    let (bad, good) = (pair.payer(pair.bad), pair.payer(pair.good));
     let (bad, good) = (bad.expect("known"), good.expect("known"));
-    let cost = |symbolizer: &Symbolizer, owner| symbolizer.costs.of(owner);
+    let cost = |symbolizer: &Symbolizer, payer: &Payer| symbolizer.costs.of(payer.of);
     assert!(cost(&symbolizer, &bad) > cost(&symbolizer, &good));
     let of_first = cost(&symbolizer, &bad);
     assert!(of_first > Duration::ZERO);
@@ -613,7 +618,7 @@ fn a_file_that_was_forgotten_meanwhile_is_read_on() {
         fs::hard_link(pair.folder.path("good"), pair.folder.path(&name)).expect("a link");
         pair.folder.id(&name);
     }
-    assert_eq!(pair.owner(old), None);
+    assert_eq!(pair.payer(old), None);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()));
     // The symbolizer forgets them as well, and asks for them by the old numbers.
@@ -698,19 +703,19 @@ fn a_file_that_takes_too_much_is_barred_and_the_limit_said() {
     let honest = folder.honest();
     let mut symbolizer = start();
     let ended = Ended::Memory(64 << 20);
-    let owner = folder.owner(honest).expect("it is known");
-    symbolizer.blame(&owner, &ended, ended.fault());
+    let payer = folder.payer(honest).expect("it is known");
+    symbolizer.blame(&payer, &ended, ended.fault());
     assert!(
         symbolizer.take_sentences().is_empty(),
         "it may have been others"
     );
-    symbolizer.blame(&owner, &ended, ended.fault());
+    symbolizer.blame(&payer, &ended, ended.fault());
     let said = symbolizer.take_sentences();
     assert_eq!(
         said,
         [
-            "places in honest come without names from here on: reading it ended the symbolizer (memory limit of 64 MiB: \
-          --symbol-memory gives it more)"
+            "places in honest come without names from here on in root's processes: reading it ended the symbolizer \
+             (memory limit of 64 MiB: --symbol-memory gives it more)"
         ]
     );
     assert_eq!(place(&mut symbolizer, &mut folder, honest), None);
@@ -808,7 +813,7 @@ fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
     let honest = folder.honest();
     fs::copy("/proc/self/exe", folder.path("next")).expect("a copy");
     let next = folder.id("next");
-    let owner = folder.owner(next).expect("known");
+    let payer = folder.payer(next).expect("known");
     for (is_new, kills, is_barred) in [
         (false, (libc::SIGSEGV, 1), false),
         (true, (libc::SIGKILL, 3), false),
@@ -823,7 +828,7 @@ fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
             assert_eq!(is_named, !is_barred, "{kills:?}");
             symbolizer.process = None;
         }
-        assert_eq!(symbolizer.allows(&owner), !is_barred, "{kills:?}");
+        assert_eq!(symbolizer.allows(&payer), !is_barred, "{kills:?}");
         let said = symbolizer.take_sentences();
         assert_eq!(said.len(), usize::from(is_barred), "{said:?}");
     }
@@ -907,8 +912,8 @@ impl Broker for Cutting<'_> {
         None
     }
 
-    fn owner(&self, id: FileId) -> Option<Owner> {
-        self.0.owner(id)
+    fn payer(&self, id: FileId) -> Option<Payer> {
+        self.0.payer(id)
     }
 }
 
@@ -939,9 +944,9 @@ fn who_names_a_file_pays_and_not_the_file() {
         "{said:?}"
     );
     let other = folder.id("other");
-    let other = folder.owner(other).expect("known");
+    let other = folder.payer(other).expect("known");
     assert!(symbolizer.allows(&other));
-    assert!(!symbolizer.allows(&folder.owner(id).expect("known")));
+    assert!(!symbolizer.allows(&folder.payer(id).expect("known")));
 }
 
 /// Sparse files cost nothing, and each takes the address space that it says.
@@ -1015,23 +1020,38 @@ fn resident() -> u64 {
     pages * 4096
 }
 
+/// Has a file cost its payer too much.
+pub(in crate::attrib) fn bar(symbolizer: &mut Symbolizer, payer: &Payer) {
+    symbolizer.charge_with(payer, Duration::from_mins(1));
+    assert!(!symbolizer.allows(payer));
+}
+
+/// A file of a user, which that user runs.
+fn strangers(user: u32, inode: u64, name: &str) -> Payer {
+    let file = FileKey {
+        device: (0, user),
+        inode,
+        born: None,
+        user,
+    };
+    Payer {
+        of: Use {
+            file,
+            runner: Some(user),
+        },
+        name: name.to_owned(),
+    }
+}
+
 /// Files by the thousand, each of another user: one who may use their numbers makes them.
 #[test]
 fn what_strangers_do_is_said_so_many_times() {
     let mut symbolizer = start();
     for user in 1..100 {
         for file in 0..2 {
-            let owner = Owner {
-                file: FileKey {
-                    device: (0, user),
-                    inode: file,
-                    born: None,
-                    user,
-                },
-                name: format!("/tmp/{user}/{file}"),
-            };
-            symbolizer.blame(&owner, &Ended::CpuTime, Fault::Certain);
-            assert!(!symbolizer.allows(&owner));
+            let payer = strangers(user, file, &format!("/tmp/{user}/{file}"));
+            symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
+            assert!(!symbolizer.allows(&payer));
         }
     }
     let said = symbolizer.take_sentences();
@@ -1050,15 +1070,7 @@ fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
     assert!(is_named(&mut symbolizer, &mut folder, honest));
     let process = symbolizer.process.as_ref().expect("it answered");
     assert!(process.spent().is_some_and(|it| !it.is_zero()));
-    let slow = Owner {
-        file: FileKey {
-            device: (0, 1),
-            inode: 1,
-            born: None,
-            user: 7,
-        },
-        name: "/tmp/slow".to_owned(),
-    };
+    let slow = strangers(7, 1, "/tmp/slow");
     for _ in 0..5 {
         symbolizer.charge_with(&slow, Duration::from_secs(1));
         assert!(symbolizer.allows(&slow));
@@ -1067,7 +1079,15 @@ fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
     assert!(!symbolizer.allows(&slow), "barred");
     assert_eq!(
         symbolizer.take_sentences(),
-        ["places in /tmp/slow come without names from here on: reading it takes too much CPU time"]
+        [
+            "places in /tmp/slow come without names from here on in processes of user 7: reading it takes too much CPU time"
+        ]
+    );
+    let mut others = slow;
+    others.of.runner = Some(8);
+    assert!(
+        symbolizer.allows(&others),
+        "a stranger runs anybody's program"
     );
     assert!(
         is_named(&mut symbolizer, &mut folder, honest),

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::*;
-use crate::{attrib::symbolizer::tests::means, symbolize::Image};
+use crate::{
+    attrib::symbolizer::tests::{bar, means},
+    symbolize::Image,
+};
 
 /// A function whose name and line are asked for below: an address in it, and a line just behind that address's.
 #[inline(never)]
@@ -49,6 +52,40 @@ fn a_known_function_gives_its_name_and_line() {
     let line = source.strip_prefix("tests.rs:").expect("this file");
     let line: u32 = line.parse().expect("a line");
     assert!((behind - 11..behind).contains(&line), "{line}, {behind}");
+}
+
+/// A stranger runs anybody's program, until it is barred for that stranger.
+#[test]
+fn a_file_that_is_barred_in_processes_of_one_user_is_read_for_others() {
+    let mut symbols = symbols();
+    let address = Address(a_known_function_of_the_test(&mut 0));
+    let process = symbols
+        .processes
+        .with_code_at(own(), address, &mut symbols.symbolizer)
+        .expect("it runs");
+    let mapping = process.maps.find(address).expect("its code");
+    let Backing::File { path, file } = &mapping.backing else {
+        panic!("{mapping:?}");
+    };
+    let file = symbols
+        .processes
+        .file(
+            &mut symbols.files,
+            own(),
+            &process,
+            mapping,
+            path.path(),
+            *file,
+        )
+        .expect("it is there");
+    let stranger = Some(7);
+    let payer = symbols.files.payer(file, stranger).expect("known");
+    bar(&mut symbols.symbolizer, &payer);
+    let offset = mapping.file_offset(address);
+    assert_eq!(symbols.resolve_offset(file, stranger, offset, 0), None);
+    let place = symbols.resolve_offset(file, process.user, offset, 0);
+    let name = place.expect("another's").location.expect("it has symbols");
+    assert!(name.starts_with("a_known_function_of_the_test"), "{name}");
 }
 
 #[test]
