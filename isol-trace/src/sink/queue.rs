@@ -300,7 +300,7 @@ mod tests {
     use std::{
         fs::OpenOptions,
         io::{PipeReader, Read as _},
-        os::fd::OwnedFd,
+        os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     };
 
     use super::*;
@@ -365,6 +365,7 @@ mod tests {
         assert_eq!(lines, 2);
     }
 
+    /// A descriptor that stands for a path alone refuses fsync(2): that this is said shows that it was asked.
     #[test]
     fn a_regular_file_is_synced() {
         let folder = tempfile::tempdir().unwrap();
@@ -374,5 +375,16 @@ mod tests {
         let outcome = queue.close(|_| true);
         assert!(matches!(outcome, Outcome::Written), "{outcome:?}");
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+        let unsynced = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(&path)
+            .unwrap();
+        let queue = Queue::start(LogFile::from_file(unsynced).unwrap()).unwrap();
+        let outcome = queue.close(|_| true);
+        let Outcome::Failed { error, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     }
 }
