@@ -188,7 +188,7 @@ fn wrong_hosts_are_refused() {
         (
             "unprivileged",
             &["record", "--cpus", "1,9-11"],
-            "--cpus: CPU 9-11 does not exist on this host, which has CPUs 0-3",
+            "--cpus: CPUs 9-11 do not exist on this host, which has CPUs 0-3",
         ),
         (
             "offline-cpu",

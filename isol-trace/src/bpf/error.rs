@@ -37,7 +37,7 @@ pub enum TracerError {
     #[error("attaching the probes was broken off")]
     BrokenOff,
     /// A probe that nothing works without.
-    #[error("cannot trace CPUs {cpus}: the probe {probe} is not attached: {why}")]
+    #[error("cannot trace {}: the probe {probe} is not attached: {why}", crate::host::cpu_list::in_words(.cpus))]
     Essential {
         /// Which CPUs would be blind.
         cpus: String,

@@ -152,9 +152,10 @@ fn print(text: &[u8]) -> Result<(), Error> {
 fn say_elsewhere(plan: &TracePlan) {
     if !plan.elsewhere.is_empty() {
         stderr::say(&format!(
-            "--pid: the process may also run on CPUs {}, which are not isolated and not watched: pin it, or name \
+            "--pid: the process may also run on {}, which {} not isolated and not watched: pin it, or name \
              the CPUs with --cpus LIST",
-            plan.elsewhere
+            plan.elsewhere.in_words(),
+            plan.elsewhere.of_one("is", "are")
         ));
     }
 }

@@ -6,9 +6,7 @@ use std::{
 };
 
 use super::{signals, stderr};
-use crate::{
-    bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet, tui::text::cpus_in_words,
-};
+use crate::{bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet};
 
 /// Clears the line.
 const CLEAR: &str = "\r\x1b[K";
@@ -30,7 +28,7 @@ impl Attaching {
     #[must_use]
     pub fn begin(cpus: &CpuSet, terminal: bool) -> Self {
         let attaching = Self {
-            cpus: cpus_in_words(cpus.iter()),
+            cpus: cpus.in_words(),
             started: Instant::now(),
             shown: None,
             terminal,

@@ -229,8 +229,10 @@ fn attach(plan: &RecordPlan, is_terminal: bool) -> Result<Session, Error> {
     drop(attaching);
     if !plan.trace.offline.is_empty() {
         say(&format!(
-            "CPUs {} are isolated and offline: watched when they come online",
-            plan.trace.offline
+            "{} {} isolated and offline: watched when {} online",
+            plan.trace.offline.in_words(),
+            plan.trace.offline.of_one("is", "are"),
+            plan.trace.offline.of_one("it comes", "they come"),
         ));
     }
     Ok(session)

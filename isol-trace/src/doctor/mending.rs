@@ -144,9 +144,9 @@ fn script(facts: &Facts, boot: Option<&BootLine>, commands: &[(&Finding, &str)])
         facts.identity.host, facts.identity.kernel
     )));
     line(&format!(
-        "# Isolated: CPUs {}; for everything else: CPUs {}.",
-        facts.watched,
-        facts.noise_takers()
+        "# Isolated: {}; for everything else: {}.",
+        facts.watched.in_words(),
+        facts.noise_takers().in_words()
     ));
     line("# Run it as root, again after each boot; to run it twice does no harm.");
     if let Some(boot) = boot {

@@ -63,6 +63,18 @@ impl CpuSet {
         Ok(())
     }
 
+    /// The set with its noun: `CPU 1`, or `CPUs 1-3`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        in_words(&self.to_string())
+    }
+
+    /// The word that goes with [`Self::in_words`]: of one CPU, or of several.
+    #[must_use]
+    pub fn of_one<'a>(&self, one: &'a str, several: &'a str) -> &'a str {
+        if self.len() == 1 { one } else { several }
+    }
+
     /// Whether a CPU is in the set.
     #[must_use]
     pub fn contains(&self, cpu: Cpu) -> bool {
@@ -183,6 +195,13 @@ impl fmt::Display for CpuSet {
         }
         Ok(())
     }
+}
+
+/// A list of CPUs with its noun: `CPU 1`, or `CPUs 1-3`.
+#[must_use]
+pub fn in_words(list: &str) -> String {
+    let plural = if list.contains(['-', ',']) { "s" } else { "" };
+    format!("CPU{plural} {list}")
 }
 
 impl FromStr for CpuSet {

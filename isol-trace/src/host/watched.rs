@@ -30,7 +30,9 @@ pub enum WatchedError {
     None,
     /// The processes that were named run elsewhere.
     #[error(
-        "--pid: the process may run on CPUs {allowed}, none of which is isolated and online: pin it to an isolated one, as with `taskset -apc {isolated} PID`, or name the CPUs to watch with --cpus LIST"
+        "--pid: the process may run on {}, which {is}: pin it to an isolated CPU, as with `taskset -apc {isolated} PID`, or name the CPUs to watch with --cpus LIST",
+        .allowed.in_words(),
+        is = .allowed.of_one("is not isolated, or is offline", "are not isolated, or are offline")
     )]
     NotIsolated {
         /// Where they may run.
@@ -45,7 +47,7 @@ pub enum WatchedError {
     )]
     AllOffline(CpuSet),
     /// A CPU was named that does not exist.
-    #[error("--cpus: CPU {missing} does not exist on this host, which has CPUs {present}")]
+    #[error("--cpus: {} {do_not} exist on this host, which has {}", .missing.in_words(), .present.in_words(), do_not = .missing.of_one("does not", "do not"))]
     Missing {
         /// Which.
         missing: CpuSet,
@@ -54,13 +56,17 @@ pub enum WatchedError {
     },
     /// A CPU was named that is offline.
     #[error(
-        "--cpus: CPU {0} is offline: bring it online, as with `echo 1 > /sys/devices/system/cpu/cpu{first}/online`, or leave it out",
+        "--cpus: {} {are} offline: bring {it} online, as with `echo 1 > /sys/devices/system/cpu/cpu{first}/online`, or leave {it} out",
+        .0.in_words(),
+        are = .0.of_one("is", "are"),
+        it = .0.of_one("it", "them"),
         first = first(.0)
     )]
     Offline(CpuSet),
     /// Every online CPU would be watched.
     #[error(
-        "watching CPUs {watched} leaves no housekeeping CPU for isol-trace itself to run on: leave at least one online CPU out, with --cpus LIST"
+        "watching {} leaves no housekeeping CPU for isol-trace itself to run on: leave at least one online CPU out, with --cpus LIST",
+        .watched.in_words()
     )]
     NoHousekeeping {
         /// What was to be watched.

@@ -208,8 +208,8 @@ fn a_process_is_watched_where_it_may_run() {
     assert_eq!(
         watched("0", &[7]),
         Err(
-            "--pid: the process may run on CPUs 0, none of which is isolated and online: pin it to an \
-             isolated one, as with `taskset -apc 1-3 PID`, or name the CPUs to watch with --cpus LIST"
+            "--pid: the process may run on CPU 0, which is not isolated, or is offline: pin it to an \
+             isolated CPU, as with `taskset -apc 1-3 PID`, or name the CPUs to watch with --cpus LIST"
                 .to_owned()
         )
     );

@@ -2,9 +2,12 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::event::{
-    ids::{Cpu, Nanos},
-    model::{Function, Kin, Origin, Sender, Via},
+use crate::{
+    event::{
+        ids::{Cpu, Nanos},
+        model::{Function, Kin, Origin, Sender, Via},
+    },
+    host::cpu_list::in_words,
 };
 
 /// Shown where a value is not known. Never 0.
@@ -153,9 +156,7 @@ pub fn lasted(time: Nanos) -> String {
 /// CPUs as a sentence names them: `CPU 1`, `CPUs 1-3,5`.
 #[must_use]
 pub fn cpus_in_words(cpus: impl IntoIterator<Item = Cpu>) -> String {
-    let list = cpu_list(cpus);
-    let plural = if list.contains(['-', ',']) { "s" } else { "" };
-    format!("CPU{plural} {list}")
+    in_words(&cpu_list(cpus))
 }
 
 /// CPUs as the kernel's list format has them: `1-3,5`.

@@ -96,7 +96,9 @@ impl Session {
             Err(error) => {
                 self.following.give_up(added);
                 self.complaints.push(format!(
-                    "CPUs {added} are isolated now and not watched: {error}"
+                    "{} {} isolated now and not watched: {error}",
+                    added.in_words(),
+                    added.of_one("is", "are")
                 ));
                 Ok(Vec::new())
             }

@@ -1,6 +1,6 @@
 //! Devices' interrupts that reach the watched CPUs, or may.
 
-use super::{Check, named};
+use super::Check;
 use crate::{
     doctor::{
         Facts, Finding,
@@ -44,7 +44,7 @@ fn delivered(facts: &Facts) -> Option<Finding> {
             let summary = format!(
                 "Of {} interrupts that can be moved, none is delivered to {}.",
                 all.len(),
-                named(&facts.watched)
+                facts.watched.in_words()
             );
             Finding::new(id, Interrupts, Severity::Fine, summary)
         });
@@ -255,7 +255,7 @@ fn default_affinity(facts: &Facts) -> Option<Finding> {
     };
     let here = affinity & &facts.watched;
     if here.is_empty() {
-        let summary = format!("New interrupts go to {}.", named(affinity));
+        let summary = format!("New interrupts go to {}.", affinity.in_words());
         return Some(Finding::new(id, Interrupts, Severity::Fine, summary));
     }
     Some(
@@ -265,7 +265,7 @@ fn default_affinity(facts: &Facts) -> Option<Finding> {
             Severity::Warning,
             format!(
                 "An interrupt that a driver asks for from now on may go to {}.",
-                named(&here)
+                here.in_words()
             ),
         )
         .breach(
@@ -315,7 +315,7 @@ fn irqbalance(facts: &Facts) -> Option<Finding> {
             Severity::Warning,
             format!(
                 "irqbalance runs, and spreads interrupts over {}, which neither isolcpus= nor nohz_full= tells it to leave alone.",
-                named(&unknown)
+                unknown.in_words()
             ),
         )
     })

@@ -1,6 +1,6 @@
 //! Which CPUs are isolated, and whether that is what was asked for.
 
-use super::{Check, isolcpus, named, quoted};
+use super::{Check, isolcpus, quoted};
 use crate::{
     doctor::{
         Facts, Finding,
@@ -32,7 +32,10 @@ fn tickless(facts: &Facts) -> Finding {
         return Finding::unreadable(id, Isolation, why);
     }
     if missing.is_empty() {
-        let summary = format!("The tick stops while one task runs, on {}.", named(watched));
+        let summary = format!(
+            "The tick stops while one task runs, on {}.",
+            watched.in_words()
+        );
         return Finding::new(id, Isolation, Severity::Fine, summary);
     }
     let boot = facts.boot.known();
@@ -50,20 +53,20 @@ fn tickless(facts: &Facts) -> Finding {
     let finding = match facts.nohz_full {
         Reading::Absent => finding(format!(
             "This kernel is not built with CONFIG_NO_HZ_FULL: the tick never stops on {} while a task runs{}.",
-            named(&missing),
+            missing.in_words(),
             if is_asked { ", and the argument nohz_full= means nothing to it" } else { "" }
         ))
         .change("Boot a kernel built with CONFIG_NO_HZ_FULL=y, as distributions' kernels are."),
         _ if is_asked => finding(format!(
             "The argument nohz_full= asks for {}, and the kernel did not take it: {}.",
-            named(&missing),
+            missing.in_words(),
             match (has_flag, facts.is_from(7, 2)) {
                 (false, _) => "it must leave one present CPU out",
                 (true, Some(true)) => "beside an isolcpus= with the flag nohz this kernel drops whichever stands behind",
                 (true, _) => "it must leave one present CPU out, and agree with isolcpus=, which has the flag nohz",
             }
         )),
-        _ => finding(format!("Not in nohz_full=: {}.", named(&missing))),
+        _ => finding(format!("Not in nohz_full=: {}.", missing.in_words())),
     };
     let finding = match facts.nohz_full {
         Reading::Absent => finding,
@@ -118,7 +121,7 @@ fn domains(facts: &Facts) -> Finding {
         };
         let summary = format!(
             "The scheduler balances no task onto {}, {how}.",
-            named(watched)
+            watched.in_words()
         );
         return Finding::new(id, Isolation, Severity::Fine, summary);
     }
@@ -129,7 +132,7 @@ fn domains(facts: &Facts) -> Finding {
         id,
         Isolation,
         Severity::Defect,
-        format!("The scheduler may balance any task onto {}: neither isolcpus= nor an isolated cpuset partition says otherwise.", named(&missing)),
+        format!("The scheduler may balance any task onto {}: neither isolcpus= nor an isolated cpuset partition says otherwise.", missing.in_words()),
     )
     .breach(rule::SECOND_TASK,
         "other tasks and unbound kernel threads run there; from Linux 7.2 on nohz_full= alone does not keep the work vmstat away either",
@@ -234,12 +237,15 @@ fn rcu_offload(facts: &Facts) -> Option<Finding> {
     if missing.is_empty() || by_default {
         let summary = format!(
             "RCU callbacks are left to threads, which may run elsewhere, on {}.",
-            named(&facts.watched)
+            facts.watched.in_words()
         );
         return Some(Finding::new(id, Isolation, Severity::Fine, summary));
     }
     let why = if is_built {
-        format!("neither nohz_full= nor rcu_nocbs= has {}", named(&missing))
+        format!(
+            "neither nohz_full= nor rcu_nocbs= has {}",
+            missing.in_words()
+        )
     } else {
         "the kernel is built without CONFIG_RCU_NOCB_CPU".to_owned()
     };
@@ -267,7 +273,7 @@ fn housekeeping(facts: &Facts) -> Finding {
     if !free.is_empty() {
         let summary = format!(
             "Left for the work of the kernel and of isol-trace: {}.",
-            named(&free)
+            free.in_words()
         );
         return Finding::new(id, Isolation, Severity::Fine, summary);
     }
@@ -292,7 +298,7 @@ fn offline(facts: &Facts) -> Option<Finding> {
     (!facts.offline.is_empty()).then(|| {
         let summary = format!(
             "Isolated and offline, and so not watched: {}.",
-            named(&facts.offline)
+            facts.offline.in_words()
         );
         Finding::new("offline", Isolation, Severity::Note, summary)
     })

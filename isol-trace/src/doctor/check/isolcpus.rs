@@ -1,6 +1,6 @@
 //! Whether the kernel took `isolcpus=` as it was typed, alone and beside `nohz_full=`.
 
-use super::{Check, named};
+use super::Check;
 use crate::doctor::{
     Facts, Finding,
     finding::{Area::Isolation, Severity},
@@ -38,12 +38,15 @@ fn isolcpus_in_force(facts: &Facts) -> Option<Finding> {
     }
     let missing = &(&asked & &facts.present) - facts.isolated.known()?;
     if missing.is_empty() {
-        let summary = format!("The kernel took isolcpus= as asked, for {}.", named(&asked));
+        let summary = format!(
+            "The kernel took isolcpus= as asked, for {}.",
+            asked.in_words()
+        );
         return Some(Finding::new(id, Isolation, Severity::Fine, summary));
     }
     Some(defect(format!(
         "The argument isolcpus= asks for {}, and the kernel dropped it: its file `isolated` says otherwise.",
-        named(&missing)
+        missing.in_words()
     )))
 }
 
@@ -76,7 +79,7 @@ fn nohz_flag(facts: &Facts) -> Option<Finding> {
             Severity::Defect,
             format!(
                 "This kernel drops nohz_full=, which stands behind an isolcpus= with the flag nohz: the tick does not stop on {}.",
-                named(&lost)
+                lost.in_words()
             ),
         )
         .breach(

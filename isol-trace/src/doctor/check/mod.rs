@@ -15,7 +15,7 @@ mod work;
 pub(super) use isolcpus::both;
 
 use super::{Facts, Finding};
-use crate::{host::cpu_list::CpuSet, tui::text::cpus_in_words};
+use crate::host::cpu_list::CpuSet;
 
 /// A check.
 enum Check {
@@ -23,11 +23,6 @@ enum Check {
     Always(fn(&Facts) -> Finding),
     /// It says something where there is something to say.
     Where(fn(&Facts) -> Option<Finding>),
-}
-
-/// `CPU 1`, or `CPUs 1-3`.
-fn named(cpus: &CpuSet) -> String {
-    cpus_in_words(cpus.iter())
 }
 
 /// The CPUs with blanks between them, for the loop of a shell.

@@ -1,6 +1,6 @@
 //! Who shares the watched CPUs' cores, and what changes their frequency and depth of sleep.
 
-use super::{Check, named, spaced};
+use super::{Check, spaced};
 use crate::{
     doctor::{
         Facts, Finding,
@@ -56,7 +56,7 @@ fn siblings(facts: &Facts) -> Option<Finding> {
         Severity::Warning,
         format!(
             "A core of the watched CPUs is shared with {}.",
-            named(&shared)
+            shared.in_words()
         ),
     )
     .cost("no kernel entry, and time all the same: the other thread takes the core's units and caches");
@@ -149,7 +149,7 @@ fn governor(facts: &Facts) -> Option<Finding> {
             Severity::Warning,
             format!(
                 "The governor powersave keeps {} at the lowest frequency.",
-                named(&slow)
+                slow.in_words()
             ),
         )
         .cost("no kernel entry more, and the task and each entry last longer")

@@ -1,6 +1,6 @@
 //! What the scheduler takes from a task that has a CPU for itself.
 
-use super::{Check, named, spaced};
+use super::{Check, spaced};
 use crate::{
     doctor::{
         Facts, Finding,
@@ -96,7 +96,7 @@ fn fair_server(facts: &Facts) -> Option<Finding> {
     };
     let summary = format!(
         "The fair server reserves time on {}, and {sets} a timer for it even when one task runs alone.",
-        named(&here)
+        here.in_words()
     );
     // Another task on the CPU has the kernel ask again whether the tick may stop. Where a real-time task
     // never sleeps, it does not come to run, and nobody waits for it.

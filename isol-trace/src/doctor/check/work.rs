@@ -1,6 +1,6 @@
 //! Work and timers of the kernel that reach the watched CPUs.
 
-use super::{Check, named};
+use super::Check;
 use crate::{
     doctor::{
         Facts, Finding,
@@ -32,7 +32,7 @@ fn unbound_work(facts: &Facts) -> Option<Finding> {
     };
     let here = all & &facts.watched;
     if here.is_empty() {
-        let summary = format!("Work that belongs to no CPU runs on {}.", named(all));
+        let summary = format!("Work that belongs to no CPU runs on {}.", all.in_words());
         return Some(Finding::new(id, Work, Severity::Fine, summary));
     }
     let spared: Vec<&str> = facts
@@ -49,7 +49,7 @@ fn unbound_work(facts: &Facts) -> Option<Finding> {
     };
     let summary = format!(
         "Work that belongs to no CPU may run on {}{spared}.",
-        named(&here)
+        here.in_words()
     );
     let finding = Finding::new(id, Work, Severity::Defect, summary)
         .breach(
@@ -107,7 +107,7 @@ fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
             id,
             Work,
             Severity::Defect,
-            format!("{which} at {}.", named(&here)),
+            format!("{which} at {}.", here.in_words()),
         )
         .breach(rule, what)
         .run(format!(
@@ -149,7 +149,7 @@ fn vmstat(facts: &Facts) -> Option<Finding> {
         severity,
         format!(
             "Every {seconds} s the kernel may queue work on {} to collect the memory statistics (vmstat) there.",
-            named(&here)
+            here.in_words()
         ),
     )
     .breach(
@@ -241,7 +241,7 @@ fn timer_migration(facts: &Facts) -> Option<Finding> {
 fn staying_timers(facts: &Facts, id: &'static str, cpus: &CpuSet) -> Finding {
     let summary = format!(
         "Timers may move, and stay on {} all the same: a busy CPU gives them away only where it is in nohz_full=.",
-        named(cpus)
+        cpus.in_words()
     );
     let finding = Finding::new(id, Work, Severity::Warning, summary).breach(
         rule::TIMER_MIGRATION,
