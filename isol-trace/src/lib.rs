@@ -9,6 +9,7 @@
 //! - [`symbolize`]: an address in an ELF file → function and source line;
 //! - [`doctor`]: what is wrong with a host, and what mends it;
 //! - [`stats`]: the ledger and its arithmetic;
+//! - [`trace`]: the engine: one trace, and the loop that feeds whoever hears it;
 //! - [`sink`]: the JSON log, and [`log`]: the same read back;
 //! - [`explain`]: why a task was killed;
 //! - [`tui`]: the dashboard;
@@ -38,4 +39,5 @@ pub mod printable;
 pub mod sink;
 pub mod stats;
 pub mod symbolize;
+pub mod trace;
 pub mod tui;

@@ -38,7 +38,7 @@ fn field(process: &Path, name: &str) -> Option<String> {
 fn it_has_no_rights_and_nothing_of_the_tracers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("what is not its business");
     let mut attributor = with_user_symbols();
-    assert_eq!(attributor.complaints(), Vec::<String>::new());
+    assert_eq!(attributor.warnings(), Vec::<String>::new());
     let found = children();
     let [child] = &found[..] else {
         panic!("{found:?}")

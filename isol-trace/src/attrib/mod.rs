@@ -344,7 +344,7 @@ impl Attributor {
     }
 
     /// What is wrong with the names, as sentences for people, each told once.
-    pub fn complaints(&mut self) -> Vec<String> {
+    pub fn warnings(&mut self) -> Vec<String> {
         let users = self.users.as_mut();
         let users = users.map_or_else(Vec::new, Places::take_sentences);
         let new: Vec<_> = self

@@ -13,6 +13,7 @@ use crate::{
     explain::{Ended, Gatherer, Told, told, told_of},
     log::LogReader,
     plan::{RecordPlan, explain::ExplainPlan},
+    trace::Consumer as _,
 };
 
 /// Runs a valid `explain`.
@@ -46,7 +47,7 @@ fn read(input: impl BufRead, name: &str) -> Result<Told, Error> {
             name: name.to_owned(),
             source,
         })?;
-        gatherer.take(&event);
+        gatherer.event(&event);
     }
     if !log.is_complete() {
         say("the log has no summary: it was cut short, or is still being written");
@@ -63,7 +64,7 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
     let trace = &plan.trace;
     let is_filtered = plan.from_prctl || !trace.pids.is_empty() || !trace.comms.is_empty();
     let mut gatherer = Gatherer::default();
-    let recorded = listen(plan, false, |event| gatherer.take(event))?;
+    let recorded = listen(plan, false, &mut gatherer)?;
     let Some(status) = recorded.status else {
         return Ok(ExitCode::SUCCESS);
     };

@@ -5,7 +5,6 @@ pub mod doctor;
 pub mod explain;
 pub mod progress;
 pub mod record;
-pub mod session;
 mod signals;
 mod stderr;
 pub mod top;
@@ -16,14 +15,10 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     os::unix::net::UnixStream,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Parser as _;
-use tokio::{
-    runtime::Runtime,
-    time::{Interval, MissedTickBehavior, interval},
-};
+use tokio::runtime::Runtime;
 
 use crate::{
     cli::{self, Cli, Command, ExplainArgs},
@@ -164,11 +159,4 @@ fn say_elsewhere(plan: &TracePlan) {
 fn wrong(sentence: &str) -> ExitCode {
     stderr::say(sentence);
     ExitCode::from(WRONG)
-}
-
-/// Ticks at once and then so often; a tick that comes late moves those after it.
-fn ticks(period: Duration) -> Interval {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }

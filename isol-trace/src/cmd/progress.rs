@@ -6,7 +6,12 @@ use std::{
 };
 
 use super::{signals, stderr};
-use crate::{bpf::attach::Step, event::model::Totals, host::cpu_list::CpuSet};
+use crate::{
+    bpf::attach::Step,
+    event::model::{Event, Totals},
+    host::cpu_list::CpuSet,
+    trace::Consumer,
+};
 
 /// Clears the line.
 const CLEAR: &str = "\r\x1b[K";
@@ -121,8 +126,19 @@ impl Progress {
         }
     }
 
-    /// Shows how things stand.
-    pub fn show(&mut self, totals: &Totals) {
+    /// Makes room for something else.
+    fn clear(&mut self) {
+        if self.shown {
+            stderr::write(CLEAR.to_owned());
+            self.shown = false;
+        }
+    }
+}
+
+impl Consumer for Progress {
+    fn event(&mut self, _: &Event) {}
+
+    fn totals(&mut self, totals: &Totals) {
         if !self.terminal {
             return;
         }
@@ -131,12 +147,9 @@ impl Progress {
         self.shown = true;
     }
 
-    /// Makes room for something else.
-    pub fn clear(&mut self) {
-        if self.shown {
-            stderr::write(CLEAR.to_owned());
-            self.shown = false;
-        }
+    fn warning(&mut self, warning: &str) {
+        self.clear();
+        stderr::say(warning);
     }
 }
 

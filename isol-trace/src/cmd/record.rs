@@ -4,6 +4,7 @@ mod asked;
 mod closing;
 mod command;
 mod guarded;
+mod limits;
 mod log;
 mod people;
 
@@ -11,7 +12,7 @@ use std::{
     io::{self, IsTerminal as _},
     os::unix::process::ExitStatusExt as _,
     process::{ExitCode, ExitStatus},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::time::sleep;
@@ -20,14 +21,14 @@ use self::{
     asked::AskedTasks,
     closing::{Closing, Tally},
     command::{Manner, Running, passed_on, start},
+    limits::{End, Limits, Stopping},
     log::{Ending, Log},
 };
 use super::{
     progress::{Attaching, Detaching, Progress},
-    session::{FOLLOW, Pace, Session},
     signals::{self, Signals},
     stderr::{say, say_lines},
-    ticks, verdicts,
+    verdicts,
 };
 use crate::{
     error::Error,
@@ -41,19 +42,11 @@ use crate::{
         command::CommandPlan,
         output::{Output, OutputFile},
     },
+    trace::{self, Consumer, FanOut, Session},
 };
-
-/// How often totals are read, lost records reported and the log written out.
-const EVERY: Duration = Duration::from_millis(500);
-
-/// How long a command may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// How often a pipe with a name is looked at until somebody reads it.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How long nothing is read from the rings where the output takes nothing.
-const REST: Duration = Duration::from_millis(2);
 
 /// What a recording leaves besides its log.
 #[derive(Debug, Default)]
@@ -88,28 +81,29 @@ impl Recorded {
 
 /// Runs a valid `record`.
 pub fn run(plan: RecordPlan) -> Result<ExitCode, Error> {
-    let recorded = listen(plan, true, |_| {})?;
+    let recorded = listen(plan, true, &mut FanOut::new())?;
     Ok(recorded.exit_code())
 }
 
-/// Records; `listener` hears every event of the log, also those that no file takes any more. At the end a person
-/// is told what there was, if `sums_up`.
+/// Records; `listener` hears what the log hears, also what no file takes any more. At the end a person is told what there
+/// was, if `sums_up`.
 pub(super) fn listen(
     plan: RecordPlan,
     sums_up: bool,
-    mut listener: impl FnMut(&Event),
+    listener: &mut dyn Consumer,
 ) -> Result<Recorded, Error> {
+    signals::require_none()?;
     let huge_pages = Session::prepare(&plan.trace)?;
-    super::runtime()?.block_on(record(plan, huge_pages, sums_up, &mut listener))
+    super::runtime()?.block_on(record(plan, huge_pages, sums_up, listener))
 }
 
 async fn record(
     mut plan: RecordPlan,
     huge_pages: HugePages,
     sums_up: bool,
-    listener: &mut dyn FnMut(&Event),
+    listener: &mut dyn Consumer,
 ) -> Result<Recorded, Error> {
-    let mut signals = Signals::new()?;
+    let signals = Signals::new()?;
     if let Output::File(file) = &mut plan.output {
         reader(file).await?;
     }
@@ -137,18 +131,16 @@ async fn record(
         start(command, &plan.trace.watched, manner).map(Some)
     };
     let mut tally = Tally::new(sums_up && plan.command.is_some());
-    let mut hear = |event: &Event| {
-        tally.take(event);
-        listener(event);
-    };
+    tally.event(&header);
+    listener.event(&header);
     let is_people = matches!(plan.output, Output::People);
-    let (mut log, mut child) = if let Output::File(_) = plan.output {
+    let (log, child) = if let Output::File(_) = plan.output {
         // A command that cannot be executed after all leaves the file as it was.
         let child = start()?;
-        (Log::begin(plan.output, &mut hear, &header)?, child)
+        (Log::begin(plan.output, &header)?, child)
     } else {
         // Whoever reads stdout finds the header before what the command prints there.
-        let log = Log::begin(plan.output, &mut hear, &header)?;
+        let log = Log::begin(plan.output, &header)?;
         (log, start()?)
     };
     let pid = child.as_ref().and_then(Running::number);
@@ -156,39 +148,30 @@ async fn record(
     // line would be in the way of theirs.
     let is_alone = child.is_none() && !is_people && !log.is_read_by_another();
     let progress = Progress::new(plan.duration, is_terminal && is_alone);
-    let end = follow(
-        &mut session,
-        &mut log,
-        &mut child,
-        &mut signals,
-        &Limits {
-            duration: plan.duration,
-            tasks,
-        },
-        progress,
-    )
-    .await;
-    // Whatever ended it, the account is closed and summed up.
-    let status = match (&end, child) {
-        (_, None) => None,
-        (Ok(End::Child(status)), _) => Some(*status),
-        (_, Some(child)) => Some(stop(child, &mut session, &mut log).await?),
+    let mut consumers = Consumers {
+        tally,
+        listener,
+        log,
     };
-    let end = end?;
+    let limits = Limits::new(plan.duration, tasks, child, signals);
+    let (end, status) = until_end(&mut session, &mut consumers, limits, progress).await?;
     // A command that was handed one ends by it, as a rule, and whoever sent it waits.
     let by_signal = match end {
         End::Signal => true,
         End::Child(_) => signals::count() > 0,
-        End::Asked => false,
+        End::Asked | End::Tasks => false,
     };
     let ending = Ending::begin(by_signal);
-    log.end(ending);
+    consumers.log.end(ending);
     let detaching = Detaching::begin(is_terminal);
+    let mut all = consumers.all();
     let summary = session.finish(
-        |event| log.take(&event),
+        |event| all.event(&event),
         |waited| names_wait(&end, &ending, waited),
     )?;
-    log.take(&Event::Summary(summary.clone()));
+    all.event(&Event::Summary(summary.clone()));
+    drop(all);
+    let Consumers { tally, log, .. } = consumers;
     let file = log.file().map(str::to_owned);
     let has_name = log.has_name();
     let verdict = log.finish();
@@ -216,6 +199,47 @@ async fn record(
     Ok(Recorded { status, pid })
 }
 
+/// Who hears a recording.
+struct Consumers<'a> {
+    tally: Tally,
+    listener: &'a mut dyn Consumer,
+    log: Log,
+}
+
+impl Consumers<'_> {
+    fn all(&mut self) -> FanOut<'_> {
+        FanOut::new()
+            .with(&mut self.tally)
+            .with(&mut *self.listener)
+            .with(&mut self.log)
+    }
+}
+
+/// Traces until the end, and then until the command has ended: whatever ended it, the account is closed and summed up.
+async fn until_end(
+    session: &mut Session,
+    consumers: &mut Consumers<'_>,
+    mut limits: Limits,
+    mut progress: Progress,
+) -> Result<(End, Option<ExitStatus>), Error> {
+    let mut all = consumers.all().with(&mut progress);
+    let end = trace::run(session, &mut all, &mut limits).await;
+    drop(all);
+    drop(progress);
+    if matches!(end, Ok(End::Tasks)) {
+        say("every task of --pid has ended");
+    }
+    let status = match (&end, limits.into_child()) {
+        (_, None) => None,
+        (Ok(End::Child(status)), _) => Some(*status),
+        (_, Some(child)) => {
+            let mut stopping = Stopping::begin(child);
+            Some(trace::run(session, &mut consumers.all(), &mut stopping).await?)
+        }
+    };
+    Ok((end?, status))
+}
+
 /// Attaches the probes, and says meanwhile what a person should know of that.
 fn attach(plan: &RecordPlan, is_terminal: bool) -> Result<Session, Error> {
     super::say_elsewhere(&plan.trace);
@@ -225,6 +249,7 @@ fn attach(plan: &RecordPlan, is_terminal: bool) -> Result<Session, Error> {
         plan.from_prctl,
         Host::of_this_process(),
         |step| attaching.step(step),
+        signals::require_none,
     )?;
     drop(attaching);
     if !plan.trace.offline.is_empty() {
@@ -265,7 +290,7 @@ fn names_wait(end: &End, ending: &Ending, waited: Duration) -> bool {
         _ if ending.is_hurried() => Duration::from_millis(600),
         // Its last breaches are the ones that matter, and the debug information of a large program takes its time.
         End::Child(_) => Duration::from_secs(10),
-        End::Asked | End::Signal => Duration::from_secs(1),
+        End::Asked | End::Tasks | End::Signal => Duration::from_secs(1),
     };
     waited < limit && !ending.is_over()
 }
@@ -285,135 +310,6 @@ async fn reader(file: &mut OutputFile) -> Result<(), Error> {
         signals::require_none()?;
     }
     Ok(())
-}
-
-/// What ends a trace by itself.
-struct Limits {
-    duration: Option<Duration>,
-    tasks: AskedTasks,
-}
-
-/// What ended the trace.
-enum End {
-    /// The time, the last task of `--pid`, or the reader of the log.
-    Asked,
-    /// A signal, without a command that could have it.
-    Signal,
-    /// The command.
-    Child(ExitStatus),
-}
-
-async fn follow(
-    session: &mut Session,
-    log: &mut Log<'_>,
-    child: &mut Option<Running>,
-    signals: &mut Signals,
-    limits: &Limits,
-    mut progress: Progress,
-) -> Result<End, Error> {
-    let deadline = limits.duration.map(|duration| Instant::now() + duration);
-    let mut report = ticks(EVERY);
-    let mut look = ticks(FOLLOW);
-    let mut pause = Duration::ZERO;
-    let mut was_asked_to_end = false;
-    loop {
-        tokio::select! {
-            biased;
-            came = signals.next() => {
-                let Some(child) = child else { return Ok(End::Signal) };
-                if came.is_of_group && child.is_in_our_group() {
-                    continue;
-                }
-                // A command that does not end when it is asked to must not keep the trace from ending.
-                let is_request = came.signal != libc::SIGINT;
-                let signal = if is_request && was_asked_to_end { libc::SIGKILL } else { came.signal };
-                was_asked_to_end |= is_request;
-                child.forward(signal);
-            }
-            () = until(deadline) => return Ok(End::Asked),
-            status = ended(child) => return status.map(End::Child).map_err(Error::Runtime),
-            _ = look.tick() => {
-                if let Some(change) = session.follow(|event| log.take(&event))? {
-                    log.take(&change);
-                    if let Some(child) = child {
-                        child.follow();
-                    }
-                }
-            }
-            _ = report.tick() => {
-                let (totals, lost) = session.totals()?;
-                for event in &lost {
-                    log.take(event);
-                }
-                log.flush();
-                log.look();
-                // A command goes on, and its breaches are counted, unless nobody wants to know.
-                if log.is_closed_pipe() || (log.has_failed() && child.is_none()) {
-                    return Ok(End::Asked);
-                }
-                for complaint in session.complaints() {
-                    progress.clear();
-                    say(&complaint);
-                }
-                if child.is_none() && limits.tasks.have_ended() {
-                    progress.clear();
-                    say("every task of --pid has ended");
-                    return Ok(End::Asked);
-                }
-                progress.show(&totals);
-            }
-            () = sleep(pause) => {
-                pause = if log.has_room() {
-                    match session.drain(|event| log.take(&event)) {
-                        Pace::Storm => Duration::ZERO,
-                        Pace::Calm(pause) => pause,
-                    }
-                } else {
-                    // The kernel counts what the rings cannot take meanwhile.
-                    REST
-                };
-            }
-        }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn ended(child: &mut Option<Running>) -> io::Result<ExitStatus> {
-    match child {
-        Some(child) => child.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends a command whose time is over, and goes on draining meanwhile.
-async fn stop(
-    mut child: Running,
-    session: &mut Session,
-    log: &mut Log<'_>,
-) -> Result<ExitStatus, Error> {
-    child.forward(libc::SIGTERM);
-    let deadline = Instant::now() + GRACE;
-    let mut killed = false;
-    loop {
-        tokio::select! {
-            status = child.wait() => return status.map_err(Error::Runtime),
-            () = sleep(Duration::from_millis(1)) => {
-                if log.has_room() {
-                    session.drain(|event| log.take(&event));
-                }
-                if !killed && Instant::now() >= deadline {
-                    child.forward(libc::SIGKILL);
-                    killed = true;
-                }
-            }
-        }
-    }
 }
 
 /// A program's run time for a person.

@@ -1,6 +1,7 @@
 //! `top`: the dashboard.
 
 use std::{
+    collections::VecDeque,
     io::{self, IsTerminal as _},
     process::ExitCode,
     sync::{
@@ -11,27 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep,
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
 };
 
 use super::{
     progress::{Attaching, Detaching},
-    session::{FOLLOW, Pace, Session},
     signals::{self, Signals},
-    ticks,
 };
 use crate::{
     error::Error,
-    event::model::Event,
+    event::model::{Event, Totals, TracerSummary},
     host::Host,
     plan::TopPlan,
+    trace::{self, Consumer, Control, Session},
     tui::{self, Outcome, Update},
 };
-
-/// How often totals go to the screen.
-const EVERY: Duration = Duration::from_millis(250);
 
 /// Updates that may wait for the screen. Breaches beyond that are left out, and said so.
 const WAITING: usize = 4096;
@@ -47,6 +44,7 @@ const RESERVED: usize = 64;
 
 /// Runs a valid `top`.
 pub fn run(plan: TopPlan) -> Result<ExitCode, Error> {
+    signals::require_none()?;
     let _huge_pages = Session::prepare(&plan.trace)?;
     super::runtime()?.block_on(top(plan))
 }
@@ -56,9 +54,13 @@ async fn top(plan: TopPlan) -> Result<ExitCode, Error> {
     // A person waits: attaching takes a second or two.
     super::say_elsewhere(&plan.trace);
     let mut attaching = Attaching::begin(&plan.trace.watched, io::stderr().is_terminal());
-    let session = Session::attach(&plan.trace, false, Host::of_this_process(), |step| {
-        attaching.step(step)
-    })?;
+    let session = Session::attach(
+        &plan.trace,
+        false,
+        Host::of_this_process(),
+        |step| attaching.step(step),
+        signals::require_none,
+    )?;
     drop(attaching);
     signals::require_none()?;
     let (updates, shown) = mpsc::channel(WAITING);
@@ -114,50 +116,12 @@ fn leave_stuck_terminal(is_left: Arc<AtomicBool>) -> io::Result<()> {
 async fn feed(
     mut session: Session,
     updates: mpsc::Sender<Update>,
-    mut left: oneshot::Receiver<()>,
+    left: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
     session.arm()?;
-    let mut feed = Feed {
-        updates,
-        skipped: 0,
-    };
-    feed.must(Update::Header(session.header())).await;
-    let mut report = ticks(EVERY);
-    let mut look = ticks(FOLLOW);
-    let mut pause = Duration::ZERO;
-    let mut tracer = None;
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut left => break,
-            _ = look.tick() => {
-                if let Some(change) = session.follow(|event| feed.may(event))? {
-                    feed.must(Update::Event(change)).await;
-                }
-            }
-            _ = report.tick() => {
-                let (totals, lost) = session.totals()?;
-                for event in lost {
-                    feed.must(Update::Event(event)).await;
-                }
-                feed.must(Update::Totals(totals)).await;
-                let now = session.tracer_summary()?;
-                if tracer.as_ref() != Some(&now) {
-                    feed.must(Update::Tracer(now.clone())).await;
-                    tracer = Some(now);
-                }
-                feed.skipped().await;
-                // Names that are missing are plain to see here: nothing is said over the screen.
-                drop(session.complaints());
-            }
-            () = sleep(pause) => {
-                pause = match session.drain(|event| feed.may(event)) {
-                    Pace::Storm => Duration::ZERO,
-                    Pace::Calm(pause) => pause,
-                };
-            }
-        }
-    }
+    let mut feed = Feed::new(updates);
+    feed.event(&Event::Header(session.header()));
+    trace::run(&mut session, &mut feed, &mut Left(left)).await?;
     // The screen is left: a person waits for the shell.
     let detaching = Detaching::begin(io::stderr().is_terminal());
     session.finish(drop, |_| false)?;
@@ -165,32 +129,186 @@ async fn feed(
     Ok(())
 }
 
-/// The way to the screen.
+/// The trace ends when the screen is left.
+struct Left(oneshot::Receiver<()>);
+
+impl Control for Left {
+    type End = ();
+
+    const EVERY: Duration = Duration::from_millis(250);
+
+    async fn ended(&mut self) -> Result<(), Error> {
+        // A screen that failed is left as well.
+        let _ = (&mut self.0).await;
+        Ok(())
+    }
+}
+
+/// The way to the screen, which a person may hold up. Breaches that find no room are left out, and counted; everything else
+/// waits here.
 struct Feed {
     updates: mpsc::Sender<Update>,
+    waiting: VecDeque<Update>,
     skipped: u64,
+    /// What the screen was told last of the tracer.
+    tracer: Option<TracerSummary>,
 }
 
 impl Feed {
-    /// Sends what the screen must have. A screen that is gone needs nothing.
-    async fn must(&self, update: Update) {
-        let _ = self.updates.send(update).await;
+    const fn new(updates: mpsc::Sender<Update>) -> Self {
+        Self {
+            updates,
+            waiting: VecDeque::new(),
+            skipped: 0,
+            tracer: None,
+        }
     }
 
-    /// Sends an event if there is room for it.
-    fn may(&mut self, event: Event) {
-        if self.updates.capacity() <= RESERVED
-            || self.updates.try_send(Update::Event(event)).is_err()
-        {
+    /// Sends what waits, as far as there is room. A screen that is gone needs nothing.
+    fn send(&mut self) {
+        while let Some(update) = self.waiting.pop_front() {
+            if let Err(TrySendError::Full(update)) = self.updates.try_send(update) {
+                self.waiting.push_front(update);
+                return;
+            }
+        }
+    }
+
+    /// Sends what the screen must have.
+    fn must(&mut self, update: Update) {
+        self.waiting.push_back(update);
+        self.send();
+    }
+
+    /// Adds records that were lost to those that wait to be told of the same CPU.
+    fn add_lost(&mut self, event: &Event) -> bool {
+        let Event::Lost { cpu, records, .. } = event else {
+            return false;
+        };
+        let known = self.waiting.iter_mut().find_map(|update| match update {
+            Update::Event(Event::Lost {
+                cpu: of,
+                records: known,
+                ..
+            }) if of == cpu => Some(known),
+            _ => None,
+        });
+        let is_known = known.is_some();
+        if let Some(known) = known {
+            *known += records;
+        }
+        is_known
+    }
+
+    /// Forgets what newer figures replace, where the screen takes nothing.
+    fn replace(&mut self, is_old: fn(&Update) -> bool) {
+        self.waiting.retain(|update| !is_old(update));
+    }
+}
+
+impl Consumer for Feed {
+    fn event(&mut self, event: &Event) {
+        let is_plain = !matches!(
+            event,
+            Event::Header(_) | Event::Lost { .. } | Event::Watched(_)
+        );
+        if !is_plain {
+            if !self.add_lost(event) {
+                self.must(Update::Event(event.clone()));
+            }
+            return;
+        }
+        self.send();
+        let has_room = self.waiting.is_empty() && self.updates.capacity() > RESERVED;
+        if !has_room || self.updates.try_send(Update::Event(event.clone())).is_err() {
             self.skipped += 1;
         }
     }
 
-    /// Says how many events were left out.
-    async fn skipped(&mut self) {
-        let skipped = std::mem::take(&mut self.skipped);
-        if skipped > 0 {
-            self.must(Update::Skipped(skipped)).await;
+    fn totals(&mut self, totals: &Totals) {
+        self.replace(|update| matches!(update, Update::Totals(_)));
+        self.must(Update::Totals(totals.clone()));
+        if self.skipped > 0 && self.waiting.is_empty() {
+            let skipped = std::mem::take(&mut self.skipped);
+            self.must(Update::Skipped(skipped));
         }
+    }
+
+    fn tracer(&mut self, tracer: &TracerSummary) {
+        if self.tracer.as_ref() == Some(tracer) {
+            return;
+        }
+        self.tracer = Some(tracer.clone());
+        self.replace(|update| matches!(update, Update::Tracer(_)));
+        self.must(Update::Tracer(tracer.clone()));
+    }
+
+    fn wants_tracer(&self) -> bool {
+        true
+    }
+
+    // Names that are missing are plain to see here: no warning is said over the screen.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{
+        ids::{Cpu, MonoNanos},
+        model::tests::breach,
+    };
+
+    fn a_breach() -> Event {
+        Event::Breach(Box::new(breach()))
+    }
+
+    fn lost(cpu: usize) -> Event {
+        Event::Lost {
+            cpu: Cpu(u32::try_from(cpu).expect("few")),
+            records: 7,
+            at: MonoNanos(3),
+        }
+    }
+
+    /// What has been sent, by kind.
+    fn sent(shown: &mut mpsc::Receiver<Update>) -> Vec<&'static str> {
+        let mut kinds = Vec::new();
+        while let Ok(update) = shown.try_recv() {
+            kinds.push(match update {
+                Update::Event(Event::Breach(_)) => "breach",
+                Update::Event(_) => "event",
+                Update::Totals(_) => "totals",
+                Update::Tracer(_) => "tracer",
+                Update::Skipped(8) => "8 skipped",
+                _ => "other",
+            });
+        }
+        kinds
+    }
+
+    #[test]
+    fn a_screen_that_takes_nothing_misses_breaches_alone() {
+        let (updates, mut shown) = mpsc::channel(RESERVED + 3);
+        let mut feed = Feed::new(updates);
+        for _ in 0..10 {
+            feed.event(&a_breach());
+        }
+        for cpu in 0..2 * RESERVED {
+            feed.event(&lost(cpu));
+        }
+        feed.event(&lost(2 * RESERVED - 1));
+        for _ in 0..3 {
+            feed.totals(&Totals::default());
+            feed.tracer(&TracerSummary::default());
+        }
+        let first = sent(&mut shown);
+        assert_eq!(first[..3], ["breach"; 3], "there is room for three");
+        assert_eq!(first[3..], vec!["event"; RESERVED]);
+        feed.event(&a_breach());
+        let mut rest = vec!["event"; RESERVED];
+        rest.extend(["tracer", "totals"]);
+        assert_eq!(sent(&mut shown), rest, "the newest figures, each once");
+        feed.totals(&Totals::default());
+        assert_eq!(sent(&mut shown), ["totals", "8 skipped"]);
     }
 }

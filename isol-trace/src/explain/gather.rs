@@ -12,6 +12,7 @@ use crate::{
         ids::{Cpu, Seq},
         model::{ActivityItem, Breach, Event, Function, Kill, Origin, Sender},
     },
+    trace::Consumer,
 };
 
 /// Breaches that are kept of each CPU: what a kill may name, twice.
@@ -62,9 +63,8 @@ pub struct Told {
     pub lost: u64,
 }
 
-impl Gatherer {
-    /// Takes the next event.
-    pub fn take(&mut self, event: &Event) {
+impl Consumer for Gatherer {
+    fn event(&mut self, event: &Event) {
         match event {
             Event::Header(header) => {
                 self.begin();
@@ -82,7 +82,9 @@ impl Gatherer {
             _ => {}
         }
     }
+}
 
+impl Gatherer {
     /// The log ends.
     #[must_use]
     pub fn finish(self) -> Told {
@@ -254,7 +256,7 @@ mod tests {
                 location: Some(format!("{name}{seq}").into()),
                 ..breach()
             };
-            gatherer.take(&Event::Breach(Box::new(huge)));
+            gatherer.event(&Event::Breach(Box::new(huge)));
         }
         let recent = &gatherer.recent[&Cpu(0)];
         assert!(recent.size <= MEMORY && !recent.breaches.is_empty());

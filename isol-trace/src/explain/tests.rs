@@ -13,6 +13,7 @@ use crate::{
         signal::Signal,
     },
     log::tests::any,
+    trace::Consumer as _,
 };
 use sample::{END, entry, history, kill, killed, logged, shootdown, stack, task};
 
@@ -21,7 +22,7 @@ mod sample;
 fn tell(events: impl IntoIterator<Item = Event>) -> String {
     let mut gatherer = Gatherer::default();
     for event in events {
-        gatherer.take(&event);
+        gatherer.event(&event);
     }
     told(&gatherer.finish())
 }
@@ -321,7 +322,7 @@ fn a_breach_may_come_after_its_kill() {
 fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
     let told_after = |raw, pid| {
         let mut gatherer = Gatherer::default();
-        gatherer.take(&killed(kill()));
+        gatherer.event(&killed(kill()));
         let ended = Ended {
             name: "./feed",
             pid: Some(Pid(pid)),
@@ -354,11 +355,11 @@ fn memory_is_bounded() {
     for number in 0..10_000 {
         let mut one = entry(u64::from(number), 0);
         one.cpu = Cpu(number);
-        gatherer.take(&logged(one));
+        gatherer.event(&logged(one));
     }
     for number in 0..300 {
         let task = task(number, number, "t");
-        gatherer.take(&killed(Kill { task, ..kill() }));
+        gatherer.event(&killed(Kill { task, ..kill() }));
     }
     let told = gatherer.finish();
     assert_eq!((told.breaches, told.untold), (10_000, 44));
@@ -386,9 +387,9 @@ proptest! {
 #[test]
 fn numbers_of_an_earlier_log_in_the_same_file_are_no_longer_meant() {
     let mut gatherer = Gatherer::default();
-    gatherer.take(&logged(entry(17, 4_100)));
-    gatherer.take(&Event::Header(any::plain_header()));
-    gatherer.take(&killed(kill()));
+    gatherer.event(&logged(entry(17, 4_100)));
+    gatherer.event(&Event::Header(any::plain_header()));
+    gatherer.event(&killed(kill()));
     let told = gatherer.finish();
     assert_eq!(told.stories[0].culprit(), None);
 }

@@ -293,15 +293,15 @@ fn hidden_symbols_are_complained_of_once() {
     )
     .expect("a file");
     let mut attributor = attributor(root.path());
-    assert!(attributor.complaints().is_empty(), "nothing was asked yet");
+    assert!(attributor.warnings().is_empty(), "nothing was asked yet");
     attributor.prepare(&CpuSet::new());
-    let complaints = attributor.complaints();
+    let complaints = attributor.warnings();
     assert_eq!(complaints.len(), 1);
     assert!(
         complaints[0].contains("kernel.kptr_restrict"),
         "{complaints:?}"
     );
-    assert!(attributor.complaints().is_empty(), "told once");
+    assert!(attributor.warnings().is_empty(), "told once");
 }
 
 /// This test's own process: its breach has its function and its line.

@@ -76,7 +76,7 @@ fn a_program_that_has_ended_has_names() {
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
     attributor.record_mappings();
-    assert_eq!(attributor.complaints(), Vec::<String>::new());
+    assert_eq!(attributor.warnings(), Vec::<String>::new());
     let test = "attrib::mappings::tests::a_program_that_has_ended_has_names";
     let (pid, ip) = one_that_ended(test);
     attributor.take_mappings();
@@ -153,8 +153,8 @@ fn what_cannot_be_recorded_is_told_once() {
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
     attributor.record_mappings();
-    let complaints = attributor.complaints();
-    assert_eq!(attributor.complaints(), Vec::<String>::new());
+    let complaints = attributor.warnings();
+    assert_eq!(attributor.warnings(), Vec::<String>::new());
     match attributor.lost_mappings() {
         // A CPU that is not there may have gone offline.
         Some(lost) => assert_eq!((lost, complaints.len()), (0, 0)),

@@ -12,6 +12,7 @@ use crate::{
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
     explain::{Gatherer, breach_in_words, in_words, name},
+    trace::Consumer,
     tui::text::{counted, cpus_in_words, duration},
 };
 
@@ -51,23 +52,6 @@ impl Tally {
         Self {
             ends: with_ends.then(Gatherer::default),
             ..Self::default()
-        }
-    }
-
-    /// Hears an event.
-    pub(super) fn take(&mut self, event: &Event) {
-        if let Some(ends) = &mut self.ends {
-            ends.take(event);
-        }
-        match event {
-            Event::Header(header) => self.host = Numbers::of_header(header),
-            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
-            Event::Breach(breach) => self.breach(breach),
-            // Its breach's own record may be lost.
-            Event::Kill(kill) => {
-                self.has_section |= matches!(kill.by, KilledBy::StrictMode | KilledBy::Tracer);
-            }
-            _ => {}
         }
     }
 
@@ -154,6 +138,24 @@ impl Tally {
             "{option} did nothing: {} never said on a watched CPU that it is isolated, by prctl(0x49534f4c, 1){as_far}",
             command.name
         ))
+    }
+}
+
+impl Consumer for Tally {
+    fn event(&mut self, event: &Event) {
+        if let Some(ends) = &mut self.ends {
+            ends.event(event);
+        }
+        match event {
+            Event::Header(header) => self.host = Numbers::of_header(header),
+            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
+            Event::Breach(breach) => self.breach(breach),
+            // Its breach's own record may be lost.
+            Event::Kill(kill) => {
+                self.has_section |= matches!(kill.by, KilledBy::StrictMode | KilledBy::Tracer);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The log that is written while a trace runs.
 //!
 //! Lines go into a [`Queue`] and are written on a thread of its own: whatever the output does, the loop goes on. What
-//! the output cannot take, the loop does not read from the rings ([`Log::has_room`]): the kernel counts it as lost, and
+//! the output cannot take, the engine does not read from the rings ([`Appetite::Later`]): the kernel counts it as lost, and
 //! the log adds up.
 
 use std::{
@@ -13,12 +13,13 @@ use super::{super::signals, people::PeopleLines};
 use crate::{
     cmd::stderr::say,
     error::Error,
-    event::model::{Event, Sink},
+    event::model::{Event, Sink, Totals},
     plan::output::{Begun, Changed, Kept, Output},
     sink::{
         JsonLines, LogFile, Queue,
         queue::{Outcome, QueueWriter},
     },
+    trace::{Appetite, Consumer},
 };
 
 /// How long an output may take nothing before it is said.
@@ -34,8 +35,7 @@ const DISK_STALLED: Duration = Duration::from_secs(5);
 const HURRY: Duration = Duration::from_millis(400);
 
 /// The log, and what has become of writing it.
-pub(super) struct Log<'a> {
-    listener: &'a mut dyn FnMut(&Event),
+pub(super) struct Log {
     /// `None` where nothing is written.
     sink: Option<Box<dyn Sink>>,
     queue: Option<Queue>,
@@ -116,15 +116,10 @@ impl Ending {
     }
 }
 
-impl<'a> Log<'a> {
-    /// Begins it with its header; `listener` hears every event, also those that are not written.
-    pub(super) fn begin(
-        output: Output,
-        listener: &'a mut dyn FnMut(&Event),
-        header: &Event,
-    ) -> Result<Self, Error> {
+impl Log {
+    /// Begins it with its header.
+    pub(super) fn begin(output: Output, header: &Event) -> Result<Self, Error> {
         let mut log = Self {
-            listener,
             sink: None,
             queue: None,
             kept: None,
@@ -157,7 +152,7 @@ impl<'a> Log<'a> {
                 log.write_to(file, |queue| Box::new(JsonLines::new(queue)))?;
             }
         }
-        log.take(header);
+        log.event(header);
         log.flush();
         if let Some(queue) = &log.queue {
             // Whoever reads stdout finds the header before what a command prints there.
@@ -179,23 +174,8 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// Takes an event. A log that takes no more stays whole up to its last line, and the
-    /// trace goes on without it: the verdict comes at the end.
-    pub(super) fn take(&mut self, event: &Event) {
-        (self.listener)(event);
-        self.wait_for_room();
-        if self.failed.is_none()
-            && let Some(sink) = &mut self.sink
-            && let Err(error) = sink.event(event)
-        {
-            self.fail(Failure::Write(error));
-        } else if let Some(Failure::NotRead { lines }) = &mut self.failed {
-            *lines += 1;
-        }
-    }
-
     /// Hands everything on to where it goes.
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         if self.failed.is_none()
             && let Some(sink) = &mut self.sink
             && let Err(error) = sink.flush()
@@ -204,13 +184,8 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Whether more events should be made: what is left in the rings is counted by the kernel when they are full.
-    pub(super) fn has_room(&self) -> bool {
-        self.failed.is_some() || self.queue.as_ref().is_none_or(Queue::has_room)
-    }
-
     /// Looks what has become of the output.
-    pub(super) fn look(&mut self) {
+    fn look(&mut self) {
         let Some(queue) = &self.queue else { return };
         if self.failed.is_some() {
             return;
@@ -285,13 +260,8 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Whether it takes no more.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.failed.is_some()
-    }
-
     /// Whether nobody can read it any more, as stdout behind `head`.
-    pub(super) fn is_closed_pipe(&self) -> bool {
+    fn is_closed_pipe(&self) -> bool {
         let is_broken = matches!(
             &self.failed,
             Some(Failure::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe
@@ -377,6 +347,36 @@ impl<'a> Log<'a> {
             }
             (Outcome::Failed { error, .. }, _) => Err(failed(error)),
             (Outcome::Abandoned { lines }, _) => Err(not_read(lines)),
+        }
+    }
+}
+
+impl Consumer for Log {
+    /// Takes an event. A log that takes no more stays whole up to its last line, and the trace goes on without it: the
+    /// verdict comes at the end.
+    fn event(&mut self, event: &Event) {
+        self.wait_for_room();
+        if self.failed.is_none()
+            && let Some(sink) = &mut self.sink
+            && let Err(error) = sink.event(event)
+        {
+            self.fail(Failure::Write(error));
+        } else if let Some(Failure::NotRead { lines }) = &mut self.failed {
+            *lines += 1;
+        }
+    }
+
+    fn totals(&mut self, _: &Totals) {
+        self.flush();
+        self.look();
+    }
+
+    fn appetite(&self) -> Appetite {
+        match &self.failed {
+            Some(_) if self.is_closed_pipe() => Appetite::Closed,
+            Some(_) => Appetite::Failed,
+            None if self.queue.as_ref().is_none_or(Queue::has_room) => Appetite::All,
+            None => Appetite::Later,
         }
     }
 }

@@ -57,7 +57,7 @@ fn entry(seq: u64, nanos: u64) -> Breach {
 fn tally(events: &[Event]) -> Tally {
     let mut tally = Tally::new(true);
     for event in events {
-        tally.take(event);
+        tally.event(event);
     }
     tally
 }

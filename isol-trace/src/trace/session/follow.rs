@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often the host is asked what it isolates now: three small files.
-pub const FOLLOW: Duration = Duration::from_millis(250);
+pub(in crate::trace) const FOLLOW: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Follows the host: what is isolated since, and what runs. An event where that changed the
@@ -23,14 +23,14 @@ impl Session {
             Ok(Some(change)) => change,
             Ok(None) => return Ok(None),
             Err(error) => {
-                self.complaints
+                self.warnings
                     .push(format!("the watched CPUs stay as they are: {error}"));
                 return Ok(None);
             }
         };
         // First: our own threads must not be the new CPU's first breach.
         if let Err(error) = affinity::confine(&change.tracer) {
-            self.complaints.push(error.to_string());
+            self.warnings.push(error.to_string());
         }
         self.reader
             .attributor
@@ -80,7 +80,7 @@ impl Session {
             .collect();
         let reader = &mut self.reader;
         let watched = self.tracer.watch(&cpus, &types, |tracer| {
-            reader.turn(tracer, &mut take);
+            reader.poll(tracer, &mut take);
         });
         drop(types);
         give_memory_back();
@@ -95,7 +95,7 @@ impl Session {
             }
             Err(error) => {
                 self.following.give_up(added);
-                self.complaints.push(format!(
+                self.warnings.push(format!(
                     "{} {} isolated now and not watched: {error}",
                     added.in_words(),
                     added.of_one("is", "are")

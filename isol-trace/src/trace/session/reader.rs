@@ -1,11 +1,11 @@
 //! From the rings to events: read, put together, attributed.
 //!
 //! Names that take reading files are found on another thread. Nobody waits for them here: their
-//! breach is held, and what comes after it, while the rings are read on.
+//! breach stays in the reorder buffer, and what comes after it, while the rings are read on.
 
 use std::time::{Duration, Instant};
 
-use super::hold::{Hold, Patience};
+use super::reorder::{Limits, ReorderBuffer};
 use crate::{
     attrib::{Attributor, Awaited},
     bpf::tracer::{TURN, Taken, Tracer},
@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// How many may wait behind a breach that waits for its names.
-const ROOM: usize = 1024;
+const CAPACITY: usize = 1024;
 
 /// How long the death of a task waits for its user stack: the debug information of a large program takes its time.
-const LONG: Patience = Patience {
+const KILL: Limits = Limits {
     time: Duration::from_secs(10),
-    room: ROOM * 64,
+    capacity: CAPACITY * 64,
 };
 
 /// How often it is asked at the end whether names are still waited for.
@@ -41,35 +41,35 @@ pub(super) struct Reader {
     pub(super) own: OwnBreaches,
     malformed: Option<DecodeError>,
     /// How long a breach waits for its names.
-    patience: Patience,
-    held: Hold<(Event, Awaited)>,
+    limits: Limits,
+    reorder: ReorderBuffer<(Event, Awaited)>,
 }
 
 impl Reader {
     /// `own` is this process, as probes see it. Breaches wait so long for their names at most.
-    pub(super) fn new(attributor: Attributor, own: Pid, patience: Duration) -> Self {
+    pub(super) fn new(attributor: Attributor, own: Pid, names_wait: Duration) -> Self {
         Self {
             assembler: Assembler::new(OwnProcesses::new(own, attributor.symbolizer())),
             attributor,
             own: OwnBreaches::new(own),
             malformed: None,
-            patience: Patience {
-                time: patience,
-                room: ROOM,
+            limits: Limits {
+                time: names_wait,
+                capacity: CAPACITY,
             },
-            held: Hold::new(),
+            reorder: ReorderBuffer::new(),
         }
     }
 
-    /// One turn through all rings. Returns how many records of watched CPUs there were.
-    pub(super) fn turn(&mut self, tracer: &mut Tracer, mut take: impl FnMut(Event)) -> usize {
+    /// Reads all rings once. Returns how many records of watched CPUs there were.
+    pub(super) fn poll(&mut self, tracer: &mut Tracer, mut take: impl FnMut(Event)) -> usize {
         let Self {
             assembler,
             attributor,
             own,
             malformed,
-            patience,
-            held,
+            limits,
+            reorder,
         } = self;
         assembler.begin(monotonic());
         attributor.take_mappings();
@@ -86,20 +86,20 @@ impl Reader {
         }
         let now = Instant::now();
         assembler.settled(|mut event| {
-            let (patience, awaited) = match &mut event {
-                Event::Breach(breach) => (*patience, attributor.name(breach)),
-                Event::Kill(kill) => (LONG, name_kill(tracer, attributor, kill)),
-                _ => (*patience, Awaited::default()),
+            let (limits, awaited) = match &mut event {
+                Event::Breach(breach) => (*limits, attributor.name(breach)),
+                Event::Kill(kill) => (KILL, name_kill(tracer, attributor, kill)),
+                _ => (*limits, Awaited::default()),
             };
-            held.put(now, patience, (event, awaited));
+            reorder.push(now, limits, (event, awaited));
         });
-        while let Some(done) = held.next(now, |(_, awaited)| attributor.is_there(awaited)) {
+        while let Some(done) = reorder.pop_ready(now, |(_, awaited)| attributor.is_there(awaited)) {
             take(completed(attributor, own, done));
         }
         records
     }
 
-    /// Hands over what is held, after the last turn.
+    /// Hands over what is left in the buffer, after the rings were read for the last time.
     pub(super) fn finish(
         &mut self,
         tracer: &Tracer,
@@ -109,25 +109,25 @@ impl Reader {
         let Self {
             assembler,
             attributor,
-            held,
+            reorder,
             ..
         } = self;
         assembler.finish(|mut kill| {
             let awaited = name_kill(tracer, attributor, &mut kill);
-            held.put(Instant::now(), LONG, (Event::Kill(kill), awaited));
+            reorder.push(Instant::now(), KILL, (Event::Kill(kill), awaited));
         });
         let begun = Instant::now();
-        while let Some(held) = self.held.first() {
-            while !self.attributor.is_there(&held.1) && names_wait(begun.elapsed()) {
-                self.attributor.wait(&held.1, GLANCE);
+        while let Some(first) = self.reorder.pop() {
+            while !self.attributor.is_there(&first.1) && names_wait(begun.elapsed()) {
+                self.attributor.wait(&first.1, GLANCE);
             }
-            take(completed(&mut self.attributor, &mut self.own, held));
+            take(completed(&mut self.attributor, &mut self.own, first));
         }
     }
 
     /// What a person should know of what could not be read or named, each told once.
-    pub(super) fn complaints(&mut self) -> Vec<String> {
-        let mut all = self.attributor.complaints();
+    pub(super) fn warnings(&mut self) -> Vec<String> {
+        let mut all = self.attributor.warnings();
         all.extend(self.malformed.take().map(|error| {
             format!("a record could not be read and is missing from the log: {error}")
         }));

@@ -1,19 +1,18 @@
-//! One trace from attaching to detaching, for the commands that trace.
+//! One trace, from attaching to detaching.
 //!
 //! The order of things: our threads leave the watched CPUs, probes are attached inert, one
 //! store arms them, records are drained on a timer, one store disarms, what remains is
 //! drained, and only then are the probes detached.
 
 mod follow;
-mod hold;
 mod reader;
+mod reorder;
 
-pub use follow::FOLLOW;
+pub(super) use follow::FOLLOW;
 
 use std::{collections::BTreeMap, io, ops::ControlFlow, time::Duration};
 
 use self::reader::Reader;
-use super::signals;
 use isol_trace_common::config::PreemptCount;
 
 use crate::{
@@ -69,13 +68,12 @@ pub struct Session {
     lost: BTreeMap<Cpu, u64>,
     pace: Adaptive,
     /// What a person should know and has not been told.
-    complaints: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Session {
     /// Keeps this process off the watched CPUs and out of their way. Before any thread starts.
     pub fn prepare(plan: &TracePlan) -> Result<affinity::HugePages, Error> {
-        signals::require_none()?;
         descriptors::require(descriptors_for(plan))?;
         let rings = u64::from(plan.ring_bytes).saturating_mul(plan.watched.iter().count() as u64);
         descriptors::require_memory(rings)?;
@@ -83,12 +81,13 @@ impl Session {
         Ok(affinity::disable_huge_pages()?)
     }
 
-    /// Attaches everything, inert. `progress` hears of each probe; a signal breaks it off.
+    /// Attaches everything, inert. `progress` hears of each probe, and may break it off; `goes_on` then says why.
     pub fn attach(
         plan: &TracePlan,
         section_only: bool,
         host: Host,
         progress: impl FnMut(Step) -> ControlFlow<()>,
+        goes_on: fn() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let before = kernel_sent(&host, plan);
         // First, so that what reads programs' files inherits nothing of the trace. It interrupts every CPU, as
@@ -100,7 +99,7 @@ impl Session {
         let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
-            signals::require_none()?;
+            goes_on()?;
             let has_user_exit = types.has_tracepoint("user_exit");
             let watched = plan.detection(has_user_exit);
             let (preempt_count, perf_timer_function) = places(&host, &types);
@@ -125,7 +124,7 @@ impl Session {
             };
             let attached = Tracer::attach(&request, &types, progress);
             // A step that was broken off has failed as well.
-            signals::require_none()?;
+            goes_on()?;
             let tracer = attached.map_err(Error::tracer)?;
             // Last of all: where no program can be loaded, that has a better sentence.
             numbers.map_err(Error::Numbers)?;
@@ -143,7 +142,7 @@ impl Session {
             watched,
             has_user_exit,
             following,
-            complaints: Vec::new(),
+            warnings: Vec::new(),
             armed_at: MonoNanos(0),
             attach_breaches,
             pace: Adaptive::new(),
@@ -179,9 +178,9 @@ impl Session {
         }
     }
 
-    /// Takes what waits in the rings, one turn each, and says when to come again.
+    /// Takes what waits in the rings, and says when to come again.
     pub fn drain(&mut self, mut take: impl FnMut(Event)) -> Pace {
-        let taken = self.reader.turn(&mut self.tracer, &mut take);
+        let taken = self.reader.poll(&mut self.tracer, &mut take);
         self.pace.after(taken)
     }
 
@@ -230,9 +229,9 @@ impl Session {
     }
 
     /// What a person should know about names that are missing, each told once.
-    pub fn complaints(&mut self) -> Vec<String> {
-        let mut all = std::mem::take(&mut self.complaints);
-        all.extend(self.reader.complaints());
+    pub fn warnings(&mut self) -> Vec<String> {
+        let mut all = std::mem::take(&mut self.warnings);
+        all.extend(self.reader.warnings());
         all
     }
 
@@ -245,7 +244,7 @@ impl Session {
     ) -> Result<Summary, Error> {
         self.tracer.disarm().map_err(Error::tracer)?;
         let at = monotonic();
-        while self.reader.turn(&mut self.tracer, &mut take) > 0 {}
+        while self.reader.poll(&mut self.tracer, &mut take) > 0 {}
         self.reader.finish(&self.tracer, &mut take, names_wait);
         let (totals, lost) = self.totals()?;
         for event in lost {

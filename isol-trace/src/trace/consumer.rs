@@ -1,0 +1,155 @@
+//! Who hears a trace, and how several do.
+
+use crate::event::model::{Event, Totals, TracerSummary};
+
+/// What a consumer still takes. Of several the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Appetite {
+    /// Every event.
+    All,
+    /// No events for now: what it has must go out first.
+    Later,
+    /// No more events, for a fault of its own. It hears them all the same.
+    Failed,
+    /// Nobody is there any more to take any, as behind `head`.
+    Closed,
+}
+
+/// Whoever hears a trace. One that runs and one that is read from a log are the same to it: the header first, events in
+/// their order, the summary last.
+pub trait Consumer {
+    /// Hears an event.
+    fn event(&mut self, event: &Event);
+
+    /// Hears the totals as they stand: now and then, while a trace runs.
+    fn totals(&mut self, _: &Totals) {}
+
+    /// Hears what the tracer itself has cost so far, with the totals, if [`Self::wants_tracer`].
+    fn tracer(&mut self, _: &TracerSummary) {}
+
+    /// Whether that is to be found out.
+    fn wants_tracer(&self) -> bool {
+        false
+    }
+
+    /// Hears what a person should know of names and records that are missing, each once.
+    fn warning(&mut self, _: &str) {}
+
+    /// What it still takes.
+    fn appetite(&self) -> Appetite {
+        Appetite::All
+    }
+}
+
+/// Several consumers, each of which hears everything, in this order.
+#[derive(Default)]
+pub struct FanOut<'a>(Vec<&'a mut dyn Consumer>);
+
+impl<'a> FanOut<'a> {
+    /// Nobody.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn with(mut self, consumer: &'a mut dyn Consumer) -> Self {
+        self.0.push(consumer);
+        self
+    }
+}
+
+impl Consumer for FanOut<'_> {
+    fn event(&mut self, event: &Event) {
+        for it in &mut self.0 {
+            it.event(event);
+        }
+    }
+
+    fn totals(&mut self, totals: &Totals) {
+        for it in &mut self.0 {
+            it.totals(totals);
+        }
+    }
+
+    fn tracer(&mut self, tracer: &TracerSummary) {
+        for it in &mut self.0 {
+            it.tracer(tracer);
+        }
+    }
+
+    fn wants_tracer(&self) -> bool {
+        self.0.iter().any(|it| it.wants_tracer())
+    }
+
+    fn warning(&mut self, warning: &str) {
+        for it in &mut self.0 {
+            it.warning(warning);
+        }
+    }
+
+    fn appetite(&self) -> Appetite {
+        let all = self.0.iter().map(|it| it.appetite());
+        all.max().unwrap_or(Appetite::All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{
+        ids::{Cpu, MonoNanos},
+        model::Event,
+    };
+
+    struct Heard(Vec<String>, Appetite);
+
+    impl Consumer for Heard {
+        fn event(&mut self, event: &Event) {
+            self.0.push(format!("{event:?}"));
+        }
+
+        fn totals(&mut self, totals: &Totals) {
+            self.0.push(format!("{totals:?}"));
+        }
+
+        fn tracer(&mut self, tracer: &TracerSummary) {
+            self.0.push(format!("{tracer:?}"));
+        }
+
+        fn warning(&mut self, warning: &str) {
+            self.0.push(warning.to_owned());
+        }
+
+        fn appetite(&self) -> Appetite {
+            self.1
+        }
+    }
+
+    #[test]
+    fn each_hears_everything_and_the_least_appetite_counts() {
+        assert_eq!(FanOut::new().appetite(), Appetite::All);
+        let mut first = Heard(Vec::new(), Appetite::Later);
+        let mut second = Heard(Vec::new(), Appetite::All);
+        let mut both = FanOut::new().with(&mut first).with(&mut second);
+        both.event(&Event::Lost {
+            cpu: Cpu(1),
+            records: 7,
+            at: MonoNanos(3),
+        });
+        both.totals(&Totals::default());
+        both.tracer(&TracerSummary::default());
+        both.warning("a file has no names");
+        assert_eq!(both.appetite(), Appetite::Later);
+        assert_eq!(first.0.len(), 4);
+        assert_eq!(first.0, second.0);
+        let order = [
+            Appetite::All,
+            Appetite::Later,
+            Appetite::Failed,
+            Appetite::Closed,
+        ];
+        assert!(order.is_sorted());
+    }
+}
