@@ -1,6 +1,6 @@
 //! Why was the kernel entered on an isolated CPU?
 //!
-//! Data flows one way: kernel → record → breach → attribution → sinks.
+//! Data flows one way: kernel → record → breach → attribution → consumers.
 //!
 //! - [`host`]: what is isolated here;
 //! - [`bpf`]: every Aya type: object, loader, probes and their verdicts, rings, counters;
