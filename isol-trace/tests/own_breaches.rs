@@ -8,6 +8,8 @@ mod inject;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
+    path::Path,
     process::{Child, Command},
     sync::Mutex,
     thread,
@@ -74,20 +76,25 @@ fn schedule(process: u32, policy: i32, priority: i32) {
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// What is counted of a log: breaches that the tracer sent, entries of its own threads, and the
+/// What is counted of a log: breaches that the tracer of this name sent, entries of its own threads, and the
 /// summary.
-fn count(log: &str, tracer: u32) -> (usize, usize, Value) {
+fn count(log: &str, tracer: &str) -> (usize, usize, Value) {
     let (mut sent, mut own) = (0, 0);
     let mut summary = Value::Null;
-    for line in log.lines() {
-        let record: Value = serde_json::from_str(line).unwrap();
+    let records = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let records: Vec<Value> = records.collect();
+    // The command has that name, too, until it executes its program.
+    let mut backwards = records.iter().rev();
+    let of_main_thread = backwards.find(|record| record["task"]["comm"] == tracer);
+    let pid = of_main_thread.map(|record| &record["task"]["pid"]);
+    for record in &records {
         match record["type"].as_str() {
-            Some("breach") if record["task"]["pid"] == tracer => own += 1,
+            Some("breach") if Some(&record["task"]["pid"]) == pid => own += 1,
             Some("breach") => {
                 let mut origins = record["origins"].as_array().unwrap().iter();
                 sent += usize::from(origins.any(|origin| origin["kind"] == "tracer"));
             }
-            Some("summary") => summary = record,
+            Some("summary") => summary = record.clone(),
             _ => {}
         }
     }
@@ -97,32 +104,40 @@ fn count(log: &str, tracer: u32) -> (usize, usize, Value) {
 #[test]
 #[ignore = "needs root: it loads probes"]
 fn what_the_tracer_does_to_a_watched_cpu_is_counted() {
-    let command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
-    misbehave(command, Child::id);
+    misbehave(|program| Command::new(program), |tracer, _| tracer.id());
 }
 
 /// There it has another number than the probes see.
 #[test]
 #[ignore = "needs root: it loads probes"]
 fn it_is_counted_in_another_pid_namespace_too() {
-    let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--mount-proc"]);
-    command.arg(env!("CARGO_BIN_EXE_isol-trace"));
-    misbehave(command, |unshare| child_of(unshare.id(), "isol-trace"));
+    let unshared = |program: &Path| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--mount-proc"])
+            .arg(program);
+        command
+    };
+    misbehave(unshared, |unshare, name| child_of(unshare.id(), name));
 }
 
-/// Has a tracer misbehave that is started so, and compares. `number` finds its number here.
-fn misbehave(mut command: Command, number: impl FnOnce(&Child) -> u32) {
+/// Has a tracer misbehave that is started so, and compares. `number` finds its number here, by its name.
+fn misbehave(command: impl FnOnce(&Path) -> Command, number: impl FnOnce(&Child, &str) -> u32) {
     let _one_at_a_time = TRACERS.lock();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::Builder::new().prefix("").tempdir().unwrap();
+    // A name of its own tells it from all others in the log. The test may itself be in another PID namespace, where it
+    // does not know the tracer's number there.
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
+    let program = folder.path().join(name);
+    symlink(env!("CARGO_BIN_EXE_isol-trace"), &program).unwrap();
     let log = folder.path().join("log");
-    let mut child = command
+    let mut child = command(&program)
         .args(["record", "--cpus", &CPU.to_string(), "--ring-size", "16M"])
         .args(["-o", log.to_str().unwrap(), "--"])
         .args(["/bin/sh", "-c", "trap : USR1; while :; do :; done"])
         .spawn()
         .unwrap();
-    let tracer = number(&child);
+    let tracer = number(&child, name);
     let command = child_of(tracer, "sh");
     let inside = number_inside(command);
     // Its trap is set once it uses time.
@@ -154,7 +169,7 @@ fn misbehave(mut command: Command, number: impl FnOnce(&Child) -> u32) {
     )
     .unwrap();
     child.wait().unwrap();
-    let (sent, own, summary) = count(&fs::read_to_string(&log).unwrap(), tracer);
+    let (sent, own, summary) = count(&fs::read_to_string(&log).unwrap(), name);
     let counted = summary["tracer"]["breaches"].as_u64().unwrap();
     let totals = &summary["cpus"][0];
     let unrecorded = totals["lost"].as_u64().unwrap() + totals["filtered"].as_u64().unwrap();

@@ -18,7 +18,7 @@ use std::{
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
 
-use crate::event::ids::Pid;
+use crate::{event::ids::Pid, host::Host};
 
 /// `call bpf_get_current_pid_tgid`, `r0 >>= 32`, `exit`, as include/uapi/linux/bpf.h encodes them.
 const PROGRAM: [u64; 3] = [
@@ -54,18 +54,18 @@ impl Eq for Numbers {}
 pub(crate) struct PendingNumber(Option<PipeReader>);
 
 impl Numbers {
+    /// For the PID namespace that we are in.
+    pub fn on(host: &Host) -> io::Result<Self> {
+        if host.is_in_pid_namespace() {
+            Self::of_another_namespace()
+        } else {
+            Ok(Self::default())
+        }
+    }
+
     /// For a PID namespace that is not the first.
-    pub fn of_another_namespace() -> io::Result<Self> {
-        // SAFETY: a union of structures of integers, for which all zeros is valid.
-        let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
-        attributes.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
-        attributes.__bindgen_anon_3.insn_cnt =
-            u32::try_from(PROGRAM.len()).map_err(io::Error::other)?;
-        attributes.__bindgen_anon_3.insns = PROGRAM.as_ptr() as u64;
-        attributes.__bindgen_anon_3.license = c"Dual MIT/GPL".as_ptr() as u64;
-        let number = bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)?;
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
-        let program = unsafe { OwnedFd::from_raw_fd(number) };
+    fn of_another_namespace() -> io::Result<Self> {
+        let program = load(&PROGRAM)?;
         Ok(Self {
             program: Some(Arc::new(program)),
         })
@@ -117,7 +117,21 @@ impl PendingNumber {
     }
 }
 
-/// Runs the program, in this thread's context.
+/// Has the kernel take a program.
+fn load(program: &[u64]) -> io::Result<OwnedFd> {
+    // SAFETY: a union of structures of integers, for which all zeros is valid.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    attributes.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT as u32;
+    attributes.__bindgen_anon_3.insn_cnt =
+        u32::try_from(program.len()).map_err(io::Error::other)?;
+    attributes.__bindgen_anon_3.insns = program.as_ptr() as u64;
+    attributes.__bindgen_anon_3.license = c"Dual MIT/GPL".as_ptr() as u64;
+    let number = bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Runs a program, in this thread's context.
 fn ask(program: &OwnedFd) -> io::Result<u32> {
     // SAFETY: a union of structures of integers, for which all zeros is valid.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
@@ -144,34 +158,66 @@ fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<i32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::{collections::HashSet, thread};
+
     use super::*;
+
+    /// The number by which the probes know this process.
+    pub(crate) fn this_process() -> u32 {
+        let numbers = Numbers::on(&Host::new("/")).unwrap();
+        numbers.own().unwrap().0
+    }
+
+    /// The number by which the probes know this thread.
+    pub(crate) fn this_thread() -> u32 {
+        let [call, _, exit] = PROGRAM;
+        ask(&load(&[call, exit]).unwrap()).unwrap()
+    }
+
+    /// Whether numbers here are those that probes see, so that there is something to compare them with.
+    fn is_first_namespace() -> bool {
+        !Host::new("/").is_in_pid_namespace()
+    }
 
     #[test]
     #[ignore = "needs CAP_BPF and CAP_PERFMON"]
     fn the_program_says_what_probes_see() {
+        let here = Pid(std::process::id());
+        assert_eq!(Numbers::default().own().unwrap(), here);
         let numbers = Numbers::of_another_namespace().unwrap();
-        // Tests run in the first namespace, or know no better.
-        let own = Pid(std::process::id());
-        assert_eq!(numbers.own().unwrap(), own);
-        assert_eq!(Numbers::default().own().unwrap(), own);
-        let thread = std::thread::spawn(move || numbers.own().unwrap());
-        assert_eq!(
-            thread.join().unwrap(),
-            own,
-            "of the process, not the thread"
-        );
+        let own = numbers.own().unwrap();
+        if is_first_namespace() {
+            assert_eq!(own, here);
+            let thread = rustix::thread::gettid().as_raw_nonzero().get();
+            assert_eq!(this_thread(), thread.cast_unsigned());
+        }
+        let thread = thread::spawn(move || (numbers.own().unwrap(), this_thread()));
+        let (process, thread) = thread.join().unwrap();
+        assert_eq!(process, own, "of the process, not the thread");
+        assert_ne!(thread, this_thread());
     }
 
     #[test]
     #[ignore = "needs CAP_BPF and CAP_PERFMON"]
     fn a_command_writes_its_number() {
-        for numbers in [Numbers::default(), Numbers::of_another_namespace().unwrap()] {
+        let run = |numbers: &Numbers| {
             let mut command = Command::new("true");
             let pending = numbers.ask_of(&mut command).unwrap();
             let mut child = command.spawn().unwrap();
-            assert_eq!(pending.read(child.id()).unwrap(), child.id());
+            let number = pending.read(child.id()).unwrap();
             child.wait().unwrap();
+            (number, child.id())
+        };
+        let (number, here) = run(&Numbers::default());
+        assert_eq!(number, here);
+        let numbers = Numbers::of_another_namespace().unwrap();
+        let commands = [run(&numbers), run(&numbers)];
+        if is_first_namespace() {
+            assert!(commands.iter().all(|(number, here)| number == here));
         }
+        let own = numbers.own().unwrap().0;
+        let all = HashSet::from([own, commands[0].0, commands[1].0]);
+        assert_eq!(all.len(), 3, "each has its own: {commands:?}, {own}");
     }
 }

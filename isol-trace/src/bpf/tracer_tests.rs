@@ -24,6 +24,7 @@ mod vectors;
 use crate::{
     attrib::{kallsyms, symbols::UserSymbols},
     bpf::{
+        numbers::tests::{this_process, this_thread},
         preempt,
         request::{PERF_TIMER_FUNCTION, tests::watching},
     },
@@ -59,11 +60,12 @@ impl Bench {
         let [bases, count, function] = kallsyms::addresses_of(path, names).unwrap();
         request.preempt_count = preempt::locate([bases, count], &types);
         request.perf_timer_function = function;
+        request.own = Pid(this_process());
         change(&mut request);
         Self {
             preempt_count: request.preempt_count,
             tracer: Tracer::load(&request, &types).unwrap(),
-            assembler: Assembler::new(Pid(std::process::id())),
+            assembler: Assembler::new(request.own),
         }
     }
 
@@ -191,7 +193,7 @@ fn an_entry_is_a_record_and_a_count() {
     assert_eq!(number.map(i64::from), Some(libc::SYS_bpf));
     assert_eq!(args[0], 10, "BPF_PROG_TEST_RUN");
     assert_eq!(breach.end, End::Return);
-    assert_eq!(breach.task.pid.map(|pid| pid.0), Some(std::process::id()));
+    assert_eq!(breach.task.pid, Some(Pid(this_process())));
     let ledger = bench.snapshot().ledger;
     assert_eq!((ledger.entries, ledger.lost, ledger.tainted), (1, 0, 0));
     assert_eq!(
@@ -457,16 +459,18 @@ fn a_sender_leaves_its_user_stack_on_request() {
     let [stack] = stacks.as_slice() else {
         panic!("{stacks:?}")
     };
-    let tid = rustix::thread::gettid().as_raw_nonzero().get();
-    assert_eq!(stack.pid.0, std::process::id());
-    assert_eq!(stack.key.tid.0, tid.cast_unsigned());
+    assert_eq!(stack.pid.0, this_process());
+    assert_eq!(stack.key.tid.0, this_thread());
     assert_eq!(stack.key.cpu, Cpu(CPU));
     assert!(
         stack.asked(1).word(stack.sp.0).is_some(),
         "its top was copied"
     );
     let mut symbols = UserSymbols::of_tests(Path::new("/"));
-    symbols.unwind(stack);
+    // Its maps are found by the number that it has in `/proc`.
+    let mut stack = stack.clone();
+    stack.pid = Pid(std::process::id());
+    symbols.unwind(&stack);
     let words = symbols.stack(stack.key);
     let expected = [
         "syscall",

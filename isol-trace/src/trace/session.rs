@@ -314,11 +314,7 @@ fn descriptors_for(plan: &TracePlan) -> u64 {
 
 /// How our own processes learn by which numbers the probes know them, and which is ours.
 fn numbers(host: &Host) -> io::Result<(Numbers, Pid)> {
-    let numbers = if host.is_in_pid_namespace() {
-        Numbers::of_another_namespace()?
-    } else {
-        Numbers::default()
-    };
+    let numbers = Numbers::on(host)?;
     let own = numbers.own()?;
     Ok((numbers, own))
 }

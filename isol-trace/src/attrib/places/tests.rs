@@ -279,9 +279,10 @@ fn stacks_that_wait_are_bounded_and_others_counted() {
     assert_eq!(places.dropped_stacks(), 1100 - OPEN_STACKS as u64);
     // Another process has its share all the same.
     let mut other = stack_of(1);
-    other.pid = Pid(1);
+    other.pid = Pid(other.pid.0 + 1);
+    let pid = other.pid;
     places.unwind(other);
-    assert_eq!(places.waiting.lock().of(Pid(1)), 1);
+    assert_eq!(places.waiting.lock().of(pid), 1);
 }
 
 /// Names that take long do not hold up a stack that was left meanwhile.

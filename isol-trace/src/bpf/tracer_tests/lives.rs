@@ -17,13 +17,6 @@ struct Bytes<const N: usize>([u8; N]);
 // SAFETY: plain bytes.
 unsafe impl<const N: usize> aya::Pod for Bytes<N> {}
 
-fn this_thread() -> u32 {
-    rustix::thread::gettid()
-        .as_raw_nonzero()
-        .get()
-        .cast_unsigned()
-}
-
 impl Bench {
     fn keyed<const N: usize>(&mut self, name: &str) -> BpfHashMap<&mut MapData, u32, Bytes<N>> {
         BpfHashMap::try_from(self.tracer.ebpf.map_mut(name).unwrap()).unwrap()
@@ -72,7 +65,7 @@ fn nothing_is_kept_of_a_thread_that_dies() {
             request.pids = vec![this_thread()];
         });
         let tid = this_thread();
-        let (pid, other) = (std::process::id(), tid + 1);
+        let (pid, other) = (this_process(), tid + 1);
         assert_ne!(tid, pid, "tests have threads of their own");
         bench.tracer.arm().unwrap();
         for key in [tid, other] {
