@@ -4,6 +4,7 @@ use std::fs;
 
 use isol_trace::symbolize;
 
+#[expect(clippy::expect_used, reason = "a helper of tests fails as tests do")]
 #[path = "../../fuzz/harness.rs"]
 mod harness;
 
