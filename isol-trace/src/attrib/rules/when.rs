@@ -38,8 +38,12 @@ pub(super) struct When {
     pub(super) names: Vec<Pattern>,
     /// Of the cause's handler.
     pub(super) handlers: Vec<Pattern>,
+    /// The first of a system call's argument registers, as many as it names.
+    pub(super) args: Vec<u64>,
     /// How it ended; empty for any end.
     pub(super) ends: Vec<End>,
+    /// Inside an isolated section, or outside.
+    pub(super) section: Option<bool>,
     /// What a page fault was about.
     pub(super) fault: Option<Fault>,
     /// One of the activities.
@@ -120,7 +124,9 @@ impl When {
     pub(super) fn is_met(&self, breach: &Breach, named: bool) -> bool {
         (named || allowed(&self.names, breach.cause_name.as_deref()))
             && allowed(&self.handlers, breach.cause_handler.as_deref())
+            && (self.args.is_empty() || begins_with(&breach.cause, &self.args))
             && (self.ends.is_empty() || self.ends.contains(&breach.end))
+            && (self.section.is_none() || breach.section == self.section)
             && self
                 .fault
                 .as_ref()
@@ -135,6 +141,17 @@ impl When {
                 .as_ref()
                 .is_none_or(|from| breach.origins.iter().any(|origin| from.is_met(origin)))
     }
+}
+
+/// Whether it is a system call whose first argument registers hold these.
+fn begins_with(cause: &CauseDetail, wanted: &[u64]) -> bool {
+    let CauseDetail::Syscall {
+        args: Some(args), ..
+    } = cause
+    else {
+        return false;
+    };
+    args.starts_with(wanted)
 }
 
 impl Fault {

@@ -169,6 +169,17 @@ fn section(bench: &mut Bench, only: bool) -> Result<String> {
         before == expected && inside == INSIDE,
         "{before} calls outside the section and {inside} inside; made were {BEFORE} and {INSIDE}"
     );
+    // What the task says of its section has a remedy of its own. The call that begins it is outside.
+    let of_rule = |rule: &str| {
+        let of = |one: &&Breach| one.remedy.as_deref() == Some(rule);
+        log.breaches.iter().filter(of).count()
+    };
+    let said = (of_rule("section-begins"), of_rule("section-ends"));
+    let expected = if only { (0, 1) } else { (1, 1) };
+    ensure!(
+        said == expected,
+        "{said:?} calls that begin and end the section; there are {expected:?}"
+    );
     if only {
         let outside = log.breaches.iter().find(|one| one.section != Some(true));
         if let Some(breach) = outside {
@@ -216,6 +227,7 @@ pub fn child(name: &str, arguments: &[&str]) -> Result<u8> {
             call(BEFORE);
             isolate();
             call(INSIDE);
+            sys::section(isolation::LEAVE);
         }
         "section_then_exec" => {
             isolate();

@@ -174,6 +174,22 @@ impl Breach {
         self
     }
 
+    /// The same, a system call with these in its first argument registers, and 7 in the others.
+    pub(super) fn with(mut self, first: &[u64]) -> Self {
+        let mut registers = [7; 6];
+        registers[..first.len()].copy_from_slice(first);
+        if let CauseDetail::Syscall { args, .. } = &mut self.cause {
+            *args = Some(registers);
+        }
+        self
+    }
+
+    /// The same, inside an isolated section or outside.
+    pub(super) fn within(mut self, section: bool) -> Self {
+        self.section = Some(section);
+        self
+    }
+
     /// The same, ended otherwise.
     pub(super) fn ended(mut self, end: End) -> Self {
         self.end = end;

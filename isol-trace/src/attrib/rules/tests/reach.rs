@@ -59,6 +59,14 @@ fn least(cause: Cause, when: &When) -> Vec<Breach> {
             breaches.push(of_cause(cause, when, &word, &handler));
         }
     }
+    if !when.args.is_empty() {
+        let with = breaches.into_iter().map(|breach| breach.with(&when.args));
+        breaches = with.collect();
+    }
+    if let Some(section) = when.section {
+        let within = breaches.into_iter().map(|breach| breach.within(section));
+        breaches = within.collect();
+    }
     if let Some(&end) = when.ends.first() {
         breaches = breaches
             .into_iter()

@@ -149,6 +149,8 @@ const UNRECORDED: &[(&str, &str)] = &[
         "rcu-softirq",
         "the tick raises that softirq, and its rules stand before: 1262 of 1267 seen came with a tick, the other five beside a call, a thread or a device's interrupt.",
     ),
+    ("section-begins", "the recordings are older than the rule."),
+    ("section-ends", "the recordings are older than the rule."),
     (
         "softirq",
         "no device of the guest schedules a tasklet outside of its own interrupt.",

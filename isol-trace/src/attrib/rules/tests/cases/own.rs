@@ -4,7 +4,13 @@ use super::{
     super::build::{calls, exception, fault, syscall},
     Case, case,
 };
-use crate::event::model::{Activity, End};
+use crate::event::model::{Activity, Breach, End};
+use isol_trace_common::config::{PR_TASK_ISOLATION, isolation};
+
+/// What a task says of its section.
+fn says(operation: u64) -> Breach {
+    syscall("prctl").with(&[PR_TASK_ISOLATION, operation])
+}
 
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub(super) fn cases() -> Vec<Case> {
@@ -105,6 +111,27 @@ pub(super) fn cases() -> Vec<Case> {
             "syscall-process",
             syscall("exit_group"),
             syscall("prctl"),
+            Some("syscall-settings"),
+        ),
+        case(
+            "section-begins",
+            says(isolation::ENTER).within(false),
+            // Such as what tells whether there is a section.
+            says(isolation::FIRST_QUIET).within(false),
+            Some("syscall-settings"),
+        ),
+        case(
+            "section-ends",
+            says(isolation::LEAVE).within(true),
+            // It is in its section: to say so again is a call like any other.
+            says(isolation::ENTER).within(true),
+            Some("syscall-settings"),
+        ),
+        case(
+            "section-ends",
+            says(isolation::LEAVE).within(true),
+            // Another operation of prctl(2), such as PR_SET_NAME.
+            syscall("prctl").with(&[15, isolation::LEAVE]).within(true),
             Some("syscall-settings"),
         ),
         case(
