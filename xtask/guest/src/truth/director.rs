@@ -29,6 +29,7 @@ pub struct Performed {
     begin: u64,
     end: u64,
     actor: u32,
+    succeeded: bool,
     expected: Vec<Expect>,
 }
 
@@ -43,6 +44,12 @@ impl Performed {
     #[must_use]
     pub const fn actor(&self) -> u32 {
         self.actor
+    }
+
+    /// Whether the actor did all that it was to do.
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        self.succeeded
     }
 
     /// For an observer that sees no senders.
@@ -84,11 +91,12 @@ pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
     let (begin, end) = stage.marks();
     let (_, actor_tid) = stage.who();
     stage.enter(Phase::Leave);
-    actor.wait()?;
+    let succeeded = actor.wait()?.success();
     Ok(Performed {
         begin,
         end,
         actor: actor_tid,
+        succeeded,
         expected,
     })
 }

@@ -119,10 +119,9 @@ pub fn come(cpu: u32) -> Result<()> {
 
 /// What a process does that has the kernel's workers do its requests on a watched CPU.
 pub fn punt(cpu: u32) -> Result<()> {
-    let ring = Ring::with_workers_on(cpu).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOSYS) => anyhow!("this kernel is built without CONFIG_IO_URING"),
-        Some(libc::EPERM) => anyhow!("kernel.io_uring_disabled is not 0 here"),
-        _ => anyhow!("io_uring: {error}"),
+    let ring = Ring::with_workers_on(cpu).map_err(|error| match Ring::refusal(&error) {
+        Some(why) => anyhow!(why),
+        None => anyhow!("io_uring: {error}"),
     })?;
     for _ in 0..REQUESTS {
         ring.punt()?;

@@ -3,6 +3,7 @@
 //! They are no tests of their own: the tests of remedies compare the two.
 
 use std::{
+    io::{Write as _, pipe},
     os::fd::{AsRawFd, OwnedFd},
     os::unix::net::UnixDatagram,
     sync::{
@@ -13,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     super::{
-        guest::Setting,
+        guest::{Setting, skip},
         stage::Phase,
-        sys::{self, Code, Pages, PerfAttr},
+        sys::{self, Code, Pages, PerfAttr, Ring},
     },
     MakePartner, Partner, Provocation, Scene,
     actor::Actor,
@@ -301,7 +302,44 @@ pub const ALL: &[Provocation] = &[
         },
         None,
     ),
+    row(
+        "completion",
+        "another CPU completes a request of io_uring",
+        |actor| complete(actor, &[0]),
+        None,
+    ),
+    row(
+        "completion_mended",
+        "the same, with rings that do without interrupts",
+        |actor| complete(actor, &[sys::DEFERRED, sys::COOPERATIVE]),
+        None,
+    ),
 ];
+
+/// A sibling completes a request of this thread's in each of these rings, which it finds there when it asks.
+fn complete(actor: &Actor, rings: &[u32]) -> Result<()> {
+    let (reader, mut writer) = pipe()?;
+    let mut polled = Vec::new();
+    for &flags in rings {
+        let ring = match Ring::with(flags) {
+            Ok(ring) => ring,
+            Err(error) => match Ring::refusal(&error) {
+                Some(why) => return skip(why),
+                None => return Err(error).context("io_uring_setup"),
+            },
+        };
+        ring.poll(&reader).context("io_uring_enter")?;
+        polled.push(ring);
+    }
+    actor.sibling(move || {
+        let _ = writer.write_all(b"!");
+    })?;
+    actor.perform(|| actor.cue())?;
+    for ring in &polled {
+        ensure!(ring.completed()?, "a request is not complete");
+    }
+    Ok(())
+}
 
 /// Takes more of the stack than `mlockall` has put in place: the kernel begins with 132 KiB (`setup_arg_pages`,
 /// fs/exec.c, v6.12).

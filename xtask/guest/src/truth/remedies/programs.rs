@@ -60,6 +60,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     row("tick-perf", "remedy_tick_perf", "the profiler samples by count", "sampling", "sampling_mended"),
     row("mm-change", "remedy_mm_change", "the LDT is changed before", "ldt", "ldt_mended"),
     row("trace-buffer-resize", "remedy_trace_buffer_resize", "the buffer is given its size before", "buffer", "buffer_mended"),
+    row("task-work", "remedy_task_work", "a ring's completions interrupt nobody", "completion", "completion_mended"),
     row("second-task", "remedy_second_task", "the other task is on a housekeeping CPU", "sched_other_task", "sched_mended"),
     row("signal", "remedy_signal", "another thread takes the signal", "signal_remote", "signal_mended"),
     row("own-timer", "remedy_own_timer", "a thread on a housekeeping CPU owns the timer", "timer_own", "timer_mended"),
@@ -124,6 +125,8 @@ fn judge(
             Err(error) if error.is::<Skip>() => return skip(error.to_string()),
             Err(error) => bail!("{name}: {error:#}"),
         };
+        // What it did in vain shows nothing.
+        ensure!(one.succeeded(), "{name}: the actor failed");
         let (begin, end) = one.marks();
         let cpus = guest.watched.iter();
         let breaches: Vec<&Breach> = cpus.flat_map(|&cpu| log.window(cpu, begin, end)).collect();
