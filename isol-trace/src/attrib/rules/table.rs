@@ -157,6 +157,8 @@ struct RawDid {
     kind: Vec<String>,
     #[serde(default)]
     name: Vec<String>,
+    #[serde(default)]
+    stack: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -335,6 +337,7 @@ impl Reader<'_> {
         Ok(Did {
             kinds: self.some("activity", kinds)?,
             names: self.patterns("activity's name", &raw.name)?,
+            stack: self.patterns("frame", &raw.stack)?,
         })
     }
 

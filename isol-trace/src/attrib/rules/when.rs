@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::pattern::{Pattern, allowed};
 use crate::event::{
     ids::Address,
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin},
+    model::{Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin, Sender},
 };
 
 /// Members of a closed list of words, one bit each.
@@ -83,6 +83,8 @@ pub(super) struct Did {
     pub(super) kinds: Words,
     /// Its name.
     pub(super) names: Vec<Pattern>,
+    /// Any frame of how who asked for it got there.
+    pub(super) stack: Vec<Pattern>,
 }
 
 /// An origin.
@@ -154,6 +156,12 @@ fn begins_with(cause: &CauseDetail, wanted: &[u64]) -> bool {
     args.starts_with(wanted)
 }
 
+/// Whether one of these functions is on the stack of one who asked.
+fn came_by(sender: &Sender, functions: &[Pattern]) -> bool {
+    let mut names = sender.stack.iter().filter_map(|it| it.name.as_deref());
+    names.any(|name| allowed(functions, Some(name)))
+}
+
 impl Fault {
     fn is_met(&self, cause: &CauseDetail) -> bool {
         let CauseDetail::PageFault {
@@ -191,6 +199,10 @@ impl Did {
         if !self.kinds.has(item.kind as u8) {
             return false;
         }
+        let sender = item.origin.as_ref().and_then(Origin::sender);
+        if !self.stack.is_empty() && !sender.is_some_and(|it| came_by(it, &self.stack)) {
+            return false;
+        }
         match item.name.as_deref() {
             // Several things can keep the tick running; the name lists them all.
             Some(names) if item.kind == Activity::Tick => names
@@ -222,13 +234,7 @@ impl Asked {
         self.via.allow(sender.via as u8)
             && name(&sender.callback, &self.callbacks)
             && name(&sender.callsite, &self.callsites)
-            && (self.stack.is_empty()
-                || sender.stack.iter().any(|frame| {
-                    frame
-                        .name
-                        .as_deref()
-                        .is_some_and(|name| allowed(&self.stack, Some(name)))
-                }))
+            && (self.stack.is_empty() || came_by(sender, &self.stack))
     }
 
     /// Whether its kind is all that is asked of it.

@@ -160,6 +160,15 @@ impl Breach {
         self.did(Activity::Switch, comm)
     }
 
+    /// The same, where somebody woke a task here by what was done last.
+    pub(super) fn by(mut self, stack: &[&str]) -> Self {
+        if let Some(item) = self.activities.last_mut() {
+            let sender = sender(Via::CrossCall, Some("sched_ttwu_pending"), stack);
+            item.origin = Some(Origin::Remote(sender));
+        }
+        self
+    }
+
     /// The same, asked for by another CPU.
     pub(super) fn asked(mut self, callback: &str, stack: &[&str]) -> Self {
         let sender = sender(Via::CrossCall, Some(callback), stack);

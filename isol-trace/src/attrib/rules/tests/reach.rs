@@ -79,8 +79,13 @@ fn least(cause: Cause, when: &When) -> Vec<Breach> {
             .iter()
             .flat_map(|breach| kinds().map(move |kind| (breach, *kind)))
             .flat_map(|(breach, kind)| {
+                let frames = names(&did.stack);
                 let named = names(&did.names).into_iter();
-                named.map(move |name| breach.clone().did(kind, &name))
+                named.flat_map(move |name| {
+                    let did = breach.clone().did(kind, &name);
+                    let by = |frame: &String| did.clone().by(&[frame]);
+                    frames.iter().map(by).collect::<Vec<_>>()
+                })
             })
             .collect();
     }

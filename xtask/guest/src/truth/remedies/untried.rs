@@ -115,7 +115,7 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     ),
     (
         &["userfaultfd"],
-        "where its handler runs on another CPU, 6.12 wakes the task by a call, and who made it is the origin of that activity, of which the rule does not ask: the breach has the rule fault-wait, whose text names the handler as well",
+        "no actor of the guests has the part of its text yet: a handler that fills all before",
     ),
     // Rules of which the text sends the reader on to the origin.
     (

@@ -4,7 +4,16 @@ use super::{
     super::build::{call, calls, device, fault, irq_work, resched, syscall, timer},
     Case, case,
 };
-use crate::event::model::{Activity, End};
+use crate::event::model::{Activity, Breach, End};
+
+/// A page that was waited for, as a guest of 6.12 recorded it: the CPU slept until another one called it.
+fn filled(stack: &[&str]) -> Breach {
+    fault("write", false, 0x7f00_0000_1000)
+        .did(Activity::Vector, "call_function_single")
+        .did(Activity::Csd, "sched_ttwu_pending")
+        .by(stack)
+        .ended(End::Blocked)
+}
 
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub(super) fn cases() -> Vec<Case> {
@@ -123,6 +132,17 @@ pub(super) fn cases() -> Vec<Case> {
                 .woken(&["__wake_userfault", "userfaultfd_ioctl"])
                 .ended(End::Blocked),
             fault("write", false, 0x7f00_0000_1000).ended(End::Blocked),
+            Some("fault-wait"),
+        ),
+        case(
+            "userfaultfd",
+            filled(&[
+                "try_to_wake_up",
+                "userfaultfd_wake_function",
+                "__wake_userfault",
+                "userfaultfd_ioctl",
+            ]),
+            filled(&["try_to_wake_up", "folio_wake_bit", "folio_end_read"]),
             Some("fault-wait"),
         ),
         case(
