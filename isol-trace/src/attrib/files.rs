@@ -93,6 +93,7 @@ struct Known {
     version: Version,
     /// That, printable.
     name: String,
+    reader: Reader,
 }
 
 /// A file as it is at a time.
@@ -111,6 +112,18 @@ struct Named {
     version: Version,
     root: Option<RootKey>,
     path: PathBuf,
+    reader: Reader,
+}
+
+/// For whom a file is read: for everybody, or for the processes of one user alone, for which some other file is barred.
+/// What was found without that would else be everybody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Reader {
+    /// Everybody.
+    #[default]
+    All,
+    /// This user, where it is known.
+    Alone(Option<u32>),
 }
 
 /// A root directory, as long as a descriptor of it is held: that holds its mount, too, whose number is no other's meanwhile.
@@ -236,6 +249,8 @@ pub(super) struct Files {
     known: Cache<FileId, Known>,
     numbers: Cache<Named, FileId>,
     next: u32,
+    /// For whom files are found.
+    reader: Reader,
     /// Directories with debug information that were asked for.
     debug: Vec<Arc<File>>,
 }
@@ -247,8 +262,14 @@ impl Files {
             known: Cache::new(FILES),
             numbers: Cache::new(FILES),
             next: 0,
+            reader: Reader::All,
             debug,
         }
+    }
+
+    /// Files are found for this one from now on.
+    pub(super) const fn read_for(&mut self, reader: Reader) {
+        self.reader = reader;
     }
 
     /// The number of the file at a place, which is a `program`'s own by this `path`, if it is the one that was `mapped`.
@@ -263,7 +284,7 @@ impl Files {
         if !mapped.is_none_or(|mapped| mapped.is(looked.number())) {
             return None;
         }
-        Some(self.keep(place, root, path.to_owned(), &looked))
+        Some(self.keep(place, root, path.to_owned(), &looked, self.reader))
     }
 
     /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root, and is no link,
@@ -287,14 +308,22 @@ impl Files {
             ..looked.version
         };
         let looked = Looked { version, ..looked };
-        Some(self.keep(place, root, path.to_owned(), &looked))
+        Some(self.keep(place, root, path.to_owned(), &looked, Reader::All))
     }
 
-    fn keep(&mut self, place: Place, root: &Arc<File>, path: PathBuf, looked: &Looked) -> FileId {
+    fn keep(
+        &mut self,
+        place: Place,
+        root: &Arc<File>,
+        path: PathBuf,
+        looked: &Looked,
+        reader: Reader,
+    ) -> FileId {
         let named = Named {
             version: looked.version,
             root: RootKey::of(root).ok(),
             path: path.clone(),
+            reader,
         };
         if let Some(id) = self.numbers.get(&named)
             && let Some(known) = self.known.get_mut(&id)
@@ -316,6 +345,7 @@ impl Files {
             path,
             version: looked.version,
             name,
+            reader,
         };
         self.known.insert(id, known);
         id
@@ -384,6 +414,7 @@ impl Files {
             }
         }
         let user = program.version.file.user;
+        let reader = program.reader;
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;
@@ -392,7 +423,7 @@ impl Files {
             if !is_asked_for && looked.user() != user && looked.user() != 0 {
                 return None;
             }
-            Some(self.keep(place, &root, path, &looked))
+            Some(self.keep(place, &root, path, &looked, reader))
         })
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
-//! unwound then; names, which take longer, are looked up for those that a breach asks for. Each process has its turn in
-//! both (`turns`), and its share of what may wait (`shares`).
+//! unwound then; names, which take longer, are looked up for those that a breach asks for. Each user has its turn in
+//! both, and of each user each process (`turns`), and its share of what may wait (`shares`).
 
 mod shares;
 mod turns;
@@ -521,8 +521,11 @@ impl<'a> Work<'a> {
     /// Takes what was asked, and does at once what has no turn.
     fn put(&mut self, question: Question) -> Option<Answer> {
         match question {
-            Question::Unwind(stack) => self.stacks.put(stack.pid, stack),
-            Question::Of(pid, about) => self.names.put(pid, about),
+            Question::Unwind(stack) => {
+                let pid = stack.pid;
+                self.stacks.put(pid, stack, || self.symbols.payer(pid));
+            }
+            Question::Of(pid, about) => self.names.put(pid, about, || self.symbols.payer(pid)),
             Question::Prepare(watched) => {
                 self.symbols.prepare(watched);
                 return Some(Answer::Prepared);
@@ -541,17 +544,17 @@ impl<'a> Work<'a> {
         let is_names = names_wait && (self.stacks.is_empty() || self.owed >= AHEAD);
         let begun = Instant::now();
         if is_names {
-            let (pid, about) = self.names.take()?;
-            let answer = self.answer_about(pid, &about);
+            let (turn, about) = self.names.take()?;
+            let answer = self.answer_about(turn.pid, &about);
             let time = begun.elapsed();
-            self.names.spent(pid, time);
+            self.names.spent(turn, time);
             self.owed = self.owed.saturating_sub(time);
             return answer;
         }
-        let (pid, stack) = self.stacks.take()?;
+        let (turn, stack) = self.stacks.take()?;
         self.unwind(&stack);
         let time = begun.elapsed();
-        self.stacks.spent(pid, time);
+        self.stacks.spent(turn, time);
         self.owed = if names_wait {
             self.owed + time
         } else {

@@ -71,8 +71,8 @@ pub(super) struct Process {
     pub(super) maps: UserMaps,
     /// When that was so.
     maps_at: MonoNanos,
-    /// Its user, or that of the one whose child it is; `None` where neither is known.
-    pub(super) user: Option<u32>,
+    /// Who pays for reading its files, as [`Self::payer`] says: that of the one whose child it is, where it has ended.
+    pub(super) payer: Option<u32>,
     /// By which it is known again.
     identity: Identity,
     /// Where its files are.
@@ -171,6 +171,15 @@ impl Processes {
         read
     }
 
+    /// Who pays for reading the files of a process: its user, or whoever made the user namespace that it is in. `None` where
+    /// it has ended before that was known.
+    pub(super) fn payer(&self, pid: Pid) -> Option<u32> {
+        match self.known.peek(&pid) {
+            Some(known) => known.payer,
+            None => Identity::payer_of(&self.root, pid),
+        }
+    }
+
     /// What is known of a process, if it is still that one.
     pub(super) fn known(&mut self, pid: Pid) -> Option<Arc<Process>> {
         let known = self.known.get(&pid)?;
@@ -262,7 +271,7 @@ impl Processes {
             Some(known) => known.number,
             None => self.next_number(),
         };
-        let user = identity.user().or_else(|| base.as_ref()?.user);
+        let payer = identity.payer().or_else(|| base.as_ref()?.payer);
         let view = match base {
             Some(base) => base.view.clone(),
             None => self.view(&identity),
@@ -272,7 +281,7 @@ impl Processes {
             space: self.next_number(),
             maps,
             maps_at: recorded.until,
-            user,
+            payer,
             identity,
             view,
         };
@@ -326,7 +335,7 @@ impl Processes {
             space: self.next_number(),
             maps,
             maps_at,
-            user: identity.user(),
+            payer: identity.payer(),
             identity,
             view,
         };
@@ -410,8 +419,7 @@ impl Processes {
         // It calls itself by the number that its own namespace gives it.
         let own = folder.own_number().unwrap_or(pid.0);
         let path = format!("tmp/perf-{own}.map");
-        // It may have dropped rights since it was first seen.
-        let user = folder.user_now().or(process.user)?;
+        let user = folder.user()?;
         files.find_owned(&root, Path::new(&path), user)
     }
 

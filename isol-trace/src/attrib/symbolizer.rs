@@ -317,6 +317,11 @@ impl Symbolizer {
         !self.bars.bar(payer.of)
     }
 
+    /// Whether there are files that may not be read for the processes of a user.
+    pub(super) fn has_bars(&self, runner: Option<u32>) -> bool {
+        self.bars.has(runner)
+    }
+
     /// Puts a question, which a descriptor may belong to. `None` where there is no answer to be had.
     pub(super) fn ask(
         &mut self,

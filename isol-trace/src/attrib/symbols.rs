@@ -16,7 +16,7 @@ use std::{
 use super::{
     cache::Cache,
     complaints::Complaints,
-    files::Files,
+    files::{Files, Reader},
     mappings::Mappings,
     places::STACKS,
     processes::{Process, Processes, Quiet, ReadMaps},
@@ -249,9 +249,10 @@ impl UserSymbols {
         let process = self.processes.sender(pid, stack.ip, &mut self.symbolizer)?;
         let question = Question::Unwind(stack.asked(process.space));
         let own_vdso = self.own_vdso();
+        self.files.read_for(self.reader(process.payer));
         let mut desk = Desk {
             files: &mut self.files,
-            runner: process.user,
+            runner: process.payer,
             of: Some(Subject {
                 processes: &mut self.processes,
                 pid,
@@ -309,11 +310,12 @@ impl UserSymbols {
         let offset = mapping.file_offset(ip);
         let found = match &mapping.backing {
             Backing::File { path, file } => {
+                self.files.read_for(self.reader(process.payer));
                 let files = &mut self.files;
                 let id = self
                     .processes
                     .file(files, pid, process, mapping, path.path(), *file);
-                id.and_then(|file| self.resolve_offset(file, process.user, offset, beyond))
+                id.and_then(|file| self.resolve_offset(file, process.payer, offset, beyond))
             }
             Backing::Special(_) => self.resolve_vdso(mapping, ip, beyond),
             Backing::Anonymous => {
@@ -327,7 +329,7 @@ impl UserSymbols {
                         address: ip.0,
                         beyond,
                     };
-                    self.ask(map, process.user, &question)
+                    self.ask(map, process.payer, &question)
                 })
             }
         };
@@ -374,6 +376,20 @@ impl UserSymbols {
             self.offsets.insert(key, place.clone());
         }
         place
+    }
+
+    /// For whom files are read where a process of a user has them.
+    fn reader(&self, runner: Option<u32>) -> Reader {
+        if self.symbolizer.has_bars(runner) {
+            Reader::Alone(runner)
+        } else {
+            Reader::All
+        }
+    }
+
+    /// Who pays for what is asked about a process.
+    pub(super) fn payer(&self, pid: Pid) -> Option<u32> {
+        self.processes.payer(pid)
     }
 
     /// Whether a file may be read for a process of a user.

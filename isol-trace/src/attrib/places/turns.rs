@@ -1,29 +1,89 @@
-//! Whose question is next: that of the process whose answers have cost the least so far.
+//! Whose question is next: that of the user whose answers have cost the least so far, and of that user's processes the one
+//! whose answers have.
 //!
 //! A process whose file takes seconds to read has to wait until the others have had as much. So it cannot keep the others'
-//! questions from being answered, however many it asks.
+//! questions from being answered, however many it asks; nor can a user who starts many processes.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    hash::Hash,
     time::Duration,
 };
 
 use crate::{attrib::cache::Cache, event::ids::Pid};
 
-/// Processes whose cost is remembered while they ask nothing, in each of two generations.
+/// Those whose cost is remembered while they ask nothing, in each of two generations.
 const REMEMBERED: usize = 1024;
+
+/// Who pays for the answers about a process; `None` of those that ended before that was known.
+pub(super) type Payer = Option<u32>;
+
+/// Those who wait, by what they have cost.
+#[derive(Debug)]
+struct Order<K> {
+    waiting: BTreeSet<(Duration, K)>,
+    /// The same, by who it is.
+    waits_at: HashMap<K, Duration>,
+    /// What each has cost.
+    cost: Cache<K, Duration>,
+    /// What one has cost that has had its fair share from the beginning. A new one begins with that: with less, those that
+    /// come one after the other would keep all others waiting.
+    share: Duration,
+}
+
+impl<K: Copy + Ord + Hash> Order<K> {
+    fn new() -> Self {
+        Self {
+            waiting: BTreeSet::new(),
+            waits_at: HashMap::new(),
+            cost: Cache::new(REMEMBERED),
+            share: Duration::ZERO,
+        }
+    }
+
+    /// It waits from now on.
+    fn put(&mut self, key: K) {
+        let cost = self.cost.get(&key).unwrap_or_default().max(self.share);
+        self.cost.insert(key, cost);
+        self.wait(key, cost);
+    }
+
+    fn wait(&mut self, key: K, cost: Duration) {
+        self.waits_at.insert(key, cost);
+        self.waiting.insert((cost, key));
+    }
+
+    /// It waits no more. Whether it did.
+    fn remove(&mut self, key: K) -> bool {
+        let cost = self.waits_at.remove(&key);
+        cost.is_some_and(|cost| self.waiting.remove(&(cost, key)))
+    }
+
+    fn first(&self) -> Option<K> {
+        self.waiting.first().map(|(_, key)| *key)
+    }
+
+    /// What its last answer has cost.
+    fn spent(&mut self, key: K, time: Duration) {
+        let before = self.cost.get(&key).unwrap_or(self.share);
+        let cost = before + time;
+        self.cost.insert(key, cost);
+        let waits = self.remove(key);
+        if waits {
+            self.wait(key, cost);
+        }
+        let all = self.waiting.len() + usize::from(!waits);
+        self.share += time / u32::try_from(all).unwrap_or(u32::MAX);
+    }
+}
 
 /// Questions that wait, each about a process.
 #[derive(Debug)]
 pub(super) struct Turns<Q> {
-    waiting: HashMap<Pid, VecDeque<Q>>,
-    /// The processes that wait, by their cost.
-    order: BTreeSet<(Duration, Pid)>,
-    /// What each process has cost.
-    cost: Cache<Pid, Duration>,
-    /// What a process has cost that has had its fair share from the beginning. A new one begins with that: with less,
-    /// those that are started one after the other would keep all others waiting.
-    share: Duration,
+    waiting: HashMap<Pid, (Payer, VecDeque<Q>)>,
+    users: Order<Payer>,
+    /// The processes of each.
+    processes: HashMap<Payer, Order<Pid>>,
 }
 
 impl<Q> Turns<Q> {
@@ -31,66 +91,82 @@ impl<Q> Turns<Q> {
     pub(super) fn new() -> Self {
         Self {
             waiting: HashMap::new(),
-            order: BTreeSet::new(),
-            cost: Cache::new(REMEMBERED),
-            share: Duration::ZERO,
+            users: Order::new(),
+            processes: HashMap::new(),
         }
     }
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.waiting.is_empty()
     }
 
-    /// A question about a process waits from now on, behind what was asked about that before.
-    pub(super) fn put(&mut self, pid: Pid, question: Q) {
-        let own = self.waiting.entry(pid).or_default();
-        if own.is_empty() {
-            let cost = self.cost.get(&pid).unwrap_or_default().max(self.share);
-            self.cost.insert(pid, cost);
-            self.order.insert((cost, pid));
+    /// A question about a process waits from now on, behind what was asked about that before. `payer` says who pays for it.
+    pub(super) fn put(&mut self, pid: Pid, question: Q, payer: impl FnOnce() -> Payer) {
+        if let Some((_, own)) = self.waiting.get_mut(&pid) {
+            own.push_back(question);
+            return;
         }
-        own.push_back(question);
+        let payer = payer();
+        self.waiting
+            .insert(pid, (payer, VecDeque::from([question])));
+        let own = self.processes.entry(payer).or_insert_with(Order::new);
+        if own.waiting.is_empty() {
+            self.users.put(payer);
+        }
+        own.put(pid);
     }
 
     /// The question whose turn it is. What it has cost is said by [`Self::spent`].
-    pub(super) fn take(&mut self) -> Option<(Pid, Q)> {
-        let (cost, pid) = self.order.pop_first()?;
-        let own = self.waiting.get_mut(&pid)?;
-        let question = own.pop_front()?;
-        if own.is_empty() {
-            self.waiting.remove(&pid);
-        } else {
-            self.order.insert((cost, pid));
-        }
-        self.cost.insert(pid, cost);
-        Some((pid, question))
+    pub(super) fn take(&mut self) -> Option<(Turn, Q)> {
+        let payer = self.users.first()?;
+        let pid = self.processes.get(&payer)?.first()?;
+        let question = self.take_out(pid, |_| true)?;
+        Some((Turn { pid, payer }, question))
     }
 
     /// The question about a process that is wanted out of its turn, if it waits.
     pub(super) fn take_out(&mut self, pid: Pid, is_it: impl Fn(&Q) -> bool) -> Option<Q> {
-        let own = self.waiting.get_mut(&pid)?;
+        let (payer, own) = self.waiting.get_mut(&pid)?;
+        let payer = *payer;
         let place = own.iter().position(is_it)?;
         let question = own.remove(place)?;
         if own.is_empty() {
             self.waiting.remove(&pid);
-            let cost = self.cost.get(&pid).unwrap_or(self.share);
-            self.order.remove(&(cost, pid));
+            if let Some(processes) = self.processes.get_mut(&payer) {
+                processes.remove(pid);
+                if processes.waiting.is_empty() {
+                    self.users.remove(payer);
+                }
+            }
         }
         Some(question)
     }
 
-    /// What the last question about a process has cost.
-    pub(super) fn spent(&mut self, pid: Pid, time: Duration) {
-        let before = self.cost.get(&pid).unwrap_or(self.share);
-        let cost = before + time;
-        self.cost.insert(pid, cost);
-        if self.order.remove(&(before, pid)) {
-            self.order.insert((cost, pid));
+    /// What the last question of a turn has cost.
+    pub(super) fn spent(&mut self, turn: Turn, time: Duration) {
+        self.users.spent(turn.payer, time);
+        if let Some(processes) = self.processes.get_mut(&turn.payer) {
+            processes.spent(turn.pid, time);
         }
-        let all = self.waiting.len() + usize::from(!self.waiting.contains_key(&pid));
-        self.share += time / u32::try_from(all).unwrap_or(u32::MAX);
+        self.forget();
     }
+
+    /// Forgets users of whom nothing waits, when there are many.
+    fn forget(&mut self) {
+        if self.processes.len() > REMEMBERED {
+            self.processes
+                .retain(|_, processes| !processes.waiting.is_empty());
+        }
+    }
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The process that the question is about.
+    pub(super) pid: Pid,
+    payer: Payer,
 }
 
 #[cfg(test)]
@@ -103,17 +179,17 @@ mod tests {
     fn served(turns: &mut Turns<u32>, most: usize) -> Vec<(Pid, u32)> {
         let mut all = Vec::new();
         while all.len() < most
-            && let Some((pid, question)) = turns.take()
+            && let Some((turn, question)) = turns.take()
         {
-            all.push((pid, question));
-            let cost = if pid == SLOW { 1000 } else { 1 };
-            turns.spent(pid, Duration::from_millis(cost));
+            all.push((turn.pid, question));
+            let cost = if turn.pid == SLOW { 1000 } else { 1 };
+            turns.spent(turn, Duration::from_millis(cost));
         }
         all
     }
 
     fn asked(turns: &mut Turns<u32>, pid: Pid, count: u32) {
-        (0..count).for_each(|question| turns.put(pid, question));
+        (0..count).for_each(|question| turns.put(pid, question, || Some(7)));
     }
 
     #[test]
@@ -155,10 +231,10 @@ mod tests {
     #[test]
     fn who_asks_one_question_at_a_time_is_remembered() {
         let mut turns = Turns::new();
-        turns.put(SLOW, 0);
+        turns.put(SLOW, 0, || Some(7));
         asked(&mut turns, Pid(2), 1500);
         served(&mut turns, 1);
-        turns.put(SLOW, 1);
+        turns.put(SLOW, 1, || Some(7));
         let all = served(&mut turns, 900);
         assert!(all.iter().all(|(pid, _)| *pid == Pid(2)));
         let rest = served(&mut turns, 1000);
@@ -178,5 +254,26 @@ mod tests {
             }
         }
         panic!("its turn never came");
+    }
+    #[test]
+    fn who_starts_many_processes_has_the_time_of_one_user() {
+        let mut turns = Turns::new();
+        for pid in 100..1100 {
+            turns.put(Pid(pid), 0, || Some(8));
+        }
+        for question in 0..100 {
+            turns.put(Pid(2), question, || Some(7));
+        }
+        let first = served(&mut turns, 100);
+        let own = first.iter().filter(|(pid, _)| *pid == Pid(2)).count();
+        assert_eq!(own, 50);
+        // A new one of theirs begins with what their user has had.
+        turns.put(Pid(5000), 0, || Some(8));
+        let then = served(&mut turns, 100);
+        let own = then.iter().filter(|(pid, _)| *pid == Pid(2)).count();
+        assert_eq!(own, 50);
+        let rest = served(&mut turns, 9999);
+        assert_eq!(rest.len(), 1001 - 100 + 100 - 100);
+        assert!(turns.is_empty() && turns.users.waiting.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::{ffi::OsStrExt as _, ffi::OsStringExt as _, fs::MetadataExt as _},
     },
     path::{Path, PathBuf},
@@ -34,8 +34,8 @@ pub(in crate::attrib) struct Folder {
     file: Arc<File>,
     inode: u64,
     pid: Pid,
-    /// Its user when this was opened.
-    user: Option<u32>,
+    /// Who paid for it when this was opened.
+    payer: Option<u32>,
 }
 
 impl Folder {
@@ -48,9 +48,9 @@ impl Folder {
             file: Arc::new(file),
             inode,
             pid,
-            user: None,
+            payer: None,
         };
-        folder.user = folder.user_now();
+        folder.payer = folder.payer_now(root);
         Some(folder)
     }
 
@@ -74,10 +74,32 @@ impl Folder {
 
     /// The effective user of the process, also of one that keeps its memory to itself
     /// (`fs/proc/base.c:task_dump_owner`, v6.12); `None` if it has ended.
-    pub(super) fn user_now(&self) -> Option<u32> {
+    pub(super) fn user(&self) -> Option<u32> {
         let user = self.file.metadata().ok()?.uid();
         // One that has ended looks like root's (`fs/proc/base.c:pid_getattr`, v6.12), also if it does so right now.
         (user != 0 || self.link("exe").is_some()).then_some(user)
+    }
+
+    /// Who answers for what the process does: its user. In a user namespace, which gives its maker thousands of numbers,
+    /// that is who made it.
+    fn payer_now(&self, root: &Path) -> Option<u32> {
+        let user = self.user()?;
+        let own = fs::read_link(root.join("proc/self/ns/user")).ok();
+        let namespace = self.link("ns/user");
+        if namespace.is_none() || own.is_none() || own == namespace {
+            return Some(user);
+        }
+        let file = openat(
+            &self.file,
+            "ns/user",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        Some(
+            file.ok()
+                .and_then(|it| maker(File::from(it)))
+                .unwrap_or(user),
+        )
     }
 
     /// The number that the process has in its own namespace, by which it names files. Read from a descriptor of the
@@ -131,9 +153,14 @@ impl Identity {
         self.folder.as_deref()
     }
 
-    /// Its user when this was read.
-    pub(super) fn user(&self) -> Option<u32> {
-        self.folder()?.user
+    /// Who pays for reading its files ([`Folder::payer_now`]), when this was read.
+    pub(super) fn payer(&self) -> Option<u32> {
+        self.folder()?.payer
+    }
+
+    /// The same of a process of which nothing else is asked.
+    pub(super) fn payer_of(root: &Path, pid: Pid) -> Option<u32> {
+        Folder::open(root, pid)?.payer
     }
 
     /// How it began its program, as far as that is known. A program of 32 bits has other words.
@@ -187,6 +214,39 @@ impl Identity {
         let inode = |it: &Self| it.folder().map(|folder| folder.inode);
         inode(self) == inode(other) && self.may_be(other)
     }
+}
+
+/// User namespaces inside one another (`user_namespace.c:create_user_ns`, v6.12, allows 33).
+const NESTED: usize = 40;
+
+/// Who made a user namespace, or the outermost that it lies in which is not ours.
+fn maker(mut namespace: File) -> Option<u32> {
+    // `include/uapi/linux/nsfs.h`, v6.12.
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
+    let own = File::open("/proc/self/ns/user")
+        .ok()?
+        .metadata()
+        .ok()?
+        .ino();
+    for _ in 0..NESTED {
+        // SAFETY: the call takes no argument, and makes a descriptor that nobody else has.
+        let parent = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+        if parent < 0 {
+            return None;
+        }
+        // SAFETY: the kernel has just made it, for this.
+        let parent = unsafe { File::from_raw_fd(parent) };
+        if parent.metadata().ok()?.ino() == own {
+            let mut user: libc::uid_t = 0;
+            // SAFETY: the kernel writes a number to where the pointer leads, which outlives the call.
+            let done =
+                unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_OWNER_UID, &raw mut user) };
+            return (done == 0).then_some(user);
+        }
+        namespace = parent;
+    }
+    None
 }
 
 /// The auxiliary vector of a process, where it may be read.
@@ -258,7 +318,7 @@ mod tests {
         assert_eq!(entry.name(), beginning.program.into_string().ok());
         let folder = known.folder().expect("it lives");
         assert_eq!(folder.own_number(), Some(own.0));
-        assert_eq!(known.user(), Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(known.payer(), Some(rustix::process::geteuid().as_raw()));
     }
 
     /// The real thing: who may execute a program and not read it keeps its memory to itself.
@@ -283,7 +343,7 @@ mod tests {
         let mut child = sleep.spawn().expect("a program");
         let pid = Pid(child.id());
         let known = Identity::read(Path::new("/"), pid);
-        assert_eq!(known.user(), Some(user));
+        assert_eq!(known.payer(), Some(user));
         if own.is_root() {
             let maps = tree_of(pid).join("maps");
             assert_eq!(fs::metadata(maps).expect("it lives").uid(), 0, "closed");
@@ -292,8 +352,46 @@ mod tests {
         child.kill().expect("it lives");
         child.wait().expect("it ends");
         assert_eq!(folder.file.metadata().expect("held").uid(), 0, "root's");
-        assert_eq!(known.user(), Some(user), "as it was");
-        assert_eq!(Identity::read(Path::new("/"), pid).user(), None);
+        assert_eq!(known.payer(), Some(user), "as it was");
+        assert_eq!(Identity::read(Path::new("/"), pid).payer(), None);
+    }
+
+    /// The real thing: who makes a user namespace has other numbers there, and pays all the same.
+    #[test]
+    fn who_made_a_user_namespace_answers_for_what_is_in_it() {
+        use std::os::unix::process::CommandExt as _;
+        let own = rustix::process::geteuid();
+        let user = if own.is_root() { 7 } else { own.as_raw() };
+        let mut unshare = std::process::Command::new("unshare");
+        // Two, one in the other.
+        unshare
+            .args([
+                "--user",
+                "--map-root-user",
+                "--",
+                "unshare",
+                "--user",
+                "--",
+                "sh",
+            ])
+            .args(["-c", "echo there; read x"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        if own.is_root() {
+            unshare.uid(user);
+        }
+        let mut child = unshare.spawn().expect("util-linux is everywhere");
+        let mut there = [0; 6];
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut there).expect("it may make both");
+        let folder = Folder::open(Path::new("/"), Pid(child.id())).expect("it lives");
+        assert_ne!(
+            folder.link("ns/user"),
+            fs::read_link("/proc/self/ns/user").ok()
+        );
+        assert_eq!(folder.payer, Some(user));
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
     }
 
     /// The real thing: one program that executes itself again.

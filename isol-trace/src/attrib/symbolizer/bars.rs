@@ -40,7 +40,11 @@ const TOO_MUCH: u8 = 8;
 /// Files of one user that may be barred in the processes of one. Who has made that many makes more.
 const FILES: u32 = 4;
 
-/// Files that are remembered as barred or suspect; users are few.
+/// Users for whom a file may be barred that are neither its owner nor root. Who has many numbers of users runs it by one
+/// after the other.
+const RUNNERS: u32 = 3;
+
+/// Files that are remembered as barred or suspect.
 const REMEMBERED: usize = 4096;
 
 /// One file: the same also when it has been written to since. A file system gives the inode of a file that is gone to the
@@ -70,6 +74,11 @@ impl Use {
     /// Whose file it is, and who runs it.
     pub(super) const fn users(self) -> Users {
         (self.file.user, self.runner)
+    }
+
+    /// Whether the user of the processes is neither root nor the file's.
+    fn is_of_others(self) -> bool {
+        self.runner != Some(0) && self.runner != Some(self.file.user)
     }
 
     /// Whether it is root's from end to end, as far as anybody knows: no stranger's doing.
@@ -108,26 +117,41 @@ pub(super) struct Bars {
     barred: HashSet<Use>,
     /// How many of these are of the same users.
     users: HashMap<Users, u32>,
+    /// For how many users a file is barred that are neither its owner nor root. Root's files are not counted here: all
+    /// others need them.
+    runners: HashMap<FileKey, u32>,
 }
 
 impl Bars {
     /// Whether a file is barred.
     pub(super) fn bar(&self, of: Use) -> bool {
         let by_user = self.users.get(&of.users());
-        self.barred.contains(&of) || by_user.is_some_and(|files| *files >= FILES)
+        let by_others = self.runners.get(&of.file);
+        self.barred.contains(&of)
+            || by_user.is_some_and(|files| *files >= FILES)
+            || (of.is_of_others() && by_others.is_some_and(|runners| *runners >= RUNNERS))
+    }
+
+    /// Whether anything is barred in the processes of a user.
+    pub(super) fn has(&self, runner: Option<u32>) -> bool {
+        self.barred.iter().any(|of| of.runner == runner)
     }
 
     /// A symbolizer that had read nothing else ended at a file.
     pub(super) fn strike(&mut self, of: Use, fault: Fault) -> Verdict {
         if self.strikes.len() >= REMEMBERED {
-            self.strikes.clear();
+            *self = Self::default();
         }
         let strikes = self.strikes.entry(of).or_default();
         *strikes = strikes.saturating_add(fault.weight());
         if *strikes < TOO_MUCH {
             return Verdict::Again;
         }
-        if self.barred.insert(of) && !of.is_roots() {
+        let is_new = self.barred.insert(of);
+        if is_new && of.file.user != 0 && of.is_of_others() {
+            *self.runners.entry(of.file).or_default() += 1;
+        }
+        if is_new && !of.is_roots() {
             let files = self.users.entry(of.users()).or_default();
             *files += 1;
             if *files >= FILES {
@@ -222,5 +246,24 @@ mod tests {
         }
         assert!(bars.bar(by(file(99, 0), stranger)), "root's, to a stranger");
         assert!(!bars.bar(by(file(0, 0), owner)) && !bars.bar(file(0, 0)));
+    }
+    /// The kernel gives each user thousands of numbers for user namespaces.
+    #[test]
+    fn who_runs_a_file_by_many_numbers_has_it_barred_for_all_but_its_owner_and_root() {
+        let mut bars = Bars::default();
+        let by = |of: Use, runner| Use { runner, ..of };
+        for runner in 100..103 {
+            assert!(!bars.bar(by(file(1, 7), Some(runner))));
+            bars.strike(by(file(1, 7), Some(runner)), Fault::Certain);
+            bars.strike(by(file(2, 0), Some(runner)), Fault::Certain);
+        }
+        for runner in [Some(103), None] {
+            assert!(bars.bar(by(file(1, 7), runner)), "{runner:?}");
+            assert!(!bars.bar(by(file(2, 0), runner)), "root's: {runner:?}");
+        }
+        for runner in [Some(7), Some(0)] {
+            assert!(!bars.bar(by(file(1, 7), runner)), "{runner:?}");
+        }
+        assert!(bars.has(Some(101)) && !bars.has(Some(7)));
     }
 }

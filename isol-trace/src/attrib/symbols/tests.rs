@@ -67,25 +67,24 @@ fn a_file_that_is_barred_in_processes_of_one_user_is_read_for_others() {
     let Backing::File { path, file } = &mapping.backing else {
         panic!("{mapping:?}");
     };
-    let file = symbols
-        .processes
-        .file(
-            &mut symbols.files,
-            own(),
-            &process,
-            mapping,
-            path.path(),
-            *file,
-        )
-        .expect("it is there");
+    let find = |symbols: &mut UserSymbols, payer| {
+        symbols.files.read_for(symbols.reader(payer));
+        let (processes, files) = (&symbols.processes, &mut symbols.files);
+        let found = processes.file(files, own(), &process, mapping, path.path(), *file);
+        found.expect("it is there")
+    };
     let stranger = Some(7);
+    let file = find(&mut symbols, stranger);
     let payer = symbols.files.payer(file, stranger).expect("known");
     bar(&mut symbols.symbolizer, &payer);
     let offset = mapping.file_offset(address);
     assert_eq!(symbols.resolve_offset(file, stranger, offset, 0), None);
-    let place = symbols.resolve_offset(file, process.user, offset, 0);
+    let place = symbols.resolve_offset(file, process.payer, offset, 0);
     let name = place.expect("another's").location.expect("it has symbols");
     assert!(name.starts_with("a_known_function_of_the_test"), "{name}");
+    // What is found for the stranger, without what it may not have, is nobody else's.
+    assert_ne!(find(&mut symbols, stranger), file);
+    assert_eq!(find(&mut symbols, process.payer), file);
 }
 
 #[test]
