@@ -44,6 +44,10 @@ use crate::{
 /// calls, `irq_work`.
 const KERNEL_SENT: [&str; 3] = ["RES", "CAL", "IWI"];
 
+/// What is said where processes have other numbers than the kernel gives them.
+const NAMESPACE: &str = "places in user space come as addresses: isol-trace runs in a PID namespace, where numbers of processes \
+     are not those of the kernel's records; run it in the host's (as with docker run --pid=host)";
+
 /// What the drain asks for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -94,8 +98,8 @@ impl Session {
         // attaching does.
         let numbers = numbers(&host);
         let own = numbers.as_ref().map_or(Pid(std::process::id()), |it| it.1);
-        let attributor =
-            Attributor::new(&host.path("/"), &names(plan, &numbers)).map_err(Error::Symbols)?;
+        let attributor = Attributor::new(&host.path("/"), &names(plan, &host, &numbers))
+            .map_err(Error::Symbols)?;
         let following = Following::new(&host, plan.asked.clone(), plan.watched.clone())?;
         let (tracer, watched, has_user_exit) = {
             let types = KernelTypes::read(&host.btf_path()).map_err(Error::tracer)?;
@@ -133,6 +137,11 @@ impl Session {
         // Loading parses megabytes of type information; the allocator would keep them.
         give_memory_back();
         let attach_breaches = difference(before, kernel_sent(&host, plan));
+        let warnings = if host.is_in_pid_namespace() {
+            vec![NAMESPACE.to_owned()]
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             tracer,
             reader: Reader::new(attributor, own, plan.patience),
@@ -142,7 +151,7 @@ impl Session {
             watched,
             has_user_exit,
             following,
-            warnings: Vec::new(),
+            warnings,
             armed_at: MonoNanos(0),
             attach_breaches,
             pace: Adaptive::new(),
@@ -320,10 +329,12 @@ fn numbers(host: &Host) -> io::Result<(Numbers, Pid)> {
 }
 
 /// What is looked up.
-fn names(plan: &TracePlan, numbers: &io::Result<(Numbers, Pid)>) -> Options {
+fn names(plan: &TracePlan, host: &Host, numbers: &io::Result<(Numbers, Pid)>) -> Options {
     let online = &plan.watched | &plan.housekeeping;
     Options {
         record_mappings_on: online.iter().collect(),
+        // Its `/proc` has other processes by the numbers that records have.
+        user_symbols: !host.is_in_pid_namespace(),
         symbolizer: Starter {
             numbers: numbers
                 .as_ref()
