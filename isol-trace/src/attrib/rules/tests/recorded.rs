@@ -170,6 +170,10 @@ const UNRECORDED: &[(&str, &str)] = &[
         "timer-migration",
         "timers that may leave the guests' watched CPUs do, and those that were recorded to stay are of interrupts, whose rule stands before; where they may not leave, `remedy_timer_migration` makes it on 6.1, and is younger than the recordings.",
     ),
+    (
+        "tlb-other-process",
+        "the recordings are older than the rule.",
+    ),
     ("tsc-adjust-check", "QEMU's TCG has no TSC_ADJUST register."),
     ("userfaultfd", "the recordings are older than the rule."),
     ("vsyscall", "the recordings are older than the rule."),

@@ -147,6 +147,7 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
             "stop-machine",
             "task-moved",
             "timer-gone",
+            "tlb-other-process",
         ],
         "its text says what others are to do before or not at all: a test could only show that what nobody does has no effect",
     ),

@@ -1,7 +1,7 @@
 //! TLB shootdowns.
 
 use super::{
-    super::build::{calls, fault},
+    super::build::{call, calls, fault},
     Case, case,
 };
 use crate::event::model::Activity;
@@ -71,6 +71,37 @@ pub(super) fn cases() -> Vec<Case> {
                 ],
             ),
             Some("tlb-mprotect"),
+        ),
+        // A program that ran here ends elsewhere: what it does is none of the task's doing.
+        case(
+            "tlb-other-process",
+            call()
+                .did(Activity::Csd, "flush_tlb_func")
+                .did(Activity::TlbFlush, "remote wrong CPU")
+                .asked(
+                    "flush_tlb_func",
+                    &["flush_tlb_mm_range", "tlb_finish_mmu", "exit_mmap"],
+                ),
+            call()
+                .did(Activity::Csd, "flush_tlb_func")
+                .did(Activity::TlbFlush, "remote shootdown")
+                .asked(
+                    "flush_tlb_func",
+                    &["flush_tlb_mm_range", "tlb_finish_mmu", "exit_mmap"],
+                ),
+            Some("tlb-munmap"),
+        ),
+        case(
+            "tlb-other-process",
+            call()
+                .did(Activity::Csd, "flush_tlb_func")
+                .did(Activity::TlbFlush, "remote wrong CPU")
+                .asked("flush_tlb_func", &["ptep_clear_flush", "do_wp_page"]),
+            call()
+                .did(Activity::Csd, "flush_tlb_func")
+                .did(Activity::TlbFlush, "remote wrong CPU")
+                .asked("flush_tlb_func", &["ptep_clear_flush", "break_ksm"]),
+            Some("tlb-ksm"),
         ),
         case(
             "tlb-compaction",
