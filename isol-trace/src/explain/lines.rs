@@ -7,7 +7,9 @@ use crate::{
     attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
-        model::{ActivityItem, Breach, End, Function, Kill, KilledBy, Origin, Sender},
+        model::{
+            Activity, ActivityItem, Breach, Cause, End, Function, Kill, KilledBy, Origin, Sender,
+        },
     },
     tui::text::{UNKNOWN, counted, duration, function, kin, maybe_duration, nobody, on_cpu},
 };
@@ -52,9 +54,9 @@ pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
         lines.push(format!("  the process was signalled so {more}"));
     }
     if let Some(Entry::Logged(breach)) = culprit
-        && let Some(id) = &breach.remedy
+        && let Some(id) = rule_of(&story.kill, breach)
     {
-        let remedy = remedy(id, &story.host.with(breach));
+        let remedy = remedy(&id, &story.host.with(breach));
         for (number, line) in remedy.into_iter().enumerate() {
             let before = if number == 0 { "  remedy: " } else { "    " };
             lines.push(format!("{before}{line}"));
@@ -235,6 +237,40 @@ const fn end(end: End) -> &'static str {
 fn code(kill: &Kill) -> String {
     kill.code
         .map_or_else(String::new, |code| format!(" (si_code {code})"))
+}
+
+/// The rule for what led to a signal. The breach alone need not show that it did: under `vectors` detection its record is
+/// written before. Where strict mode signalled, the breach is what is to be ended, and its own rule holds.
+fn rule_of(kill: &Kill, breach: &Breach) -> Option<RuleId> {
+    let is_own_doing = matches!(breach.cause.cause(), Cause::Syscall | Cause::PageFault);
+    if matches!(kill.by, KilledBy::StrictMode | KilledBy::Tracer) || !is_own_doing {
+        return breach.remedy.clone();
+    }
+    let number = kill.signal.number();
+    let mut led = Breach {
+        section: Some(false),
+        ..breach.clone()
+    };
+    if kill.fatal {
+        led.end = End::Exited;
+    }
+    let has_it = |item: &ActivityItem| item.kind == Activity::Signal && item.number == number;
+    if !led.activities.iter().any(has_it) {
+        led.activities.push(ActivityItem {
+            kind: Activity::Signal,
+            number,
+            address: None,
+            key: None,
+            began: None,
+            comm: None,
+            net: None,
+            name: Some(kill.signal.name().into()),
+            kin: None,
+            origin: None,
+        });
+    }
+    let found = Rules::embedded().ok().and_then(|rules| rules.find(&led));
+    found.map(|rule| rule.id.clone()).or(breach.remedy.clone())
 }
 
 /// What would end such breaches, the name of the rule that says so, and its commands.

@@ -74,6 +74,64 @@ fn a_page_fault_by_the_tracers_strict_mode() {
     insta::assert_snapshot!(tell_of(breach, kill));
 }
 
+/// The remedy of a story names this rule.
+fn assert_remedy(breach: &Breach, signal: u32, by: KilledBy, rule: &str) {
+    let kill = Kill {
+        signal: Signal::new(signal).unwrap(),
+        by,
+        ..kill()
+    };
+    let text = tell_of(breach.clone(), kill);
+    let remedy = text
+        .lines()
+        .find_map(|line| line.strip_prefix("  remedy: "));
+    let (found, _) = remedy.unwrap().split_once(':').unwrap();
+    assert_eq!(found, rule, "{text}");
+}
+
+#[test]
+fn what_a_signal_answers_is_no_matter_of_locked_memory() {
+    let fault = Breach {
+        end: End::Exited,
+        cause: CauseDetail::PageFault {
+            address: Address(8),
+            write: false,
+            user: true,
+            fetch: false,
+            protection: false,
+        },
+        cause_name: None,
+        remedy: RuleId::new("first-touch"),
+        ..entry(17, 4_100)
+    };
+    for signal in [7, 11] {
+        assert_remedy(&fault, signal, KilledBy::Task, "fault-signal");
+    }
+    // Strict mode ended it, or another process: the kernel would have served the fault.
+    assert_remedy(&fault, 9, KilledBy::Tracer, "first-touch");
+    assert_remedy(&fault, 9, KilledBy::Unknown, "first-touch");
+    let mut killed = fault;
+    (killed.section, killed.remedy) = (Some(false), RuleId::new("fault-signal"));
+    assert_remedy(&killed, 9, KilledBy::Unknown, "first-touch");
+}
+
+#[test]
+fn what_a_call_raises_against_the_task_is_no_matter_of_the_call() {
+    let call = |name: &str, remedy| Breach {
+        cause_name: Some(name.into()),
+        remedy: RuleId::new(remedy),
+        ..entry(17, 4_100)
+    };
+    let (abort, write) = (
+        call("tgkill", "syscall-signal"),
+        call("write", "syscall-io"),
+    );
+    assert_remedy(&abort, 6, KilledBy::Task, "own-signal");
+    assert_remedy(&write, 13, KilledBy::Task, "own-signal");
+    assert_remedy(&write, 25, KilledBy::Kernel, "own-signal");
+    assert_remedy(&write, 15, KilledBy::Unknown, "syscall-io");
+}
+
 #[test]
 fn a_siblings_munmap_by_strict_mode() {
     let kill = Kill {

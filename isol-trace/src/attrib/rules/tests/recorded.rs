@@ -119,6 +119,7 @@ const UNRECORDED: &[(&str, &str)] = &[
         "cross-call",
         "every function that another CPU was seen to ask for has a rule of its own.",
     ),
+    ("fault-signal", "the recordings are older than the rule."),
     (
         "fault-wait",
         "the guest's programs run from memory: no page is read from a disk or from swap.",
@@ -140,6 +141,7 @@ const UNRECORDED: &[(&str, &str)] = &[
         "nmi-perf-counter",
         "QEMU's TCG has no performance counters.",
     ),
+    ("own-signal", "the recordings are older than the rule."),
     ("policy-changed", "the recordings are older than the rule."),
     (
         "rcu-kick",

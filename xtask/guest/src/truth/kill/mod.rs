@@ -46,7 +46,7 @@ struct Scene {
 const TESTS: &[(&str, &str)] = &[
     (
         "kill_fault",
-        "a task that its own fault ends: by itself, in that very breach",
+        "a task that its own fault ends: by itself, in that very breach, of which no setting is the remedy",
     ),
     (
         "kill_itself",
@@ -122,7 +122,15 @@ const SCENES: &[Scene] = &[
         options: &[],
         command: "fault",
         code: 128 + libc::SIGSEGV,
-        judge: |log| killed(log, libc::SIGSEGV, "task", &["page_fault"]).map(drop_kill),
+        judge: |log| {
+            let kill = killed(log, libc::SIGSEGV, "task", &["page_fault"])?;
+            let remedy = &led_by(log, &kill, &["page_fault"])?.remedy;
+            ensure!(
+                remedy.as_deref() == Some("fault-signal"),
+                "the remedy of a fault that nothing serves is {remedy:?}"
+            );
+            Ok(String::new())
+        },
     },
     Scene {
         test: "kill_itself",

@@ -25,6 +25,10 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
         "the guest's programs run from memory, no page is read from a disk or from swap; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
     ),
     (
+        &["fault-signal", "own-signal"],
+        "what ends it is a program without the mistake, of which a test could only show that what is not done does not happen; `kill_fault` sees the rule",
+    ),
+    (
         &["isolcpus-dropped"],
         "no breach shows it; every guest boots with both arguments as the rule has them, and `Guest::detect` asks for what they do",
     ),

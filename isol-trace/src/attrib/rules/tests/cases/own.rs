@@ -16,6 +16,47 @@ fn says(operation: u64) -> Breach {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case(
+            "fault-signal",
+            fault("read", false, 8).did(Activity::Signal, "SIGSEGV"),
+            fault("read", false, 8).did(Activity::Signal, "SIGUSR1"),
+            Some("first-touch"),
+        ),
+        // Strict mode ends a task in a fault that the kernel would have served.
+        case(
+            "fault-signal",
+            fault("write", false, 0x7ffd_1234_5000)
+                .ended(End::Exited)
+                .within(false),
+            fault("write", false, 0x7ffd_1234_5000)
+                .ended(End::Exited)
+                .within(true),
+            Some("stack-growth"),
+        ),
+        case(
+            "fault-signal",
+            fault("fetch", true, 0x7f00_0000_1000).did(Activity::Signal, "SIGBUS"),
+            fault("fetch", true, 0x7f00_0000_1000)
+                .did(Activity::Signal, "SIGKILL")
+                .ended(End::Exited),
+            Some("code-fault"),
+        ),
+        case(
+            "own-signal",
+            syscall("write").did(Activity::Signal, "SIGPIPE"),
+            syscall("write")
+                .did(Activity::Signal, "SIGTERM")
+                .ended(End::Exited),
+            Some("syscall-io"),
+        ),
+        case(
+            "own-signal",
+            syscall("tgkill")
+                .did(Activity::Signal, "SIGABRT")
+                .ended(End::Exited),
+            syscall("tgkill").did(Activity::Signal, "SIGUSR1"),
+            Some("syscall-signal"),
+        ),
+        case(
             "stack-growth",
             fault("write", false, 0x7ffd_1234_5000),
             fault("write", false, 0x7ffb_ffff_f000),
