@@ -11,19 +11,16 @@ use super::{
     decode::view_beginning,
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
     model::{Breach, CauseDetail, TaskId},
-    per_cpu::PerCpu,
     signal::Signal,
     user_stack::StackKey,
 };
+use recent::RecentBreaches;
 
 /// A timer of the task (`include/uapi/asm-generic/siginfo.h`).
 const SI_TIMER: i32 = -2;
 
 /// `SI_USER`: sent by `kill(2)`, or by the kernel as if the task had sent it to itself.
 const SI_USER: i32 = 0;
-
-/// Breaches that are remembered of each CPU.
-const RECENT: usize = 32;
 
 /// Breaches of the same task that a kill names, the one that led to it included.
 const HISTORY: usize = 9;
@@ -261,22 +258,17 @@ impl Arrived {
     pub(super) fn entry_was(&mut self, entry: Option<Unlogged>) {
         self.kill.entry = entry;
     }
-}
 
-/// A breach that has its number.
-#[derive(Clone, Copy, Debug)]
-struct Recent {
-    tid: Tid,
-    at: MonoNanos,
-    seq: Seq,
-    led: Option<Led>,
+    /// Whether it waits for a breach of this thread on this CPU.
+    fn is_of(&self, cpu: Cpu, tid: Tid) -> bool {
+        self.kill.task.tid == tid && self.entry.is_some_and(|(entered, _)| entered == cpu)
+    }
 }
 
 /// Brings kills and breaches together.
 #[derive(Debug, Default)]
 pub(super) struct Kills {
-    /// The last breaches of each CPU.
-    recent: PerCpu<VecDeque<Recent>>,
+    recent: RecentBreaches,
     /// Kills whose breach has not ended yet.
     waiting: VecDeque<Arrived>,
 }
@@ -284,15 +276,9 @@ pub(super) struct Kills {
 impl Kills {
     /// A breach has its number: gives the kills that waited for it, or can wait no longer.
     pub(super) fn numbered(&mut self, breach: &Breach, mut take: impl FnMut(Kill)) {
-        let recent = self.recent.of(breach.cpu);
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(Recent {
-            tid: breach.task.tid,
-            at: breach.at,
-            seq: breach.seq,
-            led: Led::by(breach),
+        let Self { recent, waiting } = self;
+        recent.add(breach, |cpu, tid| {
+            waiting.iter().any(|it| it.is_of(cpu, tid))
         });
         if self.waiting.is_empty() {
             return;
@@ -313,7 +299,7 @@ impl Kills {
     pub(super) fn came(&mut self, arrived: Arrived, mut take: impl FnMut(Kill)) {
         let is_known = match arrived.entry {
             None => true,
-            Some((cpu, at)) => self.recent.of(cpu).iter().any(|recent| recent.at >= at),
+            Some((cpu, at)) => self.recent.has_reached(cpu, at),
         };
         if is_known {
             take(self.told(arrived));
@@ -335,7 +321,7 @@ impl Kills {
     }
 
     /// The kill with its breach and history.
-    fn told(&mut self, arrived: Arrived) -> Kill {
+    fn told(&self, arrived: Arrived) -> Kill {
         let Arrived {
             mut kill,
             entry,
@@ -344,10 +330,8 @@ impl Kills {
         let (cpu, until) = entry.unwrap_or((kill.cpu, kill.at));
         let own: Vec<_> = self
             .recent
-            .of(cpu)
-            .iter()
-            .filter(|recent| recent.tid == kill.task.tid && recent.at <= until)
-            .copied()
+            .of(cpu, kill.task.tid)
+            .filter(|recent| recent.at <= until)
             .collect();
         kill.breach = own.last().and_then(|last| {
             let is_it = match entry {
@@ -368,6 +352,8 @@ pub fn unlogged(words: &[u64], Tid(tid): Tid) -> Option<Unlogged> {
     let view = view_beginning(words.as_bytes()).ok()?;
     (view.entry.tid == tid).then(|| super::assemble::unlogged(&view))
 }
+
+mod recent;
 
 #[cfg(test)]
 mod tests;

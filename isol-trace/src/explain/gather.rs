@@ -9,17 +9,14 @@ use super::story::{Story, rank};
 use crate::{
     attrib::rules::Numbers,
     event::{
-        ids::{Cpu, Seq},
-        model::{ActivityItem, Breach, Event, Function, Kill, Origin, Sender},
+        ids::{Seq, Tid},
+        model::{ActivityItem, Breach, End, Event, Function, Kill, Origin, Sender},
     },
     trace::Consumer,
 };
 
-/// Breaches that are kept of each CPU: what a kill may name, twice.
-const RECENT: usize = 64;
-
-/// CPUs of which breaches are kept: as many as isol-trace can name.
-const MAX_CPUS: usize = 4096;
+/// Breaches that are kept of each thread: those that a kill of isol-trace names, and some that came after them.
+const RECENT: usize = 16;
 
 /// Processes that are told of; of the others only how many there were.
 const MAX_STORIES: usize = 256;
@@ -27,17 +24,20 @@ const MAX_STORIES: usize = 256;
 /// Threads of one process that are told apart.
 const MAX_THREADS: usize = 4096;
 
-/// Bytes that the breaches which are kept may take in all, where each CPU has its share; and those that stories keep.
-/// What isol-trace writes takes a few KiB each.
+/// Bytes that the breaches which are kept may take in all; beyond, those of threads go that were not seen for longest.
+/// As many again for those that stories keep. What isol-trace writes takes a few KiB each.
 const MEMORY: usize = 32 << 20;
 
-/// What a CPU may keep however many there are.
-const SHARE: usize = 64 << 10;
+/// Bytes that those of one thread may take.
+const SHARE: usize = MEMORY / 8;
 
 /// Takes events in the order of a log.
 #[derive(Debug, Default)]
 pub struct Gatherer {
-    recent: HashMap<Cpu, Recent>,
+    /// The last breaches of each thread: a task that is to die may have to wait while others have thousands.
+    recent: HashMap<Tid, Recent>,
+    /// Bytes of those.
+    kept: usize,
     /// Bytes of the breaches that stories keep.
     told: usize,
     stories: Vec<Story>,
@@ -99,6 +99,7 @@ impl Gatherer {
     /// A log begins: its numbers have nothing to do with those of one before it in the same file.
     fn begin(&mut self) {
         self.recent.clear();
+        self.kept = 0;
         self.ended = self.stories.len();
     }
 
@@ -112,13 +113,28 @@ impl Gatherer {
                 story.known.push(Arc::clone(&breach));
             }
         }
-        let is_full = self.recent.len() >= MAX_CPUS;
-        if is_full && !self.recent.contains_key(&breach.cpu) {
-            return;
+        let recent = self.recent.entry(breach.task.tid).or_default();
+        // A dead thread first makes room.
+        recent.seen = if breach.end == End::Exited {
+            0
+        } else {
+            self.breaches
+        };
+        self.kept -= recent.size;
+        recent.put(breach, size);
+        self.kept += recent.size;
+        while self.kept > MEMORY {
+            self.forget();
         }
-        let share = (MEMORY / self.recent.len().max(1)).max(SHARE);
-        let recent = self.recent.entry(breach.cpu).or_default();
-        recent.put(breach, size, share);
+    }
+
+    /// Forgets half of the threads, so that this need not be done for each breach.
+    fn forget(&mut self) {
+        let mut seen: Vec<_> = self.recent.values().map(|recent| recent.seen).collect();
+        let middle = seen.len() / 2;
+        let (_, &mut limit, _) = seen.select_nth_unstable(middle);
+        self.recent.retain(|_, recent| recent.seen > limit);
+        self.kept = self.recent.values().map(|recent| recent.size).sum();
     }
 
     fn kill(&mut self, kill: &Kill) {
@@ -167,7 +183,12 @@ impl Gatherer {
         }
         let is_named = |seq: Seq| kill.breach == Some(seq) || kill.history.contains(&seq);
         let mut known: Vec<Arc<Breach>> = Vec::new();
-        for breach in self.recent.values().flat_map(|recent| &recent.breaches) {
+        for breach in self
+            .recent
+            .get(&kill.task.tid)
+            .into_iter()
+            .flat_map(|recent| &recent.breaches)
+        {
             if is_named(breach.seq) && known.iter().all(|it| it.seq != breach.seq) {
                 known.push(Arc::clone(breach));
             }
@@ -176,19 +197,21 @@ impl Gatherer {
     }
 }
 
-/// The last breaches of a CPU.
+/// The last breaches of a thread.
 #[derive(Debug, Default)]
 struct Recent {
     breaches: VecDeque<Arc<Breach>>,
     size: usize,
+    /// The count of breaches when it had its last one.
+    seen: u64,
 }
 
 impl Recent {
-    /// Adds one of this size, and forgets the oldest where all are more than `share`.
-    fn put(&mut self, breach: Arc<Breach>, added: usize, share: usize) {
+    /// Adds one of this size, and forgets the oldest where there are too many.
+    fn put(&mut self, breach: Arc<Breach>, added: usize) {
         self.size += added;
         self.breaches.push_back(breach);
-        while self.breaches.len() > RECENT || self.size > share {
+        while self.breaches.len() > RECENT || self.size > SHARE {
             let Some(oldest) = self.breaches.pop_front() else {
                 return;
             };
@@ -245,29 +268,48 @@ mod tests {
     use super::*;
     use crate::event::model::tests::breach;
 
+    fn breaches_of(gatherer: &mut Gatherer, tid: u32, count: u64, text: &str) {
+        for _ in 0..count {
+            let mut one = breach();
+            one.seq = Seq(gatherer.breaches);
+            one.task.tid = Tid(tid);
+            // A text of its own each.
+            one.location = Some(format!("{text}{tid}").into());
+            gatherer.event(&Event::Breach(Box::new(one)));
+        }
+    }
+
+    fn kept(gatherer: &Gatherer, tid: u32) -> Vec<u64> {
+        let recent = gatherer.recent.get(&Tid(tid));
+        let breaches = recent.into_iter().flat_map(|recent| &recent.breaches);
+        breaches.map(|breach| breach.seq.0).collect()
+    }
+
     #[test]
     fn large_breaches_are_kept_within_a_bound() {
         let mut gatherer = Gatherer::default();
-        let name: Arc<str> = "x".repeat(1 << 20).into();
-        for seq in 0..200 {
-            let huge = Breach {
-                seq: Seq(seq),
-                // A text of its own each.
-                location: Some(format!("{name}{seq}").into()),
-                ..breach()
-            };
-            gatherer.event(&Event::Breach(Box::new(huge)));
+        let huge = "x".repeat(1 << 20);
+        for tid in 0..20 {
+            breaches_of(&mut gatherer, tid, 10, &huge);
+            let all = gatherer.recent.values().flat_map(|recent| &recent.breaches);
+            let bytes: usize = all.map(|breach| size(breach)).sum();
+            assert_eq!(gatherer.kept, bytes);
+            assert!(bytes <= MEMORY);
+            assert_eq!(kept(&gatherer, tid).last(), Some(&(gatherer.breaches - 1)));
         }
-        let recent = &gatherer.recent[&Cpu(0)];
-        assert!(recent.size <= MEMORY && !recent.breaches.is_empty());
-        assert_eq!(
-            recent.size,
-            recent
-                .breaches
-                .iter()
-                .map(|breach| size(breach))
-                .sum::<usize>()
-        );
-        assert_eq!(recent.breaches.back().unwrap().seq, Seq(199));
+        gatherer.begin();
+        breaches_of(&mut gatherer, 1, 1, "");
+        assert_eq!(gatherer.kept, gatherer.recent[&Tid(1)].size);
+    }
+
+    #[test]
+    fn breaches_of_others_push_out_none_of_the_task_that_is_to_die() {
+        let mut gatherer = Gatherer::default();
+        breaches_of(&mut gatherer, 7, 3, "");
+        for tid in 10..1_000 {
+            breaches_of(&mut gatherer, tid, 20, "");
+        }
+        assert_eq!(kept(&gatherer, 7), [0, 1, 2]);
+        assert_eq!(kept(&gatherer, 10).len(), RECENT);
     }
 }

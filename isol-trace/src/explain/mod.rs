@@ -1,6 +1,6 @@
 //! Why a task was killed or signalled: the entry that led to it, in words.
 //!
-//! Events go into a [`Gatherer`], which keeps the last breaches of each CPU and makes a [`Story`] of
+//! Events go into a [`Gatherer`], which keeps the last breaches of each thread and makes a [`Story`] of
 //! each process that a signal ended; [`told`] puts stories in words. Nothing here reads or writes a
 //! file, so that a log and a trace that runs are told alike.
 //!

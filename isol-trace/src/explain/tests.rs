@@ -207,22 +207,25 @@ fn a_kill_by_another_process() {
 
 #[test]
 fn a_signal_that_is_handled() {
+    let io = task(1234, 1236, "feed-io");
     let kill = Kill {
         signal: Signal::new(10).unwrap(),
         fatal: false,
-        task: task(1234, 1236, "feed-io"),
+        task: io.clone(),
         ..kill()
     };
     let again = Kill {
         at: MonoNanos(END + 5),
         ..kill.clone()
     };
-    let events = history().into_iter().chain([
-        logged(entry(17, 4_100)),
-        killed(kill),
-        killed(again.clone()),
-        killed(again),
-    ]);
+    let mut events = history();
+    events.push(logged(entry(17, 4_100)));
+    for event in &mut events {
+        if let Event::Breach(breach) = event {
+            breach.task = io.clone();
+        }
+    }
+    events.extend([killed(kill), killed(again.clone()), killed(again)]);
     insta::assert_snapshot!(tell(events));
 }
 

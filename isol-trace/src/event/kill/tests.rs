@@ -171,16 +171,32 @@ fn a_kill_whose_breach_has_ended_already_does_not_wait() {
 }
 
 #[test]
-fn what_is_remembered_of_a_cpu_is_bounded() {
+fn what_is_remembered_of_a_thread_is_bounded() {
     let mut seen = Seen::default();
-    for at in 300..=300 + RECENT as u64 {
+    for at in 300..400 {
         seen.ends(TID, 1, at);
     }
     let [kill] = &*seen.comes(&wire()) else {
         panic!("it waits")
     };
     assert_eq!(kill.breach, None, "forgotten");
-    assert_eq!(seen.kills.recent.of(Cpu(1)).len(), RECENT);
+}
+
+/// One that is struck and has to wait for its CPU dies after many breaches of those who run there meanwhile.
+#[test]
+fn breaches_of_others_push_out_none_of_the_task_that_is_to_die() {
+    let mut seen = Seen::default();
+    for at in [100, 200, 300] {
+        seen.ends(TID, 1, at);
+    }
+    for at in 301..500 {
+        seen.ends(8, 1, at);
+    }
+    let [kill] = &*seen.comes(&wire()) else {
+        panic!("it waits")
+    };
+    assert_eq!(kill.breach, Some(Seq(3)));
+    assert_eq!(numbers(&kill.history), [1, 2, 3]);
 }
 
 #[test]
