@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use self::{
     asked::AskedTasks,
-    closing::{Closing, Tally},
+    closing::{Closing, Filters, Tally},
     command::{Manner, Running, passed_on, start},
     limits::{End, Limits, Stopping},
     log::{Ending, Log},
@@ -187,6 +187,10 @@ async fn record(
         summary: &summary,
         log: file.as_deref().filter(|_| sums_up),
         command,
+        filters: Filters {
+            tasks: !(plan.trace.pids.is_empty() && plan.trace.comms.is_empty()),
+            section: plan.from_prctl,
+        },
     };
     say_all(&tally.lines(&closing, sums_up && (is_terminal || has_name)));
     let run_times = summary.tracer.programs.iter().flatten().map(run_time);

@@ -44,6 +44,38 @@ pub(super) struct Closing<'a> {
     pub(super) log: Option<&'a str>,
     /// The command, if there was one.
     pub(super) command: Option<Command<'a>>,
+    /// What was left out.
+    pub(super) filters: Filters,
+}
+
+/// What was asked for, where that is not every entry.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Filters {
+    /// Entries of some tasks (`--pid`, `--comm`).
+    pub(super) tasks: bool,
+    /// Entries in an isolated section (`--from-prctl`).
+    pub(super) section: bool,
+}
+
+impl Filters {
+    /// What the entries are that it leaves out.
+    const fn left_out(self) -> &'static str {
+        match (self.tasks, self.section) {
+            (_, false) => "of other tasks",
+            (false, true) => "outside of isolated sections",
+            (true, true) => "of other tasks or outside of isolated sections",
+        }
+    }
+
+    /// What the entries are that it keeps.
+    const fn kept(self) -> &'static str {
+        match (self.tasks, self.section) {
+            (false, false) => "",
+            (true, false) => " of a task that was asked for",
+            (false, true) => " in an isolated section",
+            (true, true) => " in an isolated section of a task that was asked for",
+        }
+    }
 }
 
 impl Tally {
@@ -87,10 +119,11 @@ impl Tally {
             summary,
             log,
             command,
+            filters,
         } = *closing;
         let mut lines = Vec::new();
         if in_full {
-            lines.push(in_numbers(summary));
+            lines.push(in_numbers(summary, filters));
             lines.extend(self.worst.as_deref().map(worst));
         }
         let remedy = self.by_remedy.iter().max_by_key(|(_, count)| **count);
@@ -166,24 +199,23 @@ fn in_kernel(breach: &Breach) -> Option<Nanos> {
 }
 
 /// `120 kernel entries on CPUs 1-2: 115 syscall, 4 local_timer, 1 unknown; 3 records lost`.
-fn in_numbers(summary: &Summary) -> String {
+fn in_numbers(summary: &Summary, filters: Filters) -> String {
     let sum = |figure: fn(&CpuSummary) -> u64| summary.cpus.iter().map(figure).sum::<u64>();
     let cpus = cpus_in_words(summary.cpus.iter().map(|cpu| cpu.cpu));
     let filtered = sum(|cpu| cpu.filtered);
     let entries = sum(|cpu| cpu.entries).saturating_sub(filtered);
     let left_out = match filtered {
         0 => String::new(),
-        filtered => format!("; {filtered} of other tasks left out"),
+        filtered => format!("; {filtered} {} left out", filters.left_out()),
     };
     if entries == 0 {
-        let whose = if filtered == 0 {
-            ""
-        } else {
-            " of a task that was asked for"
+        let what = filters.kept();
+        // Those that are left out came from the kernel, too.
+        let so = match filtered {
+            0 => ": what ran there stayed in user mode, or nothing ran",
+            _ => "",
         };
-        return format!(
-            "no kernel entry{whose} on {cpus}: what ran there stayed in user mode, or nothing ran{left_out}"
-        );
+        return format!("no kernel entry{what} on {cpus}{so}{left_out}");
     }
     let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
     for cause in summary.cpus.iter().flat_map(|cpu| &cpu.causes) {

@@ -71,6 +71,7 @@ fn lines(tally: Tally, summary: &Summary, command: Option<Command<'_>>) -> Strin
         summary,
         log: Some("my log"),
         command,
+        filters: Filters::default(),
     };
     tally.lines(&closing, true).join("\n")
 }
@@ -99,13 +100,46 @@ fn quiet_cpus_are_said_to_be_quiet() {
         lines(Tally::new(false), &summary(&[]), None),
         "no kernel entry on CPU 1: what ran there stayed in user mode, or nothing ran"
     );
-    // Whoever asks for a task that never came is not to read that all is well.
-    let mut others = summary(&[]);
-    (others.cpus[0].entries, others.cpus[0].filtered) = (9, 9);
+}
+
+/// Whoever asks for a task that never came, or for a section that never began, is not to read that all is well, nor that
+/// the command's own entries are those of others.
+#[test]
+fn what_a_filter_leaves_out_is_said_as_what_it_is() {
+    let told = |tasks, section| {
+        let mut summary = summary(&[]);
+        (summary.cpus[0].entries, summary.cpus[0].filtered) = (9, 9);
+        in_numbers(&summary, Filters { tasks, section })
+    };
+    for (tasks, section, expected) in [
+        (
+            true,
+            false,
+            "no kernel entry of a task that was asked for on CPU 1; 9 of other tasks left out",
+        ),
+        (
+            false,
+            true,
+            "no kernel entry in an isolated section on CPU 1; 9 outside of isolated sections left out",
+        ),
+        (
+            true,
+            true,
+            "no kernel entry in an isolated section of a task that was asked for on CPU 1; 9 of other tasks or outside \
+             of isolated sections left out",
+        ),
+    ] {
+        assert_eq!(told(tasks, section), expected);
+    }
+    let mut some = summary(&[(Cause::Syscall, 2)]);
+    (some.cpus[0].entries, some.cpus[0].filtered) = (5, 3);
+    let section = Filters {
+        section: true,
+        ..Filters::default()
+    };
     assert_eq!(
-        lines(Tally::new(false), &others, None),
-        "no kernel entry of a task that was asked for on CPU 1: what ran there stayed in user mode, or nothing ran; 9 \
-         of other tasks left out"
+        in_numbers(&some, section),
+        "2 kernel entries on CPU 1: 2 syscall; 3 outside of isolated sections left out"
     );
 }
 
