@@ -238,6 +238,15 @@ impl Numbers {
         }
     }
 
+    /// The same, for all breaches of a CPU.
+    #[must_use]
+    pub fn on(&self, cpu: Cpu) -> Self {
+        Self {
+            cpu: Some(cpu),
+            ..self.clone()
+        }
+    }
+
     /// Those that may stand in commands: a text for several breaches says nothing of who ran.
     #[must_use]
     pub fn of_commands(self) -> Self {

@@ -12,6 +12,7 @@ use crate::{
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
     explain::{Gatherer, breach_in_words, in_words, name},
+    host::cpu_list::CpuSet,
     trace::Consumer,
     tui::text::{counted, cpus_in_words, duration},
 };
@@ -22,17 +23,35 @@ const OURS: [&str; 2] = ["isol-trace", "isol-guard"];
 /// Causes that are listed.
 const CAUSES: usize = 4;
 
+/// Letters of a list of CPUs that are shown beside a remedy.
+const CPU_LIST: usize = 40;
+
 /// What is kept of a recording to sum it up.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     breaches: u64,
     worst: Option<Box<Breach>>,
-    by_remedy: BTreeMap<RuleId, u64>,
+    by_remedy: BTreeMap<RuleId, Ended>,
     /// CPUs of the host, for commands.
     host: Numbers,
     has_section: bool,
     /// Only with a command: how tasks ended.
     ends: Option<Gatherer>,
+}
+
+/// The breaches that a remedy would end.
+#[derive(Debug, Default)]
+struct Ended {
+    count: u64,
+    cpus: CpuSet,
+}
+
+impl Ended {
+    fn add(&mut self, breach: &Breach) {
+        self.count += 1;
+        // No host has CPUs that no set can hold.
+        let _ = self.cpus.insert(breach.cpu);
+    }
 }
 
 /// What the tally is read with.
@@ -91,11 +110,11 @@ impl Tally {
         self.breaches += 1;
         self.has_section |= breach.section == Some(true);
         if let Some(remedy) = &breach.remedy {
-            match self.by_remedy.get_mut(remedy) {
-                Some(count) => *count += 1,
-                None => {
-                    self.by_remedy.insert(remedy.clone(), 1);
-                }
+            if let Some(ended) = self.by_remedy.get_mut(remedy) {
+                ended.add(breach);
+            } else {
+                let ended = self.by_remedy.entry(remedy.clone());
+                ended.or_default().add(breach);
             }
         }
         // Until it executes the command, its process is a copy of ours.
@@ -126,9 +145,9 @@ impl Tally {
             lines.push(in_numbers(summary, filters));
             lines.extend(self.worst.as_deref().map(worst));
         }
-        let remedy = self.by_remedy.iter().max_by_key(|(_, count)| **count);
-        if in_full && let Some((id, count)) = remedy {
-            lines.push(most(id, *count, self.breaches, &self.host));
+        let remedy = self.by_remedy.iter().max_by_key(|(_, ended)| ended.count);
+        if in_full && let Some((id, ended)) = remedy {
+            lines.push(most(id, ended, self.breaches, &self.host));
         }
         if let Some(command) = command {
             lines.extend(self.undeclared(&command, summary));
@@ -261,11 +280,26 @@ fn worst(breach: &Breach) -> String {
     )
 }
 
-fn most(id: &RuleId, count: u64, of: u64, host: &Numbers) -> String {
+fn most(id: &RuleId, ended: &Ended, of: u64, host: &Numbers) -> String {
     let what = Rules::embedded()
         .ok()
         .and_then(|rules| rules.get(id))
-        .map_or_else(String::new, |rule| format!(": {}", rule.filled(host).text));
+        .map_or_else(String::new, |rule| {
+            let of_host = rule.filled(host).text;
+            let Some(first) = ended.cpus.first() else {
+                return format!(": {of_host}");
+            };
+            let of_cpu = rule.filled(&host.on(first)).text;
+            if ended.cpus.len() == 1 || of_cpu == of_host {
+                return format!(": {of_cpu}");
+            }
+            let cpus = ended.cpus.to_string();
+            if cpus.len() > CPU_LIST {
+                return format!(": {of_host}");
+            }
+            format!(", where N is each of {cpus}: {of_host}")
+        });
+    let count = ended.count;
     format!("{count} of {of} would be ended by {}{what}", id.as_str())
 }
 

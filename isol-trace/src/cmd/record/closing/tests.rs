@@ -171,6 +171,36 @@ fn how_many_the_worst_the_remedy_and_what_next() {
     );
 }
 
+/// The log's own record of the remedy has the CPU.
+#[test]
+fn a_remedy_names_the_cpus_of_the_breaches_that_it_would_end() {
+    let told = |cpus: &[u32]| {
+        let events = cpus.iter().zip(1..).map(|(&cpu, seq)| {
+            event(Breach {
+                cpu: Cpu(cpu),
+                remedy: RuleId::new("second-task"),
+                ..entry(seq, 1)
+            })
+        });
+        lines(tally(&events.collect::<Vec<_>>()), &summary(&[]), None)
+    };
+    let text = told(&[3, 3]);
+    assert!(
+        text.contains("2 of 2 would be ended by second-task: "),
+        "{text}"
+    );
+    assert!(text.contains("pinned to CPU 3."), "{text}");
+    let text = told(&[1, 3, 2]);
+    assert!(
+        text.contains("3 of 3 would be ended by second-task, where N is each of 1-3: "),
+        "{text}"
+    );
+    assert!(text.contains("pinned to CPU N."), "{text}");
+    let scattered: Vec<u32> = (0..100).map(|cpu| 2 * cpu).collect();
+    let text = told(&scattered);
+    assert!(text.contains("would be ended by second-task: "), "{text}");
+}
+
 #[test]
 fn a_killed_command_is_said_to_be_with_what_explains_it() {
     let task = entry(1, 1).task;
