@@ -301,6 +301,15 @@ pub fn usage_sentence(error: &clap::Error, asked: &[OsString]) -> String {
     let missing = command.and_then(|command| missing_value(&definition, command, error, asked));
     if let Some(missing) = missing {
         sentence = missing;
+    } else if error.kind() == ErrorKind::ArgumentConflict
+        && command == Some("explain")
+        && let Some(word) = signal_behind_strict(asked)
+    {
+        // The parser takes it for the log.
+        sentence = format!(
+            "unexpected argument '{word}' found; {}",
+            strict_equals(word)
+        );
     } else if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
         && let Some(hint) = hint(command.unwrap_or_default(), word, asked)
@@ -361,20 +370,23 @@ pub fn missing_command(command: &Command, asked: &[OsString]) -> Option<String> 
         .then(|| format!("no command to start follows '--' (see isol-trace {name} --help)"))
 }
 
+/// The signal that stands as a word of its own behind `--strict`.
+fn signal_behind_strict(asked: &[OsString]) -> Option<&str> {
+    let mut words = asked.iter().take_while(|word| *word != "--");
+    words.find(|word| *word == "--strict")?;
+    let word = words.next()?.to_str()?;
+    value::signal(word).is_ok().then_some(word)
+}
+
+fn strict_equals(word: &str) -> String {
+    format!("the signal stands behind an equals sign, as in --strict={word}")
+}
+
 /// What was probably meant by a word that the command does not know.
 fn hint(command: &str, word: &str, asked: &[OsString]) -> Option<String> {
     let starts_commands = matches!(command, "record" | "explain");
-    let before = asked
-        .iter()
-        .position(|it| it == word)
-        .and_then(|place| asked.get(place.checked_sub(1)?));
-    if starts_commands
-        && before.is_some_and(|before| before == "--strict")
-        && value::signal(word).is_ok()
-    {
-        return Some(format!(
-            "the signal stands behind an equals sign, as in --strict={word}"
-        ));
+    if starts_commands && signal_behind_strict(asked) == Some(word) {
+        return Some(strict_equals(word));
     }
     if starts_commands && !word.starts_with('-') {
         return Some(format!(
@@ -509,6 +521,16 @@ mod tests {
                 "isol-trace record --strict USR1 -- cmd",
                 "unexpected argument 'USR1' found; the signal stands behind an equals sign, as in \
                  --strict=USR1 (see isol-trace record --help)",
+            ),
+            (
+                "isol-trace explain --strict USR1 -- cmd",
+                "unexpected argument 'USR1' found; the signal stands behind an equals sign, as in \
+                 --strict=USR1 (see isol-trace explain --help)",
+            ),
+            (
+                "isol-trace explain --strict USR1",
+                "unexpected argument 'USR1' found; the signal stands behind an equals sign, as in \
+                 --strict=USR1 (see isol-trace explain --help)",
             ),
             (
                 "isol-trace record --cpus -1",
