@@ -7,7 +7,7 @@ use super::Command;
 use crate::{
     attrib::rules::{Numbers, Rules},
     event::{
-        ids::{Nanos, Pid, RuleId},
+        ids::{Address, Nanos, Pid, RuleId},
         kill::KilledBy,
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
@@ -125,6 +125,9 @@ impl Tally {
             .is_some_and(|it| OURS.contains(&it))
         {
             return;
+        }
+        if let Some(worst) = &mut self.worst {
+            take_name(worst, breach);
         }
         let is_worse = in_kernel(breach) > self.worst.as_deref().map_or(Some(Nanos(0)), in_kernel);
         if is_worse {
@@ -269,8 +272,34 @@ fn in_numbers(summary: &Summary, filters: Filters) -> String {
     )
 }
 
+/// Takes the name of the place where `worst` was from a later breach of the same place: its own may have come too late.
+fn take_name(worst: &mut Breach, later: &Breach) {
+    let is_same = worst.ip == later.ip && worst.task.pid == later.task.pid;
+    if !is_same || has_name(worst) || !has_name(later) || worst.task.comm != later.task.comm {
+        return;
+    }
+    worst.location.clone_from(&later.location);
+    worst.source.clone_from(&later.source);
+    worst.inlined.clone_from(&later.inlined);
+}
+
+const fn has_name(breach: &Breach) -> bool {
+    breach.location.is_some() || breach.source.is_some()
+}
+
 fn worst(breach: &Breach) -> String {
     let time = in_kernel(breach).map_or_else(String::new, duration);
+    let without_place;
+    let breach = if has_name(breach) {
+        breach
+    } else {
+        // A bare address tells a person nothing.
+        without_place = Breach {
+            ip: Address(0),
+            ..breach.clone()
+        };
+        &without_place
+    };
     format!(
         "worst: {time} on CPU {}, breach {}, {}: {}",
         breach.cpu,

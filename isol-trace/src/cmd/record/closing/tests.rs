@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{super::section_option, *};
 use crate::event::{
-    ids::{Cpu, MonoNanos, Seq, Tid},
+    ids::{Address, Cpu, MonoNanos, Seq, Tid},
     model::{CauseSummary, Kill, KilledBy, TaskId, TracerSummary, tests::breach},
     signal::Signal,
 };
@@ -169,6 +169,35 @@ fn how_many_the_worst_the_remedy_and_what_next() {
         lines[3],
         "next: jq 'select(.remedy == \"syscall-identity\")' 'my log'"
     );
+}
+
+#[test]
+fn the_place_of_the_worst_is_a_name_or_not_said() {
+    let at = |seq, nanos, ip, location: Option<&str>| {
+        event(Breach {
+            ip: Address(ip),
+            location: location.map(Arc::from),
+            source: None,
+            ..entry(seq, nanos)
+        })
+    };
+    let told = |later| {
+        let events = [
+            at(1, 900, 0x10, None),
+            at(2, 5, 0x20, Some("other+0x1")),
+            later,
+        ];
+        let text = lines(tally(&events), &summary(&[]), None);
+        let line = text.lines().nth(1).unwrap_or_default();
+        line.to_owned()
+    };
+    let nameless = told(at(3, 6, 0x30, Some("main+0x2")));
+    assert!(
+        nameless.contains("breach 1, ") && !nameless.contains(" at 0x"),
+        "{nameless}"
+    );
+    let named = told(at(3, 6, 0x10, Some("main+0x2")));
+    assert_eq!(named, format!("{nameless} in main()"));
 }
 
 /// The log's own record of the remedy has the CPU.
