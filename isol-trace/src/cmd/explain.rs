@@ -73,6 +73,7 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         pid: recorded.pid,
         status,
         is_filtered,
+        last: recorded.pid.and_then(|pid| gatherer.last_of(pid)),
     };
     // The command may have died inside a line of its own.
     let story = format!("\n{}", told_of(&gatherer.finish(), &end));

@@ -1,16 +1,20 @@
 //! The end of a command that was recorded for the sake of its story.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc};
 
-use super::{Told, told};
+use super::{Told, breach_in_words, told};
 use crate::{
-    event::{ids::Pid, signal::Signal},
+    event::{
+        ids::Pid,
+        model::{Breach, End},
+        signal::Signal,
+    },
     printable::printable,
     tui::text::counted,
 };
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended<'a> {
     /// As it was typed.
     pub name: &'a str,
@@ -20,6 +24,8 @@ pub struct Ended<'a> {
     pub status: ExitStatus,
     /// Whether filters have left tasks out.
     pub is_filtered: bool,
+    /// The last of its entries that was recorded.
+    pub last: Option<Arc<Breach>>,
 }
 
 /// What was recorded while a command ran, and how that ended, where no story tells it.
@@ -65,28 +71,59 @@ fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
     } else {
         ""
     };
-    let lost = match recorded.lost {
+    let no_room = match recorded.lost {
         0 => String::new(),
         lost => format!(
             ", or that is among {} for which there was no room",
             counted(lost, "record", "records")
         ),
     };
+    // The kernel's `do_exit` alone, without a signal: `kernel/seccomp.c:__secure_computing_strict`, v6.12.
+    let (died, before) = match ended.last.as_deref() {
+        Some(last) if last.end == End::Exited => (
+            format!(
+                "it died on CPU {} in its breach {}, {}, and no signal was delivered there: the kernel ended it without one, as seccomp does",
+                last.cpu,
+                last.seq,
+                printable(&breach_in_words(last))
+            ),
+            String::new(),
+        ),
+        last => (
+            "it died on a CPU that is not watched, or the kernel ended it without delivering a signal, as seccomp does"
+                .to_owned(),
+            last.map_or_else(String::new, |last| {
+                format!(
+                    "; its last breach was {} on CPU {}, {}",
+                    last.seq,
+                    last.cpu,
+                    printable(&breach_in_words(last))
+                )
+            }),
+        ),
+    };
     Some(format!(
-        "{name} was killed ({signal}), and no record says by whom: it died on a CPU that is not watched{left_out}{lost}; {breaches} recorded."
+        "{name} was killed ({signal}), and no record says by whom: {died}{left_out}{no_room}{before}; {breaches} recorded."
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use isol_trace_common::cause::Cause;
 
-    fn told_of_status(raw: i32, recorded: &Told) -> String {
+    use super::*;
+    use crate::event::{
+        ids::{Cpu, Seq},
+        model::{CauseDetail, tests::breach},
+    };
+
+    fn told_of_status(raw: i32, recorded: &Told, last: Option<Breach>) -> String {
         let ended = Ended {
             name: "./my-task",
             pid: Some(Pid(7)),
             status: ExitStatus::from_raw(raw),
             is_filtered: recorded.breaches == 0,
+            last: last.map(Arc::new),
         };
         told_of(recorded, &ended)
     }
@@ -98,25 +135,63 @@ mod tests {
             ..Told::default()
         };
         assert_eq!(
-            told_of_status(3 << 8, &recorded),
+            told_of_status(3 << 8, &recorded, None),
             "./my-task was not killed: it ended with exit status 3; 12 breaches were recorded.\n"
         );
         assert_eq!(
-            told_of_status(11, &recorded),
-            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched; \
-             12 breaches were recorded.\n"
+            told_of_status(11, &recorded, None),
+            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched, or the \
+             kernel ended it without delivering a signal, as seccomp does; 12 breaches were recorded.\n"
         );
         recorded.breaches = 0;
         assert_eq!(
-            told_of_status(11, &recorded),
-            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched, \
-             or a filter (--pid, --comm, --from-prctl) left it out; 0 breaches were recorded.\n"
+            told_of_status(11, &recorded, None),
+            "./my-task was killed (SIGSEGV), and no record says by whom: it died on a CPU that is not watched, or the \
+             kernel ended it without delivering a signal, as seccomp does, or a filter (--pid, --comm, --from-prctl) \
+             left it out; 0 breaches were recorded.\n"
         );
         (recorded.lost, recorded.breaches) = (1, 1);
         assert_eq!(
-            told_of_status(9, &recorded),
-            "./my-task was killed (SIGKILL), and no record says by whom: it died on a CPU that is not watched, \
-             or that is among 1 record for which there was no room; 1 breach was recorded.\n"
+            told_of_status(9, &recorded, None),
+            "./my-task was killed (SIGKILL), and no record says by whom: it died on a CPU that is not watched, or the \
+             kernel ended it without delivering a signal, as seccomp does, or that is among 1 record for which there \
+             was no room; 1 breach was recorded.\n"
+        );
+    }
+
+    /// A task that is pinned to a watched CPU does not die on another one.
+    #[test]
+    fn an_end_without_a_signal_names_the_last_entry() {
+        let recorded = Told {
+            breaches: 2,
+            ..Told::default()
+        };
+        let last = Breach {
+            seq: Seq(2),
+            cpu: Cpu(1),
+            end: End::Exited,
+            cause: CauseDetail::Plain(Cause::LocalTimer),
+            cause_name: None,
+            location: Some("main+0x1".into()),
+            source: None,
+            origins: Vec::new(),
+            ..breach()
+        };
+        assert_eq!(
+            told_of_status(9, &recorded, Some(last.clone())),
+            "./my-task was killed (SIGKILL), and no record says by whom: it died on CPU 1 in its breach 2, local_timer \
+             in main(), and no signal was delivered there: the kernel ended it without one, as seccomp does; 2 \
+             breaches were recorded.\n"
+        );
+        let earlier = Breach {
+            end: End::Return,
+            ..last
+        };
+        assert_eq!(
+            told_of_status(9, &recorded, Some(earlier)),
+            "./my-task was killed (SIGKILL), and no record says by whom: it died on a CPU that is not watched, or the \
+             kernel ended it without delivering a signal, as seccomp does; its last breach was 2 on CPU 1, \
+             local_timer in main(); 2 breaches were recorded.\n"
         );
     }
 }

@@ -9,7 +9,7 @@ use super::story::{Story, rank};
 use crate::{
     attrib::rules::Numbers,
     event::{
-        ids::{Seq, Tid},
+        ids::{Pid, Seq, Tid},
         model::{ActivityItem, Breach, End, Event, Function, Kill, Origin, Sender},
     },
     trace::Consumer,
@@ -85,6 +85,15 @@ impl Consumer for Gatherer {
 }
 
 impl Gatherer {
+    /// The last breach that is kept of a process.
+    #[must_use]
+    pub fn last_of(&self, pid: Pid) -> Option<Arc<Breach>> {
+        let last = self.recent.values().filter_map(|it| it.breaches.back());
+        last.filter(|breach| breach.task.pid == Some(pid))
+            .max_by_key(|breach| breach.seq)
+            .cloned()
+    }
+
     /// The log ends.
     #[must_use]
     pub fn finish(self) -> Told {
@@ -272,7 +281,7 @@ mod tests {
         for _ in 0..count {
             let mut one = breach();
             one.seq = Seq(gatherer.breaches);
-            one.task.tid = Tid(tid);
+            (one.task.pid, one.task.tid) = (Some(Pid(tid)), Tid(tid));
             // A text of its own each.
             one.location = Some(format!("{text}{tid}").into());
             gatherer.event(&Event::Breach(Box::new(one)));
@@ -311,5 +320,7 @@ mod tests {
         }
         assert_eq!(kept(&gatherer, 7), [0, 1, 2]);
         assert_eq!(kept(&gatherer, 10).len(), RECENT);
+        assert_eq!(gatherer.last_of(Pid(7)).unwrap().seq, Seq(2));
+        assert_eq!(gatherer.last_of(Pid(8)), None);
     }
 }

@@ -389,6 +389,7 @@ fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
             pid: Some(Pid(pid)),
             status: std::process::ExitStatus::from_raw(raw),
             is_filtered: false,
+            last: gatherer.last_of(Pid(pid)),
         };
         told_of(&gatherer.finish(), &ended)
     };
