@@ -17,7 +17,7 @@ use super::{
 use recent::RecentBreaches;
 
 /// A timer of the task (`include/uapi/asm-generic/siginfo.h`).
-const SI_TIMER: i32 = -2;
+pub const SI_TIMER: i32 = -2;
 
 /// `SI_USER`: sent by `kill(2)`, or by the kernel as if the task had sent it to itself.
 const SI_USER: i32 = 0;
@@ -165,6 +165,25 @@ pub struct Kill {
 }
 
 impl Kill {
+    /// Whether an exception of the task other than a page fault led to it, as far as the signal shows that.
+    #[must_use]
+    pub fn is_of_an_unseen_exception(&self) -> bool {
+        /// An alignment check; a shadow stack's (`include/uapi/asm-generic/siginfo.h`, v6.12).
+        const BUS_ADRALN: i32 = 1;
+        const SEGV_CPERR: i32 = 10;
+        let (Some(code), KilledBy::Task) = (self.code, &self.by) else {
+            return false;
+        };
+        // A general protection fault and an `int3` have SI_KERNEL (`arch/x86/kernel/traps.c`, v6.12).
+        match self.signal.name().as_ref() {
+            "SIGILL" | "SIGFPE" => code > 0,
+            "SIGTRAP" => matches!(code, 1..=4 | SI_KERNEL),
+            "SIGBUS" => matches!(code, BUS_ADRALN | SI_KERNEL),
+            "SIGSEGV" => matches!(code, SEGV_CPERR | SI_KERNEL),
+            _ => false,
+        }
+    }
+
     /// What its user stack is known by.
     #[must_use]
     pub const fn stack_key(&self) -> StackKey {

@@ -9,8 +9,8 @@ use super::story::{Story, rank};
 use crate::{
     attrib::rules::Numbers,
     event::{
-        ids::{Pid, Seq, Tid},
-        model::{ActivityItem, Breach, End, Event, Function, Kill, Origin, Sender},
+        ids::{Cpu, Pid, Seq, Tid},
+        model::{ActivityItem, Breach, Detection, End, Event, Function, Kill, Origin, Sender},
     },
     trace::Consumer,
 };
@@ -43,6 +43,8 @@ pub struct Gatherer {
     stories: Vec<Story>,
     /// CPUs of the host that the log was made on.
     host: Numbers,
+    /// Watched CPUs on which exceptions other than page faults are not seen.
+    blind: Vec<Cpu>,
     /// Those of logs before this one in the same file.
     ended: usize,
     breaches: u64,
@@ -69,8 +71,12 @@ impl Consumer for Gatherer {
             Event::Header(header) => {
                 self.begin();
                 self.host = Numbers::of_header(header);
+                self.blind = blind(&header.cpus);
             }
-            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
+            Event::Watched(set) => {
+                self.host = Numbers::of_log(&set.cpus, &set.housekeeping);
+                self.blind = blind(&set.cpus);
+            }
             Event::Breach(breach) => self.breach(breach),
             Event::Kill(kill) => self.kill(kill),
             Event::Lost { records, .. } => self.lost = self.lost.saturating_add(*records),
@@ -168,6 +174,7 @@ impl Gatherer {
                 return;
             }
             let mut story = Story::of(kill, &self.host);
+            story.is_blind = self.blind.contains(&kill.cpu);
             story.known = known;
             self.stories.push(story);
             return;
@@ -181,6 +188,7 @@ impl Gatherer {
         }
         if rank(kill) < rank(&story.kill) {
             story.kill = kill.clone();
+            story.is_blind = self.blind.contains(&kill.cpu);
             story.known = known;
         }
     }
@@ -227,6 +235,12 @@ impl Recent {
             self.size = self.size.saturating_sub(size(&oldest));
         }
     }
+}
+
+/// Those on which exceptions other than page faults are not seen.
+fn blind(cpus: &[(Cpu, Detection)]) -> Vec<Cpu> {
+    let blind = cpus.iter().filter(|(_, it)| *it == Detection::Vectors);
+    blind.map(|(cpu, _)| *cpu).collect()
 }
 
 /// About how many bytes a breach takes.

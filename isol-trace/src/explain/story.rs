@@ -39,6 +39,8 @@ pub struct Story {
     pub(super) known: Vec<Arc<Breach>>,
     /// CPUs of the host that the log was made on.
     pub(super) host: Numbers,
+    /// Exceptions other than page faults are not seen on the CPU of the signal.
+    pub(super) is_blind: bool,
     /// Threads that got a signal of this process's end, this one included.
     pub(super) threads: Vec<u32>,
     /// How often the process was signalled so after that, without being ended.
@@ -52,6 +54,7 @@ impl Story {
             kill: kill.clone(),
             host: host.clone(),
             known: Vec::new(),
+            is_blind: false,
             threads: vec![kill.task.tid.0],
             repeats: 0,
         }

@@ -2,14 +2,17 @@
 
 use std::{os::unix::process::ExitStatusExt as _, sync::Arc};
 
-use isol_trace_common::{cause::Cause, record::End};
+use isol_trace_common::{cause::Cause, kill::SI_KERNEL, record::End};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq},
-        model::{Breach, CauseDetail, Event, Function, Kill, KilledBy, Signaller, Unlogged},
+        kill::SI_TIMER,
+        model::{
+            Breach, CauseDetail, Detection, Event, Function, Kill, KilledBy, Signaller, Unlogged,
+        },
         signal::Signal,
     },
     log::tests::any,
@@ -332,6 +335,86 @@ fn nothing_is_known_but_the_signal() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn why_an_exception_has_no_entry_is_said() {
+    let told = |detection, signal, code| {
+        let mut header = any::plain_header();
+        header.cpus = vec![(Cpu(3), detection)];
+        let kill = Kill {
+            by: KilledBy::Task,
+            signal: Signal::from_text(signal).unwrap(),
+            code: Some(code),
+            breach: None,
+            history: Vec::new(),
+            user_stack: Arc::default(),
+            ..kill()
+        };
+        tell([Event::Header(header), killed(kill)])
+    };
+    let why = "the entry that led to it is not in the log, as detection by vectors sees no exceptions but page faults\n";
+    for (signal, code) in [
+        ("FPE", 1),
+        ("ILL", 2),
+        ("TRAP", SI_KERNEL),
+        ("SEGV", SI_KERNEL),
+    ] {
+        let text = told(Detection::Vectors, signal, code);
+        assert!(text.ends_with(why), "{text}");
+        let text = told(Detection::ContextTracking, signal, code);
+        assert!(text.ends_with(" is not in the log\n"), "{text}");
+    }
+    // A page fault, and a signal that the task has sent itself.
+    for (signal, code) in [("SEGV", 1), ("BUS", 2), ("FPE", -6)] {
+        let text = told(Detection::Vectors, signal, code);
+        assert!(text.ends_with(" is not in the log\n"), "{text}");
+    }
+}
+
+#[test]
+fn for_what_the_kernel_sent_a_signal_is_said_where_it_is_certain() {
+    let told = |signal, code| {
+        tell([killed(Kill {
+            by: KilledBy::Kernel,
+            signal: Signal::from_text(signal).unwrap(),
+            code: Some(code),
+            breach: None,
+            history: Vec::new(),
+            user_stack: Arc::default(),
+            ..kill()
+        })])
+    };
+    for (signal, code, occasion) in [
+        (
+            "ALRM",
+            SI_KERNEL,
+            ", for a timer that it had set (alarm, setitimer)",
+        ),
+        (
+            "PROF",
+            SI_KERNEL,
+            ", for a timer of its CPU time that it had set (setitimer)",
+        ),
+        (
+            "USR1",
+            SI_TIMER,
+            ", for a timer that it had set (timer_create)",
+        ),
+        (
+            "XCPU",
+            SI_KERNEL,
+            ", for a limit of its CPU time (RLIMIT_CPU or RLIMIT_RTTIME)",
+        ),
+        ("XFSZ", 0, ", for the limit of a file's size (RLIMIT_FSIZE)"),
+        ("KILL", SI_KERNEL, ""),
+    ] {
+        let text = told(signal, code);
+        assert!(
+            text.ends_with(&format!(" by the kernel{occasion}\n")),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use isol_trace_common::kill::SI_KERNEL;
+
 use super::{
     Entry, Story, Told,
     cause::{call_name, cause},
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     event::{
         ids::Pid,
+        kill::SI_TIMER,
         model::{Breach, Kill, KilledBy, Origin, Sender, TaskId},
         signal::Signal,
     },
@@ -81,7 +84,7 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
         KilledBy::Kernel if kill.signal == Signal::QUIT => {
             " by its terminal, for Ctrl-\\".to_owned()
         }
-        KilledBy::Kernel => " by the kernel".to_owned(),
+        KilledBy::Kernel => format!(" by the kernel{}", occasion(kill)),
         KilledBy::Unknown => ", by whom is not known".to_owned(),
     };
     let is_its_doing = matches!(
@@ -91,6 +94,9 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
     let link = match (culprit, is_its_doing) {
         (Some(_), true) => ": ",
         (Some(_), false) => ", during ",
+        (None, true) if story.is_blind && kill.is_of_an_unseen_exception() => {
+            ": the entry that led to it is not in the log, as detection by vectors sees no exceptions but page faults"
+        }
         (None, true) => ": the entry that led to it is not in the log",
         (None, false) => "",
     };
@@ -100,6 +106,24 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
         kill.cpu,
         entry_and_place(kill, culprit)
     )
+}
+
+/// For what the kernel sent the signal, where only one thing can have been.
+fn occasion(kill: &Kill) -> &'static str {
+    match (kill.signal.name().as_ref(), kill.code) {
+        (_, Some(SI_TIMER)) => ", for a timer that it had set (timer_create)",
+        // Nothing else in the kernel sends these: `kernel/time/itimer.c:it_real_fn`,
+        // `kernel/time/posix-cpu-timers.c`, `fs/attr.c:inode_newsize_ok` (v6.12).
+        ("SIGALRM", Some(SI_KERNEL)) => ", for a timer that it had set (alarm, setitimer)",
+        ("SIGVTALRM" | "SIGPROF", Some(SI_KERNEL)) => {
+            ", for a timer of its CPU time that it had set (setitimer)"
+        }
+        ("SIGXCPU", Some(SI_KERNEL)) => {
+            ", for a limit of its CPU time (RLIMIT_CPU or RLIMIT_RTTIME)"
+        }
+        ("SIGXFSZ", _) => ", for the limit of a file's size (RLIMIT_FSIZE)",
+        _ => "",
+    }
 }
 
 /// The entry, who provoked it from elsewhere, and where the task was.
