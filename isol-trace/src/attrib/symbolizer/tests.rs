@@ -976,16 +976,19 @@ fn sparse_files_leave_others_their_room() {
 fn a_file_that_finds_no_room_takes_that_of_others() {
     let (mut symbolizer, mut folder) = (start(), Folder::new());
     let pid = symbolizer.pid().expect("it runs");
+    let program = fs::metadata("/proc/self/exe").expect("this test");
+    // Not all of it may be holes.
+    let length = program.len() * 32;
     let files = ["one", "two"].map(|name| {
         fs::copy("/proc/self/exe", folder.path(name)).expect("a copy");
         let file = fs::OpenOptions::new().write(true).open(folder.path(name));
-        file.and_then(|it| it.set_len(5 << 30))
+        file.and_then(|it| it.set_len(length))
             .expect("a sparse file");
         folder.id(name)
     });
     let limit = Rlimit {
-        current: Some(8 << 30),
-        maximum: Some(8 << 30),
+        current: Some(length / 2 * 3),
+        maximum: Some(length / 2 * 3),
     };
     let process = Pid::from_raw(pid.cast_signed());
     prlimit(process, Resource::As, limit).expect("it is our child");

@@ -32,6 +32,13 @@ const OF_ONE: u64 = 24 << 30;
 /// there is: a sparse file costs its owner nothing, and a mapping of it is as long as it says.
 const OF_OTHERS: u64 = 16 << 30;
 
+/// Bytes of a file that may be holes.
+const SMALL: u64 = 64 << 20;
+
+/// Of a larger one this part has to be on its disk. With less, a handful of files that cost their owner nothing have all
+/// others mapped and read anew each time.
+const ON_DISK: u64 = 64;
+
 const _: () = assert!(MAX_FILE <= OF_ONE && OF_ONE + OF_OTHERS <= ADDRESS_SPACE / 4 * 3);
 
 /// A program or a library.
@@ -272,6 +279,9 @@ impl Others {
     /// Maps a file of at most so many bytes. Where there is less address space than this process would give itself, all
     /// others make room: they can be asked for again, and a file that was refused once is not.
     fn map(&mut self, file: &File, room: u64) -> Option<Image> {
+        if is_hollow(file) {
+            return None;
+        }
         match Image::open_within(file, room, self.limits) {
             Err(ImageError::Map(error)) if error.raw_os_error() == Some(libc::ENOMEM) => {
                 self.all.clear();
@@ -282,10 +292,43 @@ impl Others {
     }
 }
 
+/// Whether next to nothing of a large file is on its disk.
+fn is_hollow(file: &File) -> bool {
+    let Ok(data) = rustix::fs::fstat(file) else {
+        return false;
+    };
+    let length = u64::try_from(data.st_size).unwrap_or_default();
+    let blocks = u64::try_from(data.st_blocks).unwrap_or_default();
+    // Not every file system counts them.
+    length > SMALL && blocks > 0 && blocks.saturating_mul(512) < length / ON_DISK
+}
+
 /// A file that was given.
 pub(super) fn given((given, file): (Given, Option<File>)) -> Option<(FileId, File)> {
     match given {
         Given::File(id) => Some((id, file?)),
         Given::Code { .. } | Given::Nothing => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_large_file_of_holes_is_told_from_others() {
+        let hollow = |written: usize, length: u64| {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(&vec![1; written]).expect("room");
+            file.set_len(length).expect("room");
+            is_hollow(&file)
+        };
+        assert!(hollow(4096, 12 << 30));
+        assert!(hollow(512 << 10, 65 << 20));
+        assert!(!hollow(2 << 20, 65 << 20), "a part is there");
+        assert!(!hollow(4096, SMALL), "small");
+        assert!(!hollow(0, 0));
     }
 }
