@@ -11,6 +11,7 @@
 //! - [`detection`]: how the entries of a CPU are found;
 //! - [`privilege`] and [`kernel`]: whether probes may be, and can be, loaded;
 //! - [`process`]: the processes and threads that `--pid` names;
+//! - `process_dir`: the directory of one of them, held open;
 //! - [`identity`]: the names of host and kernel;
 //! - [`interrupts`]: the kernel's own interrupt counters;
 //! - [`descriptors`]: how many files this process may open;
@@ -41,6 +42,7 @@ pub mod kernel_config;
 pub mod memory;
 pub mod privilege;
 pub mod process;
+pub(crate) mod process_dir;
 pub mod reading;
 pub mod release;
 pub mod rights;

@@ -7,31 +7,27 @@ use std::{
     io::Read as _,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::{ffi::OsStrExt as _, ffi::OsStringExt as _, fs::MetadataExt as _},
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::{
-    fs::{Mode, OFlags, openat, readlinkat},
-    process::{Pid as KernelPid, PidfdFlags, pidfd_open},
-};
+use rustix::process::{Pid as KernelPid, PidfdFlags, pidfd_open};
 
-use crate::{attrib::mappings::Beginning, event::ids::Pid};
+use crate::{attrib::mappings::Beginning, event::ids::Pid, host::process_dir::ProcessDir};
 
 /// Bytes of an auxiliary vector; the kernel's has some 50 words (`AT_VECTOR_SIZE`).
 const VECTOR: u64 = 4096;
 
-/// The directory of a process in `/proc`, held open: what is read through it is of that process and no other, and
-/// fails when that has ended.
+/// The directory of a process in `/proc`.
 ///
 /// What is read here takes no lock that its CPU waits for at a fault, a switch or a wake-up (v6.12): the links take
 /// `task_lock` (`kernel/fork.c:get_task_exe_file`, `fs/proc/base.c:get_task_root`, `fs/namespace.c:mntns_get`), the
 /// auxiliary vector that and, shared, the lock that an `execve` takes (`mm_access`).
 #[derive(Debug)]
 pub(in crate::attrib) struct Folder {
-    file: Arc<File>,
+    directory: ProcessDir,
     inode: u64,
     pid: Pid,
     /// Who paid for it when this was opened.
@@ -40,13 +36,10 @@ pub(in crate::attrib) struct Folder {
 
 impl Folder {
     fn open(root: &Path, pid: Pid) -> Option<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let path = root.join(format!("proc/{pid}"));
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-        let inode = file.metadata().ok()?.ino();
+        let directory = ProcessDir::open(root, pid).ok()?;
         let mut folder = Self {
-            file: Arc::new(file),
-            inode,
+            inode: directory.inode().ok()?,
+            directory,
             pid,
             payer: None,
         };
@@ -56,27 +49,23 @@ impl Folder {
 
     /// Its descriptor.
     pub(super) fn file(&self) -> Arc<File> {
-        self.file.clone()
+        self.directory.file()
     }
 
     /// Where a link in it leads.
     pub(super) fn link(&self, name: &str) -> Option<PathBuf> {
-        let target = readlinkat(&self.file, name, Vec::new()).ok()?;
-        Some(std::ffi::OsString::from_vec(target.into_bytes()).into())
+        self.directory.link(name).ok()
     }
 
     /// The process's root directory, held open.
     pub(super) fn open_root(&self) -> Option<Arc<File>> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat(&self.file, "root", flags, Mode::empty()).ok()?;
-        Some(Arc::new(File::from(root)))
+        self.directory.open_root().ok().map(Arc::new)
     }
 
-    /// The effective user of the process, also of one that keeps its memory to itself
-    /// (`fs/proc/base.c:task_dump_owner`, v6.12); `None` if it has ended.
+    /// The effective user of the process; `None` if it has ended.
     pub(super) fn user(&self) -> Option<u32> {
-        let user = self.file.metadata().ok()?.uid();
-        // One that has ended looks like root's (`fs/proc/base.c:pid_getattr`, v6.12), also if it does so right now.
+        let user = self.directory.owner().ok()?;
+        // One that has ended looks like root's, also if it does so right now.
         (user != 0 || self.link("exe").is_some()).then_some(user)
     }
 
@@ -89,17 +78,8 @@ impl Folder {
         if namespace.is_none() || own.is_none() || own == namespace {
             return Some(user);
         }
-        let file = openat(
-            &self.file,
-            "ns/user",
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        Some(
-            file.ok()
-                .and_then(|it| maker(File::from(it)))
-                .unwrap_or(user),
-        )
+        let file = self.directory.read("ns/user");
+        Some(file.ok().and_then(maker).unwrap_or(user))
     }
 
     /// The number that the process has in its own namespace, by which it names files. Read from a descriptor of the
@@ -110,13 +90,6 @@ impl Folder {
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd())).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
         line.split_ascii_whitespace().last()?.parse().ok()
-    }
-
-    /// Opens a file in it for reading.
-    fn read(&self, name: &str) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = openat(&self.file, name, flags, Mode::empty()).ok()?;
-        Some(File::from(file))
     }
 }
 
@@ -186,7 +159,7 @@ impl Identity {
 
     /// Opens a file in its directory.
     pub(super) fn open(&self, name: &str) -> Option<File> {
-        self.folder()?.read(name)
+        self.folder()?.directory.read(name).ok()
     }
 
     /// Whether the process that has the number now may be the same. What cannot be read any more tells nothing: a
@@ -195,7 +168,7 @@ impl Identity {
         let Ok(now) = fs::metadata(root.join(format!("proc/{pid}"))) else {
             return true;
         };
-        // The inode of a directory that is held open is no other's (`fs/proc/base.c:proc_pid_make_inode`).
+        // The inode of a directory that is held open is no other's.
         let same_process = self.folder().is_some_and(|it| it.inode == now.ino());
         same_process && self.may_be(&Self::of(self.folder.clone()))
     }
@@ -252,7 +225,12 @@ fn maker(mut namespace: File) -> Option<u32> {
 /// The auxiliary vector of a process, where it may be read.
 fn vector(folder: &Folder) -> Option<Box<[u8]>> {
     let mut bytes = Vec::new();
-    let read = folder.read("auxv")?.take(VECTOR).read_to_end(&mut bytes);
+    let read = folder
+        .directory
+        .read("auxv")
+        .ok()?
+        .take(VECTOR)
+        .read_to_end(&mut bytes);
     (read.is_ok() && !bytes.is_empty()).then(|| bytes.into())
 }
 
@@ -351,7 +329,7 @@ mod tests {
         let folder = Folder::open(Path::new("/"), pid).expect("it lives");
         child.kill().expect("it lives");
         child.wait().expect("it ends");
-        assert_eq!(folder.file.metadata().expect("held").uid(), 0, "root's");
+        assert_eq!(folder.directory.owner().expect("held"), 0, "root's");
         assert_eq!(known.payer(), Some(user), "as it was");
         assert_eq!(Identity::read(Path::new("/"), pid).payer(), None);
     }

@@ -1,34 +1,29 @@
 //! The tasks that `--pid` names: a recording of nobody else ends with the last of them.
 
-use std::fs::File;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use crate::{event::ids::Pid, host::process_dir::ProcessDir};
 
-use crate::event::ids::Pid;
-
-/// Their directories in `/proc`, held open: who gets a number later is somebody else.
+/// Their directories in `/proc`.
 #[derive(Debug)]
 pub(super) struct AskedTasks {
-    folders: Vec<File>,
+    directories: Vec<ProcessDir>,
     all: usize,
 }
 
 impl AskedTasks {
     /// Those with these numbers.
     pub(super) fn of(pids: &[Pid]) -> Self {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = |pid: &Pid| openat(CWD, format!("/proc/{pid}"), flags, Mode::empty()).ok();
+        let open = |&pid: &Pid| ProcessDir::open(Path::new("/"), pid).ok();
         Self {
-            folders: pids.iter().filter_map(open).map(File::from).collect(),
+            directories: pids.iter().filter_map(open).collect(),
             all: pids.len(),
         }
     }
 
-    /// Whether there were any, and all have ended. Looking for a file of a task takes none of its locks, and nothing is
-    /// read of it (`fs/proc/base.c:proc_pident_lookup`, v6.12).
+    /// Whether there were any, and all have ended.
     pub(super) fn have_ended(&self) -> bool {
-        let lives = |folder: &File| statat(folder, "comm", AtFlags::empty()).is_ok();
-        self.all > 0 && !self.folders.iter().any(lives)
+        self.all > 0 && !self.directories.iter().any(ProcessDir::lives)
     }
 }
 
