@@ -128,7 +128,7 @@ pub(crate) struct UserSymbols {
     places: Cache<(u64, Address), UserPlace>,
     /// Places of files, by their offset there, and by what is shown beyond that. Another process of the same program, or
     /// with the same library, has them at once.
-    offsets: Cache<(FileId, u64, u64), Option<Place>>,
+    offsets: Cache<(FileId, u64, u64), Place>,
     /// Frames as they are shown, likewise.
     frames: Cache<(u64, Frame), Words>,
     /// Stacks that were unwound.
@@ -363,19 +363,17 @@ impl UserSymbols {
     ) -> Option<Place> {
         let key = (file, offset, beyond);
         if let Some(known) = self.offsets.get(&key) {
-            return known;
+            return Some(known);
         }
         let question = Question::Place {
             file,
             offset,
             beyond,
         };
-        let place = self.ask(file, runner, &question);
-        // Where one user has no answer, because it is the one who pays, another may have one.
-        if place.is_some() || self.allows(file, runner) {
-            self.offsets.insert(key, place.clone());
-        }
-        place
+        // Where one process has no answer another may have one: it is another user who pays, or the file can be opened.
+        let place = self.ask(file, runner, &question)?;
+        self.offsets.insert(key, place.clone());
+        Some(place)
     }
 
     /// For whom files are read where a process of a user has them.

@@ -7,7 +7,10 @@ use std::{
 
 use super::*;
 use crate::{
-    attrib::symbolizer::tests::{bar, means},
+    attrib::{
+        files,
+        symbolizer::tests::{bar, means},
+    },
     symbolize::Image,
 };
 
@@ -85,6 +88,30 @@ fn a_file_that_is_barred_in_processes_of_one_user_is_read_for_others() {
     // What is found for the stranger, without what it may not have, is nobody else's.
     assert_ne!(find(&mut symbols, stranger), file);
     assert_eq!(find(&mut symbols, process.payer), file);
+}
+
+/// A process may end before its file is opened, and another one have the same file.
+#[test]
+fn a_file_that_could_not_be_opened_once_is_read_later() {
+    let tree = tempfile::tempdir().expect("a folder");
+    let [program, away] = ["program", "away"].map(|name| tree.path().join(name));
+    fs::copy("/proc/self/exe", &program).expect("a copy");
+    let root = Arc::new(File::open(tree.path()).expect("it is there"));
+    let mut symbols = symbols();
+    let place = files::Place::Below(root.clone(), "program".into());
+    let file = symbols
+        .files
+        .find(place, &root, Path::new("program"), None)
+        .expect("it is there");
+    let address = Address(a_known_function_of_the_test(&mut 0));
+    let maps = UserMaps::parse(&fs::read("/proc/self/maps").expect("our own maps"));
+    let offset = maps.find(address).expect("its code").file_offset(address);
+    fs::rename(&program, &away).expect("ours");
+    assert_eq!(symbols.resolve_offset(file, Some(0), offset, 0), None);
+    fs::rename(&away, &program).expect("ours");
+    let place = symbols.resolve_offset(file, Some(0), offset, 0);
+    let name = place.expect("it is back").location.expect("it has symbols");
+    assert!(name.starts_with("a_known_function_of_the_test"), "{name}");
 }
 
 #[test]
