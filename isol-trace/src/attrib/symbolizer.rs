@@ -499,14 +499,20 @@ impl Symbolizer {
         let found = match want {
             Want::File(id) if allowed(broker, id) => broker.file(id).map(|file| (id, file)),
             Want::File(_) => None,
-            Want::Debug { of, name } => broker
-                .debug(of, &name)
-                .filter(|(id, _)| allowed(broker, *id)),
+            // Whoever asks, the symbolizer keeps what it finds for all: it is given also where this one has it barred.
+            // Who pays is the program.
+            Want::Debug { of, name } => broker.debug(of, &name),
             Want::Code(address) => {
-                return match broker.code(address) {
-                    Some((code, lasting)) => (Given::Code { code, lasting }, None),
-                    None => (Given::Nothing, None),
+                let Some((mut code, lasting)) = broker.code(address) else {
+                    return (Given::Nothing, None);
                 };
+                // It may have been read for others, and what unwinds it is used then.
+                if let CodeOf::File(id) = code.of
+                    && !allowed(broker, id)
+                {
+                    code.of = CodeOf::Unknown;
+                }
+                return (Given::Code { code, lasting }, None);
             }
         };
         match found {

@@ -50,6 +50,8 @@ fn start() -> Symbolizer {
 struct Folder {
     files: Files,
     root: Arc<File>,
+    /// Who has them mapped.
+    runner: Option<u32>,
     at: tempfile::TempDir,
 }
 
@@ -59,6 +61,7 @@ impl Folder {
         Self {
             files: Files::new(Vec::new()),
             root: Arc::new(File::open(folder.path()).expect("it is there")),
+            runner: Some(0),
             at: folder,
         }
     }
@@ -95,7 +98,7 @@ impl Broker for Folder {
     }
 
     fn payer(&self, id: FileId) -> Option<Payer> {
-        self.files.payer(id, Some(0))
+        self.files.payer(id, self.runner)
     }
 }
 
@@ -603,6 +606,28 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
     assert!(symbolizer.allows(&good));
 }
 
+/// Where a file is barred for one user and read for another, the symbolizer has what unwinds it.
+#[test]
+fn stacks_of_who_has_a_file_barred_do_not_use_what_was_read_for_others() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let mut pair = Pair::new(&mut folder, RETURNS);
+    pair.folder.runner = Some(8);
+    let payer = pair.payer(pair.bad).expect("known");
+    symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
+    pair.folder.runner = Some(7);
+    let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
+    assert_eq!(answer, Some(Pair::frames()), "not barred for this one");
+    let mut of_another = Pair::stack();
+    if let Question::Unwind(stack) = &mut of_another {
+        stack.space = 2;
+    }
+    pair.folder.runner = Some(8);
+    for _ in 0..2 {
+        let answer = symbolizer.ask(&of_another, None, &mut pair);
+        assert_eq!(answer, Some(Answer::Frames(vec![(0x1000, false)])));
+    }
+}
+
 /// A stranger makes names of a file by the thousand: the tracer forgets files that the symbolizer reads, and has other
 /// numbers for them from then on.
 #[test]
@@ -885,6 +910,25 @@ fn debug_information_of_another_build_is_not_taken() {
     fs::remove_file(&path).expect("ours");
     fs::copy("/proc/self/exe", path).expect("a copy");
     symbolizer.process = None;
+    assert!(is_named(&mut symbolizer, &mut folder, program));
+}
+
+/// A stranger maps a file with debug information as code, has it barred, and then has the program read first.
+#[test]
+fn debug_information_that_is_barred_for_one_user_is_there_for_others() {
+    let (stripped, _, debug) = stripped();
+    let mut folder = Folder::new();
+    let path = folder.at.path().join(&debug);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+    fs::copy("/proc/self/exe", path).expect("a copy");
+    fs::write(folder.path("program"), stripped).expect("a file");
+    let debug = folder.id(debug.to_str().expect("text"));
+    let (mut symbolizer, program) = (start(), folder.id("program"));
+    folder.runner = Some(7);
+    let payer = folder.payer(debug).expect("known");
+    symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
+    place(&mut symbolizer, &mut folder, program);
+    folder.runner = Some(0);
     assert!(is_named(&mut symbolizer, &mut folder, program));
 }
 
