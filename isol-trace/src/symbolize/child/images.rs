@@ -33,7 +33,7 @@ const OF_ONE: u64 = 24 << 30;
 const OF_OTHERS: u64 = 16 << 30;
 
 /// Bytes of a file that may be holes.
-const SMALL: u64 = 64 << 20;
+const SMALL: u64 = 256 << 20;
 
 /// Of a larger one this part has to be on its disk. With less, a handful of files that cost their owner nothing have all
 /// others mapped and read anew each time.
@@ -326,8 +326,8 @@ mod tests {
             is_hollow(&file)
         };
         assert!(hollow(4096, 12 << 30));
-        assert!(hollow(512 << 10, 65 << 20));
-        assert!(!hollow(2 << 20, 65 << 20), "a part is there");
+        assert!(hollow(512 << 10, 257 << 20));
+        assert!(!hollow(5 << 20, 257 << 20), "a part is there");
         assert!(!hollow(4096, SMALL), "small");
         assert!(!hollow(0, 0));
     }
