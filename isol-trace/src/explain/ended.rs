@@ -1,11 +1,12 @@
 //! The end of a command that was recorded for the sake of its story.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc};
+use std::{fmt::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc};
 
-use super::{Told, breach_in_words, told};
+use super::{Story, Told, breach_in_words, in_words, told};
 use crate::{
     event::{
         ids::Pid,
+        kill::KilledBy,
         model::{Breach, End},
         signal::Signal,
     },
@@ -34,7 +35,7 @@ pub fn told_of(recorded: &Told, ended: &Ended<'_>) -> String {
     let mut text = if recorded.stories.is_empty() {
         String::new()
     } else {
-        told(recorded)
+        stories(recorded, ended)
     };
     if let Some(sentence) = sentence(recorded, ended) {
         if !text.is_empty() {
@@ -42,6 +43,36 @@ pub fn told_of(recorded: &Told, ended: &Ended<'_>) -> String {
         }
         text.push_str(&sentence);
         text.push('\n');
+    }
+    text
+}
+
+/// The stories: where one is the command's own, others are told in a line, for whoever was killed on its CPUs meanwhile
+/// may have nothing to do with it. Strict mode's are its concern, whichever of its processes they ended.
+fn stories(recorded: &Told, ended: &Ended<'_>) -> String {
+    let is_own = |story: &Story| ended.pid.is_some() && story.kill.task.pid == ended.pid;
+    if !recorded.stories.iter().any(is_own) {
+        return told(recorded);
+    }
+    let is_strict =
+        |story: &Story| matches!(story.kill.by, KilledBy::StrictMode | KilledBy::Tracer);
+    let (full, short): (Vec<_>, Vec<_>) = recorded
+        .stories
+        .iter()
+        .cloned()
+        .partition(|story| is_own(story) || is_strict(story));
+    let mut text = told(&Told {
+        stories: full,
+        ..*recorded
+    });
+    if !short.is_empty() {
+        text.push_str("\nalso on these CPUs meanwhile:\n");
+    }
+    for story in &short {
+        let story = in_words(story);
+        let line = story.lines().next().unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {line}");
     }
     text
 }

@@ -495,6 +495,50 @@ fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
 }
 
 #[test]
+fn of_others_a_command_that_was_killed_is_told_in_a_line() {
+    let mut gatherer = Gatherer::default();
+    let other = |pid, by| Kill {
+        task: task(pid, pid, "other"),
+        by,
+        ..kill()
+    };
+    for event in history() {
+        gatherer.event(&event);
+    }
+    let strangers = other(5, KilledBy::Kernel);
+    let childs = other(6, KilledBy::StrictMode);
+    for kill in [&strangers, &kill(), &childs] {
+        gatherer.event(&killed(kill.clone()));
+    }
+    let recorded = gatherer.finish();
+    let told_after = |pid| {
+        let ended = Ended {
+            name: "./feed",
+            pid: Some(Pid(pid)),
+            status: std::process::ExitStatus::from_raw(9),
+            is_filtered: false,
+            last: None,
+        };
+        told_of(&recorded, &ended)
+    };
+    let text = told_after(1234);
+    let (full, line) = text
+        .split_once("\nalso on these CPUs meanwhile:\n")
+        .unwrap();
+    assert_eq!(
+        full,
+        tell(
+            history()
+                .into_iter()
+                .chain([killed(kill()), killed(childs)])
+        )
+    );
+    let story = tell(history().into_iter().chain([killed(strangers)]));
+    assert_eq!(line, format!("  {}\n", story.lines().next().unwrap()));
+    assert_eq!(told_after(2), told(&recorded), "in a PID namespace");
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut gatherer = Gatherer::default();
     for number in 0..10_000 {
