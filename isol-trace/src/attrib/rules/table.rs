@@ -121,6 +121,7 @@ struct RawWhen {
     fault: Option<RawFault>,
     activity: Option<RawDid>,
     nothing: bool,
+    without: Vec<String>,
     origin: Option<RawAsked>,
 }
 
@@ -283,6 +284,10 @@ impl Reader<'_> {
             fault: raw.fault.map(|fault| self.fault(&fault)).transpose()?,
             activity: raw.activity.map(|did| self.did(&did)).transpose()?,
             nothing: raw.nothing,
+            without: self
+                .words("activity", &raw.without, Activity::from_word)?
+                .into_iter()
+                .fold(Words::default(), |kinds, kind| kinds.with(kind as u8)),
             origin: raw.origin.map(|asked| self.asked(&asked)).transpose()?,
         })
     }

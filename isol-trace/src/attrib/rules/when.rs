@@ -50,6 +50,8 @@ pub(super) struct When {
     pub(super) activity: Option<Did>,
     /// There is no activity.
     pub(super) nothing: bool,
+    /// There is no activity of these kinds, which are [`Activity`].
+    pub(super) without: Words,
     /// One of the origins.
     pub(super) origin: Option<Asked>,
 }
@@ -138,6 +140,10 @@ impl When {
                 .as_ref()
                 .is_none_or(|did| breach.activities.iter().any(|item| did.is_met(item)))
             && (!self.nothing || breach.activities.is_empty())
+            && !breach
+                .activities
+                .iter()
+                .any(|item| self.without.has(item.kind as u8))
             && self
                 .origin
                 .as_ref()

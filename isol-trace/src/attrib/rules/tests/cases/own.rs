@@ -24,7 +24,9 @@ pub(super) fn cases() -> Vec<Case> {
         // Strict mode ends a task in a fault that the kernel would have served.
         case(
             "fault-signal",
+            // An interrupt has come in between.
             fault("write", false, 0x7ffd_1234_5000)
+                .did(Activity::Irq, "virtio1-req.0")
                 .ended(End::Exited)
                 .within(false),
             fault("write", false, 0x7ffd_1234_5000)
@@ -37,7 +39,8 @@ pub(super) fn cases() -> Vec<Case> {
             fault("fetch", true, 0x7f00_0000_1000).did(Activity::Signal, "SIGBUS"),
             fault("fetch", true, 0x7f00_0000_1000)
                 .did(Activity::Signal, "SIGKILL")
-                .ended(End::Exited),
+                .ended(End::Exited)
+                .within(false),
             Some("code-fault"),
         ),
         case(
