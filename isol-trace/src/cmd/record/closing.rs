@@ -14,7 +14,7 @@ use crate::{
     explain::{Gatherer, breach_in_words, in_words, name},
     host::cpu_list::CpuSet,
     trace::Consumer,
-    tui::text::{counted, cpus_in_words, duration},
+    tui::text::{count, counted, cpus_in_words, duration},
 };
 
 /// What a command's process is called before it executes the command: as isol-trace, or its guard, which started it.
@@ -228,7 +228,7 @@ fn in_numbers(summary: &Summary, filters: Filters) -> String {
     let entries = sum(|cpu| cpu.entries).saturating_sub(filtered);
     let left_out = match filtered {
         0 => String::new(),
-        filtered => format!("; {filtered} {} left out", filters.left_out()),
+        filtered => format!("; {} {} left out", count(filtered), filters.left_out()),
     };
     if entries == 0 {
         let what = filters.kept();
@@ -253,10 +253,10 @@ fn in_numbers(summary: &Summary, filters: Filters) -> String {
     let mut words: Vec<_> = causes
         .iter()
         .take(CAUSES)
-        .map(|(word, count)| format!("{count} {word}"))
+        .map(|(word, number)| format!("{} {word}", count(*number)))
         .collect();
     if more > 0 {
-        words.push(format!("{more} other"));
+        words.push(format!("{} other", count(more)));
     }
     let lost = match sum(|cpu| cpu.lost) {
         0 => String::new(),
@@ -328,8 +328,12 @@ fn most(id: &RuleId, ended: &Ended, of: u64, host: &Numbers) -> String {
             }
             format!(", where N is each of {cpus}: {of_host}")
         });
-    let count = ended.count;
-    format!("{count} of {of} would be ended by {}{what}", id.as_str())
+    format!(
+        "{} of {} would be ended by {}{what}",
+        count(ended.count),
+        count(of),
+        id.as_str()
+    )
 }
 
 /// The line that says who killed the command.
