@@ -87,6 +87,23 @@ impl Use {
     }
 }
 
+#[cfg(test)]
+impl Use {
+    /// A file of a user, in that user's processes.
+    pub(super) const fn own(device: (u32, u32), inode: u64, user: u32) -> Self {
+        let file = FileKey {
+            device,
+            inode,
+            born: None,
+            user,
+        };
+        Self {
+            file,
+            runner: Some(user),
+        }
+    }
+}
+
 /// The user of a file, and that of the processes.
 pub(super) type Users = (u32, Option<u32>);
 
@@ -167,16 +184,7 @@ mod tests {
     use super::*;
 
     fn file(inode: u64, user: u32) -> Use {
-        let file = FileKey {
-            device: (0, 1),
-            inode,
-            born: None,
-            user,
-        };
-        Use {
-            file,
-            runner: Some(user),
-        }
+        Use::own((0, 1), inode, user)
     }
 
     #[test]

@@ -101,19 +101,9 @@ fn add<K: Eq + Hash>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attrib::symbolizer::FileKey;
 
     fn file(inode: u64, user: u32) -> Use {
-        let file = FileKey {
-            device: (0, 1),
-            inode,
-            born: None,
-            user,
-        };
-        Use {
-            file,
-            runner: Some(user),
-        }
+        Use::own((0, 1), inode, user)
     }
 
     /// How many places of a file may take so long, one after the other, with so much time between.

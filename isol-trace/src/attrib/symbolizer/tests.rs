@@ -1075,17 +1075,8 @@ pub(in crate::attrib) fn bar(symbolizer: &mut Symbolizer, payer: &Payer) {
 
 /// A file of a user, which that user runs.
 fn strangers(user: u32, inode: u64, name: &str) -> Payer {
-    let file = FileKey {
-        device: (0, user),
-        inode,
-        born: None,
-        user,
-    };
     Payer {
-        of: Use {
-            file,
-            runner: Some(user),
-        },
+        of: Use::own((0, user), inode, user),
         name: name.to_owned(),
     }
 }
