@@ -113,6 +113,12 @@ impl Awaited {
     pub const fn is_empty(&self) -> bool {
         self.place.is_none() && self.stacks.is_empty()
     }
+
+    /// Whether senders' stacks are among it.
+    #[must_use]
+    pub const fn has_stacks(&self) -> bool {
+        !self.stacks.is_empty()
+    }
 }
 
 /// Fills in what the kernel side leaves to user space: names and places.

@@ -24,6 +24,10 @@ use crate::{
 /// How many may wait behind a breach that waits for its names.
 const CAPACITY: usize = 1024;
 
+/// How long a breach waits for its senders' stacks, which were asked for: each is unwound anew, and named, by a process
+/// that runs where nobody else wants to.
+const STACKS: Duration = Duration::from_millis(250);
+
 /// How long the death of a task waits for its user stack: the debug information of a large program takes its time.
 const KILL: Limits = Limits {
     time: Duration::from_secs(10),
@@ -87,7 +91,10 @@ impl Reader {
         let now = Instant::now();
         assembler.settled(|mut event| {
             let (limits, awaited) = match &mut event {
-                Event::Breach(breach) => (*limits, attributor.name(breach)),
+                Event::Breach(breach) => {
+                    let awaited = attributor.name(breach);
+                    (limits.of(&awaited), awaited)
+                }
                 Event::Kill(kill) => (KILL, name_kill(tracer, attributor, kill)),
                 _ => (*limits, Awaited::default()),
             };
@@ -132,6 +139,19 @@ impl Reader {
             format!("a record could not be read and is missing from the log: {error}")
         }));
         all
+    }
+}
+
+impl Limits {
+    /// Those of a breach that waits for this.
+    fn of(self, awaited: &Awaited) -> Self {
+        if !awaited.has_stacks() {
+            return self;
+        }
+        Self {
+            time: self.time.max(STACKS),
+            ..self
+        }
     }
 }
 

@@ -125,12 +125,10 @@ fn judge(
             Err(error) if error.is::<Skip>() => return skip(error.to_string()),
             Err(error) => bail!("{name}: {error:#}"),
         };
-        // What it did in vain shows nothing.
-        ensure!(one.succeeded(), "{name}: the actor failed");
         let (begin, end) = one.marks();
         let cpus = guest.watched.iter();
         let breaches: Vec<&Breach> = cpus.flat_map(|&cpu| log.window(cpu, begin, end)).collect();
-        Ok((one.actor(), breaches))
+        Ok((one, breaches))
     };
     let is_of_rule = |breach: &&&Breach| breach.remedy.as_deref() == Some(program.rule);
     let (_, before) = seen(program.cause)?;
@@ -141,7 +139,10 @@ fn judge(
         program.cause,
         say(&before)?
     );
-    let (actor, after) = seen(program.mended)?;
+    // What it did in vain shows nothing. The cause may end its actor, as a signal does where the kernel answers with one.
+    let (mended, after) = seen(program.mended)?;
+    ensure!(mended.succeeded(), "{}: the actor failed", program.mended);
+    let actor = mended.actor();
     let mut left = after.iter();
     if let Some(left) = left.find(is_of_rule) {
         bail!("it comes again in {}: {}", program.mended, say(&[left])?);
