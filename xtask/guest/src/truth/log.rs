@@ -401,6 +401,36 @@ pub fn for_each(path: &Path, mut take: impl FnMut(u64, &str) -> Result<()>) -> R
     Ok(())
 }
 
+/// A log that is being written.
+#[derive(Debug)]
+pub struct Growing {
+    file: BufReader<File>,
+    /// What there is of the line that is read next.
+    line: String,
+}
+
+impl Growing {
+    /// Reads a log from its beginning.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("the log {}", path.display()))?;
+        Ok(Self {
+            file: BufReader::new(file),
+            line: String::new(),
+        })
+    }
+
+    /// Hands over the breaches that have come since the last time.
+    pub fn breaches(&mut self, mut take: impl FnMut(&Breach)) -> Result<()> {
+        while self.file.read_line(&mut self.line)? > 0 && self.line.ends_with('\n') {
+            if let Line::Breach(breach) = Line::parse(&self.line)? {
+                take(&breach);
+            }
+            self.line.clear();
+        }
+        Ok(())
+    }
+}
+
 /// A whole log in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Log {

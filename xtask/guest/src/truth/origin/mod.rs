@@ -108,7 +108,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         multicasts: scene::membarriers(bench, &places)?,
         shared: scene::membarriers(bench, &[places[0]; 2])?,
         sibling: scene::unmap_on(bench, second, cpu)?,
-        paced: scene::paced(bench, cpu)?,
+        paced: scene::paced(bench, &tracer, cpu, has_stack)?,
     };
     let log = bench.finish(tracer)?;
     let asker = Asker {
@@ -192,24 +192,26 @@ fn both_cpus(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Re
     Ok(())
 }
 
-/// Senders have the stack of their program. The first may come before its tables have been read.
+/// A sender has the stack of its program. Which one of them has, is for the machine to say: where the tracer has to
+/// compete for its CPU, most breaches are written before the stack of who made them is unwound (docs/limits.md).
 fn user_stacks(paced: &Scene, log: &Log, cpu: u32) -> Result<String> {
     let origins = paced.origins(log, cpu)?;
-    let says = |origin: &&&Origin| {
-        ["flip", "paced"].iter().all(|function| {
-            let mut frames = origin.user_stack.iter();
-            frames.any(|frame| frame.contains(function))
-        })
-    };
-    let told = origins.iter().filter(says).count();
-    let last = origins.last();
+    let told = origins.iter().filter(|origin| has_stack(origin)).count();
     ensure!(
-        last.as_ref().is_some_and(says),
-        "{told} of {} origins say how the program got there; the last says {:?}",
+        told > 0,
+        "none of {} origins says how the program got there; the last says {:?}",
         origins.len(),
-        last.map(|origin| &origin.user_stack)
+        origins.last().map(|origin| &origin.user_stack)
     );
     Ok(format!("{told} of {} origins", origins.len()))
+}
+
+/// Whether it says how its program got to call.
+fn has_stack(origin: &Origin) -> bool {
+    ["flip", "paced"].iter().all(|function| {
+        let mut frames = origin.user_stack.iter();
+        frames.any(|frame| frame.contains(function))
+    })
 }
 
 /// As many calls of each thread.

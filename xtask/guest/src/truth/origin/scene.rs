@@ -9,14 +9,14 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 
 use crate::truth::{
     bench::Bench,
-    log::{Breach, Log, Origin},
+    log::{Breach, Growing, Log, Origin},
     sys::{self, PerfAttr},
     tracer::Tracer,
     window::Window,
@@ -28,9 +28,10 @@ pub(super) const BURST: usize = 200;
 pub(super) const EACH: usize = 100;
 /// Times that a static key is flipped on and off.
 const FLIPS: usize = 5;
-/// Times that a thread calls, and how long it waits before.
-const PACED: usize = 10;
+/// How long a thread waits before it calls again.
 const PACE: Duration = Duration::from_millis(200);
+/// How long that may take; emulated machines are slow.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pages that a thread unmaps, one by one.
 pub(super) const UNMAPPED: usize = 20;
 
@@ -109,14 +110,23 @@ pub(super) fn burst(bench: &Bench, cpu: u32) -> Result<Scene> {
     })
 }
 
-/// One thread calls a CPU now and then.
-pub(super) fn paced(bench: &Bench, cpu: u32) -> Result<Scene> {
+/// One thread calls a CPU now and then, until the log has an origin that tells what is asked of it.
+pub(super) fn paced(
+    bench: &Bench,
+    tracer: &Tracer,
+    cpu: u32,
+    tells: fn(&Origin) -> bool,
+) -> Result<Scene> {
     let event = Switch::open(cpu)?;
+    let mut log = Growing::open(tracer.log())?;
     while_spinning(&[cpu], || {
         Scene::around(bench, || {
-            for _ in 0..PACED {
-                thread::sleep(PACE);
+            let start = Instant::now();
+            let mut is_told = false;
+            while !is_told && start.elapsed() < PATIENCE {
                 event.flip(2)?;
+                thread::sleep(PACE);
+                log.breaches(|breach| is_told |= breach.origins.iter().any(tells))?;
             }
             Ok(vec![sys::thread_id()])
         })
