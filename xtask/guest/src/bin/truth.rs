@@ -2,6 +2,7 @@
 //!
 //! - `truth list`: the tests' names
 //! - `truth run NAME…`, `truth all`: runs tests against the isol-trace in the path
+//! - `truth alone`, `truth beside`: those that mind another guest beside theirs, and those that do not
 //! - `truth observe NAME…`: what the kernel itself says of provocations, without isol-trace
 //! - `truth provoke …`, `truth command …`, `truth victim …`: what the tests start on the watched CPU
 
@@ -14,13 +15,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use isol_trace_guest::truth::{
-    command, kill, plan,
+    command, kill,
+    plan::{self, Part},
     provoke::actor::{self, Actor},
     results::tell,
     stage::SharedStage,
 };
 
-const USAGE: &str = "usage: truth list | all | run NAME… | observe [NAME…]";
+const USAGE: &str = "usage: truth list | all | alone | beside | run NAME… | observe [NAME…]";
 
 fn main() -> ExitCode {
     match run() {
@@ -44,14 +46,20 @@ fn code(well: bool) -> ExitCode {
 fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let [name] = arguments.as_slice()
+        && let Some(part) = Part::named(name)
+    {
+        return plan::run_part(part).map(code);
+    }
     match arguments.as_slice() {
         ["list"] => {
-            for (name, about) in plan::list() {
-                writeln!(io::stdout(), "{name:<34} {about}")?;
+            for (name, about, on_two) in plan::list() {
+                let on_two = on_two.map(|why| format!(" (on two lines: {why})"));
+                let on_two = on_two.unwrap_or_default();
+                writeln!(io::stdout(), "{name:<34} {about}{on_two}")?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        ["all"] => plan::run(&[]).map(code),
         ["run", names @ ..] if !names.is_empty() => plan::run(names).map(code),
         ["observe", names @ ..] => plan::observe(names).map(code),
         ["provoke", name, fd, cpu, helper, rest @ ..] => {

@@ -34,17 +34,48 @@ pub fn group() -> Group {
                 "command_missing",
                 "a CMD that does not exist is a bad request",
             ),
+        ],
+        run,
+    }
+}
+
+/// The group of sections.
+#[must_use]
+pub fn sections() -> Group {
+    Group {
+        tests: vec![
+            ("section_exec", "a section ends where a new program begins"),
             (
                 "section_from_prctl",
                 "--from-prctl: only what follows CMD's prctl is a breach",
             ),
-            ("section_exec", "a section ends where a new program begins"),
-            (
-                "section_marked",
-                "without --from-prctl a breach says whether it fell inside the section",
-            ),
         ],
-        run,
+        run: |bench| {
+            if bench.wants("section_exec") {
+                let outcome = section_ends_at_exec(bench);
+                bench.outcome("section_exec", outcome)?;
+            }
+            if bench.wants("section_from_prctl") {
+                let outcome = section(bench, true);
+                bench.outcome("section_from_prctl", outcome)?;
+            }
+            Ok(())
+        },
+    }
+}
+
+/// The group of a section that is not the only one recorded.
+#[must_use]
+pub fn marked() -> Group {
+    Group {
+        tests: vec![(
+            "section_marked",
+            "without --from-prctl a breach says whether it fell inside the section",
+        )],
+        run: |bench| {
+            let outcome = section(bench, false);
+            bench.outcome("section_marked", outcome)
+        },
     }
 }
 
@@ -85,16 +116,6 @@ fn run(bench: &mut Bench) -> Result<()> {
     if bench.wants("command_missing") {
         let outcome = missing(cpu);
         bench.outcome("command_missing", outcome)?;
-    }
-    if bench.wants("section_exec") {
-        let outcome = section_ends_at_exec(bench);
-        bench.outcome("section_exec", outcome)?;
-    }
-    for (name, only) in [("section_from_prctl", true), ("section_marked", false)] {
-        if bench.wants(name) {
-            let outcome = section(bench, only);
-            bench.outcome(name, outcome)?;
-        }
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ fn run(bench: &mut Bench) -> Result<()> {
     })?;
     // One at a time: two tasks would bring the tick back.
     drop(spinner);
-    let mut calls = Load::start(&bench.guest, load::CALLS, cpu, 500)?;
+    // It takes another name while it is watched, which proves a probe.
+    let mut calls = Load::start(&bench.guest, load::NAMED_CALLS, cpu, 500)?;
     calls.perform()?;
     drop(calls);
     let log = bench.finish(tracer)?;

@@ -19,44 +19,52 @@ use super::{
     tracer::Tracer,
 };
 
-/// The groups: one run each.
+/// The group of a storm of which something is lost.
 #[must_use]
-pub fn groups() -> Vec<Group> {
-    vec![
-        Group {
-            tests: vec![
-                (
-                    "storm_lossy",
-                    "a storm of system calls, small rings, the reader stopped for a while: what is lost is counted",
-                ),
-                (
-                    "storm_memory",
-                    "the tracer's own memory does not grow with the storm",
-                ),
-            ],
-            run: lossy,
-        },
-        Group {
-            tests: vec![
-                (
-                    "storm_observer",
-                    "while the tracer drains a storm, nothing of its arrives at the watched CPU",
-                ),
-                (
-                    "tracer_breaches",
-                    "the tracer caused no breach while armed, and says what attaching and detaching cost",
-                ),
-            ],
-            run: observer,
-        },
-        Group {
-            tests: vec![(
-                "storm_two_cpus",
-                "two watched CPUs storm at once: each has its own exact account",
-            )],
-            run: two_cpus,
-        },
-    ]
+pub fn lossy_group() -> Group {
+    Group {
+        tests: vec![
+            (
+                "storm_lossy",
+                "a storm of system calls, small rings, the reader stopped for a while: what is lost is counted",
+            ),
+            (
+                "storm_memory",
+                "the tracer's own memory does not grow with the storm",
+            ),
+        ],
+        run: lossy,
+    }
+}
+
+/// The group of a storm in which the tracer is watched.
+#[must_use]
+pub fn observer_group() -> Group {
+    Group {
+        tests: vec![
+            (
+                "storm_observer",
+                "while the tracer drains a storm, nothing of its arrives at the watched CPU",
+            ),
+            (
+                "tracer_breaches",
+                "the tracer caused no breach while armed, and says what attaching and detaching cost",
+            ),
+        ],
+        run: observer,
+    }
+}
+
+/// The group of two storms at once.
+#[must_use]
+pub fn two_cpus_group() -> Group {
+    Group {
+        tests: vec![(
+            "storm_two_cpus",
+            "two watched CPUs storm at once: each has its own exact account",
+        )],
+        run: two_cpus,
+    }
 }
 
 /// Calls of a storm, at most; a log line of each must fit a small machine's memory.
