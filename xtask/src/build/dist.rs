@@ -22,6 +22,9 @@ use crate::{
 /// Their folder below the workspace.
 const FOLDER: &str = "target/dist";
 
+/// The folder of programs of a guest in it.
+const GUEST_FOLDER: &str = "guest";
+
 /// The binary's name.
 const NAME: &str = "isol-trace";
 
@@ -50,6 +53,28 @@ pub(super) fn require_small(binary: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Leaves a program of a guest without its line tables below the folder, and returns where it is.
+pub(super) fn plain(toolchain: &Toolchain, built: &Path) -> Result<PathBuf> {
+    let folder = workspace().join(FOLDER).join(GUEST_FOLDER);
+    let name = built.file_name().context("a program without a name")?;
+    let plain = folder.join(name);
+    let modified = fs::metadata(built).and_then(|it| it.modified());
+    let modified = modified.with_context(|| built.display().to_string())?;
+    if is_of(&plain, modified) {
+        return Ok(plain);
+    }
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let scratch = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(&folder)?;
+    let new = scratch.path().join(name);
+    let mut strip = Command::new(objcopy(toolchain));
+    exec::output(strip.arg("--strip-debug").arg(built).arg(&new))?;
+    mark(&new, modified).with_context(|| new.display().to_string())?;
+    fs::rename(&new, &plain).with_context(|| format!("cannot write {}", plain.display()))?;
+    Ok(plain)
 }
 
 /// The program that copies parts of a binary: of the machine's binutils, which a C compiler

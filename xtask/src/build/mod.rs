@@ -4,14 +4,14 @@
 
 mod dist;
 
-use std::{env, path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::{
     say::say,
-    setup::{BuildTools, workspace},
+    setup::{BuildTools, target_folder},
 };
 
 /// What runs in a guest, the tracer among it. Cargo settles the features of shared crates by what
@@ -24,6 +24,10 @@ const GUEST: [&str; 3] = [
 
 /// The tracer's name.
 const TRACER: &str = "isol-trace";
+
+/// Programs of a guest of which nobody asks for a line: the tables are a dozen megabytes of each, which
+/// a guest would have to unpack.
+const WITHOUT_LINES: [&str; 3] = ["init", "settle", "syscall-loop"];
 
 /// Programs for a guest.
 #[derive(Clone, Debug)]
@@ -46,8 +50,7 @@ pub(crate) fn release(tools: &BuildTools, statically: bool) -> Result<PathBuf> {
 
 /// Whether the programs of a guest have been built before; what has changed since is little.
 pub(crate) fn guest_programs_are_there(host: &str) -> bool {
-    env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace().join("target"), PathBuf::from)
+    target_folder()
         .join(host)
         .join("release")
         .join(TRACER)
@@ -62,6 +65,8 @@ pub(crate) fn guest_programs(tools: &BuildTools) -> Result<Programs> {
             // Its line tables would be most of what a guest has to unpack.
             *path = dist::leave(&tools.toolchain, path)?;
             dist::require_small(path)?;
+        } else if WITHOUT_LINES.contains(&name.as_str()) {
+            *path = dist::plain(&tools.toolchain, path)?;
         }
     }
     if !guest.iter().any(|(name, _)| name == "init") {

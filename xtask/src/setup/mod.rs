@@ -19,7 +19,7 @@ pub(crate) use self::{
     kernel_tools::{COMPILER, KernelTools},
     kernels::{KernelImage, LINES},
     qemu::Qemu,
-    toolchain::{Toolchain, workspace},
+    toolchain::{Toolchain, target_folder, workspace},
 };
 use crate::cache::Cache;
 

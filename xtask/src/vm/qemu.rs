@@ -22,8 +22,15 @@ pub(crate) enum Accel {
     Kvm,
 }
 
-/// The boot arguments of every guest: its console, and an end to the emulator at a panic.
-const ALWAYS: &str = "console=ttyS0 quiet panic=-1 oops=panic";
+/// An emulated CPU, without features that make emulation slow: a kernel that believes strings to be
+/// copied and cleared fast has that done byte by byte, and page tables of five levels have one more
+/// to walk. Starting the tracer twice took 19.3 s of this machine's CPU time with them, 13.8 s
+/// without, and without clearing what is allocated ([`QUIET`]).
+const EMULATED: &str = "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc,-la57";
+
+/// The boot arguments of every guest: its console, and an end to the emulator at a panic. Memory is
+/// not cleared when it is allocated, as for the emulated CPU.
+const ALWAYS: &str = "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0";
 
 /// What makes a watched CPU quiet besides its isolation: no clocksource watchdog visits it.
 pub(crate) const QUIET: &str = "tsc=reliable";
@@ -144,7 +151,7 @@ pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
     command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
     command.args(["-no-reboot", "-nic", "none", "-machine", "q35"]);
     match boot.accel {
-        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", EMULATED]),
         Accel::Counted => command
             .args(["-accel", "tcg,thread=single", "-cpu", "max"])
             .args(["-icount", "shift=0,sleep=off"]),
