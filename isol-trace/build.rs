@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // By it debuggers find the line tables, which `cargo xtask build` leaves in a file of their own.
     println!("cargo:rustc-link-arg-bins=-Wl,--build-id");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let target_dir = out.join("bpf");
+    let target_dir = target_folder(&out).unwrap_or(&out).join("bpf");
 
     let mut build = Command::new(env::var("CARGO")?);
     build
@@ -64,6 +64,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let object = target_dir.join(TARGET).join("release").join(PACKAGE);
     fs::copy(&object, out.join("isol-trace.bpf.o"))?;
     Ok(())
+}
+
+/// Cargo's own folder, known by what it keeps there: what is built in it for the object is the same
+/// for every profile and target.
+fn target_folder(out: &Path) -> Option<&Path> {
+    let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
+    out.ancestors()
+        .find(|folder| marks.iter().any(|mark| folder.join(mark).exists()))
 }
 
 fn flags() -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What the developer typed, and which module answers.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,7 +12,7 @@ use crate::{
     kernel, lint,
     say::{print, say},
     setup::{LINES, Setup},
-    test::{self, Selection},
+    test::{self, Places, Selection},
     vm::{
         self, CPUS, Guest, Host, LIMIT, MEMORY, Output,
         initramfs::Extra,
@@ -72,6 +72,8 @@ enum Command {
     Test(TestArgs),
     /// Check formatting, clippy (host and BPF), documentation and licences
     Lint,
+    /// Do what `lint` and `test` do, beside each other: what continuous integration runs
+    Ci(GuestArgs),
     /// Get everything that the other commands need
     Setup,
     /// Build the release binary: target/dist/isol-trace, its line tables in isol-trace.debug beside it
@@ -147,6 +149,16 @@ struct TestArgs {
     /// Keep the guests' probe verdicts as the tables to compare with
     #[arg(long)]
     bless: bool,
+    #[command(flatten)]
+    guests: GuestArgs,
+}
+
+/// How guests are run.
+#[derive(Debug, Args)]
+struct GuestArgs {
+    /// Kernel lines that are tested at once; one for two of the machine's cores if not given
+    #[arg(long, value_name = "N")]
+    side_by_side: Option<NonZeroUsize>,
     /// What runs the guests
     #[arg(long, env = ACCEL_VARIABLE, value_enum, default_value_t)]
     accel: Accel,
@@ -211,6 +223,7 @@ impl Cli {
             ),
             Command::Test(args) => args.run(&setup),
             Command::Lint => lint::run(&setup),
+            Command::Ci(guests) => test::run(&setup, &guests.selection(true)),
             Command::Setup => {
                 setup.everything()?;
                 Ok(ExitCode::SUCCESS)
@@ -256,14 +269,32 @@ impl Cli {
 
 impl TestArgs {
     fn run(self, setup: &Setup) -> Result<ExitCode> {
+        let places = match (self.fast, self.guests_only) {
+            (true, _) => Places::Machine,
+            (false, true) => Places::Guests,
+            (false, false) => Places::All,
+        };
         let selection = Selection {
-            fast: self.fast,
+            places,
             kernels: self.kernel,
-            guests_only: self.guests_only,
             bless: self.bless,
-            accel: self.accel,
+            ..self.guests.selection(false)
         };
         test::run(setup, &selection)
+    }
+}
+
+impl GuestArgs {
+    /// Everything in guests that are run so.
+    fn selection(&self, lint: bool) -> Selection {
+        Selection {
+            lint,
+            places: Places::All,
+            kernels: Vec::new(),
+            bless: false,
+            side_by_side: self.side_by_side.map(NonZeroUsize::get),
+            accel: self.accel,
+        }
     }
 }
 

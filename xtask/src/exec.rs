@@ -4,21 +4,76 @@ use std::{
     env,
     fmt::Write as _,
     fs::File,
+    io::{self, PipeReader},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::progress::Progress;
+use crate::{progress::Progress, say::say};
 
 /// Lines of a failed command's output that an error carries.
 const TAIL_LINES: usize = 15;
 
 /// Between two looks at a child.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How much of the machine a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// All of it.
+    Full,
+    /// What nothing else wants, such as guests that are tested meanwhile. It ends when we do.
+    Idle,
+}
+
+impl Pace {
+    /// The same command at this pace; where its streams go is not taken along.
+    pub(crate) fn of(self, command: &Command) -> Command {
+        let mut paced = if self == Self::Idle && *IDLES {
+            let mut paced = Command::new("chrt");
+            paced.args(["--idle", "0"]).arg(command.get_program());
+            paced
+        } else {
+            Command::new(command.get_program())
+        };
+        paced.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => paced.env(name, value),
+                None => paced.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            paced.current_dir(folder);
+        }
+        if self == Self::Idle {
+            die_with_us(&mut paced);
+        }
+        paced
+    }
+}
+
+/// Whether there is a program that starts others so, and it may.
+static IDLES: LazyLock<bool> = LazyLock::new(|| {
+    let mut chrt = Command::new("chrt");
+    output(chrt.args(["--idle", "0", "true"])).is_ok()
+});
+
+/// Has the command killed when the thread that starts it ends, however that happens.
+pub(crate) fn die_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec the closure only makes one system call; it allocates nothing
+    // and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
 
 /// Whether a program is in one of the folders of `PATH`.
 pub(crate) fn is_installed(program: &str) -> bool {
@@ -91,16 +146,41 @@ pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()
     Ok(())
 }
 
-/// Runs a command whose output the developer sees; its failure is an error.
-pub(crate) fn shown(command: &mut Command) -> Result<()> {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start `{}`", typed(command)))?;
+/// Runs a command whose output the developer sees; its failure is an error. Where it runs beside
+/// others, it is seen if it fails, in one piece.
+pub(crate) fn shown(pace: Pace, command: &Command) -> Result<()> {
+    let mut paced = pace.of(command);
+    let status = match pace {
+        Pace::Full => paced.stdin(Stdio::null()).status(),
+        Pace::Idle => {
+            let (mut child, output) = both_streams(&mut paced)?;
+            let said = io::read_to_string(output)?;
+            let status = child.wait()?;
+            if !status.success() {
+                say(said.trim_end());
+            }
+            Ok(status)
+        }
+    };
+    let status = status.with_context(|| format!("cannot start `{}`", typed(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", typed(command));
     }
     Ok(())
+}
+
+/// Starts a command whose standard output and standard error are one stream.
+pub(crate) fn both_streams(command: &mut Command) -> Result<(Child, PipeReader)> {
+    let (reader, writer) = io::pipe()?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", typed(command)))?;
+    // The command would hold its end of the pipe open.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Ok((child, reader))
 }
 
 /// Waits for a child that does `what`; one that takes longer is killed, and there is no status.
@@ -135,6 +215,36 @@ mod tests {
         assert!(error.contains("sh -c"), "{error}");
         assert!(error.contains("it broke"), "{error}");
         assert!(error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn a_command_is_the_same_at_another_pace() {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                "echo $WORD $PWD ${HOME:-homeless} $(chrt -p $$); echo oops >&2",
+            ])
+            .env("WORD", "hello")
+            .env_remove("HOME")
+            .current_dir("/");
+        for (pace, policy) in [(Pace::Full, "SCHED_OTHER"), (Pace::Idle, "SCHED_IDLE")] {
+            let (mut child, output) = both_streams(&mut pace.of(&command)).unwrap();
+            let said = io::read_to_string(output).unwrap();
+            assert!(child.wait().unwrap().success());
+            assert!(said.starts_with("hello / homeless"), "{said}");
+            assert!(said.contains("oops"), "{said}");
+            assert!(!*IDLES || said.contains(policy), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_failure_beside_others_is_an_error() {
+        let mut command = Command::new("sh");
+        shown(Pace::Idle, command.args(["-c", "echo unread"])).unwrap();
+        let error = shown(Pace::Idle, Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
+        assert!(error.to_string().contains("exit 3"), "{error}");
+        shown(Pace::Idle, &Command::new("/no/such/program")).unwrap_err();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::series::{self, Base, Recipe};
 use crate::{
-    exec,
+    exec::{self, Pace},
     say::say,
     setup::{
         COMPILER, KernelTools, Setup,
@@ -68,27 +68,6 @@ impl fmt::Display for Lacking {
 }
 
 impl std::error::Error for Lacking {}
-
-/// How much of the machine a build takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// All of it.
-    Full,
-    /// What nothing else wants: guests are tested meanwhile.
-    Idle,
-}
-
-impl Pace {
-    /// A command that starts a program so.
-    fn command(self, program: &str) -> Command {
-        if self == Self::Full || !exec::is_installed("chrt") {
-            return Command::new(program);
-        }
-        let mut command = Command::new("chrt");
-        command.args(["--idle", "0", program]);
-        command
-    }
-}
 
 /// A kernel, from the cache if it has been built.
 pub(super) fn ensure(setup: &Setup, recipe: Recipe, pace: Pace) -> Result<Built> {
@@ -213,7 +192,7 @@ fn make(
     fs::create_dir(output)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let run = |target: &str| {
-        let mut command = pace.command("make");
+        let mut command = Command::new("make");
         command
             .arg(format!("--jobs={jobs}"))
             .arg(format!("O={}", output.display()))
@@ -221,7 +200,7 @@ fn make(
             .arg(format!("HOSTCC={}", tools.host_compiler()))
             .arg(target)
             .current_dir(source);
-        exec::logged("Linux", tools.apply(&mut command), log)
+        exec::logged("Linux", &mut pace.of(tools.apply(&mut command)), log)
     };
     run("tinyconfig")?;
     let mut merge = Command::new("scripts/kconfig/merge_config.sh");

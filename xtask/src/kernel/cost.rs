@@ -9,10 +9,11 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 
 use super::{
-    build::{self, Built, Pace},
+    build::{self, Built},
     series::{Base, Recipe},
 };
 use crate::{
+    exec::Pace,
     say::{print, say},
     setup::{KernelImage, Setup},
     vm::{

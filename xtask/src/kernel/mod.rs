@@ -17,17 +17,20 @@ use std::{
 
 use anyhow::{Error, Result, ensure};
 
-use self::build::{Built, Lacking, Pace};
+use self::build::{Built, Lacking};
 pub(crate) use self::{
     cost::cost,
     series::{BASES, Base, Recipe},
     tree::{fetch, refresh},
 };
 use crate::{
+    exec::Pace,
+    phases::Phases,
     say::{print, say},
     setup::{KernelImage, Setup},
     tally::{Tally, Verdict},
-    test, verdicts,
+    test::{self, Times},
+    verdicts,
     vm::Host,
 };
 
@@ -59,7 +62,10 @@ pub(crate) fn test(setup: &Setup, recipe: Recipe) -> Result<ExitCode> {
     );
     let built = build::ensure(setup, recipe, Pace::Full)?;
     let host = Host::open(setup)?;
-    Ok(tested(setup, &host, recipe, &built)?.close())
+    let mut times = Times::default();
+    let tally = tested(setup, &host, recipe, &built, &mut times)?;
+    say(format!("test: {times}"));
+    Ok(tally.close())
 }
 
 /// A base, and its kernel with the series or why there is none.
@@ -99,10 +105,11 @@ pub(crate) fn tally(
     host: &Host,
     built: Vec<Kernel>,
     began: Instant,
+    times: &mut Times,
 ) -> Result<Tally> {
     let mut tally = Tally::default();
     for kernel in built {
-        tally.merge(tested_if_built(setup, host, kernel)?);
+        tally.merge(tested_if_built(setup, host, kernel, times)?);
     }
     for base in BASES.into_iter().filter(|base| base.may_lack) {
         let recipe = Recipe::release(base);
@@ -115,18 +122,18 @@ pub(crate) fn tally(
             continue;
         }
         let kernel = Kernel::build(setup, base, Pace::Full);
-        tally.merge(tested_if_built(setup, host, kernel)?);
+        tally.merge(tested_if_built(setup, host, kernel, times)?);
     }
     Ok(tally)
 }
 
 /// Tests a kernel. One that cannot be built is a failure, save where the machine lacks what building
 /// takes, or Debian the source of a base that need not be there.
-fn tested_if_built(setup: &Setup, host: &Host, kernel: Kernel) -> Result<Tally> {
+fn tested_if_built(setup: &Setup, host: &Host, kernel: Kernel, times: &mut Times) -> Result<Tally> {
     let Kernel { base, built } = kernel;
     let recipe = Recipe::release(base);
     match built {
-        Ok(built) => tested(setup, host, recipe, &built),
+        Ok(built) => tested(setup, host, recipe, &built, times),
         Err(error) => {
             let mut tally = Tally::default();
             tally.add(&recipe.to_string(), &unbuilt(base, &error));
@@ -146,7 +153,20 @@ fn unbuilt(base: Base, error: &Error) -> Verdict {
 }
 
 /// Every test in guests of a kernel: all that it can run.
-fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<Tally> {
+fn tested(
+    setup: &Setup,
+    host: &Host,
+    recipe: Recipe,
+    built: &Built,
+    times: &mut Times,
+) -> Result<Tally> {
+    let mut phase = Phases::begin();
+    let mut part_ends = |times: &mut Times, what: &str| {
+        phase.end(what);
+        if let Some((_, time)) = phase.parts().last() {
+            times.part(&format!("{recipe}: {what}"), *time);
+        }
+    };
     let name = recipe.to_string();
     let image = || KernelImage::of_ours(recipe.base.name, built.image());
     let mut tally = Tally::default();
@@ -154,10 +174,12 @@ fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<T
     tally.merge(verdicts::of_two_runs(&name, |failed| {
         selftest::run(host, image(), built, failed)
     })?);
+    part_ends(times, "the selftests");
     say(format!("test: the crate on {name}"));
     tally.merge(verdicts::of_two_runs(&format!("{name} crate"), |_| {
         userspace::run(setup, host, image())
     })?);
+    part_ends(times, "the crate");
     if recipe.debug {
         // It is built without type information, which isol-trace needs.
         return Ok(tally);
@@ -170,7 +192,9 @@ fn tested(setup: &Setup, host: &Host, recipe: Recipe, built: &Built) -> Result<T
             &name,
             image(),
             again.as_deref().unwrap_or(&BOTH_SIDES),
+            times,
         )
     })?);
+    part_ends(times, "isol-trace");
     Ok(tally)
 }

@@ -1,122 +1,247 @@
 //! Every test: on this machine, the ground truth in a guest of every kernel line, and the selftests
 //! of the task-isolation series in a guest of each of its kernels.
+//!
+//! A run of everything begins with the guests. They leave a part of the machine alone, and the
+//! compiler takes what is left: it checks, compiles the tests of this machine and builds the kernels
+//! of the series, all at idle priority. The tests of this machine run when the guests have ended.
 
 mod golden;
 mod host;
 mod reboot;
 mod results;
+mod side_by_side;
+mod times;
+mod truth;
 
 use std::{
-    io,
     process::ExitCode,
     thread::{self, ScopedJoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Result, bail};
+use isol_trace_guest::truth::plan::{self, Part};
 
-use self::results::Results;
+use self::truth::Job;
+pub(crate) use self::{
+    times::Times,
+    truth::{by_name, some},
+};
 use crate::{
+    exec::Pace,
     kernel::{self, Kernel},
+    lint,
     phases::Phases,
     say::say,
-    setup::{KernelImage, LINES, Setup},
+    setup::{BuildTools, LINES, Setup},
     tally::{Tally, Verdict},
-    verdicts::{self, Verdicts},
-    vm::{
-        Guest, Host, Outcome, Output,
-        qemu::{Accel, QUIET},
-    },
+    verdicts,
+    vm::{Host, qemu::Accel},
 };
 
-/// What runs the ground truth in a guest.
-const TRUTH: &str = "truth";
-
-/// What lets a guest's process map the local APIC and send a vector by hand: on 6.1 its pages are
-/// busy to `/dev/mem` otherwise (`iomem_is_exclusive`, kernel/resource.c).
-const OPEN_DEVICES: &str = "iomem=relaxed";
-
-/// How long one guest may take, on a machine that does much else.
-const GUEST_LIMIT: Duration = Duration::from_mins(20);
-
-/// How many tests are named that took longest.
-const LONGEST: usize = 12;
+/// Where to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// On this machine and in guests.
+    All,
+    /// On this machine.
+    Machine,
+    /// In guests.
+    Guests,
+}
 
 /// What to test.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    /// Leave the guests out.
-    pub(crate) fast: bool,
+    /// The checks of `lint` as well, beside the guests.
+    pub(crate) lint: bool,
+    /// Where.
+    pub(crate) places: Places,
     /// Only these kernel lines; all, and the kernels of the series, if none is named.
     pub(crate) kernels: Vec<String>,
-    /// Leave this machine's tests out.
-    pub(crate) guests_only: bool,
     /// Write the tables of probe verdicts instead of comparing.
     pub(crate) bless: bool,
+    /// How many guests run at once; as many as the machine has room for, if none is named.
+    pub(crate) side_by_side: Option<usize>,
     /// What runs the guests.
     pub(crate) accel: Accel,
 }
 
-/// Runs the tests and prints the closing line.
+/// Runs the tests, says where the time went and prints the closing line.
 pub(crate) fn run(setup: &Setup, selection: &Selection) -> Result<ExitCode> {
+    let mut run = Run {
+        setup,
+        selection,
+        tools: setup.build_tools()?,
+        tally: Tally::default(),
+        times: Times::default(),
+        phase: Phases::begin(),
+    };
     // Who names lines means those alone; `cargo xtask kernel test` is for the kernels of the series.
-    if selection.fast || !selection.kernels.is_empty() {
-        return Ok(run_with(setup, selection, None)?.close());
+    if selection.places == Places::Machine || !selection.kernels.is_empty() {
+        run.some()?;
+    } else {
+        run.everything()?;
     }
-    let tally = thread::scope(|scope| {
-        // Building takes longer than anything else, and guests leave some of a machine alone.
-        let kernels = scope.spawn(|| kernel::build_idly(setup));
-        run_with(setup, selection, Some(kernels))
-    });
-    Ok(tally?.close())
+    say(format!("test: {}", run.times));
+    Ok(run.tally.close())
 }
 
-/// Runs them, those on the kernels of the series when these are built.
-fn run_with(
-    setup: &Setup,
-    selection: &Selection,
-    kernels: Option<ScopedJoinHandle<'_, Vec<Kernel>>>,
-) -> Result<Tally> {
-    let began = Instant::now();
-    let mut tally = Tally::default();
-    let mut phases = Phases::begin();
-    let tools = setup.build_tools()?;
-    if !selection.guests_only {
-        tally.merge(host::run(&tools)?);
-        phases.end("this machine's tests");
-    }
-    if selection.fast {
-        say("test: the guests are left out (--fast)");
-        return Ok(tally);
-    }
-    let lines = selection.lines();
-    let fetch = || {
-        // One that cannot be had fails when its turn comes, and says why.
-        let _ = lines
-            .iter()
-            .try_for_each(|line| setup.kernel(line).map(drop));
-        Ok(())
-    };
-    match Host::open_beside(setup, fetch).map(|(host, ())| host) {
-        Ok(host) => {
-            phases.end("the guests' programs");
-            for line in &lines {
-                tally.merge(line_tally(setup, &host, line, selection)?);
-                phases.end(line);
-            }
-            if let Some(kernels) = kernels {
-                let Ok(built) = kernels.join() else {
-                    bail!("building the kernels of the series panicked");
-                };
-                phases.end("waiting for the first kernel of the series");
-                tally.merge(kernel::tally(setup, &host, built, began)?);
-                phases.end("the kernels of the series");
-            }
+/// A run so far.
+struct Run<'run> {
+    setup: &'run Setup,
+    selection: &'run Selection,
+    tools: BuildTools,
+    tally: Tally,
+    times: Times,
+    phase: Phases,
+}
+
+impl Run<'_> {
+    /// This machine's tests, then the kernel lines that are named.
+    fn some(&mut self) -> Result<()> {
+        if self.selection.places != Places::Guests {
+            host::compile(&self.tools, Pace::Full);
+            self.phase_ends("compiling this machine's tests");
+            self.host()?;
         }
-        Err(error) => tally.add("guests", &Verdict::Fail(format!("{error:#}"))),
+        if self.selection.places == Places::Machine {
+            say("test: the guests are left out (--fast)");
+            return Ok(());
+        }
+        self.guests(None)
     }
-    say(format!("test: {phases}"));
-    Ok(tally)
+
+    /// The guests; beside them what only compiles; then this machine's tests.
+    fn everything(&mut self) -> Result<()> {
+        let (setup, selection) = (self.setup, self.selection);
+        let began = Instant::now();
+        let tools = self.tools.clone();
+        thread::scope(|scope| {
+            // Building takes longer than anything else, and guests leave some of a machine alone.
+            let kernels = scope.spawn(|| kernel::build_idly(setup));
+            let compiled = scope.spawn(|| compiled_beside(&tools, selection));
+            self.guests(Some((kernels, began)))?;
+            let Ok((tally, times)) = compiled.join() else {
+                bail!("checking and compiling beside the guests panicked");
+            };
+            self.phase_ends("waiting for what is compiled beside the guests");
+            self.tally.merge(tally);
+            self.times.merge(times);
+            if selection.places == Places::Guests {
+                return Ok(());
+            }
+            self.host()
+        })
+    }
+
+    /// This machine's tests.
+    fn host(&mut self) -> Result<()> {
+        self.tally.merge(host::run(&self.tools, &mut self.times)?);
+        self.phase_ends("this machine's tests");
+        Ok(())
+    }
+
+    /// A guest of each line, then those of the series' kernels in a run that began then.
+    fn guests(
+        &mut self,
+        series: Option<(ScopedJoinHandle<'_, Vec<Kernel>>, Instant)>,
+    ) -> Result<()> {
+        let (setup, selection) = (self.setup, self.selection);
+        let lines = selection.lines();
+        let fetch = || {
+            // One that cannot be had fails when its turn comes, and says why.
+            let _ = lines
+                .iter()
+                .try_for_each(|line| setup.kernel(line).map(drop));
+            Ok(())
+        };
+        let host = match Host::open_beside(setup, fetch) {
+            Ok((host, ())) => host,
+            Err(error) => {
+                self.tally
+                    .add("guests", &Verdict::Fail(format!("{error:#}")));
+                return Ok(());
+            }
+        };
+        self.phase_ends("the guests' programs");
+        let jobs = |part: Part| {
+            let lines = lines.iter().map(String::as_str);
+            let lines = lines.filter(move |line| part != Part::Beside || plan::has_beside(line));
+            lines.map(move |line| Job { line, part })
+        };
+        let room = selection.side_by_side.unwrap_or_else(side_by_side::room);
+        self.side_by_side(room, jobs(Part::Alone), &host);
+        self.phase_ends("the kernel lines");
+        // Each of these keeps one core busy, and no test of theirs minds another guest.
+        self.side_by_side(2 * room, jobs(Part::Beside), &host);
+        self.phase_ends("guests that have others beside them");
+        let Some((kernels, began)) = series else {
+            return Ok(());
+        };
+        let Ok(built) = kernels.join() else {
+            bail!("building the kernels of the series panicked");
+        };
+        self.phase_ends("waiting for the first kernel of the series");
+        let tally = kernel::tally(setup, &host, built, began, &mut self.times)?;
+        self.tally.merge(tally);
+        self.phase_ends("the kernels of the series");
+        Ok(())
+    }
+
+    /// Guests of kernel lines, so many at once.
+    fn side_by_side<'line>(
+        &mut self,
+        at_once: usize,
+        jobs: impl Iterator<Item = Job<'line>>,
+        host: &Host,
+    ) {
+        let (setup, selection) = (self.setup, self.selection);
+        let jobs: Vec<_> = jobs.collect();
+        let tested = side_by_side::all(at_once, jobs.iter().copied(), |job| {
+            job_tally(setup, host, job, selection)
+        });
+        for (job, tested) in jobs.iter().zip(tested) {
+            let why = match tested {
+                Some(Ok((tally, times))) => {
+                    self.tally.merge(tally);
+                    self.times.merge(times);
+                    continue;
+                }
+                Some(Err(error)) => format!("{error:#}"),
+                None => "its test panicked".to_owned(),
+            };
+            self.tally.add(&job.name(), &Verdict::Fail(why));
+        }
+    }
+
+    fn phase_ends(&mut self, name: &str) {
+        self.phase.end(name);
+        if let Some((name, time)) = self.phase.parts().last() {
+            self.times.part(name, *time);
+        }
+    }
+}
+
+/// The checks of `lint`, if they are wanted, and compiling this machine's tests, at idle priority.
+fn compiled_beside(tools: &BuildTools, selection: &Selection) -> (Tally, Times) {
+    let (mut tally, mut times) = (Tally::default(), Times::default());
+    if selection.lint {
+        let (checked, phases) = lint::checks(tools, Pace::Idle);
+        tally.merge(checked);
+        for (name, time) in phases.parts() {
+            times.part(&format!("lint, beside the guests: {name}"), *time);
+        }
+    }
+    if selection.places != Places::Guests {
+        let mut phase = Phases::begin();
+        host::compile(tools, Pace::Idle);
+        phase.end("compiling this machine's tests, beside the guests");
+        for (name, time) in phase.parts() {
+            times.part(name, *time);
+        }
+    }
+    (tally, times)
 }
 
 impl Selection {
@@ -129,218 +254,28 @@ impl Selection {
     }
 }
 
-/// One kernel line.
-fn line_tally(setup: &Setup, host: &Host, line: &str, selection: &Selection) -> Result<Tally> {
-    let mut tally =
-        verdicts::of_two_runs(line, |failed| boot(setup, host, line, selection, failed))?;
-    if reboot::belongs(line) {
-        say(format!("test: what the doctor prints, on {line}"));
-        tally.merge(verdicts::of_two_runs(line, |_| {
-            Ok(reboot::run(setup, host, line, selection.accel))
-        })?);
-    }
-    Ok(tally)
-}
-
-/// The names of tests that failed, as the ground truth takes them. None where there are none, or
-/// where one of them is no single test but what a whole run shows.
-pub(crate) fn by_name(failed: &[String]) -> Option<Vec<&str>> {
-    let names: Option<Vec<&str>> = failed.iter().map(|test| single(test)).collect();
-    names.filter(|names| !names.is_empty())
-}
-
-/// The name of a single test that a verdict is of.
-fn single(test: &str) -> Option<&str> {
-    let name = test.strip_prefix(TRUTH)?.strip_prefix('/')?;
-    (!["run", "probes"].contains(&name) && !name.contains('/')).then_some(name)
-}
-
-/// Boots one kernel line and judges it: every test, or again those that failed.
-fn boot(
+/// A guest of a kernel line, and what the doctor prints there.
+fn job_tally(
     setup: &Setup,
     host: &Host,
-    line: &str,
+    job: Job<'_>,
     selection: &Selection,
-    failed: &[String],
-) -> Result<Verdicts> {
-    let kernel = match setup.kernel(line) {
-        Ok(kernel) => kernel,
-        Err(error) => return Ok(vec![("run".into(), Verdict::Fail(format!("{error:#}")))]),
-    };
-    say(format!(
-        "test: the ground truth on {line} ({})",
-        kernel.package.as_deref().unwrap_or("a kernel of yours")
-    ));
-    let started = Instant::now();
-    let arguments = match by_name(failed) {
-        Some(names) => ["run"].into_iter().chain(names).collect(),
-        None => vec!["all"],
-    };
-    let outcome = truth(host, line, kernel, &arguments, selection.accel)?;
-    let verdicts = judge(line, &outcome, selection)?;
-    say(format!(
-        "test: {line}: {} tests, {} failed, in {} s",
-        verdicts.len(),
-        verdicts::failed(&verdicts),
-        started.elapsed().as_secs()
-    ));
-    Ok(verdicts)
-}
-
-/// Runs some tests of the ground truth on a kernel that is no line of its own.
-pub(crate) fn some(
-    host: &Host,
-    name: &str,
-    kernel: KernelImage,
-    tests: &[&str],
-) -> Result<Verdicts> {
-    let arguments: Vec<_> = ["run"].iter().chain(tests).copied().collect();
-    let outcome = truth(host, name, kernel, &arguments, Accel::default())?;
-    let results = Results::read(outcome.results.iter().map(String::as_str));
-    let whole = whole(&outcome, &results, verdicts::failed(&results.tests) > 0);
-    let mut verdicts = results.tests;
-    verdicts.push(("truth/run".into(), whole));
-    Ok(verdicts)
-}
-
-/// Runs the ground truth in a guest.
-fn truth(
-    host: &Host,
-    name: &str,
-    kernel: KernelImage,
-    arguments: &[&str],
-    accel: Accel,
-) -> Result<Outcome> {
-    let command = [TRUTH].iter().chain(arguments);
-    let guest = Guest {
-        append: format!("{QUIET} {OPEN_DEVICES}"),
-        limit: GUEST_LIMIT,
-        accel,
-        ..Guest::new(kernel, command.map(ToString::to_string).collect())
-    };
-    let mut phases = Phases::begin();
-    let mut output = Output {
-        stdout: &mut io::stderr(),
-        stderr: &mut io::stderr(),
-        result: &mut |result| {
-            if let Some(test) = results::test_of(result) {
-                phases.end(&test);
-            }
-            say(format!("{name}: {result}"));
-        },
-    };
-    let outcome = host.run(&guest, &mut output)?;
-    say(format!(
-        "test: {name}: longest: {}",
-        phases.longest(LONGEST)
-    ));
-    Ok(outcome)
-}
-
-/// What a guest said, and what it should have said.
-fn judge(line: &str, outcome: &Outcome, selection: &Selection) -> Result<Verdicts> {
-    let results = Results::read(outcome.results.iter().map(String::as_str));
-    let whole = whole(outcome, &results, verdicts::failed(&results.tests) > 0);
-    let probes = match &results.probes {
-        Some(probes) => golden::check(line, probes, selection.bless)?,
-        None => Verdict::Fail("the guest named no probes".into()),
-    };
-    if outcome.repeated {
-        say(format!(
-            "test: {line} was run twice: the first time the emulator failed"
-        ));
+) -> Result<(Tally, Times)> {
+    let (name, mut times) = (job.name(), Times::default());
+    let mut phase = Phases::begin();
+    let mut tally = verdicts::of_two_runs(&name, |failed| {
+        truth::boot(setup, host, job, selection, failed, &mut times)
+    })?;
+    phase.end(&name);
+    if job.part == Part::Alone && reboot::belongs(job.line) {
+        say(format!("test: what the doctor prints, on {name}"));
+        tally.merge(verdicts::of_two_runs(&name, |_| {
+            Ok(reboot::run(setup, host, job.line, selection.accel))
+        })?);
+        phase.end(&format!("{name}: what the doctor prints, two boots"));
     }
-    let mut verdicts = results.tests;
-    verdicts.extend([("run".into(), whole), ("probes".into(), probes)]);
-    Ok(verdicts)
-}
-
-/// Whether the run itself was whole: no fault, every line there, a status that fits.
-fn whole(outcome: &Outcome, results: &Results, failed: bool) -> Verdict {
-    if let Some(failure) = outcome.failure() {
-        return Verdict::Fail(failure);
+    for (part, time) in phase.parts() {
+        times.part(part, *time);
     }
-    if !results.problems.is_empty() {
-        return Verdict::Fail(results.problems.join("; "));
-    }
-    match outcome.end {
-        Ok(status) if (status == 0) == failed => {
-            Verdict::Fail(format!("status {status} does not fit the verdicts"))
-        }
-        _ => Verdict::Pass,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vm::Fault;
-
-    fn outcome(end: Result<u8, Fault>, lines: &[&str]) -> Outcome {
-        Outcome {
-            end,
-            results: lines.iter().map(ToString::to_string).collect(),
-            console: "last words\n".into(),
-            repeated: false,
-        }
-    }
-
-    fn verdict(end: Result<u8, Fault>, lines: &[&str], failed: bool) -> Verdict {
-        let outcome = outcome(end, lines);
-        let results = Results::read(lines.iter().copied());
-        whole(&outcome, &results, failed)
-    }
-
-    const ONE: [&str; 2] = [r#"{"test":"a","verdict":"pass"}"#, r#"{"done":1}"#];
-
-    #[test]
-    fn a_whole_run_passes() {
-        assert_eq!(verdict(Ok(0), &ONE, false), Verdict::Pass);
-        assert_eq!(verdict(Ok(1), &ONE, true), Verdict::Pass);
-    }
-
-    #[test]
-    fn a_run_that_is_not_whole_fails() {
-        let fails = |end, lines: &[&str], failed| {
-            assert!(
-                matches!(verdict(end, lines, failed), Verdict::Fail(_)),
-                "{lines:?}"
-            );
-        };
-        fails(Ok(0), &ONE[..1], false);
-        fails(Ok(2), &ONE, false);
-        fails(Ok(0), &ONE, true);
-        fails(Err(Fault::Ended(String::new())), &ONE, false);
-    }
-
-    #[test]
-    fn tests_that_failed_are_run_again_alone() {
-        let names = |of: &[&str]| -> Option<Vec<String>> {
-            let failed: Vec<_> = of.iter().map(ToString::to_string).collect();
-            let names = by_name(&failed)?;
-            Some(names.into_iter().map(str::to_owned).collect())
-        };
-        assert_eq!(
-            names(&["truth/syscall", "truth/quiet_control"]),
-            Some(vec!["syscall".to_owned(), "quiet_control".to_owned()])
-        );
-        for whole in [
-            "run",
-            "probes",
-            "truth/run",
-            "truth/probes",
-            "truth/probe/csd_queue_cpu",
-        ] {
-            assert_eq!(names(&["truth/syscall", whole]), None, "{whole}");
-        }
-        assert_eq!(names(&[]), None);
-    }
-
-    #[test]
-    fn a_fault_shows_the_consoles_tail() {
-        let Verdict::Fail(why) = verdict(Err(Fault::Ended(String::new())), &ONE, false) else {
-            panic!("a fault is a failure");
-        };
-        assert!(why.contains("last words"), "{why}");
-    }
+    Ok((tally, times))
 }

@@ -35,7 +35,7 @@ use crate::{
     build::{self, Programs},
     exec,
     progress::Progress,
-    say::say,
+    say::{Lines, say},
     setup::{Busybox, KernelImage, Qemu, Setup},
 };
 
@@ -229,7 +229,7 @@ impl Host {
             guest,
             &mut Output {
                 stdout: &mut said,
-                stderr: &mut io::stderr(),
+                stderr: &mut Lines::of("guest"),
                 result: &mut |_| {},
             },
         )?;

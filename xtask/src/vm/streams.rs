@@ -3,12 +3,9 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{
-        net::{UnixListener, UnixStream},
-        process::CommandExt as _,
-    },
+    os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    process::{Child, Command},
+    process::Child,
     sync::mpsc::{self, Receiver, SyncSender},
     thread,
     time::{Duration, Instant},
@@ -16,10 +13,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use isol_trace_guest::boot::GOODBYE;
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::qemu::{self, Boot, Stream};
-use crate::setup::Qemu;
+use crate::{exec::die_with_us, setup::Qemu};
 
 /// How long the emulator may take to connect its streams.
 const CONNECTION: Duration = Duration::from_secs(20);
@@ -118,15 +114,6 @@ impl Drop for Streams {
         // It may have ended by itself.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
-    }
-}
-
-/// Has the emulator killed when we are, however that happens.
-fn die_with_us(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only makes one system call; it allocates nothing
-    // and takes no lock.
-    unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
 }
 
