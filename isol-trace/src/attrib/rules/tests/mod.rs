@@ -3,6 +3,7 @@
 mod build;
 mod cases;
 mod document;
+mod order;
 mod reach;
 mod recorded;
 mod syscalls;
