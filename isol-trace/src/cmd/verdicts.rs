@@ -56,6 +56,7 @@ mod tests {
             host: "lab".into(),
             kernel: "6.1.0".into(),
             arch: "x86_64".into(),
+            no_hz_full: None,
             cpus: vec![
                 (Cpu(1), Detection::ContextTracking),
                 (Cpu(3), Detection::Vectors),

@@ -204,6 +204,9 @@ pub struct Header {
     pub kernel: String,
     /// `uname -m`.
     pub arch: String,
+    /// Whether the kernel is built with `CONFIG_NO_HZ_FULL`: without it `nohz_full=` means nothing
+    /// to it. `None` in a log of an isol-trace that did not say.
+    pub no_hz_full: Option<bool>,
     /// Watched CPUs and how their entries are found.
     pub cpus: Vec<(Cpu, Detection)>,
     /// What the detection in force cannot see, in words; empty with context tracking alone.

@@ -74,7 +74,7 @@ impl Consumer for Gatherer {
                 self.blind = blind(&header.cpus);
             }
             Event::Watched(set) => {
-                self.host = Numbers::of_log(&set.cpus, &set.housekeeping);
+                self.host = self.host.watching(&set.cpus, &set.housekeeping);
                 self.blind = blind(&set.cpus);
             }
             Event::Breach(breach) => self.breach(breach),

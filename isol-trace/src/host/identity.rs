@@ -1,8 +1,8 @@
-//! The names of host and kernel, as the header of a log gives them.
+//! What the header of a log says of host and kernel.
 
 use super::{Host, HostError};
 
-/// Names of host and kernel.
+/// Names of host and kernel, and how it is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Host name.
@@ -11,10 +11,13 @@ pub struct Identity {
     pub kernel: String,
     /// Architecture of the kernel, as `uname -m` prints it.
     pub arch: String,
+    /// Whether the kernel is built with `CONFIG_NO_HZ_FULL`; without it `nohz_full=` means nothing
+    /// to it.
+    pub no_hz_full: bool,
 }
 
 impl Host {
-    /// Reads the names of host and kernel.
+    /// Reads them.
     pub fn identity(&self) -> Result<Identity, HostError> {
         // The file of the architecture is younger (6.1) than the others.
         let arch = match self.read("/proc/sys/kernel/arch")? {
@@ -28,6 +31,9 @@ impl Host {
             host: line(&self.read_required("/proc/sys/kernel/hostname")?),
             kernel: line(&self.read_required("/proc/sys/kernel/osrelease")?),
             arch: line(&arch),
+            // The file is there with the feature alone, whatever was booted with
+            // (drivers/base/cpu.c, v6.12).
+            no_hz_full: self.read("/sys/devices/system/cpu/nohz_full")?.is_some(),
         })
     }
 }
@@ -47,5 +53,6 @@ mod tests {
         assert_eq!(identity.host, "isolated-1");
         assert_eq!(identity.kernel, "6.12.117+deb13-cloud-amd64");
         assert_eq!(identity.arch, "x86_64");
+        assert!(identity.no_hz_full);
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct RawHeader {
     mono_ns: u64,
     #[serde(default)]
     blind_spots: Vec<String>,
+    no_hz_full: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +98,7 @@ impl RawHeader {
             host: self.host,
             kernel: self.kernel,
             arch: self.arch,
+            no_hz_full: self.no_hz_full,
             cpus: self.cpus.into_iter().map(RawCpu::pair).collect(),
             blind_spots: self.blind_spots.into_iter().map(Into::into).collect(),
             housekeeping: self.housekeeping.into_iter().map(Cpu).collect(),

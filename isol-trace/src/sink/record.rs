@@ -34,6 +34,9 @@ pub(super) fn header(out: &mut Vec<u8>, calendar: &mut Calendar, header: &Header
     object.array(key!("probes"), &header.probes, probe);
     times(&mut object, calendar, header.at);
     texts(&mut object, key!("blind_spots"), &header.blind_spots);
+    if let Some(is_built) = header.no_hz_full {
+        object.flag(key!("no_hz_full"), is_built);
+    }
     object.end();
 }
 

@@ -34,7 +34,7 @@ impl Remedies {
     pub(super) fn hear(&mut self, event: &Event) {
         let host = match event {
             Event::Header(header) => Numbers::of_header(header),
-            Event::Watched(set) => Numbers::of_log(&set.cpus, &set.housekeeping),
+            Event::Watched(set) => self.host.watching(&set.cpus, &set.housekeeping),
             _ => return,
         };
         if host != self.host {

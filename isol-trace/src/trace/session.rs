@@ -176,6 +176,7 @@ impl Session {
             host: self.plan.identity.host.clone(),
             kernel: self.plan.identity.kernel.clone(),
             arch: self.plan.identity.arch.clone(),
+            no_hz_full: Some(self.plan.identity.no_hz_full),
             cpus: self.watched.clone(),
             blind_spots: blind_spots(&self.watched)
                 .into_iter()

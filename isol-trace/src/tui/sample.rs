@@ -39,6 +39,7 @@ pub fn header(cpus: impl IntoIterator<Item = u32>) -> Header {
         host: "rt-box".to_owned(),
         kernel: "6.12.117-amd64".to_owned(),
         arch: "x86_64".to_owned(),
+        no_hz_full: Some(true),
         cpus: cpus
             .into_iter()
             .map(|cpu| (Cpu(cpu), Detection::ContextTracking))

@@ -75,6 +75,7 @@ pub(crate) fn header() -> Header {
         host: "rt-node-7".to_owned(),
         kernel: "6.12.117-cloud-amd64".to_owned(),
         arch: "x86_64".to_owned(),
+        no_hz_full: Some(true),
         cpus: vec![
             (Cpu(1), Detection::ContextTracking),
             (Cpu(2), Detection::Vectors),

@@ -49,7 +49,8 @@ pub struct Remedy {
     pub text: String,
     /// Commands to run as root. Those with a number that is not known are left out.
     pub run: Vec<String>,
-    /// Arguments for the kernel's command line.
+    /// Arguments for the kernel's command line. Those that the host's kernel does not know are left
+    /// out.
     pub boot: Vec<String>,
     /// What shows that it is over.
     pub verify: String,
@@ -59,12 +60,16 @@ impl Rule {
     /// With the numbers of a host.
     #[must_use]
     pub fn filled(&self, numbers: &Numbers) -> Remedy {
-        let whole = |all: &[Template]| all.iter().filter_map(|one| one.whole(numbers)).collect();
+        let whole = |all: &[Template]| -> Vec<_> {
+            all.iter().filter_map(|one| one.whole(numbers)).collect()
+        };
+        let mut boot = whole(&self.boot);
+        boot.retain(|argument| numbers.takes(argument));
         Remedy {
             id: self.id.clone(),
             text: self.remedy.text(numbers),
             run: whole(&self.run),
-            boot: whole(&self.boot),
+            boot,
             verify: self.verify.text(numbers),
         }
     }

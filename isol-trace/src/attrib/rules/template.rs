@@ -160,6 +160,8 @@ pub struct Numbers {
     watched: CpuSet,
     /// Every other online CPU.
     housekeeping: CpuSet,
+    /// Its kernel is built without `CONFIG_NO_HZ_FULL`.
+    ignores_nohz_full: bool,
     /// The breach's.
     cpu: Option<Cpu>,
     irq: Option<u32>,
@@ -176,6 +178,7 @@ impl Numbers {
         Self {
             watched,
             housekeeping,
+            ignores_nohz_full: false,
             cpu: None,
             irq: None,
             pid: None,
@@ -188,12 +191,22 @@ impl Numbers {
     /// Those of the host that a log was made on, by its header.
     #[must_use]
     pub fn of_header(header: &Header) -> Self {
-        Self::of_log(&header.cpus, &header.housekeeping)
+        Self {
+            ignores_nohz_full: header.no_hz_full == Some(false),
+            ..Self::of_cpus(&header.cpus, &header.housekeeping)
+        }
     }
 
-    /// The same by what a header or a later record says of the CPUs.
+    /// Those of the same host, where a later record names other CPUs.
     #[must_use]
-    pub fn of_log(watched: &[(Cpu, Detection)], housekeeping: &[Cpu]) -> Self {
+    pub fn watching(&self, watched: &[(Cpu, Detection)], housekeeping: &[Cpu]) -> Self {
+        Self {
+            ignores_nohz_full: self.ignores_nohz_full,
+            ..Self::of_cpus(watched, housekeeping)
+        }
+    }
+
+    fn of_cpus(watched: &[(Cpu, Detection)], housekeeping: &[Cpu]) -> Self {
         let set = |cpus: &mut dyn Iterator<Item = Cpu>| {
             let mut set = CpuSet::new();
             for cpu in cpus {
@@ -254,6 +267,11 @@ impl Numbers {
             other: None,
             ..self
         }
+    }
+
+    /// Whether an argument means something to the host's kernel, as far as is known.
+    pub(super) fn takes(&self, argument: &str) -> bool {
+        !(self.ignores_nohz_full && argument.starts_with("nohz_full="))
     }
 
     /// What fills a hole; `None` where it is not known.

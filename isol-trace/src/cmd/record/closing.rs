@@ -203,7 +203,7 @@ impl Consumer for Tally {
         }
         match event {
             Event::Header(header) => self.host = Numbers::of_header(header),
-            Event::Watched(set) => self.host = Numbers::of_log(&set.cpus, &set.housekeeping),
+            Event::Watched(set) => self.host = self.host.watching(&set.cpus, &set.housekeeping),
             Event::Breach(breach) => self.breach(breach),
             // Its breach's own record may be lost.
             Event::Kill(kill) => {

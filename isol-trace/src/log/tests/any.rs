@@ -266,7 +266,7 @@ fn verdict() -> impl Strategy<Value = ProbeVerdict> {
 
 pub(super) fn header() -> impl Strategy<Value = Header> {
     (
-        (text(), text(), text()),
+        (text(), text(), text(), option::of(any::<bool>())),
         vec((any::<u32>().prop_map(Cpu), detection()), 0..3),
         vec(text(), 0..2),
         vec(any::<u32>().prop_map(Cpu), 0..3),
@@ -274,10 +274,11 @@ pub(super) fn header() -> impl Strategy<Value = Header> {
         number(),
     )
         .prop_map(
-            |((host, kernel, arch), cpus, spots, housekeeping, probes, at)| Header {
+            |((host, kernel, arch, no_hz_full), cpus, spots, housekeeping, probes, at)| Header {
                 host,
                 kernel,
                 arch,
+                no_hz_full,
                 cpus,
                 blind_spots: spots.into_iter().map(Into::into).collect(),
                 housekeeping,
@@ -479,6 +480,7 @@ pub(crate) fn plain_header() -> Header {
         host: "rt".to_owned(),
         kernel: "6.12.1".to_owned(),
         arch: "x86_64".to_owned(),
+        no_hz_full: None,
         cpus: vec![(Cpu(1), Detection::ContextTracking)],
         blind_spots: Vec::new(),
         housekeeping: vec![Cpu(0)],

@@ -9,6 +9,7 @@ mod recorded;
 mod syscalls;
 
 use super::*;
+use crate::{event::model::Header, log::tests::any::plain_header};
 
 fn embedded() -> &'static Rules {
     Rules::embedded().expect("the table is valid")
@@ -208,6 +209,28 @@ fn who_ends_it_is_named_with_what_does() {
         matches!(wrong, TableError::Word { field: "end", .. }),
         "{wrong:?}"
     );
+}
+
+/// What a kernel ignores is nothing to boot it with.
+#[test]
+fn a_kernel_without_full_ticks_is_given_no_argument_for_them() {
+    let rule = embedded().get(&RuleId::new("vmstat").expect("a name"));
+    let rule = rule.expect("the rule");
+    let isolcpus = "isolcpus=domain,managed_irq,1";
+    for (no_hz_full, wanted) in [
+        (None, vec!["nohz_full=1", isolcpus]),
+        (Some(true), vec!["nohz_full=1", isolcpus]),
+        (Some(false), vec![isolcpus]),
+    ] {
+        let header = Header {
+            no_hz_full,
+            ..plain_header()
+        };
+        let host = Numbers::of_header(&header);
+        assert_eq!(rule.filled(&host).boot, wanted, "{no_hz_full:?}");
+        let later = host.watching(&header.cpus, &header.housekeeping);
+        assert_eq!(later, host);
+    }
 }
 
 /// Whoever copies a command must get this host's numbers, not those of an example.
