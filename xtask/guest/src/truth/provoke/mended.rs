@@ -2,6 +2,10 @@
 //!
 //! They are no tests of their own: the tests of remedies compare the two.
 
+mod debugged;
+mod limited;
+mod missing;
+
 use std::{
     io::{Write as _, pipe},
     os::fd::{AsRawFd, OwnedFd},
@@ -43,8 +47,14 @@ const fn row(
     }
 }
 
-/// The rows. They expect nothing: whoever performs them looks at the rules of what they leave in the log.
-pub const ALL: &[Provocation] = &[
+/// All rows. They expect nothing: whoever performs them looks at the rules of what they leave in
+/// the log.
+#[must_use]
+pub fn all() -> Vec<Provocation> {
+    [ROWS, debugged::ROWS, limited::ROWS, missing::ROWS].concat()
+}
+
+const ROWS: &[Provocation] = &[
     row(
         "touch_mended",
         "a write to pages that were put in place before",

@@ -141,7 +141,7 @@ pub fn find(name: &str) -> Option<Provocation> {
     all()
         .into_iter()
         .chain(load::ALL.iter().copied())
-        .chain(mended::ALL.iter().copied())
+        .chain(mended::all())
         .find(|one| one.name == name)
 }
 

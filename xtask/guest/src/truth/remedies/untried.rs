@@ -8,18 +8,10 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
         "the guest has no disk; the command of its text is for a disk that somebody has to name, and all who use it",
     ),
     (
-        &["cfs-bandwidth"],
-        "to lift the limit of a control group is for whoever set it; which group it is, the breach does not say",
-    ),
-    (
         &["clocksource-skew-check"],
         "before 7.2 the kernel checks so only after a suspicious reading, which an emulator cannot be asked for; 7.2 checks so each time, where it was recorded; its argument is that of clocksource-watchdog, which is tried",
     ),
     (&["cpufreq"], "the guest's CPUs have no frequency driver"),
-    (
-        &["debugger"],
-        "the guest's breakpoints are instructions of the actor itself: there is no debugger and no uprobe to take off",
-    ),
     (
         &["fault-wait"],
         "the guest's programs run from memory, no page is read from a disk or from swap; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
@@ -116,10 +108,6 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     (
         &["tsc-adjust-check"],
         "QEMU's TCG has no TSC_ADJUST register",
-    ),
-    (
-        &["userfaultfd"],
-        "no actor of the guests has the part of its text yet: a handler that fills all before",
     ),
     // Rules of which the text sends the reader on to the origin.
     (

@@ -96,6 +96,12 @@ impl Pages {
         self.start
     }
 
+    /// Length of the mapping.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.length as u64
+    }
+
     fn page(&self, index: usize) -> *mut u8 {
         assert!(index * PAGE < self.length, "page {index} is in the mapping");
         // SAFETY: inside the mapping, as just asserted.
@@ -162,11 +168,18 @@ impl Code {
     pub fn map() -> io::Result<Self> {
         let file = memory_file(c"code", 1)?;
         let fd = file.as_raw_fd();
-        // `ret`.
-        // SAFETY: the byte lives, and the length is its own.
-        check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, [0xc3_u8].as_ptr(), 1, 0) })?;
+        // `nop`, in the place of which a breakpoint fits, and `ret`.
+        let code = [0x90_u8, 0xc3];
+        // SAFETY: the bytes live, and the length is their own.
+        check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, code.as_ptr(), code.len(), 0) })?;
         let rights = libc::PROT_READ | libc::PROT_EXEC;
         Ok(Self(Pages::map(1, rights, libc::MAP_PRIVATE, fd, 0)?))
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.0.address(0)
     }
 
     /// Runs it.

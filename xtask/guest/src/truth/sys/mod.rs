@@ -5,7 +5,9 @@ mod file;
 mod memory;
 mod perf;
 mod timer;
+mod trace;
 mod uring;
+mod userfault;
 
 use std::{
     ffi::CStr,
@@ -16,7 +18,7 @@ use std::{
 
 use isol_trace_common::config::PR_TASK_ISOLATION;
 
-pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*, uring::*};
+pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*, trace::*, uring::*, userfault::*};
 
 /// Turns a C return value into a result.
 pub fn check(value: libc::c_long) -> io::Result<libc::c_long> {

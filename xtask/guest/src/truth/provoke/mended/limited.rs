@@ -1,0 +1,160 @@
+//! Control groups with a CPU limit (`cpu.max`).
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    super::{super::guest::skip, Partner, Provocation},
+    row,
+};
+
+/// The rows.
+pub(in super::super) const ROWS: &[Provocation] = &[
+    row(
+        "limited",
+        "a control group with a CPU limit that nobody reaches, which the task joins",
+        |actor| {
+            actor.perform_after(
+                || (),
+                WHILE,
+                || {
+                    let _ = join(OWN);
+                },
+            )
+        },
+        Some(|_| Ok(Box::new(Limited(Limit::create(OWN, ROOM)?)))),
+    ),
+    row(
+        "limited_mended",
+        "the limit is taken off; that of another group stays, which is on a housekeeping CPU",
+        |actor| {
+            join(OWN)?;
+            actor.perform_after(|| (), WHILE, || actor.await_partner())
+        },
+        Some(|scene| {
+            Ok(Box::new(Lifted {
+                limit: Limit::create(OWN, ROOM)?,
+                _elsewhere: Elsewhere::start(scene.guest.helper())?,
+            }))
+        }),
+    ),
+];
+
+/// Several periods.
+const WHILE: Duration = Duration::from_millis(500);
+
+/// The group of the task.
+const OWN: &str = "limited";
+/// Another one.
+const OTHER: &str = "limited-elsewhere";
+
+/// Two whole CPUs in each tenth of a second: the task has one. It is accounted all the same.
+const ROOM: &str = "200000 100000";
+/// A tenth of a CPU, which a busy task uses up.
+const LITTLE: &str = "10000 100000";
+
+/// Where control groups are.
+const TREE: &str = "/sys/fs/cgroup";
+
+fn file(group: &str, name: &str) -> PathBuf {
+    PathBuf::from(TREE).join(group).join(name)
+}
+
+/// Moves this process into a group.
+fn join(group: &str) -> io::Result<()> {
+    fs::write(file(group, "cgroup.procs"), "0")
+}
+
+/// A group with a limit. It is removed with it, once nobody is in it.
+#[derive(Debug)]
+struct Limit(&'static str);
+
+impl Limit {
+    fn create(group: &'static str, limit: &str) -> Result<Self> {
+        let control = PathBuf::from(TREE).join("cgroup.subtree_control");
+        if !control.exists() {
+            return skip("no cgroup v2 at /sys/fs/cgroup");
+        }
+        fs::write(&control, "+cpu").context("cpu in cgroup.subtree_control")?;
+        fs::create_dir_all(file(group, ""))?;
+        let made = Self(group);
+        if !file(group, "cpu.max").exists() {
+            return skip("this kernel is built without CONFIG_CFS_BANDWIDTH");
+        }
+        made.set(limit)?;
+        Ok(made)
+    }
+
+    fn set(&self, limit: &str) -> Result<()> {
+        fs::write(file(self.0, "cpu.max"), limit).with_context(|| format!("cpu.max = {limit}"))
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(file(self.0, ""));
+    }
+}
+
+/// The limit stays.
+#[derive(Debug)]
+struct Limited(#[expect(dead_code, reason = "it is there while this is")] Limit);
+
+impl Partner for Limited {
+    fn act(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The limit is taken off while the task is in the group.
+#[derive(Debug)]
+struct Lifted {
+    limit: Limit,
+    _elsewhere: Elsewhere,
+}
+
+impl Partner for Lifted {
+    fn prepare(&mut self) -> Result<()> {
+        self.limit.set("max")
+    }
+
+    fn act(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A busy process in a group of its own, which is held back again and again.
+#[derive(Debug)]
+struct Elsewhere {
+    child: Child,
+    _limit: Limit,
+}
+
+impl Elsewhere {
+    fn start(cpu: u32) -> Result<Self> {
+        let limit = Limit::create(OTHER, LITTLE)?;
+        let procs = file(OTHER, "cgroup.procs");
+        let busy = format!("echo 0 > {} && while :; do :; done", procs.display());
+        let child = Command::new("taskset")
+            .args(["-c", &cpu.to_string(), "/bin/sh", "-c", &busy])
+            .spawn()
+            .context("a busy process")?;
+        Ok(Self {
+            child,
+            _limit: limit,
+        })
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
