@@ -8,7 +8,7 @@ use super::{Cause, Kept, busy::Busy, network, shared::Shared};
 use crate::truth::{
     guest::{Guest, Setting, read, skip},
     interrupts::Interrupts,
-    sys,
+    sys::{self, Ports},
     tracer::fresh_path,
 };
 
@@ -34,6 +34,12 @@ pub(super) const CAUSES: &[Cause] = &[
         test: "remedy_irq_timer",
         about: "no interrupt that was here leaves a timer behind",
         prepare: serial,
+    },
+    Cause {
+        rule: "threaded-irq",
+        test: "remedy_threaded_irq",
+        about: "the thread of an interrupt follows it away",
+        prepare: threaded,
     },
     Cause {
         rule: "kernel-thread",
@@ -216,4 +222,47 @@ fn serial(guest: &Guest) -> Result<Kept> {
         let _ = &affinity;
         port.write_all(b"\r").context("ttyS0")
     }))
+}
+
+/// The thread of the interrupt by which the machine's firmware is told of events, on a watched CPU;
+/// the interrupt itself comes elsewhere. Each act has the power management timer interrupt, which
+/// it does where it has run over since the last time, every 2.3 s (half of 24 bits at 3.58 MHz).
+/// Nobody wants to hear of that, and the kernel turns it off each time
+/// (`acpi_ev_fixed_event_dispatch`, drivers/acpi/acpica/evevent.c, v6.12).
+fn threaded(guest: &Guest) -> Result<Kept> {
+    let cpu = guest.second().context("one watched CPU only")?;
+    for thread in kernel_threads("irq/9-acpi")? {
+        sys::pin(thread, &[cpu])?;
+    }
+    let ports = read("/proc/ioports")?;
+    let Some(events) = first_port(&ports, "ACPI PM1a_EVT_BLK") else {
+        return skip("this machine has no events of ACPI");
+    };
+    // What has happened, and what of it interrupts (ACPI 6.5, 4.8.3.1).
+    let (enabled, timer) = (2, 1);
+    let ports = Ports::open(events, 4).context("ioperm")?;
+    Ok(Box::new(move || {
+        ports.write(enabled, ports.read(enabled) | timer);
+        Ok(())
+    }))
+}
+
+/// The first of somebody's ports, in the text of `/proc/ioports`.
+fn first_port(ports: &str, name: &str) -> Option<u16> {
+    let mut lines = ports.lines().filter_map(|line| line.split_once(" : "));
+    let (range, _) = lines.find(|(_, of)| of.trim() == name)?;
+    let (first, _) = range.trim().split_once('-')?;
+    u16::from_str_radix(first, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_have_names() {
+        let ports = "0000-0cf7 : PCI Bus 0000:00\n  0600-0603 : ACPI PM1a_EVT_BLK\n";
+        assert_eq!(first_port(ports, "ACPI PM1a_EVT_BLK"), Some(0x600));
+        assert_eq!(first_port(ports, "ACPI"), None);
+    }
 }

@@ -64,10 +64,6 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
         &["rcu-kick"],
         "RCU asks a CPU only after it has been in the kernel for long; no load of the guests is",
     ),
-    (
-        &["threaded-irq"],
-        "it was recorded once, of the serial port's interrupt where all have threads (`threadirqs`); the guests of the tests are not booted so, and its command is that of device-irq, which is tried",
-    ),
     (&["tick-clock-unstable"], "the guest's TSC stays stable"),
     (
         &["tick-rcu"],

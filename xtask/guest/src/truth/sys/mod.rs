@@ -4,6 +4,7 @@ mod bpf;
 mod file;
 mod memory;
 mod perf;
+mod port;
 mod timer;
 mod trace;
 mod uring;
@@ -18,7 +19,9 @@ use std::{
 
 use isol_trace_common::config::PR_TASK_ISOLATION;
 
-pub use self::{bpf::*, file::*, memory::*, perf::*, timer::*, trace::*, uring::*, userfault::*};
+pub use self::{
+    bpf::*, file::*, memory::*, perf::*, port::*, timer::*, trace::*, uring::*, userfault::*,
+};
 
 /// Turns a C return value into a result.
 pub fn check(value: libc::c_long) -> io::Result<libc::c_long> {
