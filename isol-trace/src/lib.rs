@@ -24,6 +24,7 @@
 mod allocator;
 pub mod attrib;
 pub mod bpf;
+mod cache;
 pub mod cli;
 pub mod clock;
 pub mod cmd;

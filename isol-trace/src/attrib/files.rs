@@ -21,11 +21,9 @@ use rustix::fs::{
     openat2, statx,
 };
 
-use super::{
-    cache::Cache,
-    symbolizer::{FileKey, Payer, Use},
-};
+use super::symbolizer::{FileKey, Payer, Use};
 use crate::{
+    cache::Cache,
     printable::printable,
     symbolize::{
         maps::FileNumber,

@@ -13,7 +13,6 @@
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
 //! than one look at its maps.
 
-mod cache;
 mod complaints;
 pub mod exception_names;
 mod files;

@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    cache::Cache,
     exception_names,
     irq_names::IrqNames,
     kallsyms::KernelSymbols,
@@ -11,10 +10,13 @@ use super::{
     syscall_names::{self, Arch},
     tick_names, tlb_names,
 };
-use crate::event::{
-    ids::Address,
-    model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
-    signal::Signal,
+use crate::{
+    cache::Cache,
+    event::{
+        ids::Address,
+        model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+        signal::Signal,
+    },
 };
 
 /// Kernel names that are remembered, in each of two generations.

@@ -27,11 +27,11 @@ use std::{
 
 use self::{shares::Shares, turns::Turns};
 use super::{
-    cache::Cache,
     mappings::Mappings,
     symbols::{Means, UserPlace, UserSymbols, Words},
 };
 use crate::{
+    cache::Cache,
     event::{
         ids::{Address, Pid},
         user_stack::{CopiedStack, StackKey},

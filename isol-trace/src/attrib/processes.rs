@@ -27,12 +27,12 @@ use identity::Identity;
 pub(super) use quiet::Quiet;
 
 use super::{
-    cache::Cache,
     files::{Files, Place, RootKey},
     limit::Limit,
     mappings::{Code, Doubt, Mappings},
 };
 use crate::{
+    cache::Cache,
     clock::monotonic,
     event::ids::{Address, MonoNanos, Pid},
     symbolize::{

@@ -14,7 +14,6 @@ use std::{
 };
 
 use super::{
-    cache::Cache,
     complaints::Complaints,
     files::{Files, Reader},
     mappings::Mappings,
@@ -23,6 +22,7 @@ use super::{
     symbolizer::{Broker, Nothing, Patience, Payer, Starter, Symbolizer},
 };
 use crate::{
+    cache::Cache,
     event::{
         ids::{Address, Pid},
         user_stack::{CopiedStack, StackKey},

@@ -6,7 +6,7 @@
 //! Rings are read in turns: [`Assembler::begin`], then every ring's records
 //! ([`Assembler::record`], [`Assembler::more`]), then [`Assembler::settled`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use isol_trace_common::record::{
     ACTIVITY_IS_CAUSE, ACTIVITY_PERF_EVENT, ACTIVITY_TIMED, ActivityRecord, Back, Entry,
@@ -26,6 +26,7 @@ use super::{
     own::OwnProcesses,
     user_stack::CopiedStack,
 };
+use crate::cache::Cache;
 
 /// x86 page-fault error code: the page was present, so its rights forbade the access
 /// (`arch/x86/include/asm/trap_pf.h`).
@@ -37,12 +38,12 @@ const PF_USER: u32 = 1 << 2;
 /// x86 page-fault error code: an instruction fetch.
 const PF_INSTR: u32 = 1 << 4;
 
-/// Threads remembered by name; beyond that the map starts anew, and threads are announced
-/// again whenever they come back to a CPU.
-const MAX_NAMES: usize = 65_536;
+/// Threads remembered by name, in each of two generations: those of whom nothing was heard while as many others came are
+/// forgotten, and announced again whenever they come back to a CPU. One that never leaves its CPU is not.
+const NAMES: usize = 32_768;
 
-/// Switched breaches whose victims are still away.
-const MAX_AWAY: usize = 65_536;
+/// Switched breaches whose victims are still away, likewise.
+const AWAY: usize = 32_768;
 
 /// A record that waits for what could have led to it.
 #[derive(Debug)]
@@ -59,9 +60,9 @@ enum Unsettled {
 pub struct Assembler {
     join: Join,
     order: Order<Unsettled>,
-    names: HashMap<u32, TaskId>,
+    names: Cache<u32, TaskId>,
     last: Option<TaskId>,
-    away: HashMap<(Cpu, MonoNanos), Seq>,
+    away: Cache<(Cpu, MonoNanos), Seq>,
     stacks: Vec<CopiedStack>,
     kills: Kills,
     next: u64,
@@ -74,9 +75,9 @@ impl Assembler {
         Self {
             join: Join::new(own),
             order: Order::new(),
-            names: HashMap::new(),
+            names: Cache::new(NAMES),
             last: None,
-            away: HashMap::new(),
+            away: Cache::new(AWAY),
             stacks: Vec::new(),
             kills: Kills::default(),
             next: 0,
@@ -173,17 +174,11 @@ impl Assembler {
         self.next += 1;
         breach.seq = Seq(self.next);
         if breach.end == End::Switched {
-            if self.away.len() >= MAX_AWAY {
-                self.away.clear();
-            }
             self.away.insert((breach.cpu, breach.at), breach.seq);
         }
     }
 
     fn name(&mut self, task: &Task) {
-        if self.names.len() >= MAX_NAMES {
-            self.names.clear();
-        }
         let named = TaskId {
             pid: Some(Pid(task.pid)),
             tid: Tid(task.tid),
@@ -200,18 +195,15 @@ impl Assembler {
         {
             return last.clone();
         }
-        let task = self.named(tid);
+        let task = self.names.get(&tid).unwrap_or_else(|| unnamed(tid));
         self.last = Some(task.clone());
         task
     }
 
     /// The same of a thread that need not come again.
     fn named(&self, tid: u32) -> TaskId {
-        self.names.get(&tid).cloned().unwrap_or(TaskId {
-            pid: None,
-            tid: Tid(tid),
-            comm: None,
-        })
+        let named = self.names.peek(&tid).cloned();
+        named.unwrap_or_else(|| unnamed(tid))
     }
 
     /// Makes a breach of an entry; its number comes when it is settled.
@@ -271,13 +263,19 @@ impl Assembler {
 
     fn back(&mut self, back: &Back) -> Event {
         Event::Back {
-            breach: self
-                .away
-                .remove(&(Cpu(back.cpu), MonoNanos(back.opened_ns))),
+            breach: self.away.take(&(Cpu(back.cpu), MonoNanos(back.opened_ns))),
             away: Nanos(back.away_ns),
             at: MonoNanos(back.back_ns),
             tid: Tid(back.tid),
         }
+    }
+}
+
+const fn unnamed(tid: u32) -> TaskId {
+    TaskId {
+        pid: None,
+        tid: Tid(tid),
+        comm: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{attrib::cache::Cache, event::ids::Pid};
+use crate::{cache::Cache, event::ids::Pid};
 
 /// Those whose cost is remembered while they ask nothing, in each of two generations.
 const REMEMBERED: usize = 1024;

@@ -21,8 +21,8 @@ use super::{
     bars::{Fault, Payer},
 };
 use crate::{
-    attrib::cache::Cache,
     bpf::numbers::{Numbers, PendingNumber},
+    cache::Cache,
     host::{affinity, cpu_list::CpuSet},
     symbolize::{
         channel,

@@ -92,6 +92,23 @@ fn a_new_name_replaces_the_old_one() {
     }
 }
 
+/// One that stays on its CPU is announced once.
+#[test]
+fn threads_of_others_by_the_thousand_take_no_name_from_one_that_stays() {
+    let mut all = Assembler::new(Pid(1));
+    event_of(&mut all, 1, words(&task(7, b"feed")).as_bytes());
+    for tid in 1000..1000 + 100_000 {
+        event_of(&mut all, 2, words(&task(tid, b"other")).as_bytes());
+        if tid % 1000 == 0 {
+            let event = event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes());
+            let Some(Event::Breach(breach)) = event else {
+                panic!("no breach")
+            };
+            assert_eq!(breach.task.comm.as_deref(), Some("feed"), "{tid}");
+        }
+    }
+}
+
 #[test]
 fn a_number_that_shows_late_is_of_the_other_table() {
     let mut all = Assembler::new(Pid(1));

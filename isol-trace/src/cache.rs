@@ -8,7 +8,7 @@ use std::{collections::HashMap, hash::Hash};
 /// old one, and the old one's unused entries are forgotten. That is within a
 /// factor of two of true least-recently-used order and costs one hash lookup on a hit.
 #[derive(Debug)]
-pub(super) struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     /// Entries used since the generations last changed.
     young: HashMap<K, V>,
     /// Entries not used since then.
@@ -19,7 +19,7 @@ pub(super) struct Cache<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// An empty cache whose generations hold this many entries each; at least one.
-    pub(super) fn new(generation: usize) -> Self {
+    pub(crate) fn new(generation: usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
@@ -28,7 +28,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// What is known of `key`.
-    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<V> {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
         }
@@ -38,7 +38,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// The same, to change it.
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         if !self.young.contains_key(key) {
             let (key, value) = self.old.remove_entry(key)?;
             self.insert(key, value);
@@ -47,17 +47,17 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// The same, which is no use of it.
-    pub(super) fn peek(&self, key: &K) -> Option<&V> {
+    pub(crate) fn peek(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
     /// Takes out what is known of `key`.
-    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
     /// Remembers a value.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.generation && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -66,7 +66,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// Forgets every entry whose key does not satisfy `keep`.
-    pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.young.retain(|key, _| keep(key));
         self.old.retain(|key, _| keep(key));
     }
