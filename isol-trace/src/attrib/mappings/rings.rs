@@ -43,6 +43,10 @@ const TURN: usize = RING / 56 + 1;
 /// More than a record has: a path of 4096 bytes, and some 100 besides (`kernel/events/core.c:perf_event_mmap_event`, v6.12).
 const LARGEST: usize = 8 << 10;
 
+/// What a record takes that tells of an `execve`, with the one before it that tells of a loss: 104 bytes, and some besides
+/// (`kernel/events/core.c:perf_event_comm_event`, `kernel/events/ring_buffer.c:__perf_output_begin`, v6.12).
+const EXECUTES: usize = 256;
+
 /// The event of a CPU.
 pub(super) struct Ring {
     event: Sampler,
@@ -54,6 +58,8 @@ pub(super) struct Ring {
 struct Whole {
     /// So many bytes leave room for any record.
     room: usize,
+    /// So many leave room for one that tells of an `execve`.
+    almost_full: usize,
     until: MonoNanos,
     /// It may have been full since. The kernel tells that with the next record that finds room.
     may_have_lost: bool,
@@ -64,6 +70,7 @@ impl Whole {
     const fn new(bytes: usize, now: MonoNanos) -> Self {
         Self {
             room: bytes.saturating_sub(LARGEST),
+            almost_full: bytes.saturating_sub(EXECUTES),
             until: now,
             may_have_lost: false,
         }
@@ -75,14 +82,15 @@ impl Whole {
     }
 
     /// So many bytes were read, beginning at a moment, and behind them there was nothing. There were never more in the ring
-    /// since it was emptied the last time.
-    fn emptied(&mut self, began: MonoNanos, bytes: usize) {
+    /// since it was emptied the last time. Whether an `execve` may be among what was lost.
+    fn emptied(&mut self, began: MonoNanos, bytes: usize) -> bool {
         if bytes > self.room {
             self.may_have_lost = true;
         } else if bytes > 0 || !self.may_have_lost {
             self.may_have_lost = false;
             self.until = self.until.max(began);
         }
+        bytes > self.almost_full
     }
 
     /// It could not be emptied.
@@ -151,18 +159,21 @@ pub(super) fn with_header(kind: u32, misc: u16, data: &[u8]) -> Vec<u8> {
 }
 
 impl Ring {
-    /// Takes what is there. A record that cannot be read counts as lost, `now`.
+    /// Takes what is there. A record that cannot be read counts as lost, `now`. Where the ring was full, records may have been
+    /// lost, whether the kernel comes to tell that or not.
     pub(super) fn drain(&mut self, now: MonoNanos, mut take: impl FnMut(MonoNanos, Act)) {
         let config = self.event.config().clone();
         let mut read = 0;
         for _ in 0..TURN {
+            let since = self.whole.until;
             let Some(record) = self.event.next_record() else {
-                self.whole.emptied(now, read);
+                if self.whole.emptied(now, read) {
+                    take(before(now), Act::Lost { records: 0, since });
+                }
                 return;
             };
             let bytes = with_header(record.ty(), record.misc(), &record.to_contiguous());
             read += bytes.len();
-            let since = self.whole.until;
             match act::parse(&bytes, config.clone()) {
                 Ok(None) => {}
                 Ok(Some((at, act))) => {
@@ -178,8 +189,15 @@ impl Ring {
                 Err(_) => take(now, Act::Lost { records: 1, since }),
             }
         }
+        let since = self.whole.until;
         self.whole.not_emptied();
+        take(before(now), Act::Lost { records: 0, since });
     }
+}
+
+/// The moment before: what comes then is told in this turn.
+const fn before(now: MonoNanos) -> MonoNanos {
+    MonoNanos(now.0.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -215,6 +233,15 @@ mod tests {
         whole.not_emptied();
         whole.emptied(MonoNanos(16), 0);
         assert_eq!(until(&whole), 15);
+    }
+
+    /// The kernel tells of a loss with the next record that finds room, and there may be none.
+    #[test]
+    fn a_ring_that_was_full_may_have_lost_an_execve() {
+        let mut whole = Whole::new(16 << 10, MonoNanos(1));
+        assert!(!whole.emptied(MonoNanos(5), (16 << 10) - EXECUTES));
+        assert!(whole.emptied(MonoNanos(6), (16 << 10) - EXECUTES + 1));
+        assert!(!whole.emptied(MonoNanos(7), 0), "it was told");
     }
 
     #[test]
