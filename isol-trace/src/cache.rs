@@ -37,15 +37,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// The same, to change it.
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        if !self.young.contains_key(key) {
-            let (key, value) = self.old.remove_entry(key)?;
-            self.insert(key, value);
-        }
-        self.young.get_mut(key)
-    }
-
     /// The same, which is no use of it.
     pub(crate) fn peek(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
@@ -63,12 +54,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
         self.old.remove(&key);
         self.young.insert(key, value);
-    }
-
-    /// Forgets every entry whose key does not satisfy `keep`.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        self.young.retain(|key, _| keep(key));
-        self.old.retain(|key, _| keep(key));
     }
 
     /// Entries remembered.
@@ -96,31 +81,17 @@ mod tests {
     }
 
     #[test]
-    fn to_change_is_to_use_and_to_look_is_not() {
+    fn to_look_is_no_use() {
         let mut cache = Cache::new(2);
-        cache.insert(0, 0);
-        cache.insert(1, 1);
-        cache.insert(2, 2);
-        assert_eq!(cache.peek(&1), Some(&1));
-        *cache.get_mut(&0).expect("remembered") = 7;
-        cache.insert(3, 3);
-        assert_eq!((cache.peek(&0), cache.peek(&1)), (Some(&7), None));
-        assert_eq!(cache.get_mut(&1), None);
-        assert_eq!((cache.take(&0), cache.take(&0)), (Some(7), None));
-        assert_eq!(cache.take(&3), Some(3));
-    }
-
-    #[test]
-    fn forgetting_reaches_both_generations() {
-        let mut cache = Cache::new(2);
-        for key in 0..4 {
+        for key in 0..3 {
             cache.insert(key, key);
         }
-        assert_eq!(cache.len(), 4);
-        cache.retain(|key| key % 2 == 0);
-        assert_eq!(cache.len(), 2);
-        assert_eq!(cache.get(&1), None);
-        assert_eq!(cache.get(&2), Some(2));
+        assert_eq!(cache.peek(&1), Some(&1));
+        assert_eq!(cache.get(&0), Some(0));
+        cache.insert(3, 3);
+        assert_eq!((cache.peek(&0), cache.peek(&1)), (Some(&0), None));
+        assert_eq!((cache.take(&0), cache.take(&0)), (Some(0), None));
+        assert_eq!(cache.take(&3), Some(3));
     }
 
     proptest! {

@@ -21,19 +21,20 @@ use rustix::fs::{
     openat2, statx,
 };
 
-use super::symbolizer::{FileKey, Payer, Use};
+use super::symbolizer::{FileKey, Use, UsedFile};
 use crate::{
-    cache::Cache,
     printable::printable,
     symbolize::{
         maps::FileNumber,
-        protocol::{DebugName, FileId},
+        protocol::{DebugName, FileId, Payer},
+        shared_table::SharedTable,
         text::limited,
     },
 };
 
-/// Files that are remembered, in each of two generations. One that was forgotten is numbered anew when it comes again.
-pub(super) const FILES: usize = 2048;
+/// Files that are remembered, shared among the users who have them. One that was forgotten is numbered anew when it comes
+/// again.
+pub(super) const FILES: usize = 4096;
 
 /// Where debug information is installed, below a root directory.
 const DEBUG: &str = "usr/lib/debug";
@@ -91,7 +92,7 @@ struct Known {
     version: Version,
     /// That, printable.
     name: String,
-    reader: Reader,
+    alone: Option<Payer>,
 }
 
 /// A file as it is at a time.
@@ -110,18 +111,24 @@ struct Named {
     version: Version,
     root: Option<RootKey>,
     path: PathBuf,
-    reader: Reader,
+    alone: Option<Payer>,
 }
 
-/// For whom a file is read: for everybody, or for the processes of one user alone, for which some other file is barred.
-/// What was found without that would else be everybody's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) enum Reader {
-    /// Everybody.
-    #[default]
-    All,
-    /// This user, where it is known.
-    Alone(Option<u32>),
+/// For whom a file is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reader {
+    /// The user of the process that has it.
+    pub(super) payer: Payer,
+    /// Some file is barred for that one. What is found of this one without that would else be everybody's: it is read for
+    /// this user alone.
+    pub(super) has_bars: bool,
+}
+
+impl Reader {
+    /// Whose file it is alone, if it is not everybody's.
+    fn alone(self) -> Option<Payer> {
+        self.has_bars.then_some(self.payer)
+    }
 }
 
 /// A root directory, as long as a descriptor of it is held: that holds its mount, too, whose number is no other's meanwhile.
@@ -244,11 +251,9 @@ const OF_THE_KERNEL: [rustix::fs::FsWord; 18] = [
 /// The files.
 #[derive(Debug)]
 pub(super) struct Files {
-    known: Cache<FileId, Known>,
-    numbers: Cache<Named, FileId>,
+    known: SharedTable<FileId, Known>,
+    numbers: SharedTable<Named, FileId>,
     next: u32,
-    /// For whom files are found.
-    reader: Reader,
     /// Directories with debug information that were asked for.
     debug: Vec<Arc<File>>,
 }
@@ -257,17 +262,11 @@ impl Files {
     /// None yet. `debug` are directories in which debug information is looked for as well.
     pub(super) fn new(debug: Vec<Arc<File>>) -> Self {
         Self {
-            known: Cache::new(FILES),
-            numbers: Cache::new(FILES),
+            known: SharedTable::new(FILES),
+            numbers: SharedTable::new(FILES),
             next: 0,
-            reader: Reader::All,
             debug,
         }
-    }
-
-    /// Files are found for this one from now on.
-    pub(super) const fn read_for(&mut self, reader: Reader) {
-        self.reader = reader;
     }
 
     /// The number of the file at a place, which is a `program`'s own by this `path`, if it is the one that was `mapped`.
@@ -277,12 +276,13 @@ impl Files {
         root: &Arc<File>,
         path: &Path,
         mapped: Option<FileNumber>,
+        reader: Reader,
     ) -> Option<FileId> {
         let looked = Looked::at(&place, OFlags::empty())?;
         if !mapped.is_none_or(|mapped| mapped.is(looked.number())) {
             return None;
         }
-        Some(self.keep(place, root, path.to_owned(), &looked, self.reader))
+        Some(self.keep(place, root, path.to_owned(), &looked, reader))
     }
 
     /// As [`Self::find`], of a file that a compiler writes at run time: it belongs to `user` or to root, and is no link,
@@ -292,6 +292,7 @@ impl Files {
         root: &Arc<File>,
         path: &Path,
         user: u32,
+        payer: Payer,
     ) -> Option<FileId> {
         let place = Place::Below(root.clone(), path.to_owned());
         let looked = Looked::at(&place, OFlags::NOFOLLOW)?;
@@ -306,7 +307,11 @@ impl Files {
             ..looked.version
         };
         let looked = Looked { version, ..looked };
-        Some(self.keep(place, root, path.to_owned(), &looked, Reader::All))
+        let reader = Reader {
+            payer,
+            has_bars: false,
+        };
+        Some(self.keep(place, root, path.to_owned(), &looked, reader))
     }
 
     fn keep(
@@ -317,14 +322,15 @@ impl Files {
         looked: &Looked,
         reader: Reader,
     ) -> FileId {
+        let Reader { payer, .. } = reader;
         let named = Named {
             version: looked.version,
             root: RootKey::of(root).ok(),
             path: path.clone(),
-            reader,
+            alone: reader.alone(),
         };
-        if let Some(id) = self.numbers.get(&named)
-            && let Some(known) = self.known.get_mut(&id)
+        if let Some(&mut id) = self.numbers.get(&named, payer)
+            && let Some(known) = self.known.get(&id, payer)
             // The number of a root that was not held meanwhile may be another one's.
             && known.root.strong_count() > 0
         {
@@ -336,16 +342,16 @@ impl Files {
         self.next += 1;
         let id = FileId(self.next);
         let name = limited(&printable(&path.to_string_lossy()), NAME).to_string();
-        self.numbers.insert(named, id);
+        self.numbers.insert(named, id, payer);
         let known = Known {
             place: place.weak(),
             root: Arc::downgrade(root),
             path,
             version: looked.version,
             name,
-            reader,
+            alone: reader.alone(),
         };
-        self.known.insert(id, known);
+        self.known.insert(id, known, payer);
         id
     }
 
@@ -361,13 +367,13 @@ impl Files {
         Some(&self.known.peek(&id)?.name)
     }
 
-    /// Who pays for it where a process of this user has it mapped.
-    pub(super) fn payer(&self, id: FileId, runner: Option<u32>) -> Option<Payer> {
+    /// It, where a process of this user has it mapped.
+    pub(super) fn used(&self, id: FileId, payer: Payer) -> Option<UsedFile> {
         let known = self.known.peek(&id)?;
-        Some(Payer {
+        Some(UsedFile {
             of: Use {
                 file: known.version.file,
-                runner,
+                payer,
             },
             name: known.name.clone(),
         })
@@ -376,7 +382,7 @@ impl Files {
     /// Finds the file with the debug information of another one: below the usual directory of the root directory that
     /// belongs to that, and in the directories that were asked for. The name comes out of a stranger's file, and the root
     /// directory may be a stranger's too: what lies below that counts only if it belongs to root or to the program's user.
-    pub(super) fn debug(&mut self, of: FileId, name: &DebugName) -> Option<FileId> {
+    pub(super) fn debug(&mut self, of: FileId, name: &DebugName, payer: Payer) -> Option<FileId> {
         let program = self.known.peek(&of)?;
         let root = program.root.upgrade()?;
         let named = root.clone();
@@ -412,7 +418,11 @@ impl Files {
             }
         }
         let user = program.version.file.user;
-        let reader = program.reader;
+        // For whom the program is read.
+        let reader = Reader {
+            payer: program.alone.unwrap_or(payer),
+            has_bars: program.alone.is_some(),
+        };
         candidates.into_iter().find_map(|(root, path)| {
             let place = Place::Below(root.clone(), path.clone());
             let looked = Looked::at(&place, OFlags::empty())?;

@@ -73,7 +73,7 @@ pub struct Options {
     pub arch: Option<Arch>,
     /// Name places in user space.
     pub user_symbols: bool,
-    /// Places in user space that are remembered, in each of two generations.
+    /// Places in user space that are remembered, shared among the users.
     pub places: usize,
     /// How the process is started that reads programs' files, and how much memory it may take.
     pub symbolizer: Starter,
@@ -89,7 +89,7 @@ impl Default for Options {
         Self {
             arch: Arch::NATIVE,
             user_symbols: true,
-            places: 4096,
+            places: 8192,
             symbolizer: Starter::own(SYMBOL_MEMORY),
             debug_dirs: Vec::new(),
             record_mappings_on: Vec::new(),

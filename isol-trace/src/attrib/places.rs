@@ -8,7 +8,8 @@
 //! Senders' stacks go to that thread as soon as they come, before the breach that they led to is put
 //! together: the maps of a sender that does not live long are read then or never. They are only
 //! unwound then; names, which take longer, are looked up for those that a breach asks for. Each user has its turn in
-//! both, and of each user each process (`turns`), and its share of what may wait (`shares`).
+//! both, and of each user each process (`turns`), and its share of what may wait (`shares`). Whose a process is, that thread
+//! finds out, and tells.
 
 mod shares;
 mod turns;
@@ -37,25 +38,20 @@ use crate::{
         user_stack::{CopiedStack, StackKey},
     },
     host::cpu_list::CpuSet,
+    symbolize::{protocol::Payer, shared_table::SharedTable},
 };
 
-/// Questions that may be open, shared among the processes that they are about; more are not asked, and asked again when
-/// they come up again.
+/// Questions that may be open, shared among the users and processes that they are about; more are not asked, and asked again
+/// when they come up again.
 const OPEN: usize = 1024;
 
-/// Questions that may be open in all, those of who asked before others came included.
-const MOST_OPEN: usize = 4 * OPEN;
-
-/// Stacks that may wait to be unwound, of 4 KiB each, shared among the processes that left them; more are dropped and
-/// counted.
+/// Stacks that may wait to be unwound, of 4 KiB each, shared among the users and processes that left them; more are dropped
+/// and counted.
 const OPEN_STACKS: usize = 1024;
 
-/// Stacks that may wait in all.
-const MOST_STACKS: usize = 2 * OPEN_STACKS;
-
-/// Stacks that are remembered, in each of two generations: until the breach that they led to
-/// comes, or, for who armed a timer, for as long as it is asked for.
-pub(super) const STACKS: usize = 4096;
+/// Stacks that are remembered, shared among the users: until the breach that they led to comes, or, for who armed a timer,
+/// for as long as it is asked for.
+pub(super) const STACKS: usize = 8192;
 
 /// How long a place holds before it is looked at again.
 const GOOD_FOR: Duration = Duration::from_millis(250);
@@ -111,6 +107,8 @@ enum About {
 
 /// From the symbols' thread.
 enum Answer {
+    /// This one pays for what is asked about a process.
+    Payer(Pid, Payer),
     /// Here.
     Place(PlaceKey, UserPlace),
     /// Thus.
@@ -125,7 +123,7 @@ enum Answer {
 #[derive(Debug)]
 struct Asked<K, V> {
     /// Answers, and when they came.
-    known: Cache<K, (V, Instant)>,
+    known: SharedTable<K, (V, Instant)>,
     /// Questions without an answer yet, and about whom they are.
     open: HashMap<K, Pid>,
     /// How many these may be.
@@ -137,29 +135,29 @@ struct Asked<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
-    /// Nothing is asked; `remembered` answers in each of two generations.
+    /// Nothing is asked.
     fn new(remembered: usize, good_for: Duration, kept_for: Duration) -> Self {
         Self {
-            known: Cache::new(remembered),
+            known: SharedTable::new(remembered),
             open: HashMap::new(),
-            shares: Shares::new(OPEN, MOST_OPEN),
+            shares: Shares::new(OPEN),
             good_for,
             kept_for,
         }
     }
 
-    /// An answer that still holds.
-    fn fresh(&mut self, key: K) -> Option<V> {
-        let (answer, at) = self.known.get(&key)?;
-        (at.elapsed() < self.good_for).then_some(answer)
+    /// An answer about a process that still holds.
+    fn fresh(&mut self, key: K, pid: Pid) -> Option<V> {
+        let (answer, at) = self.known.get(&key, self.shares.payer(pid))?;
+        (at.elapsed() < self.good_for).then(|| answer.clone())
     }
 
     /// The last answer; an empty one where there is none, or it is too old.
-    fn last(&mut self, key: K) -> V {
-        let known = self.known.get(&key);
+    fn last(&self, key: K) -> V {
+        let known = self.known.peek(&key);
         known
             .filter(|(_, at)| at.elapsed() < self.kept_for)
-            .map_or_else(V::default, |(answer, _)| answer)
+            .map_or_else(V::default, |(answer, _)| answer.clone())
     }
 
     /// A question was asked.
@@ -170,10 +168,12 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
     }
 
     fn take(&mut self, key: K, answer: V) {
-        if let Some(pid) = self.open.remove(&key) {
-            self.shares.close(pid);
-        }
-        self.known.insert(key, (answer, Instant::now()));
+        let Some(pid) = self.open.remove(&key) else {
+            return;
+        };
+        let payer = self.shares.payer(pid);
+        self.shares.close(pid);
+        self.known.insert(key, (answer, Instant::now()), payer);
     }
 
     /// Nobody will answer.
@@ -190,7 +190,7 @@ struct Waiting(Arc<Mutex<Shares>>);
 impl Waiting {
     /// None does.
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Shares::new(OPEN_STACKS, MOST_STACKS))))
+        Self(Arc::new(Mutex::new(Shares::new(OPEN_STACKS))))
     }
 
     /// Whether one more of a process may wait. It does then.
@@ -206,6 +206,11 @@ impl Waiting {
     /// One of a process is taken.
     fn take(&self, pid: Pid) {
         self.lock().close(pid);
+    }
+
+    /// Who pays for a process's.
+    fn payer(&self, pid: Pid) -> Payer {
+        self.lock().payer(pid)
     }
 
     /// Both threads keep it for no longer than it takes to count.
@@ -226,7 +231,7 @@ pub struct Places {
     /// Stacks in words.
     stacks: Asked<StackKey, Words>,
     /// Stacks that the symbols' thread was given, and whose they are.
-    given: Cache<StackKey, Pid>,
+    given: SharedTable<StackKey, Pid>,
     /// Those of these that it has not taken yet.
     waiting: Waiting,
     /// Stacks that were dropped.
@@ -242,7 +247,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// The processes under `root`: `remembered` answers in each of two generations. Starts the symbols' thread, which
+    /// The processes under `root`: so many answers are `remembered`. Starts the symbols' thread, which
     /// runs on the CPUs of its caller, and the symbolizer; waits until that is confined.
     pub(super) fn start(
         root: &Path,
@@ -280,7 +285,7 @@ impl Places {
             programs: Cache::new(remembered),
             executed: 0,
             stacks: Asked::new(STACKS, Duration::MAX, Duration::MAX),
-            given: Cache::new(STACKS),
+            given: SharedTable::new(STACKS),
             waiting,
             dropped_stacks: 0,
             questions,
@@ -306,7 +311,7 @@ impl Places {
         question: fn(K) -> About,
     ) -> Known<K, V> {
         let asked = kind(self);
-        if let Some(answer) = asked.fresh(key) {
+        if let Some(answer) = asked.fresh(key, pid) {
             return Known::Is(answer);
         }
         // A thread that is gone (it panicked) answers nothing: breaches go on without places.
@@ -351,19 +356,17 @@ impl Places {
             .send(Question::Unwind(Box::new(stack)))
             .is_ok()
         {
-            self.given.insert(key, pid);
+            self.given.insert(key, pid, self.waiting.payer(pid));
         }
     }
 
     /// The stack of a sender in words, or by what that will be known; empty where it left none.
     pub fn stack(&mut self, key: StackKey) -> Known<StackKey, Words> {
-        if let Some(words) = self.stacks.fresh(key) {
-            return Known::Is(words);
-        }
-        match self.given.get(&key) {
-            Some(pid) => self.ask(|all| &mut all.stacks, key, pid, About::Stack),
-            None => Known::Is(Words::default()),
-        }
+        let Some(&pid) = self.given.peek(&key) else {
+            return Known::Is(self.stacks.last(key));
+        };
+        self.given.get(&key, self.waiting.payer(pid));
+        self.ask(|all| &mut all.stacks, key, pid, About::Stack)
     }
 
     /// Stacks that were dropped because too many were waiting.
@@ -438,6 +441,10 @@ impl Places {
     /// Takes an answer.
     fn take(&mut self, answer: Answer) {
         match answer {
+            Answer::Payer(pid, payer) => {
+                self.addresses.shares.belongs(pid, payer);
+                self.stacks.shares.belongs(pid, payer);
+            }
             Answer::Place(key, place) => self.addresses.take(key, place),
             Answer::Stack(key, words) => self.stacks.take(key, words),
             Answer::Said(sentence) => self.sentences.push(sentence),
@@ -523,9 +530,15 @@ impl<'a> Work<'a> {
         match question {
             Question::Unwind(stack) => {
                 let pid = stack.pid;
-                self.stacks.put(pid, stack, || self.symbols.payer(pid));
+                let payer = self.stacks.put(pid, stack, || self.symbols.payer(pid));
+                if let Some(payer) = payer {
+                    self.waiting.lock().belongs(pid, payer);
+                }
             }
-            Question::Of(pid, about) => self.names.put(pid, about, || self.symbols.payer(pid)),
+            Question::Of(pid, about) => {
+                let payer = self.names.put(pid, about, || self.symbols.payer(pid));
+                return payer.map(|payer| Answer::Payer(pid, payer));
+            }
             Question::Prepare(watched) => {
                 self.symbols.prepare(watched);
                 return Some(Answer::Prepared);

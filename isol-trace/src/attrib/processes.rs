@@ -27,32 +27,38 @@ use identity::Identity;
 pub(super) use quiet::Quiet;
 
 use super::{
-    files::{Files, Place, RootKey},
+    files::{Files, Place, Reader, RootKey},
     limit::Limit,
     mappings::{Code, Doubt, Mappings},
 };
 use crate::{
-    cache::Cache,
     clock::monotonic,
     event::ids::{Address, MonoNanos, Pid},
     symbolize::{
         maps::{FileNumber, Mapping, UserMaps},
-        protocol::FileId,
+        protocol::{FileId, Payer},
+        shared_table::SharedTable,
     },
 };
 
-/// Processes that are kept, in each of two generations.
-const PROCESSES: usize = 64;
+/// Processes that are kept, shared among their users.
+const PROCESSES: usize = 128;
 
-/// Root directories that are held open, in each of two generations: a file system cannot be
-/// unmounted meanwhile.
-const ROOTS: usize = 8;
+/// Root directories that are held open, likewise: a file system cannot be unmounted meanwhile.
+const ROOTS: usize = 16;
 
-/// Senders' maps that are read at once, and one more in every [`REFILL`].
+/// Senders' maps that are read at once of each user, and one more in every [`REFILL`].
 const BURST: u32 = 32;
 
-/// See [`BURST`]: at most 100 processes a second are asked for their maps, each of which takes a lock of theirs.
+/// See [`BURST`]: at most 100 processes of a user are asked for their maps in a second, each of which takes a lock of
+/// theirs.
 const REFILL: Duration = Duration::from_millis(10);
+
+/// Users of whom it is remembered how many were asked.
+const LIMITS: usize = 256;
+
+/// Processes that have ended, and one that has not: as far as it is looked for whose a process was.
+const ANCESTORS: usize = 16;
 
 /// Reads the code that a `/proc/PID/maps` lists: the symbolizer, since its owner says what is in it.
 pub(super) trait ReadMaps {
@@ -71,12 +77,23 @@ pub(super) struct Process {
     pub(super) maps: UserMaps,
     /// When that was so.
     maps_at: MonoNanos,
-    /// Who pays for reading its files, as [`Self::payer`] says: that of the one whose child it is, where it has ended.
-    pub(super) payer: Option<u32>,
+    /// Who pays for reading its files, as [`Processes::payer`] says: that of the one whose child it is, where it has ended.
+    pub(super) payer: Payer,
     /// By which it is known again.
     identity: Identity,
     /// Where its files are.
     view: View,
+}
+
+/// A file that a process has mapped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mapped<'a> {
+    /// Where.
+    pub(super) mapping: &'a Mapping,
+    /// By which name.
+    pub(super) path: &'a Path,
+    /// Which one it was then.
+    pub(super) file: FileNumber,
 }
 
 /// Where the files of a process are.
@@ -103,9 +120,10 @@ pub(super) struct Processes {
     mappings: Option<Mappings>,
     /// Whose maps may be read.
     quiet: Quiet,
-    known: Cache<Pid, Arc<Process>>,
-    roots: Cache<RootKey, Arc<File>>,
-    limit: Limit,
+    known: SharedTable<Pid, Arc<Process>>,
+    roots: SharedTable<RootKey, Arc<File>>,
+    /// How often maps may be read, of each user.
+    limits: SharedTable<Payer, Limit>,
     /// Numbers that were given, to programs and to maps.
     numbers: u64,
 }
@@ -120,9 +138,9 @@ impl Processes {
             own_root: own_root.map(|it| Arc::new(File::from(it))),
             mappings,
             quiet,
-            known: Cache::new(PROCESSES),
-            roots: Cache::new(ROOTS),
-            limit: Limit::new(BURST, REFILL, Instant::now()),
+            known: SharedTable::new(PROCESSES),
+            roots: SharedTable::new(ROOTS),
+            limits: SharedTable::new(LIMITS),
             numbers: 0,
         }
     }
@@ -171,18 +189,50 @@ impl Processes {
         read
     }
 
-    /// Who pays for reading the files of a process: its user, or whoever made the user namespace that it is in. `None` where
-    /// it has ended before that was known.
-    pub(super) fn payer(&self, pid: Pid) -> Option<u32> {
-        match self.known.peek(&pid) {
-            Some(known) => known.payer,
-            None => Identity::payer_of(&self.root, pid),
+    /// Who pays for reading the files of a process: its user, or whoever made the user namespace that it is in. Of one that
+    /// has ended before that was known, the user of the process that started it.
+    pub(super) fn payer(&self, pid: Pid) -> Payer {
+        let known = self.known.peek(&pid);
+        known
+            .map_or(Payer::Unknown, |known| known.payer)
+            .or_else(|| Identity::payer_of(&self.root, pid))
+            .or_else(|| self.payer_by_birth(pid))
+    }
+
+    /// The user of the process that has started one, or of that one's parent, where it has ended as well, and so on.
+    fn payer_by_birth(&self, pid: Pid) -> Payer {
+        let ancestors = self.mappings.as_ref();
+        let ancestors = ancestors.map_or_else(Vec::new, |all| all.ancestors(pid, ANCESTORS));
+        for (generation, ancestor) in ancestors.into_iter().enumerate() {
+            let known = self.known.peek(&ancestor);
+            let payer = Identity::payer_of(&self.root, ancestor)
+                .or_else(|| known.map_or(Payer::Unknown, |known| known.payer));
+            match payer {
+                Payer::Unknown => {}
+                // Everybody descends from one of root's processes, and changed users since.
+                Payer::ROOT if generation > 0 => return Payer::Unknown,
+                Payer::User(_) => return payer,
+            }
         }
+        Payer::Unknown
+    }
+
+    /// Whether the maps of a process may be read now, which is counted then.
+    fn may_ask(&mut self, pid: Pid) -> bool {
+        let (payer, now) = (self.payer(pid), Instant::now());
+        if let Some(limit) = self.limits.get(&payer, payer) {
+            return limit.allows(now);
+        }
+        let mut limit = Limit::new(BURST, REFILL, now);
+        let allows = limit.allows(now);
+        self.limits.insert(payer, limit, payer);
+        allows
     }
 
     /// What is known of a process, if it is still that one.
     pub(super) fn known(&mut self, pid: Pid) -> Option<Arc<Process>> {
-        let known = self.known.get(&pid)?;
+        let known = self.known.peek(&pid)?.clone();
+        self.known.get(&pid, known.payer);
         // Of one that is dead, only the record tells that it was another one in the end.
         let since = self.mappings.as_ref().and_then(|all| all.since(pid));
         let is_still = since.is_none_or(|since| since <= known.maps_at)
@@ -226,7 +276,7 @@ impl Processes {
         if has_code(recorded.as_ref(), address) {
             return recorded;
         }
-        if !(at_any_rate || self.limit.allows(Instant::now())) {
+        if !(at_any_rate || self.may_ask(pid)) {
             return recorded;
         }
         // One that has died is still what it was known to be.
@@ -271,10 +321,13 @@ impl Processes {
             Some(known) => known.number,
             None => self.next_number(),
         };
-        let payer = identity.payer().or_else(|| base.as_ref()?.payer);
+        let payer = identity
+            .payer()
+            .or_else(|| base.as_ref().map_or(Payer::Unknown, |base| base.payer))
+            .or_else(|| self.payer_by_birth(pid));
         let view = match base {
             Some(base) => base.view.clone(),
-            None => self.view(&identity),
+            None => self.view(&identity, payer),
         };
         let process = Process {
             number,
@@ -293,14 +346,12 @@ impl Processes {
         if let Some(known) = self.known(pid) {
             return Some(known);
         }
-        self.limit
-            .allows(Instant::now())
-            .then(|| self.learn(pid, reader))?
+        self.may_ask(pid).then(|| self.learn(pid, reader))?
     }
 
     fn keep(&mut self, pid: Pid, process: Process) -> Arc<Process> {
         let process = Arc::new(process);
-        self.known.insert(pid, process.clone());
+        self.known.insert(pid, process.clone(), process.payer);
         process
     }
 
@@ -323,13 +374,13 @@ impl Processes {
             // A zombie still has the file.
             return None;
         }
-        let before = self.known.get(&pid);
+        let before = self.known.peek(&pid);
         let same = before.filter(|before| before.identity.is(&identity));
         let number = match same {
             Some(same) => same.number,
             None => self.next_number(),
         };
-        let view = self.view(&identity);
+        let view = self.view(&identity, identity.payer());
         let process = Process {
             number,
             space: self.next_number(),
@@ -345,8 +396,8 @@ impl Processes {
     /// A process executes another program: what was known of it is forgotten, and where its files are is looked up at
     /// once, lest it ends before it is asked for.
     pub(super) fn executed(&mut self, pid: Pid, reader: &mut dyn ReadMaps) {
-        self.known.retain(|known| *known != pid);
-        if self.recorded(pid, None, reader).is_none() && self.limit.allows(Instant::now()) {
+        self.known.remove(&pid);
+        if self.recorded(pid, None, reader).is_none() && self.may_ask(pid) {
             self.learn(pid, reader);
         }
     }
@@ -354,7 +405,7 @@ impl Processes {
     /// Forgets a process.
     #[cfg(test)]
     pub(super) fn forget(&mut self, pid: Pid) {
-        self.known.retain(|known| *known != pid);
+        self.known.remove(&pid);
     }
 
     /// The file that a process has mapped, if it can be opened and is still that file.
@@ -363,10 +414,14 @@ impl Processes {
         files: &mut Files,
         pid: Pid,
         process: &Process,
-        mapping: &Mapping,
-        path: &Path,
-        mapped: FileNumber,
+        mapped: Mapped<'_>,
+        reader: Reader,
     ) -> Option<FileId> {
+        let Mapped {
+            mapping,
+            path,
+            file,
+        } = mapped;
         let relative = path.strip_prefix("/").unwrap_or(path).to_owned();
         let own = self.own_root.clone();
         let roots: Vec<Arc<File>> = match &process.view {
@@ -391,7 +446,7 @@ impl Processes {
         let program = link("exe".to_owned());
         if let Some(found) = below
             .chain(program)
-            .find_map(|(place, root)| files.find(place, &root, path, Some(mapped)))
+            .find_map(|(place, root)| files.find(place, &root, path, Some(file), reader))
         {
             return Some(found);
         }
@@ -400,7 +455,7 @@ impl Processes {
             return None;
         }
         let (place, root) = link(format!("map_files/{:x}-{:x}", mapping.start, mapping.end))?;
-        files.find(place, &root, path, Some(mapped))
+        files.find(place, &root, path, Some(file), reader)
     }
 
     /// The map that a process's compiler writes of the code that it makes at run time.
@@ -420,17 +475,17 @@ impl Processes {
         let own = folder.own_number().unwrap_or(pid.0);
         let path = format!("tmp/perf-{own}.map");
         let user = folder.user()?;
-        files.find_owned(&root, Path::new(&path), user)
+        files.find_owned(&root, Path::new(&path), user, process.payer)
     }
 
     /// Whether a process has the tracer's root directory and mounts.
-    fn view(&mut self, identity: &Identity) -> View {
+    fn view(&mut self, identity: &Identity, payer: Payer) -> View {
         let opened = || identity.folder().and_then(identity::Folder::open_root);
-        let view = self.try_view(identity);
+        let view = self.try_view(identity, payer);
         view.unwrap_or_else(|_| View::Unknown(opened()))
     }
 
-    fn try_view(&mut self, identity: &Identity) -> io::Result<View> {
+    fn try_view(&mut self, identity: &Identity, payer: Payer) -> io::Result<View> {
         let folder = identity.folder().ok_or(io::ErrorKind::NotFound)?;
         let mounts = folder.link("ns/mnt").ok_or(io::ErrorKind::NotFound)?;
         let opened = folder.open_root().ok_or(io::ErrorKind::NotFound)?;
@@ -442,11 +497,11 @@ impl Processes {
             return Ok(View::Ours);
         }
         let key = RootKey::of(&opened)?;
-        let root = match self.roots.get(&key) {
-            Some(held) => held,
-            None => opened,
-        };
-        self.roots.insert(key, root.clone());
+        let held = self.roots.get(&key, payer).cloned();
+        let root = held.unwrap_or_else(|| {
+            self.roots.insert(key, opened.clone(), payer);
+            opened
+        });
         // Paths in the maps begin at the reader's root or, where that is not above them, at the
         // top of their mount namespace (fs/d_path.c:prepend_path, v6.12).
         Ok(if same_mounts {

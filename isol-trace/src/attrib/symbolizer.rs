@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) use self::bars::{FileKey, Payer, Use};
+pub(super) use self::bars::{FileKey, Use, UsedFile};
 use self::{
     bars::{Bars, Fault, Verdict},
     costs::{Costs, Kind},
@@ -34,7 +34,8 @@ use crate::{
     symbolize::{
         maps::Mapping,
         protocol::{
-            Answer, Code, CodeOf, DebugName, FileId, Given, Number, Order, Question, Report, Want,
+            Answer, Code, CodeOf, DebugName, FileId, Given, Number, Order, Payer, Question, Report,
+            Want,
         },
     },
 };
@@ -72,7 +73,7 @@ enum Cause {
     Nothing,
     /// This file, which a process had mapped. Never one that was found by what is in that: whose it is, the file that
     /// names it does not say.
-    File(Payer, Fault),
+    File(UsedFile, Fault),
 }
 
 /// What was asked of the symbolizer, as far as it may be put down to a file.
@@ -81,7 +82,7 @@ struct About {
     kind: Kind,
     /// Files that it is about: of a place one, of a stack those whose code was found. They are known here for as long as
     /// the symbolizer knows them, whether others have been forgotten meanwhile or not.
-    files: HashMap<FileId, Payer>,
+    files: HashMap<FileId, UsedFile>,
     /// Those of them that the address space need not have the next time.
     passing: Vec<FileId>,
     /// The one that it is at.
@@ -101,9 +102,9 @@ impl About {
             Question::Unwind(_) => (None, Kind::Stack),
         };
         let files = match question {
-            Question::Unwind(stack) => process.take_space(stack.space),
+            Question::Unwind(stack) => process.take_space(stack.space, broker.payer()),
             _ => at
-                .and_then(|id| Some((id, broker.payer(id)?)))
+                .and_then(|id| Some((id, broker.used(id)?)))
                 .into_iter()
                 .collect(),
         };
@@ -120,9 +121,9 @@ impl About {
     /// A file has code of what it is about. `lasting`: the address space keeps it.
     fn has(&mut self, id: FileId, lasting: bool, broker: &dyn Broker) {
         if let Entry::Vacant(vacant) = self.files.entry(id)
-            && let Some(payer) = broker.payer(id)
+            && let Some(used) = broker.used(id)
         {
-            vacant.insert(payer);
+            vacant.insert(used);
             if !lasting {
                 self.passing.push(id);
             }
@@ -130,7 +131,7 @@ impl About {
     }
 
     /// The files that the address space keeps.
-    fn lasting(&mut self) -> HashMap<FileId, Payer> {
+    fn lasting(&mut self) -> HashMap<FileId, UsedFile> {
         let mut files = std::mem::take(&mut self.files);
         for id in &self.passing {
             files.remove(id);
@@ -184,8 +185,10 @@ pub(super) trait Broker {
     /// What lies at an address of the process that the question is about; whether that is so for as long as the
     /// question's address space is spoken of.
     fn code(&mut self, address: u64) -> Option<(Code, bool)>;
-    /// Who pays for a file in this question.
-    fn payer(&self, id: FileId) -> Option<Payer>;
+    /// A file as it is read for this question.
+    fn used(&self, id: FileId) -> Option<UsedFile>;
+    /// Who pays for this question.
+    fn payer(&self) -> Payer;
 }
 
 /// Nothing is given.
@@ -204,8 +207,12 @@ impl Broker for Nothing {
         None
     }
 
-    fn payer(&self, _: FileId) -> Option<Payer> {
+    fn used(&self, _: FileId) -> Option<UsedFile> {
         None
+    }
+
+    fn payer(&self) -> Payer {
+        Payer::Unknown
     }
 }
 
@@ -313,13 +320,13 @@ impl Symbolizer {
     }
 
     /// Whether a file may be read.
-    pub(super) fn allows(&self, payer: &Payer) -> bool {
-        !self.bars.bar(payer.of)
+    pub(super) fn allows(&self, used: &UsedFile) -> bool {
+        !self.bars.bar(used.of)
     }
 
-    /// Whether there are files that may not be read for the processes of a user.
-    pub(super) fn has_bars(&self, runner: Option<u32>) -> bool {
-        self.bars.has(runner)
+    /// Whether there are files that may not be read for a payer.
+    pub(super) fn has_bars(&self, payer: Payer) -> bool {
+        self.bars.has(payer)
     }
 
     /// Puts a question, which a descriptor may belong to. `None` where there is no answer to be had.
@@ -339,13 +346,13 @@ impl Symbolizer {
                     self.charge(&about);
                     if let (Question::Unwind(stack), Some(process)) = (question, &mut self.process)
                     {
-                        process.keep_space(stack.space, about.lasting());
+                        process.keep_space(stack.space, broker.payer(), about.lasting());
                     }
                     return Some(answer);
                 }
                 Err((_, Cause::Others)) => {}
                 Err((ended, Cause::Nothing)) => self.fail(&ended),
-                Err((ended, Cause::File(payer, fault))) => self.blame(&payer, &ended, fault),
+                Err((ended, Cause::File(used, fault))) => self.blame(&used, &ended, fault),
             }
         }
         None
@@ -410,7 +417,7 @@ impl Symbolizer {
             return Err((Ended::Closed, Cause::Nothing));
         };
         let mut about = About::of(&question, &mut process, broker);
-        let order = Order::Ask(number, question);
+        let order = Order::Ask(number, broker.payer(), question);
         let answer = process
             .tell(&order, descriptor)
             .and_then(|()| self.converse(&mut process, number, broker, &mut about));
@@ -429,7 +436,7 @@ impl Symbolizer {
                 let at = about.at.and_then(|id| about.files.remove(&id));
                 let cause = match at {
                     _ if by_others => Cause::Others,
-                    Some(payer) => Cause::File(payer, fault),
+                    Some(used) => Cause::File(used, fault),
                     None if fault == Fault::Outside => Cause::Others,
                     None => Cause::Nothing,
                 };
@@ -493,8 +500,8 @@ impl Symbolizer {
     /// What is given for what is wanted.
     fn give(&self, want: Want, broker: &mut dyn Broker) -> (Given, Option<File>) {
         let allowed = |broker: &dyn Broker, id| {
-            let payer = broker.payer(id);
-            payer.is_some_and(|payer| self.allows(&payer))
+            let used = broker.used(id);
+            used.is_some_and(|used| self.allows(&used))
         };
         let found = match want {
             Want::File(id) if allowed(broker, id) => broker.file(id).map(|file| (id, file)),
@@ -526,25 +533,25 @@ impl Symbolizer {
         for (file, time) in &about.took {
             let over = about.kind.over(*time);
             if !over.is_zero()
-                && let Some(payer) = about.files.get(file)
+                && let Some(used) = about.files.get(file)
             {
-                self.charge_with(payer, over);
+                self.charge_with(used, over);
             }
         }
     }
 
     /// So much time on a CPU counts for a file. Where that is too much, the symbolizer that has read it is ended: it
     /// keeps what unwinds a file.
-    fn charge_with(&mut self, payer: &Payer, time: Duration) {
-        if self.costs.add(payer.of, time, Instant::now()) {
-            self.bar(payer, Fault::Certain, "takes too much CPU time");
+    fn charge_with(&mut self, used: &UsedFile, time: Duration) {
+        if self.costs.add(used.of, time, Instant::now()) {
+            self.bar(used, Fault::Certain, "takes too much CPU time");
             self.process = None;
         }
     }
 
     /// It ended at a file.
-    fn blame(&mut self, payer: &Payer, ended: &Ended, fault: Fault) {
-        self.bar(payer, fault, &format!("ended the symbolizer ({ended})"));
+    fn blame(&mut self, used: &UsedFile, ended: &Ended, fault: Fault) {
+        self.bar(used, fault, &format!("ended the symbolizer ({ended})"));
     }
 
     /// It ended for no file's fault.
@@ -559,12 +566,12 @@ impl Symbolizer {
     }
 
     /// Counts against a file what reading it did, and says what follows.
-    fn bar(&mut self, payer: &Payer, fault: Fault, what: &str) {
-        let Payer { name, of } = payer;
-        let whose = match of.runner {
-            Some(0) => "in root's processes".to_owned(),
-            Some(user) => format!("in processes of user {user}"),
-            None => "in processes that end before their user is known".to_owned(),
+    fn bar(&mut self, used: &UsedFile, fault: Fault, what: &str) {
+        let UsedFile { name, of } = used;
+        let whose = match of.payer {
+            Payer::ROOT => "in root's processes".to_owned(),
+            Payer::User(number) => format!("in processes of user {number}"),
+            Payer::Unknown => "in processes that end before their user is known".to_owned(),
         };
         match self.bars.strike(*of, fault) {
             Verdict::Again => {}

@@ -18,11 +18,10 @@ use super::{
     files::{Files, Reader},
     mappings::Mappings,
     places::STACKS,
-    processes::{Process, Processes, Quiet, ReadMaps},
-    symbolizer::{Broker, Nothing, Patience, Payer, Starter, Symbolizer},
+    processes::{Mapped, Process, Processes, Quiet, ReadMaps},
+    symbolizer::{Broker, Nothing, Patience, Starter, Symbolizer, UsedFile},
 };
 use crate::{
-    cache::Cache,
     event::{
         ids::{Address, Pid},
         user_stack::{CopiedStack, StackKey},
@@ -31,17 +30,18 @@ use crate::{
     symbolize::{
         maps::{Backing, Mapping, UserMaps},
         place::Place,
-        protocol::{self, Answer, Code, CodeOf, DebugName, FileId, Question},
+        protocol::{self, Answer, Code, CodeOf, DebugName, FileId, Payer, Question},
+        shared_table::SharedTable,
     },
 };
 
 pub use crate::symbolize::Words;
 
-/// Frames whose words are remembered, in each of two generations.
-const FRAMES: usize = 2048;
+/// Frames whose words are remembered.
+const FRAMES: usize = 4096;
 
-/// Places that are remembered, in each of two generations.
-const PLACES: usize = 2048;
+/// Places that are remembered.
+const PLACES: usize = 4096;
 
 /// How long reading the maps of all processes may take before a trace begins.
 const READ_ALL: Duration = Duration::from_secs(2);
@@ -118,21 +118,22 @@ pub(super) struct Means {
     pub(super) debug_dirs: Vec<PathBuf>,
 }
 
-/// Names instruction pointers of user space. Everything is read when first asked for.
+/// Names instruction pointers of user space. Everything is read when first asked for. What is remembered is shared among the
+/// users whose processes it is of.
 #[derive(Debug)]
 pub(crate) struct UserSymbols {
     processes: Processes,
     files: Files,
     symbolizer: Symbolizer,
     /// Places of processes, by their numbers.
-    places: Cache<(u64, Address), UserPlace>,
+    places: SharedTable<(u64, Address), UserPlace>,
     /// Places of files, by their offset there, and by what is shown beyond that. Another process of the same program, or
     /// with the same library, has them at once.
-    offsets: Cache<(FileId, u64, u64), Place>,
+    offsets: SharedTable<(FileId, u64, u64), Place>,
     /// Frames as they are shown, likewise.
-    frames: Cache<(u64, Frame), Words>,
+    frames: SharedTable<(u64, Frame), Words>,
     /// Stacks that were unwound.
-    stacks: Cache<StackKey, Arc<Unwound>>,
+    stacks: SharedTable<StackKey, Arc<Unwound>>,
     /// Our own vDSO, once it was asked for.
     vdso: OnceCell<Option<Mapping>>,
     /// It was said how code that is made at run time is named.
@@ -163,10 +164,10 @@ impl UserSymbols {
                 means.patience,
                 means.number.clone(),
             ),
-            places: Cache::new(PLACES),
-            offsets: Cache::new(PLACES),
-            frames: Cache::new(FRAMES),
-            stacks: Cache::new(STACKS),
+            places: SharedTable::new(PLACES),
+            offsets: SharedTable::new(PLACES),
+            frames: SharedTable::new(FRAMES),
+            stacks: SharedTable::new(STACKS),
             vdso: OnceCell::new(),
             unmapped: false,
             complaints,
@@ -209,8 +210,10 @@ impl UserSymbols {
     /// and program.
     pub(crate) fn place(&mut self, pid: Pid, ip: Address) -> UserPlace {
         let known = self.processes.known(pid);
-        if let Some(place) = known.and_then(|known| self.places.get(&(known.number, ip))) {
-            return place;
+        if let Some(known) = known
+            && let Some(place) = self.places.get(&(known.number, ip), known.payer)
+        {
+            return place.clone();
         }
         let process = self.processes.with_code_at(pid, ip, &mut self.symbolizer);
         let Some(process) = process else {
@@ -218,14 +221,16 @@ impl UserSymbols {
         };
         let place = self.resolve(pid, &process, ip, 0).unwrap_or_default();
         let place = UserPlace::of(&place);
-        self.places.insert((process.number, ip), place.clone());
+        let key = (process.number, ip);
+        self.places.insert(key, place.clone(), process.payer);
         place
     }
 
     /// Finds the callers of a sender, and keeps them for [`Self::stack`].
     pub(crate) fn unwind(&mut self, stack: &CopiedStack) {
         if let Some(unwound) = self.unwound(stack) {
-            self.stacks.insert(stack.key, Arc::new(unwound));
+            let payer = unwound.process.payer;
+            self.stacks.insert(stack.key, Arc::new(unwound), payer);
         }
     }
 
@@ -233,9 +238,11 @@ impl UserSymbols {
     /// `leaf (spin.h:7) [inlined]` before the function that it was inlined into. Empty where it was
     /// not unwound, or is forgotten.
     pub(crate) fn stack(&mut self, key: StackKey) -> Words {
-        let Some(unwound) = self.stacks.get(&key) else {
+        let Some(unwound) = self.stacks.peek(&key).cloned() else {
             return Words::default();
         };
+        // It may be asked for again.
+        self.stacks.get(&key, unwound.process.payer);
         let mut words = Vec::with_capacity(unwound.frames.len());
         for &frame in &unwound.frames {
             words.extend_from_slice(&self.frame(unwound.pid, &unwound.process, frame));
@@ -249,10 +256,10 @@ impl UserSymbols {
         let process = self.processes.sender(pid, stack.ip, &mut self.symbolizer)?;
         let question = Question::Unwind(stack.asked(process.space));
         let own_vdso = self.own_vdso();
-        self.files.read_for(self.reader(process.payer));
+        let reader = self.reader(process.payer);
         let mut desk = Desk {
             files: &mut self.files,
-            runner: process.payer,
+            reader,
             of: Some(Subject {
                 processes: &mut self.processes,
                 pid,
@@ -290,8 +297,9 @@ impl UserSymbols {
 
     /// A frame in words.
     fn frame(&mut self, pid: Pid, process: &Process, frame: Frame) -> Words {
-        if let Some(words) = self.frames.get(&(process.number, frame)) {
-            return words;
+        let key = (process.number, frame);
+        if let Some(words) = self.frames.get(&key, process.payer) {
+            return words.clone();
         }
         let beyond = frame.address.0.wrapping_sub(frame.lookup().0);
         let place = self.resolve(pid, process, frame.lookup(), beyond);
@@ -300,7 +308,7 @@ impl UserSymbols {
             words.push(frame.address.to_string().into());
         }
         let words: Words = words.into();
-        self.frames.insert((process.number, frame), words.clone());
+        self.frames.insert(key, words.clone(), process.payer);
         words
     }
 
@@ -310,11 +318,14 @@ impl UserSymbols {
         let offset = mapping.file_offset(ip);
         let found = match &mapping.backing {
             Backing::File { path, file } => {
-                self.files.read_for(self.reader(process.payer));
+                let reader = self.reader(process.payer);
                 let files = &mut self.files;
-                let id = self
-                    .processes
-                    .file(files, pid, process, mapping, path.path(), *file);
+                let mapped = Mapped {
+                    mapping,
+                    path: path.path(),
+                    file: *file,
+                };
+                let id = self.processes.file(files, pid, process, mapped, reader);
                 id.and_then(|file| self.resolve_offset(file, process.payer, offset, beyond))
             }
             Backing::Special(_) => self.resolve_vdso(mapping, ip, beyond),
@@ -357,13 +368,13 @@ impl UserSymbols {
     fn resolve_offset(
         &mut self,
         file: FileId,
-        runner: Option<u32>,
+        payer: Payer,
         offset: u64,
         beyond: u64,
     ) -> Option<Place> {
         let key = (file, offset, beyond);
-        if let Some(known) = self.offsets.get(&key) {
-            return Some(known);
+        if let Some(known) = self.offsets.get(&key, payer) {
+            return Some(known.clone());
         }
         let question = Question::Place {
             file,
@@ -371,39 +382,39 @@ impl UserSymbols {
             beyond,
         };
         // Where one process has no answer another may have one: it is another user who pays, or the file can be opened.
-        let place = self.ask(file, runner, &question)?;
-        self.offsets.insert(key, place.clone());
+        let place = self.ask(file, payer, &question)?;
+        self.offsets.insert(key, place.clone(), payer);
         Some(place)
     }
 
     /// For whom files are read where a process of a user has them.
-    fn reader(&self, runner: Option<u32>) -> Reader {
-        if self.symbolizer.has_bars(runner) {
-            Reader::Alone(runner)
-        } else {
-            Reader::All
+    fn reader(&self, payer: Payer) -> Reader {
+        Reader {
+            payer,
+            has_bars: self.symbolizer.has_bars(payer),
         }
     }
 
     /// Who pays for what is asked about a process.
-    pub(super) fn payer(&self, pid: Pid) -> Option<u32> {
+    pub(super) fn payer(&self, pid: Pid) -> Payer {
         self.processes.payer(pid)
     }
 
     /// Whether a file may be read for a process of a user.
-    fn allows(&self, file: FileId, runner: Option<u32>) -> bool {
-        let payer = self.files.payer(file, runner);
-        payer.is_some_and(|payer| self.symbolizer.allows(&payer))
+    fn allows(&self, file: FileId, payer: Payer) -> bool {
+        let used = self.files.used(file, payer);
+        used.is_some_and(|used| self.symbolizer.allows(&used))
     }
 
     /// Asks for a place in a file for a process of a user. `None` where that has no name for it.
-    fn ask(&mut self, file: FileId, runner: Option<u32>, question: &Question) -> Option<Place> {
-        if !self.allows(file, runner) {
+    fn ask(&mut self, file: FileId, payer: Payer, question: &Question) -> Option<Place> {
+        if !self.allows(file, payer) {
             return None;
         }
+        let reader = self.reader(payer);
         let mut desk = Desk {
             files: &mut self.files,
-            runner,
+            reader,
             of: None,
         };
         let Answer::Place(mut place) = self.symbolizer.ask(question, None, &mut desk)? else {
@@ -462,9 +473,9 @@ impl ReadMaps for Symbolizer {
 /// What the symbolizer gets while it looks for an answer.
 struct Desk<'a> {
     files: &'a mut Files,
-    /// The user of the process that the question is about.
-    runner: Option<u32>,
-    /// That process.
+    /// For whom the question is asked.
+    reader: Reader,
+    /// The process that it is about.
     of: Option<Subject<'a>>,
 }
 
@@ -482,7 +493,7 @@ impl Broker for Desk<'_> {
     }
 
     fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
-        let id = self.files.debug(of, name)?;
+        let id = self.files.debug(of, name, self.reader.payer)?;
         Some((id, self.files.open(id)?))
     }
 
@@ -501,11 +512,13 @@ impl Broker for Desk<'_> {
         let mapping = process.maps.find(address)?;
         let of = match &mapping.backing {
             Backing::File { path, file } => {
-                let path = path.path();
-                let found =
-                    subject
-                        .processes
-                        .file(self.files, subject.pid, &process, mapping, path, *file);
+                let mapped = Mapped {
+                    mapping,
+                    path: path.path(),
+                    file: *file,
+                };
+                let (pid, processes) = (subject.pid, &subject.processes);
+                let found = processes.file(self.files, pid, &process, mapped, self.reader);
                 found.map_or(CodeOf::Unknown, CodeOf::File)
             }
             Backing::Special(_) if is_vdso(mapping, subject.own_vdso.as_ref()) => CodeOf::Vdso,
@@ -521,8 +534,12 @@ impl Broker for Desk<'_> {
         Some((code, process.space == before))
     }
 
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        self.files.payer(id, self.runner)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.files.used(id, self.reader.payer)
+    }
+
+    fn payer(&self) -> Payer {
+        self.reader.payer
     }
 }
 

@@ -66,10 +66,10 @@ fn serve() -> io::Result<()> {
     line.say(&Report::Ready(confinement))?;
     let mut answers = Answers::new(allowance, vdso);
     while let Some((order, file)) = line.take()? {
-        let Order::Ask(number, question) = order else {
+        let Order::Ask(number, payer, question) = order else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let answer = answers.to(question, file, &mut line.about(number))?;
+        let answer = answers.to(question, payer, file, &mut line.about(number))?;
         line.say(&Report::Done(number, answer))?;
     }
     Ok(())

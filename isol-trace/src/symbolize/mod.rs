@@ -12,6 +12,7 @@
 //! - [`perf_map`]: names that a runtime writes for the code that it generates;
 //! - `demangle`, `source`, `text`: how names are spelled; `own`: whose code a frame is;
 //! - `maps`: what code processes have mapped; `tables` and `unwind`: from a stack to its callers;
+//! - `shared_table`: what is kept of files, shared among the users whose they are;
 //! - [`child`]: the process that all this runs in; `sandbox`: what that gives up; `protocol` and `channel`: what it
 //!   and the tracer say to each other. The tracer's side is `attrib::symbolizer`.
 
@@ -32,6 +33,7 @@ pub mod program;
 pub(crate) mod protocol;
 mod sandbox;
 mod sections;
+pub(crate) mod shared_table;
 mod source;
 mod symbols;
 mod tables;

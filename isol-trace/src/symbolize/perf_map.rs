@@ -25,7 +25,7 @@ const CHUNK: usize = 64 << 10;
 const MAX_LINE: usize = 4096;
 
 /// The part of the memory that the names may take.
-const SHARE: u64 = 4;
+const SHARE: u64 = 8;
 
 /// Pieces of code before an address that are looked at.
 const OVERLAPS: usize = 64;

@@ -44,13 +44,41 @@ pub(crate) struct FileId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Number(pub(crate) u64);
 
+/// Who pays for what is asked about a process: its user, or whoever made the user namespace that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Payer {
+    /// This user.
+    User(u32),
+    /// Nobody knows: it ended before that could be found out. All such processes are one user's.
+    Unknown,
+}
+
+impl Payer {
+    /// It is root.
+    pub(crate) const ROOT: Self = Self::User(0);
+
+    /// This one, or else the other one, where this one is not known.
+    pub(crate) fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::User(_) => self,
+            Self::Unknown => other(),
+        }
+    }
+}
+
+impl From<Option<u32>> for Payer {
+    fn from(user: Option<u32>) -> Self {
+        user.map_or(Self::Unknown, Self::User)
+    }
+}
+
 /// From the tracer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// First of all: what the symbolizer may take.
     Begin(Allowance),
-    /// A question.
-    Ask(Number, Question),
+    /// A question, and who pays for it.
+    Ask(Number, Payer, Question),
     /// The answer to a [`Want`].
     Give(Number, Given),
 }
@@ -380,10 +408,11 @@ mod tests {
 
     #[test]
     fn a_message_is_whole_and_nothing_follows_it() {
-        let bytes = encode(&Order::Ask(Number(7), Question::Maps)).expect("it is short");
+        let bytes =
+            encode(&Order::Ask(Number(7), Payer::User(1000), Question::Maps)).expect("it is short");
         assert!(matches!(
             decode(&bytes),
-            Ok(Order::Ask(Number(7), Question::Maps))
+            Ok(Order::Ask(Number(7), Payer::User(1000), Question::Maps))
         ));
         let longer = [&bytes[..], &[0]].concat();
         assert!(decode::<Order>(&longer).is_err());

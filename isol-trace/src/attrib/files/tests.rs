@@ -10,6 +10,12 @@ use rustix::fs::{FileType, mknodat};
 
 use super::*;
 
+/// What root asks.
+const ROOTS: Reader = Reader {
+    payer: Payer::ROOT,
+    has_bars: false,
+};
+
 struct Tree(tempfile::TempDir, Arc<File>);
 
 impl Tree {
@@ -47,7 +53,7 @@ fn text(file: Option<File>) -> Option<String> {
 
 fn program(files: &mut Files, tree: &Tree, path: &str) -> Option<FileId> {
     let place = Place::Below(tree.root(), inner(Path::new(path))?);
-    files.find(place, &tree.root(), Path::new(path), None)
+    files.find(place, &tree.root(), Path::new(path), None, ROOTS)
 }
 
 #[test]
@@ -70,7 +76,13 @@ fn a_file_is_opened_as_it_was_looked_at() {
         inode: 1,
     };
     let place = Place::Below(tree.root(), "bin/spin".into());
-    let found = files.find(place, &tree.root(), Path::new("/bin/spin"), Some(mapped));
+    let found = files.find(
+        place,
+        &tree.root(),
+        Path::new("/bin/spin"),
+        Some(mapped),
+        ROOTS,
+    );
     assert_eq!(found, None, "not the one that was mapped");
 }
 
@@ -83,7 +95,7 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
     for _ in 0..4 {
         tree.write("bin/spin", "one");
         let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
-        let key = files.payer(id, None).expect("known").of;
+        let key = files.used(id, Payer::Unknown).expect("known").of;
         assert!(!known.contains(&key), "{known:?} {key:?}");
         let born = fs::metadata(tree.path("bin/spin")).and_then(|it| it.created());
         let born = born
@@ -101,7 +113,7 @@ fn a_file_with_the_inode_of_one_that_is_gone_is_another_one() {
         let rewritten = program(&mut files, &tree, "/bin/spin").expect("it is there");
         assert_ne!(rewritten, id, "another version");
         assert_eq!(
-            files.payer(rewritten, None).expect("known").of,
+            files.used(rewritten, Payer::Unknown).expect("known").of,
             key,
             "one file"
         );
@@ -119,7 +131,7 @@ fn files_that_are_used_stay_where_others_come_by_the_thousand() {
     let mut files = Files::new(Vec::new());
     let used = program(&mut files, &tree, "/bin/spin").expect("it is there");
     let other = program(&mut files, &tree, "/bin/other").expect("it is there");
-    for number in 0..2 * FILES {
+    for number in 0..FILES {
         let name = format!("bin/{number}");
         fs::hard_link(tree.path("bin/link"), tree.path(&name)).expect("a link");
         assert!(program(&mut files, &tree, &format!("/{name}")).is_some());
@@ -139,11 +151,11 @@ fn a_file_that_is_remembered_holds_no_directory() {
     let mut files = Files::new(Vec::new());
     let find = |files: &mut Files, root: &Arc<File>| {
         let place = Place::Below(root.clone(), "bin/spin".into());
-        files.find(place, root, Path::new("/bin/spin"), None)
+        files.find(place, root, Path::new("/bin/spin"), None, ROOTS)
     };
     let id = find(&mut files, &root).expect("it is there");
     let link = Place::Link(folder.clone(), "spin".to_owned());
-    let linked = files.find(link, &root, Path::new("/bin/link"), None);
+    let linked = files.find(link, &root, Path::new("/bin/link"), None, ROOTS);
     assert!(linked.is_some());
     let held = (Arc::strong_count(&root), Arc::strong_count(&folder));
     assert_eq!(held, (1, 1));
@@ -192,7 +204,10 @@ fn what_is_no_regular_file_is_never_opened() {
     }
     let root = Arc::new(File::open("/").expect("ours"));
     let place = Place::Below(root.clone(), "dev/null".into());
-    assert_eq!(files.find(place, &root, Path::new("/dev/null"), None), None);
+    assert_eq!(
+        files.find(place, &root, Path::new("/dev/null"), None, ROOTS),
+        None
+    );
     // Put in the place of a file that was looked at.
     tree.write("bin/spin", "one");
     let id = program(&mut files, &tree, "/bin/spin").expect("it is there");
@@ -214,7 +229,7 @@ fn nothing_leads_out_of_a_root() {
     let mut files = Files::new(Vec::new());
     let mut find = |path: &str| {
         let place = Place::Below(root.clone(), path.into());
-        files.find(place, &root, Path::new(path), None)
+        files.find(place, &root, Path::new(path), None, ROOTS)
     };
     for path in ["../outside", "up", "absolute"] {
         assert_eq!(find(path), None, "{path}");
@@ -229,24 +244,28 @@ fn debug_information_lies_below_the_usual_directories() {
     let mut files = Files::new(Vec::new());
     let of = program(&mut files, &tree, "/bin/spin").expect("it is there");
     let id = DebugName::BuildId((1..=10).collect());
-    assert_eq!(files.debug(of, &id), None);
+    assert_eq!(files.debug(of, &id, Payer::ROOT), None);
     tree.write(
         "usr/lib/debug/.build-id/01/02030405060708090a.debug",
         "by id",
     );
-    let found = files.debug(of, &id).expect("it is there");
+    let found = files.debug(of, &id, Payer::ROOT).expect("it is there");
     assert_eq!(text(files.open(found)).as_deref(), Some("by id"));
     let link = |name: &str| DebugName::Link(name.to_owned());
     tree.write("usr/lib/debug/bin/spin.debug", "by link");
-    let found = files.debug(of, &link("spin.debug")).expect("it is there");
+    let found = files
+        .debug(of, &link("spin.debug"), Payer::ROOT)
+        .expect("it is there");
     assert_eq!(text(files.open(found)).as_deref(), Some("by link"));
     // Beside the program lies what its owner likes.
     tree.write("bin/beside.debug", "beside");
-    assert_eq!(files.debug(of, &link("beside.debug")), None);
+    assert_eq!(files.debug(of, &link("beside.debug"), Payer::ROOT), None);
     tree.fifo("usr/lib/debug/bin/fifo.debug");
-    assert_eq!(files.debug(of, &link("fifo.debug")), None);
+    assert_eq!(files.debug(of, &link("fifo.debug"), Payer::ROOT), None);
     tree.write("bin/spin.dwp", "package");
-    let found = files.debug(of, &DebugName::Package).expect("it is there");
+    let found = files
+        .debug(of, &DebugName::Package, Payer::ROOT)
+        .expect("it is there");
     assert_eq!(text(files.open(found)).as_deref(), Some("package"));
 }
 
@@ -275,10 +294,13 @@ fn a_name_from_a_file_leads_nowhere_else() {
             DebugName::Link(name.to_owned()),
             DebugName::Split(name.to_owned()),
         ] {
-            assert_eq!(files.debug(of, &name), None, "{name:?}");
+            assert_eq!(files.debug(of, &name, Payer::ROOT), None, "{name:?}");
         }
     }
-    assert_eq!(files.debug(of, &DebugName::BuildId(vec![1])), None);
+    assert_eq!(
+        files.debug(of, &DebugName::BuildId(vec![1]), Payer::ROOT),
+        None
+    );
 }
 
 #[test]
@@ -293,7 +315,7 @@ fn directories_that_were_asked_for_are_looked_in_too() {
     let root = Arc::new(File::open(tree.path("root")).expect("a folder"));
     let place = Place::Below(root.clone(), "bin/spin".into());
     let of = files
-        .find(place, &root, Path::new("/bin/spin"), None)
+        .find(place, &root, Path::new("/bin/spin"), None, ROOTS)
         .expect("it is there");
     for (name, expected) in [
         (
@@ -303,7 +325,7 @@ fn directories_that_were_asked_for_are_looked_in_too() {
         (DebugName::Link("spin.debug".to_owned()), "by path"),
         (DebugName::Link("x.debug".to_owned()), "by name"),
     ] {
-        let found = files.debug(of, &name).expect("it is there");
+        let found = files.debug(of, &name, Payer::ROOT).expect("it is there");
         assert_eq!(text(files.open(found)).as_deref(), Some(expected));
     }
 }
@@ -318,11 +340,12 @@ fn a_map_of_a_compiler_belongs_to_its_process() {
         .uid();
     symlink("perf-7.map", tree.path("tmp/perf-9.map")).expect("a link");
     assert_eq!(
-        files.find_owned(&tree.root(), Path::new("tmp/perf-9.map"), own),
+        files.find_owned(&tree.root(), Path::new("tmp/perf-9.map"), own, Payer::ROOT),
         None,
         "a link names what others have written"
     );
-    let mut find = |user| files.find_owned(&tree.root(), Path::new("tmp/perf-7.map"), user);
+    let mut find =
+        |user| files.find_owned(&tree.root(), Path::new("tmp/perf-7.map"), user, Payer::ROOT);
     let id = find(own).expect("it is there");
     tree.write("tmp/perf-7.map", "1000 10 f\n2000 10 g\n");
     assert_eq!(find(own), Some(id), "it has grown");
@@ -332,7 +355,7 @@ fn a_map_of_a_compiler_belongs_to_its_process() {
     assert_eq!(find(own.wrapping_add(1)), None, "a stranger's");
     tree.fifo("tmp/perf-8.map");
     assert_eq!(
-        files.find_owned(&tree.root(), Path::new("tmp/perf-8.map"), own),
+        files.find_owned(&tree.root(), Path::new("tmp/perf-8.map"), own, Payer::ROOT),
         None
     );
 }
@@ -343,7 +366,7 @@ fn files_that_the_kernel_makes_up_are_not_opened() {
     let mut files = Files::new(Vec::new());
     let mut find = |path: &str| {
         let place = Place::Below(root.clone(), PathBuf::from(path));
-        files.find(place, &root, Path::new(path), None)
+        files.find(place, &root, Path::new(path), None, ROOTS)
     };
     assert_eq!(find("proc/sys/kernel/ostype"), None);
     assert_eq!(find("sys/kernel/mm/transparent_hugepage/enabled"), None);
@@ -380,11 +403,14 @@ fn debug_information_belongs_to_its_programs_user_or_to_root() {
         let mut files = Files::new(vec![Arc::new(folder)]);
         let of = program(&mut files, &tree, "/bin/spin").expect("it is there");
         for name in [&name, &DebugName::Package] {
-            let found = files.debug(of, name);
+            let found = files.debug(of, name, Payer::ROOT);
             assert_eq!(found.is_some(), is_taken, "{of_program} {of_debug}");
         }
         let asked_for = DebugName::Link("other.debug".to_owned());
-        assert!(files.debug(of, &asked_for).is_some(), "by who traces");
+        assert!(
+            files.debug(of, &asked_for, Payer::ROOT).is_some(),
+            "by who traces"
+        );
     }
 }
 
@@ -398,24 +424,26 @@ fn a_file_has_a_number_for_each_name_and_root() {
     let mut files = Files::new(Vec::new());
     let spin = program(&mut files, &tree, "/bin/spin").expect("it is there");
     symlink("/lib/libc.so", tree.path("bin/spin.dwp")).expect("a link");
-    let first = files.debug(spin, &DebugName::Package).expect("a link");
+    let first = files
+        .debug(spin, &DebugName::Package, Payer::ROOT)
+        .expect("a link");
     let libc = program(&mut files, &tree, "/lib/libc.so").expect("it is there");
     assert_ne!(first, libc);
-    let key = |id| files.payer(id, None).expect("known").of;
+    let key = |id| files.used(id, Payer::Unknown).expect("known").of;
     assert_eq!(files.name(libc), Some("/lib/libc.so"));
     assert_eq!(key(libc), key(first), "one file to bar");
     fs::remove_file(tree.path("bin/spin.dwp")).expect("removed");
     assert!(files.open(first).is_none());
     assert_eq!(text(files.open(libc)).as_deref(), Some("libc"));
     let link = DebugName::Link("libc.debug".to_owned());
-    let found = files.debug(libc, &link).expect("it is there");
+    let found = files.debug(libc, &link, Payer::ROOT).expect("it is there");
     assert_eq!(text(files.open(found)).as_deref(), Some("its own"));
     // By a link of a process, which goes with that, and by its path.
     tree.write("bin/other", "other");
     symlink("../bin/other", tree.path("proc/exe")).expect("a link");
     let folder = Arc::new(File::open(tree.path("proc")).expect("a folder"));
     let by_link = Place::Link(folder, "exe".to_owned());
-    let linked = files.find(by_link, &tree.root(), Path::new("/bin/other"), None);
+    let linked = files.find(by_link, &tree.root(), Path::new("/bin/other"), None, ROOTS);
     assert!(linked.is_some());
     assert_eq!(program(&mut files, &tree, "/bin/other"), linked);
     fs::remove_file(tree.path("proc/exe")).expect("removed");

@@ -118,6 +118,15 @@ impl Mappings {
         })
     }
 
+    /// Who started a process, who started that one, and so on, as far as it was recorded.
+    pub(super) fn ancestors(&self, pid: Pid, most: usize) -> Vec<Pid> {
+        let recorder = self.up_to_date();
+        let parent = |pid: &Pid| recorder.spaces.parent(*pid);
+        std::iter::successors(parent(&pid), parent)
+            .take(most)
+            .collect()
+    }
+
     /// Records that found no room.
     pub(super) fn lost(&self) -> u64 {
         self.lock().spaces.lost()

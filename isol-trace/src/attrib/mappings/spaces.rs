@@ -16,10 +16,19 @@ use crate::event::ids::{MonoNanos, Pid};
 #[derive(Debug)]
 struct Kept {
     space: Space,
+    /// Who started it, where that was recorded.
+    birth: Option<Birth>,
     family: Family,
     /// Its place among all, in the order in which they began their program or ended.
     age: u64,
     has_ended: bool,
+}
+
+/// How a process began.
+#[derive(Clone, Copy, Debug)]
+struct Birth {
+    parent: Pid,
+    at: MonoNanos,
 }
 
 /// The processes.
@@ -84,6 +93,7 @@ impl Spaces {
                 self.begin(pid, at, base, code, self.family(parent));
                 if let Some(kept) = self.all.get_mut(&pid) {
                     kept.space.doubt = doubt;
+                    kept.birth = Some(Birth { parent, at });
                 }
             }
             Act::Exec { pid } => self.begin(pid, at, None, Arc::default(), self.family(pid)),
@@ -92,6 +102,8 @@ impl Spaces {
                 self.lost += records;
                 for (&pid, kept) in &mut self.all {
                     kept.space.doubt(pid, Doubt { since, until: at });
+                    // The number of who started it may be another process's by now, unseen.
+                    kept.birth = None;
                 }
             }
         }
@@ -108,6 +120,15 @@ impl Spaces {
         let base = self.get(pid)?.base.filter(|base| base.of != pid)?;
         let still = self.get(base.of).is_none_or(|it| it.since <= base.at);
         still.then_some(base.of)
+    }
+
+    /// Who started a process, if it is known of that number that it is the same process's still.
+    pub(super) fn parent(&self, pid: Pid) -> Option<Pid> {
+        let birth = self.all.get(&pid)?.birth?;
+        let theirs = self.all.get(&birth.parent)?.birth;
+        theirs
+            .is_none_or(|theirs| theirs.at < birth.at)
+            .then_some(birth.parent)
     }
 
     /// Records that found no room.
@@ -133,6 +154,7 @@ impl Spaces {
         code: Arc<Code>,
         family: Family,
     ) {
+        let birth = self.all.get(&pid).and_then(|before| before.birth);
         self.forget(pid);
         self.ages += 1;
         self.held.hold(&code);
@@ -143,6 +165,7 @@ impl Spaces {
                 code,
                 doubt: None,
             },
+            birth,
             family,
             age: self.ages,
             has_ended: false,

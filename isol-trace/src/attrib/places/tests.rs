@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     attrib::symbolizer::tests::means,
-    event::{ids::Tid, user_stack::tests::own_stack},
+    event::{
+        ids::{MonoNanos, Tid},
+        user_stack::tests::own_stack,
+    },
 };
 
 const LONG: Duration = Duration::from_mins(1);
@@ -107,29 +110,29 @@ fn open_questions_are_bounded() {
     assert_eq!(places.addresses.open.len(), OPEN);
 }
 
-/// However much one process asks, others may ask too, and they may ask as much as it when there are answers.
+/// However much the processes of one user ask, others may ask too, and they may ask as much as it when there are answers.
 #[test]
-fn open_questions_are_shared_among_processes() {
+fn open_questions_are_shared_among_users() {
     let (go, wait) = channel();
     let mut places = numbering(wait);
+    for pid in 1000..3000 {
+        for ip in 0..10 {
+            places.place(Pid(pid), Address(ip));
+        }
+    }
+    for pid in 1000..3000 {
+        places.take(Answer::Payer(Pid(pid), Payer::User(8)));
+    }
+    let of_stranger = places.addresses.open.len();
+    assert!(of_stranger > 2 * OPEN);
+    places.take(Answer::Payer(Pid(1), Payer::User(7)));
     for ip in 0..10_000 {
         places.place(Pid(1), Address(ip));
     }
-    let mut last = None;
-    for pid in 2..10 {
-        for ip in 0..10_000 {
-            last = Some(later(&mut places, Pid(pid), Address(ip)));
-        }
-    }
-    let shares = &places.addresses.shares;
-    let open = [2, 9].map(|pid| shares.of(Pid(pid)));
-    assert_eq!(open, [OPEN / 2, OPEN / 9]);
-    for pid in 10..10_000 {
-        places.place(Pid(pid), Address(0));
-    }
-    assert_eq!(places.addresses.open.len(), MOST_OPEN);
-    assert!(!places.is_awaited(last, &[]), "it was one too many");
-    for _ in 0..MOST_OPEN {
+    assert_eq!(places.addresses.shares.of(Pid(1)), OPEN / 2);
+    let all = places.addresses.open.len();
+    assert_eq!(all, of_stranger + OPEN / 2);
+    for _ in 0..all {
         go.send(()).expect("a listener");
     }
     while !places.addresses.open.is_empty() {
@@ -137,6 +140,65 @@ fn open_questions_are_shared_among_processes() {
         places.wait(Some(key), &[], LONG);
     }
     assert_eq!(places.addresses.shares.all(), 0, "all were answered");
+}
+
+/// What a stranger's processes leave and ask goes before what is remembered of others.
+#[test]
+fn what_is_remembered_is_shared_among_users() {
+    let (_go, wait) = channel();
+    let mut places = telling(wait);
+    let (owner, stranger) = (Payer::User(7), Payer::User(8));
+    let mut given = |pid, count: u64, payer| {
+        places.waiting.lock().belongs(Pid(pid), payer);
+        places.take(Answer::Payer(Pid(pid), payer));
+        let mut last = None;
+        for at in 0..count {
+            let mut stack = own_stack(16, 0, 0, &[]);
+            stack.pid = Pid(pid);
+            stack.key.tid = Tid(pid);
+            stack.key.at = MonoNanos(at);
+            let key = stack.key;
+            places.unwind(stack);
+            places.waiting.take(Pid(pid));
+            if let Known::Later(_) = places.stack(key) {
+                let words = [format!("of {pid}").into()].into();
+                places.take(Answer::Stack(key, words));
+            }
+            last = Some(key);
+        }
+        last.expect("one at least")
+    };
+    let armed = given(1, 1, owner);
+    given(2, 3 * STACKS as u64, stranger);
+    assert!(places.stacks.known.len() <= STACKS && places.given.len() <= STACKS);
+    let Known::Is(words) = places.stack(armed) else {
+        panic!("it is asked for as long as its timer is armed")
+    };
+    assert_eq!(&*words[0], "of 1");
+}
+
+/// Each process is told of before its questions are answered.
+#[test]
+fn whose_a_process_is_is_told() {
+    let (asked, questions) = channel();
+    let (answers, answered) = channel();
+    let own = Pid(std::process::id());
+    let key = PlaceKey {
+        pid: own,
+        program: 0,
+        ip: Address(8),
+    };
+    let question = Question::Of(own, About::Place(key));
+    asked.send(question).expect("a listener");
+    drop(asked);
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
+    let waiting = Waiting::new();
+    answer(&mut symbols, &waiting, &questions, &answers);
+    let user = Payer::User(rustix::process::geteuid().as_raw());
+    assert!(
+        matches!(answered.try_recv(), Ok(Answer::Payer(pid, payer)) if pid == own && payer == user)
+    );
+    assert!(matches!(answered.try_recv(), Ok(Answer::Place(..))));
 }
 
 #[test]
@@ -291,7 +353,7 @@ fn stacks_come_before_names() {
     let (asked, questions) = channel();
     let (answers, answered) = channel();
     let stack = own_stack(stacks_come_before_names as *const () as u64, 0, 0, &[]);
-    let key = stack.key;
+    let (key, pid) = (stack.key, stack.pid);
     let waiting = Waiting::new();
     assert!(waiting.add(stack.pid));
     // The name is asked for before there is anything to name.
@@ -304,10 +366,12 @@ fn stacks_come_before_names() {
     drop(asked);
     let mut symbols = UserSymbols::of_tests(Path::new("/"));
     answer(&mut symbols, &waiting, &questions, &answers);
-    let Ok(Answer::Stack(_, words)) = answered.try_recv() else {
-        panic!("no answer")
-    };
-    assert_eq!(words.len(), 1);
+    let words = answered.try_iter().find_map(|answer| match answer {
+        Answer::Stack(_, words) => Some(words),
+        _ => None,
+    });
+    assert_eq!(words.expect("an answer").len(), 1);
+    assert_ne!(waiting.payer(pid), Payer::Unknown);
 }
 
 /// Whoever leaves stacks without end does not keep others' names from being found.

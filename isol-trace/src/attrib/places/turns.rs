@@ -10,13 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{cache::Cache, event::ids::Pid};
+use crate::{cache::Cache, event::ids::Pid, symbolize::protocol::Payer};
 
 /// Those whose cost is remembered while they ask nothing, in each of two generations.
 const REMEMBERED: usize = 1024;
-
-/// Who pays for the answers about a process; `None` of those that ended before that was known.
-pub(super) type Payer = Option<u32>;
 
 /// Those who wait, by what they have cost.
 #[derive(Debug)]
@@ -101,11 +98,17 @@ impl<Q> Turns<Q> {
         self.waiting.is_empty()
     }
 
-    /// A question about a process waits from now on, behind what was asked about that before. `payer` says who pays for it.
-    pub(super) fn put(&mut self, pid: Pid, question: Q, payer: impl FnOnce() -> Payer) {
+    /// A question about a process waits from now on, behind what was asked about that before. `payer` says who pays for it,
+    /// where nothing was asked: that is returned.
+    pub(super) fn put(
+        &mut self,
+        pid: Pid,
+        question: Q,
+        payer: impl FnOnce() -> Payer,
+    ) -> Option<Payer> {
         if let Some((_, own)) = self.waiting.get_mut(&pid) {
             own.push_back(question);
-            return;
+            return None;
         }
         let payer = payer();
         self.waiting
@@ -115,6 +118,7 @@ impl<Q> Turns<Q> {
             self.users.put(payer);
         }
         own.put(pid);
+        Some(payer)
     }
 
     /// The question whose turn it is. What it has cost is said by [`Self::spent`].
@@ -174,6 +178,8 @@ mod tests {
     use super::*;
 
     const SLOW: Pid = Pid(1);
+    const OWNER: Payer = Payer::User(7);
+    const STRANGER: Payer = Payer::User(8);
 
     /// Whose question each turn answers; one of [`SLOW`] takes a second, one of others a millisecond.
     fn served(turns: &mut Turns<u32>, most: usize) -> Vec<(Pid, u32)> {
@@ -189,7 +195,9 @@ mod tests {
     }
 
     fn asked(turns: &mut Turns<u32>, pid: Pid, count: u32) {
-        (0..count).for_each(|question| turns.put(pid, question, || Some(7)));
+        for question in 0..count {
+            turns.put(pid, question, || OWNER);
+        }
     }
 
     #[test]
@@ -231,10 +239,10 @@ mod tests {
     #[test]
     fn who_asks_one_question_at_a_time_is_remembered() {
         let mut turns = Turns::new();
-        turns.put(SLOW, 0, || Some(7));
+        turns.put(SLOW, 0, || OWNER);
         asked(&mut turns, Pid(2), 1500);
         served(&mut turns, 1);
-        turns.put(SLOW, 1, || Some(7));
+        turns.put(SLOW, 1, || OWNER);
         let all = served(&mut turns, 900);
         assert!(all.iter().all(|(pid, _)| *pid == Pid(2)));
         let rest = served(&mut turns, 1000);
@@ -259,16 +267,16 @@ mod tests {
     fn who_starts_many_processes_has_the_time_of_one_user() {
         let mut turns = Turns::new();
         for pid in 100..1100 {
-            turns.put(Pid(pid), 0, || Some(8));
+            turns.put(Pid(pid), 0, || STRANGER);
         }
         for question in 0..100 {
-            turns.put(Pid(2), question, || Some(7));
+            turns.put(Pid(2), question, || OWNER);
         }
         let first = served(&mut turns, 100);
         let own = first.iter().filter(|(pid, _)| *pid == Pid(2)).count();
         assert_eq!(own, 50);
         // A new one of theirs begins with what their user has had.
-        turns.put(Pid(5000), 0, || Some(8));
+        turns.put(Pid(5000), 0, || STRANGER);
         let then = served(&mut turns, 100);
         let own = then.iter().filter(|(pid, _)| *pid == Pid(2)).count();
         assert_eq!(own, 50);

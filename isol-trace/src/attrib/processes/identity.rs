@@ -15,7 +15,10 @@ use std::{
 
 use rustix::process::{Pid as KernelPid, PidfdFlags, pidfd_open};
 
-use crate::{attrib::mappings::Beginning, event::ids::Pid, host::process_dir::ProcessDir};
+use crate::{
+    attrib::mappings::Beginning, event::ids::Pid, host::process_dir::ProcessDir,
+    symbolize::protocol::Payer,
+};
 
 /// Bytes of an auxiliary vector; the kernel's has some 50 words (`AT_VECTOR_SIZE`).
 const VECTOR: u64 = 4096;
@@ -31,7 +34,7 @@ pub(in crate::attrib) struct Folder {
     inode: u64,
     pid: Pid,
     /// Who paid for it when this was opened.
-    payer: Option<u32>,
+    payer: Payer,
 }
 
 impl Folder {
@@ -41,9 +44,9 @@ impl Folder {
             inode: directory.inode().ok()?,
             directory,
             pid,
-            payer: None,
+            payer: Payer::Unknown,
         };
-        folder.payer = folder.payer_now(root);
+        folder.payer = folder.payer_now(root).into();
         Some(folder)
     }
 
@@ -127,13 +130,13 @@ impl Identity {
     }
 
     /// Who pays for reading its files ([`Folder::payer_now`]), when this was read.
-    pub(super) fn payer(&self) -> Option<u32> {
-        self.folder()?.payer
+    pub(super) fn payer(&self) -> Payer {
+        self.folder().map_or(Payer::Unknown, |folder| folder.payer)
     }
 
     /// The same of a process of which nothing else is asked.
-    pub(super) fn payer_of(root: &Path, pid: Pid) -> Option<u32> {
-        Folder::open(root, pid)?.payer
+    pub(super) fn payer_of(root: &Path, pid: Pid) -> Payer {
+        Folder::open(root, pid).map_or(Payer::Unknown, |folder| folder.payer)
     }
 
     /// How it began its program, as far as that is known. A program of 32 bits has other words.
@@ -296,7 +299,8 @@ mod tests {
         assert_eq!(entry.name(), beginning.program.into_string().ok());
         let folder = known.folder().expect("it lives");
         assert_eq!(folder.own_number(), Some(own.0));
-        assert_eq!(known.payer(), Some(rustix::process::geteuid().as_raw()));
+        let user = rustix::process::geteuid().as_raw();
+        assert_eq!(known.payer(), Payer::User(user));
     }
 
     /// The real thing: who may execute a program and not read it keeps its memory to itself.
@@ -321,7 +325,7 @@ mod tests {
         let mut child = sleep.spawn().expect("a program");
         let pid = Pid(child.id());
         let known = Identity::read(Path::new("/"), pid);
-        assert_eq!(known.payer(), Some(user));
+        assert_eq!(known.payer(), Payer::User(user));
         if own.is_root() {
             let maps = tree_of(pid).join("maps");
             assert_eq!(fs::metadata(maps).expect("it lives").uid(), 0, "closed");
@@ -330,8 +334,8 @@ mod tests {
         child.kill().expect("it lives");
         child.wait().expect("it ends");
         assert_eq!(folder.directory.owner().expect("held"), 0, "root's");
-        assert_eq!(known.payer(), Some(user), "as it was");
-        assert_eq!(Identity::read(Path::new("/"), pid).payer(), None);
+        assert_eq!(known.payer(), Payer::User(user), "as it was");
+        assert_eq!(Identity::read(Path::new("/"), pid).payer(), Payer::Unknown);
     }
 
     /// The real thing: who makes a user namespace has other numbers there, and pays all the same.
@@ -367,7 +371,7 @@ mod tests {
             folder.link("ns/user"),
             fs::read_link("/proc/self/ns/user").ok()
         );
-        assert_eq!(folder.payer, Some(user));
+        assert_eq!(folder.payer, Payer::User(user));
         drop(child.stdin.take());
         child.wait().expect("it ends");
     }

@@ -77,7 +77,16 @@ fn read_file(
         return None;
     };
     let mut files = Files::new(Vec::new());
-    let id = processes.file(&mut files, pid, process, mapping, path.path(), *file)?;
+    let mapped = Mapped {
+        mapping,
+        path: path.path(),
+        file: *file,
+    };
+    let reader = Reader {
+        payer: process.payer,
+        has_bars: false,
+    };
+    let id = processes.file(&mut files, pid, process, mapped, reader)?;
     let mut text = Vec::new();
     files.open(id)?.read_to_end(&mut text).expect("a file");
     Some(String::from_utf8_lossy(&text).into_owned())
@@ -337,6 +346,102 @@ fn a_child_that_is_dead_has_its_parents_code() {
     assert!(child.is_none(), "another program's by now");
 }
 
+/// A process of this tree's that lives, and belongs to a user.
+fn living(tree: &Tree, pid: u32, user: u32) {
+    symlink_in(tree, &format!("proc/{pid}/exe"), "/bin/spin");
+    let folder = tree.path(&format!("proc/{pid}"));
+    std::os::unix::fs::chown(folder, Some(user), None).expect("root");
+}
+
+/// One that was started and has ended.
+fn forked(pid: u32, parent: u32) -> (MonoNanos, Act) {
+    let (pid, parent) = (Pid(pid), Pid(parent));
+    (monotonic(), Act::Fork { pid, parent })
+}
+
+#[test]
+#[ignore = "needs root, to give files away"]
+fn who_has_ended_is_paid_for_by_who_started_it() {
+    let tree = Tree::new();
+    living(&tree, 7, 1234);
+    living(&tree, 6, 0);
+    let read = |pid| {
+        let code = UserMaps::parse(b"1000-2000 r-xp 0 00:00 5 /x\n").into_code();
+        (
+            monotonic(),
+            Act::Read {
+                pid: Pid(pid),
+                code,
+            },
+        )
+    };
+    let begun = [read(7), read(6), forked(8, 7), forked(9, 8), forked(10, 99)];
+    let of_root = [forked(20, 6), forked(21, 20)];
+    let acts: Vec<_> = begun.into_iter().chain(of_root).collect();
+    let payer = |acts: &[(MonoNanos, Act)], pid| {
+        let processes = under(tree.0.path(), Some(Mappings::told(acts.to_vec())));
+        processes.payer(Pid(pid))
+    };
+    for (pid, expected) in [
+        (7, Payer::User(1234)),
+        (8, Payer::User(1234)),
+        (9, Payer::User(1234)),
+        (10, Payer::Unknown),
+        (20, Payer::ROOT),
+        // Who logs in is started by root's processes as well.
+        (21, Payer::Unknown),
+    ] {
+        assert_eq!(payer(&acts, pid), expected, "{pid}");
+    }
+    // The number of its parent is another process's by now.
+    let another = [&acts[..], &[forked(7, 6)]].concat();
+    assert_eq!(payer(&another, 8), Payer::Unknown);
+    let lost = Act::Lost {
+        records: 1,
+        since: MonoNanos(0),
+    };
+    let lost = [&acts[..], &[(monotonic(), lost)]].concat();
+    assert_eq!(payer(&lost, 8), Payer::Unknown, "it may be");
+}
+
+/// A stranger's processes come one after the other, and each is asked about.
+#[test]
+#[ignore = "needs root, to give files away"]
+fn processes_of_a_stranger_do_not_push_out_those_of_others() {
+    let tree = Tree::new();
+    living(&tree, 7, 1234);
+    let mut processes = under(tree.0.path(), None);
+    let owners = processes
+        .with_code_at(PID, CODE, &mut Here)
+        .expect("it lives");
+    for pid in 100..400 {
+        living(&tree, pid, 1235);
+        let maps = tree.path(&format!("proc/{pid}/maps"));
+        fs::copy(tree.path("proc/7/maps"), maps).expect("a copy");
+        let process = processes.with_code_at(Pid(pid), CODE, &mut Here);
+        assert_eq!(process.expect("it lives").payer, Payer::User(1235));
+    }
+    fs::remove_dir_all(tree.path("proc/7")).expect("removed");
+    let dead = processes.known(PID).expect("it is remembered");
+    assert!(Arc::ptr_eq(&owners, &dead));
+}
+
+/// Maps of senders are read so many times a second.
+#[test]
+#[ignore = "needs root, to give files away"]
+fn who_has_many_maps_read_leaves_others_theirs() {
+    let tree = Tree::new();
+    let mut processes = under(tree.0.path(), None);
+    living(&tree, 7, 1234);
+    living(&tree, 8, 1235);
+    fs::copy(tree.path("proc/7/maps"), tree.path("proc/8/maps")).expect("a copy");
+    let stranger = Payer::User(1235);
+    let used_up = Limit::new(0, Duration::from_hours(1), Instant::now());
+    processes.limits.insert(stranger, used_up, stranger);
+    assert!(processes.sender(Pid(8), CODE, &mut Here).is_none());
+    assert!(processes.sender(PID, CODE, &mut Here).is_some());
+}
+
 /// It calls its files by other names than the maps that we read.
 #[test]
 fn a_recorded_name_is_below_the_processs_own_root() {
@@ -443,14 +548,14 @@ fn a_namespace_with_the_number_of_one_that_is_gone_has_its_own_mounts() {
         let mut stdout = child.stdout.take().expect("a pipe");
         stdout.read_exact(&mut said).expect("it says so");
         let identity = Identity::read(Path::new("/"), Pid(child.id()));
-        let view = processes.view(&identity);
+        let view = processes.view(&identity, Payer::ROOT);
         let inside = folder.path().join("sleep");
         let inside = inside.strip_prefix("/").expect("absolute");
         let is_there = match &view {
             View::Foreign(root) => below(root, inside, OFlags::PATH).is_some(),
             _ => false,
         };
-        let again = processes.view(&identity);
+        let again = processes.view(&identity, Payer::ROOT);
         child.kill().expect("it lives");
         child.wait().expect("it was killed");
         assert!(is_there, "{round}: {view:?}");

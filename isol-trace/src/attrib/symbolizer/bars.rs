@@ -1,15 +1,16 @@
 //! Files that are not read any more, because reading them ended the symbolizer.
 //!
-//! Who pays is the user whose process had the file mapped: that file is barred in the processes of this user. Others read
-//! it on. Anybody may run anybody's programs, in as many mount namespaces as wanted, and would have them barred for their
-//! owners. What root's processes take
-//! of root's files is not counted: no stranger has a hand in it.
+//! Who pays is the user whose process had the file mapped ([`Payer`]): that file is barred in the processes of this user.
+//! Others read it on. Anybody may run anybody's programs, in as many mount namespaces as wanted, and would have them barred
+//! for their owners. What root's processes take of root's files is not counted: no stranger has a hand in it.
 //!
 //! A file with debug information that is looked for by what is in that file belongs to the same user or to root
 //! ([`super::super::files`]), and is not barred for what happens then: else a stranger's file would have any file barred
 //! that it names.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, hash::Hash};
+
+use crate::symbolize::{protocol::Payer, shared_table::SharedTable};
 
 /// How sure it is that a file is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,11 @@ const TOO_MUCH: u8 = 8;
 /// Files of one user that may be barred in the processes of one. Who has made that many makes more.
 const FILES: u32 = 4;
 
-/// Users for whom a file may be barred that are neither its owner nor root. Who has many numbers of users runs it by one
+/// Payers for whom a file may be barred that are neither its owner nor root. Who has many numbers of users runs it by one
 /// after the other.
-const RUNNERS: u32 = 3;
+const PAYERS: u32 = 3;
 
-/// Files that are remembered as barred or suspect.
+/// Uses that are remembered as barred or suspect. Where there are more, the payer with the most begins anew with some.
 const REMEMBERED: usize = 4096;
 
 /// One file: the same also when it has been written to since. A file system gives the inode of a file that is gone to the
@@ -66,24 +67,24 @@ pub(in crate::attrib) struct FileKey {
 pub(in crate::attrib) struct Use {
     /// The file, with the user that it belongs to.
     pub(in crate::attrib) file: FileKey,
-    /// The user of the processes; `None` where they ended before it was known.
-    pub(in crate::attrib) runner: Option<u32>,
+    /// The user of the processes.
+    pub(in crate::attrib) payer: Payer,
 }
 
 impl Use {
-    /// Whose file it is, and who runs it.
+    /// Whose file it is, and who pays.
     pub(super) const fn users(self) -> Users {
-        (self.file.user, self.runner)
+        (self.file.user, self.payer)
     }
 
-    /// Whether the user of the processes is neither root nor the file's.
+    /// Whether the payer is neither root nor the file's owner.
     fn is_of_others(self) -> bool {
-        self.runner != Some(0) && self.runner != Some(self.file.user)
+        self.payer != Payer::ROOT && self.payer != Payer::User(self.file.user)
     }
 
     /// Whether it is root's from end to end, as far as anybody knows: no stranger's doing.
     pub(super) fn is_roots(self) -> bool {
-        self.file.user == 0 && self.runner.is_none_or(|runner| runner == 0)
+        self.file.user == 0 && matches!(self.payer, Payer::ROOT | Payer::Unknown)
     }
 }
 
@@ -99,18 +100,18 @@ impl Use {
         };
         Self {
             file,
-            runner: Some(user),
+            payer: Payer::User(user),
         }
     }
 }
 
 /// The user of a file, and that of the processes.
-pub(super) type Users = (u32, Option<u32>);
+pub(super) type Users = (u32, Payer);
 
-/// Who pays for reading a file.
+/// A file that is read for somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::attrib) struct Payer {
-    /// For which one.
+pub(in crate::attrib) struct UsedFile {
+    /// Which one, and for whom.
     pub(in crate::attrib) of: Use,
     /// Its path, printable.
     pub(in crate::attrib) name: String,
@@ -128,55 +129,95 @@ pub(super) enum Verdict {
 }
 
 /// What is not read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bars {
-    strikes: HashMap<Use, u8>,
-    barred: HashSet<Use>,
-    /// How many of these are of the same users.
+    /// What each use has counted. One is barred where that is too much.
+    strikes: SharedTable<Use, u8>,
+    /// How many barred ones are of the same users.
     users: HashMap<Users, u32>,
-    /// For how many users a file is barred that are neither its owner nor root. Root's files are not counted here: all
+    /// How many are of the same payer.
+    payers: HashMap<Payer, u32>,
+    /// For how many payers a file is barred that are neither its owner nor root. Root's files are not counted here: all
     /// others need them.
-    runners: HashMap<FileKey, u32>,
+    of_others: HashMap<FileKey, u32>,
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self {
+            strikes: SharedTable::new(REMEMBERED),
+            users: HashMap::new(),
+            payers: HashMap::new(),
+            of_others: HashMap::new(),
+        }
+    }
 }
 
 impl Bars {
     /// Whether a file is barred.
     pub(super) fn bar(&self, of: Use) -> bool {
-        let by_user = self.users.get(&of.users());
-        let by_others = self.runners.get(&of.file);
-        self.barred.contains(&of)
-            || by_user.is_some_and(|files| *files >= FILES)
-            || (of.is_of_others() && by_others.is_some_and(|runners| *runners >= RUNNERS))
+        let is_over = |strikes: &u8| *strikes >= TOO_MUCH;
+        self.strikes.peek(&of).is_some_and(is_over)
+            || count(&self.users, &of.users()) >= FILES
+            || (of.is_of_others() && count(&self.of_others, &of.file) >= PAYERS)
     }
 
-    /// Whether anything is barred in the processes of a user.
-    pub(super) fn has(&self, runner: Option<u32>) -> bool {
-        self.barred.iter().any(|of| of.runner == runner)
+    /// Whether anything is barred for a payer.
+    pub(super) fn has(&self, payer: Payer) -> bool {
+        self.payers.contains_key(&payer)
     }
 
     /// A symbolizer that had read nothing else ended at a file.
     pub(super) fn strike(&mut self, of: Use, fault: Fault) -> Verdict {
-        if self.strikes.len() >= REMEMBERED {
-            *self = Self::default();
+        let before = self.strikes.get(&of, of.payer).map_or(0, |it| *it);
+        let strikes = before.saturating_add(fault.weight());
+        let forgotten = self.strikes.insert(of, strikes, of.payer);
+        for (of, strikes) in forgotten {
+            if strikes >= TOO_MUCH {
+                self.count(of, one_less);
+            }
         }
-        let strikes = self.strikes.entry(of).or_default();
-        *strikes = strikes.saturating_add(fault.weight());
-        if *strikes < TOO_MUCH {
+        if strikes < TOO_MUCH {
             return Verdict::Again;
         }
-        let is_new = self.barred.insert(of);
-        if is_new && of.file.user != 0 && of.is_of_others() {
-            *self.runners.entry(of.file).or_default() += 1;
+        if before < TOO_MUCH {
+            self.count(of, one_more);
         }
-        if is_new && !of.is_roots() {
-            let files = self.users.entry(of.users()).or_default();
-            *files += 1;
-            if *files >= FILES {
-                return Verdict::User;
-            }
+        if before < TOO_MUCH && count(&self.users, &of.users()) >= FILES {
+            return Verdict::User;
         }
         Verdict::File
     }
+
+    /// Counts a use that is barred, or is no more.
+    fn count(&mut self, of: Use, by: fn(u32) -> u32) {
+        change(&mut self.payers, of.payer, by);
+        if of.file.user != 0 && of.is_of_others() {
+            change(&mut self.of_others, of.file, by);
+        }
+        if !of.is_roots() {
+            change(&mut self.users, of.users(), by);
+        }
+    }
+}
+
+const fn one_more(count: u32) -> u32 {
+    count.saturating_add(1)
+}
+
+const fn one_less(count: u32) -> u32 {
+    count.saturating_sub(1)
+}
+
+fn count<K: Eq + Hash>(all: &HashMap<K, u32>, key: &K) -> u32 {
+    all.get(key).copied().unwrap_or(0)
+}
+
+fn change<K: Copy + Eq + Hash>(all: &mut HashMap<K, u32>, key: K, by: fn(u32) -> u32) {
+    match by(count(all, &key)) {
+        0 => all.remove(&key),
+        count => all.insert(key, count),
+    };
 }
 
 #[cfg(test)]
@@ -238,15 +279,15 @@ mod tests {
     /// Anybody may run anybody's program.
     #[test]
     fn who_runs_a_file_pays_and_nobody_else() {
-        let by = |of: Use, runner| Use { runner, ..of };
+        let by = |of: Use, payer| Use { payer, ..of };
         let mut bars = Bars::default();
-        let (owner, stranger) = (Some(7), Some(8));
+        let (owner, stranger) = (Payer::User(7), Payer::User(8));
         for inode in 0..5 {
             bars.strike(by(file(inode, 7), stranger), Fault::Certain);
         }
         assert!(bars.bar(by(file(99, 7), stranger)), "all of them");
-        for runner in [owner, Some(0), None] {
-            assert!(!bars.bar(by(file(0, 7), runner)), "{runner:?}");
+        for payer in [owner, Payer::ROOT, Payer::Unknown] {
+            assert!(!bars.bar(by(file(0, 7), payer)), "{payer:?}");
         }
         assert!(!bars.bar(by(file(99, 8), stranger)), "its own");
         for inode in 0..4 {
@@ -259,19 +300,41 @@ mod tests {
     #[test]
     fn who_runs_a_file_by_many_numbers_has_it_barred_for_all_but_its_owner_and_root() {
         let mut bars = Bars::default();
-        let by = |of: Use, runner| Use { runner, ..of };
-        for runner in 100..103 {
-            assert!(!bars.bar(by(file(1, 7), Some(runner))));
-            bars.strike(by(file(1, 7), Some(runner)), Fault::Certain);
-            bars.strike(by(file(2, 0), Some(runner)), Fault::Certain);
+        let by = |of: Use, payer| Use { payer, ..of };
+        for payer in (100..103).map(Payer::User) {
+            assert!(!bars.bar(by(file(1, 7), payer)));
+            bars.strike(by(file(1, 7), payer), Fault::Certain);
+            bars.strike(by(file(2, 0), payer), Fault::Certain);
         }
-        for runner in [Some(103), None] {
-            assert!(bars.bar(by(file(1, 7), runner)), "{runner:?}");
-            assert!(!bars.bar(by(file(2, 0), runner)), "root's: {runner:?}");
+        for payer in [Payer::User(103), Payer::Unknown] {
+            assert!(bars.bar(by(file(1, 7), payer)), "{payer:?}");
+            assert!(!bars.bar(by(file(2, 0), payer)), "root's: {payer:?}");
         }
-        for runner in [Some(7), Some(0)] {
-            assert!(!bars.bar(by(file(1, 7), runner)), "{runner:?}");
+        for payer in [Payer::User(7), Payer::ROOT] {
+            assert!(!bars.bar(by(file(1, 7), payer)), "{payer:?}");
         }
-        assert!(bars.has(Some(101)) && !bars.has(Some(7)));
+        assert!(bars.has(Payer::User(101)) && !bars.has(Payer::User(7)));
+    }
+
+    /// Each strike is a second's work for who makes files that end the symbolizer.
+    #[test]
+    fn what_is_barred_for_one_user_stays_so_however_many_files_others_have() {
+        let mut bars = Bars::default();
+        bars.strike(file(1, 7), Fault::Certain);
+        bars.strike(file(2, 7), Fault::Likely);
+        let last = 2 * REMEMBERED as u64;
+        for inode in 10..last {
+            bars.strike(file(inode, 8), Fault::Likely);
+        }
+        assert!(bars.bar(file(1, 7)));
+        assert_eq!(bars.strike(file(2, 7), Fault::Likely), Verdict::File);
+        // Who has the most begins anew.
+        assert!(bars.strikes.peek(&file(10, 8)).is_none());
+        bars.strike(file(last, 8), Fault::Certain);
+        assert!(bars.has(Payer::User(8)));
+        for inode in last + 1..2 * last {
+            bars.strike(file(inode, 8), Fault::Likely);
+        }
+        assert!(!bars.has(Payer::User(8)) && !bars.bar(file(last, 8)));
     }
 }

@@ -2,12 +2,12 @@
 //! never ends the symbolizer. Who pays is who runs it ([`super::bars`]).
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     time::{Duration, Instant},
 };
 
 use super::bars::{Use, Users};
+use crate::symbolize::{protocol::Payer, shared_table::SharedTable};
 
 /// What a question is about, for what it may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ const USER: Duration = Duration::from_secs(20);
 /// The part of the time that passes which may be taken for good.
 const SHARE: u32 = 10;
 
-/// Files and users that are remembered.
+/// Files and users that are remembered. Where there are more, the payer with the most begins anew with some.
 const REMEMBERED: usize = 4096;
 
 /// Time that was taken, less the share of the time that passed since.
@@ -51,10 +51,19 @@ struct Taken {
 }
 
 /// What was taken by files and by users.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Costs {
-    files: HashMap<Use, Taken>,
-    users: HashMap<Users, Taken>,
+    files: SharedTable<Use, Taken>,
+    users: SharedTable<Users, Taken>,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self {
+            files: SharedTable::new(REMEMBERED),
+            users: SharedTable::new(REMEMBERED),
+        }
+    }
 }
 
 impl Costs {
@@ -63,39 +72,33 @@ impl Costs {
         if time.is_zero() || of.is_roots() {
             return false;
         }
-        let of_file = add(&mut self.files, of, time, now);
-        let of_user = add(&mut self.users, of.users(), time, now);
+        let of_file = add(&mut self.files, of, of.payer, time, now);
+        let of_user = add(&mut self.users, of.users(), of.payer, time, now);
         of_file > FILE || of_user > USER
     }
 
     /// What a file has taken.
     #[cfg(test)]
     pub(super) fn of(&self, of: Use) -> Duration {
-        let taken = self.files.get(&of);
+        let taken = self.files.peek(&of);
         taken.map_or(Duration::ZERO, |taken| taken.time)
     }
 }
 
-fn add<K: Eq + Hash>(
-    all: &mut HashMap<K, Taken>,
+fn add<K: Copy + Eq + Hash>(
+    all: &mut SharedTable<K, Taken>,
     key: K,
+    payer: Payer,
     time: Duration,
     now: Instant,
 ) -> Duration {
-    if all.len() >= REMEMBERED {
-        all.clear();
-    }
-    let none = Taken {
-        time: Duration::ZERO,
-        at: now,
-    };
-    let taken = all.entry(key).or_insert(none);
-    let passed = now.duration_since(taken.at);
-    *taken = Taken {
-        time: taken.time.saturating_sub(passed / SHARE) + time,
-        at: now,
-    };
-    taken.time
+    let left = all.get(&key, payer).map_or(Duration::ZERO, |taken| {
+        let passed = now.duration_since(taken.at);
+        taken.time.saturating_sub(passed / SHARE)
+    });
+    let time = left + time;
+    all.insert(key, Taken { time, at: now }, payer);
+    time
 }
 
 #[cfg(test)]
@@ -154,7 +157,7 @@ mod tests {
         for user in [7, 0] {
             let program = file(1, user);
             let stranger = Use {
-                runner: Some(8),
+                payer: Payer::User(8),
                 ..program
             };
             let mut costs = Costs::default();
@@ -162,10 +165,22 @@ mod tests {
             let now = Instant::now();
             assert!(!costs.add(program, takes, now), "of user {user}");
             let unknown = Use {
-                runner: None,
+                payer: Payer::Unknown,
                 ..program
             };
             assert!(!costs.add(unknown, takes, now), "of user {user}");
         }
+    }
+
+    /// A stack's part in each of thousands of files counts as soon as it takes more than nothing.
+    #[test]
+    fn what_one_has_taken_is_remembered_however_many_files_others_have() {
+        let mut costs = Costs::default();
+        let now = Instant::now();
+        costs.add(file(1, 7), Duration::from_secs(4), now);
+        for inode in 10..3 * REMEMBERED as u64 {
+            costs.add(file(inode, 8), Duration::from_nanos(1), now);
+        }
+        assert!(costs.add(file(1, 7), Duration::from_secs(2), now));
     }
 }

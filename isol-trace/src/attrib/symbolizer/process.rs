@@ -18,16 +18,16 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{
     Patience,
-    bars::{Fault, Payer},
+    bars::{Fault, UsedFile},
 };
 use crate::{
     bpf::numbers::{Numbers, PendingNumber},
-    cache::Cache,
     host::{affinity, cpu_list::CpuSet},
     symbolize::{
         channel,
         child::WORD,
-        protocol::{Allowance, Confinement, FileId, Order, Report, SPACES, decode, encode},
+        protocol::{Allowance, Confinement, FileId, Order, Payer, Report, SPACES, decode, encode},
+        shared_table::SharedTable,
     },
 };
 
@@ -141,9 +141,8 @@ pub(super) struct Process {
     patience: Patience,
     /// It has given an answer: it may keep something of what it read for that.
     pub(super) has_answered: bool,
-    /// Files whose code it keeps, of each address space. It forgets those that it has not met for as many others first, or
-    /// earlier.
-    spaces: Cache<u64, HashMap<FileId, Payer>>,
+    /// Files whose code it keeps, of each address space. It has a table of the same spaces, and forgets the same.
+    spaces: SharedTable<u64, HashMap<FileId, UsedFile>>,
     /// Time on a CPU after which the kernel ends it.
     granted: Duration,
     /// Time on a CPU that it had taken when it was asked last.
@@ -212,7 +211,7 @@ impl Process {
             memory,
             patience,
             has_answered: false,
-            spaces: Cache::new(SPACES),
+            spaces: SharedTable::new(SPACES),
             granted: Duration::ZERO,
             asked_at: Duration::ZERO,
             is_idle: false,
@@ -241,16 +240,31 @@ impl Process {
         self.child.id()
     }
 
-    /// Takes the files whose code it keeps of an address space.
-    pub(super) fn take_space(&mut self, space: u64) -> HashMap<FileId, Payer> {
-        self.spaces.take(&space).unwrap_or_default()
+    /// Takes the files whose code it keeps of an address space, about which a user is to ask.
+    pub(super) fn take_space(&mut self, space: u64, payer: Payer) -> HashMap<FileId, UsedFile> {
+        if let Some(files) = self.spaces.get(&space, payer) {
+            return std::mem::take(files);
+        }
+        self.spaces.insert(space, HashMap::new(), payer);
+        HashMap::new()
     }
 
     /// Remembers which these are.
-    pub(super) fn keep_space(&mut self, space: u64, files: HashMap<FileId, Payer>) {
-        if !files.is_empty() {
-            self.spaces.insert(space, files);
+    pub(super) fn keep_space(
+        &mut self,
+        space: u64,
+        payer: Payer,
+        files: HashMap<FileId, UsedFile>,
+    ) {
+        if let Some(kept) = self.spaces.get(&space, payer) {
+            *kept = files;
         }
+    }
+
+    /// Whether it keeps code of an address space.
+    #[cfg(test)]
+    pub(super) fn knows_space(&self, space: u64) -> bool {
+        self.spaces.peek(&space).is_some()
     }
 
     /// Has the kernel run it only where nobody else wants to.

@@ -13,7 +13,11 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::*;
 use crate::{
-    attrib::{files, files::Files, symbols::Means},
+    attrib::{
+        files,
+        files::{Files, Reader},
+        symbols::Means,
+    },
     bpf::numbers::Numbers,
     symbolize::protocol::{CodeOf, Stack},
 };
@@ -51,7 +55,7 @@ struct Folder {
     files: Files,
     root: Arc<File>,
     /// Who has them mapped.
-    runner: Option<u32>,
+    payer: Payer,
     at: tempfile::TempDir,
 }
 
@@ -61,7 +65,7 @@ impl Folder {
         Self {
             files: Files::new(Vec::new()),
             root: Arc::new(File::open(folder.path()).expect("it is there")),
-            runner: Some(0),
+            payer: Payer::ROOT,
             at: folder,
         }
     }
@@ -72,7 +76,13 @@ impl Folder {
 
     fn id(&mut self, name: &str) -> FileId {
         let place = files::Place::Below(self.root.clone(), name.into());
-        let found = self.files.find(place, &self.root, Path::new(name), None);
+        let reader = Reader {
+            payer: self.payer,
+            has_bars: false,
+        };
+        let found = self
+            .files
+            .find(place, &self.root, Path::new(name), None, reader);
         found.expect("it is there")
     }
 
@@ -89,7 +99,7 @@ impl Broker for Folder {
     }
 
     fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
-        let id = self.files.debug(of, name)?;
+        let id = self.files.debug(of, name, self.payer)?;
         Some((id, self.files.open(id)?))
     }
 
@@ -97,8 +107,12 @@ impl Broker for Folder {
         None
     }
 
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        self.files.payer(id, self.runner)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.files.used(id, self.payer)
+    }
+
+    fn payer(&self) -> Payer {
+        self.payer
     }
 }
 
@@ -231,8 +245,12 @@ impl Broker for Meanwhile<'_> {
         self.folder.code(address)
     }
 
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        self.folder.payer(id)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.folder.used(id)
+    }
+
+    fn payer(&self) -> Payer {
+        self.folder.payer
     }
 }
 
@@ -358,8 +376,12 @@ impl Broker for Mapped<'_> {
         Some((code, true))
     }
 
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        self.0.payer(id)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.0.used(id)
+    }
+
+    fn payer(&self) -> Payer {
+        self.0.payer
     }
 }
 
@@ -487,6 +509,8 @@ struct Pair<'a> {
     folder: &'a mut Folder,
     bad: FileId,
     good: FileId,
+    /// How often it was asked for code.
+    asked: u32,
 }
 
 impl<'a> Pair<'a> {
@@ -495,7 +519,12 @@ impl<'a> Pair<'a> {
         fs::write(folder.path("bad"), bad).expect("a file");
         fs::write(folder.path("good"), endless(RETURNS)).expect("a file");
         let (bad, good) = (folder.id("bad"), folder.id("good"));
-        Self { folder, bad, good }
+        Self {
+            folder,
+            bad,
+            good,
+            asked: 0,
+        }
     }
 
     /// A stack that is in `bad`, was called by `good`, and that by the other part of `bad`.
@@ -530,6 +559,7 @@ impl Broker for Pair<'_> {
     }
 
     fn code(&mut self, address: u64) -> Option<(Code, bool)> {
+        self.asked += 1;
         let (start, file) = if address < 0x11_000 {
             (0x1000, self.bad)
         } else {
@@ -545,10 +575,14 @@ impl Broker for Pair<'_> {
     }
 
     /// Both are a stranger's.
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        let mut payer = self.folder.payer(id)?;
-        payer.of.file.user = 7;
-        Some(payer)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        let mut used = self.folder.used(id)?;
+        used.of.file.user = 7;
+        Some(used)
+    }
+
+    fn payer(&self) -> Payer {
+        self.folder.payer
     }
 }
 
@@ -563,10 +597,10 @@ fn a_stack_is_put_down_to_the_file_that_it_is_at() {
     let mut pair = Pair::new(&mut folder, &[0x2f, 0xfd, 0xff]);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Answer::Frames(vec![(0x1000, false)])));
-    let payer = |file| pair.payer(file).expect("it is known");
-    assert!(!symbolizer.allows(&payer(pair.bad)));
+    let used = |file| pair.used(file).expect("it is known");
+    assert!(!symbolizer.allows(&used(pair.bad)));
     assert!(
-        symbolizer.allows(&payer(pair.good)),
+        symbolizer.allows(&used(pair.good)),
         "it was at the other one"
     );
 }
@@ -585,9 +619,9 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
     let mut pair = Pair::new(&mut folder, &count.concat());
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()));
-    let (bad, good) = (pair.payer(pair.bad), pair.payer(pair.good));
+    let (bad, good) = (pair.used(pair.bad), pair.used(pair.good));
     let (bad, good) = (bad.expect("known"), good.expect("known"));
-    let cost = |symbolizer: &Symbolizer, payer: &Payer| symbolizer.costs.of(payer.of);
+    let cost = |symbolizer: &Symbolizer, used: &UsedFile| symbolizer.costs.of(used.of);
     assert!(cost(&symbolizer, &bad) > cost(&symbolizer, &good));
     let of_first = cost(&symbolizer, &bad);
     assert!(of_first > Duration::ZERO);
@@ -611,17 +645,17 @@ fn a_file_that_makes_stacks_slow_pays_and_its_callers_do_not() {
 fn stacks_of_who_has_a_file_barred_do_not_use_what_was_read_for_others() {
     let (mut symbolizer, mut folder) = (start(), Folder::new());
     let mut pair = Pair::new(&mut folder, RETURNS);
-    pair.folder.runner = Some(8);
-    let payer = pair.payer(pair.bad).expect("known");
-    symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
-    pair.folder.runner = Some(7);
+    pair.folder.payer = Payer::User(8);
+    let used = pair.used(pair.bad).expect("known");
+    symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
+    pair.folder.payer = Payer::User(7);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()), "not barred for this one");
     let mut of_another = Pair::stack();
     if let Question::Unwind(stack) = &mut of_another {
         stack.space = 2;
     }
-    pair.folder.runner = Some(8);
+    pair.folder.payer = Payer::User(8);
     for _ in 0..2 {
         let answer = symbolizer.ask(&of_another, None, &mut pair);
         assert_eq!(answer, Some(Answer::Frames(vec![(0x1000, false)])));
@@ -638,12 +672,12 @@ fn a_file_that_was_forgotten_meanwhile_is_read_on() {
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()));
     let old = pair.bad;
-    for number in 0..2 * files::FILES {
+    for number in 0..files::FILES {
         let name = format!("link-{number}");
         fs::hard_link(pair.folder.path("good"), pair.folder.path(&name)).expect("a link");
         pair.folder.id(&name);
     }
-    assert_eq!(pair.payer(old), None);
+    assert_eq!(pair.used(old), None);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()));
     // The symbolizer forgets them as well, and asks for them by the old numbers.
@@ -659,6 +693,162 @@ fn a_file_that_was_forgotten_meanwhile_is_read_on() {
     assert_eq!(answer, Some(Pair::frames()));
     assert_eq!(symbolizer.pid(), pid, "the same one still");
     assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
+}
+
+/// A folder, of whose files it is counted how often they are given.
+struct Counting<'a> {
+    folder: &'a mut Folder,
+    of: FileId,
+    given: usize,
+}
+
+impl Broker for Counting<'_> {
+    fn file(&mut self, id: FileId) -> Option<File> {
+        self.given += usize::from(id == self.of);
+        self.folder.file(id)
+    }
+
+    fn debug(&mut self, of: FileId, name: &DebugName) -> Option<(FileId, File)> {
+        self.folder.debug(of, name)
+    }
+
+    fn code(&mut self, _: u64) -> Option<(Code, bool)> {
+        None
+    }
+
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.folder.used(id)
+    }
+
+    fn payer(&self) -> Payer {
+        self.folder.payer
+    }
+}
+
+/// How often a file is given for an answer to a question about it.
+fn given_for(
+    symbolizer: &mut Symbolizer,
+    folder: &mut Folder,
+    of: FileId,
+    question: &Question,
+) -> usize {
+    let mut counting = Counting {
+        folder,
+        of,
+        given: 0,
+    };
+    let answer = symbolizer.ask(question, None, &mut counting);
+    assert!(matches!(answer, Some(Answer::Place(_))), "{answer:?}");
+    counting.given
+}
+
+/// A stranger has programs read by the hundred. A large one of somebody else would else be read anew at each question, and
+/// its user would pay for that.
+#[test]
+fn programs_of_a_stranger_do_not_push_out_those_of_others() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let honest = folder.honest();
+    let question = Question::Place {
+        file: honest,
+        offset: own_offset(),
+        beyond: 0,
+    };
+    folder.payer = Payer::User(7);
+    let given = |symbolizer: &mut Symbolizer, folder: &mut Folder| {
+        folder.payer = Payer::User(7);
+        given_for(symbolizer, folder, honest, &question)
+    };
+    assert_eq!(given(&mut symbolizer, &mut folder), 1);
+    folder.payer = Payer::User(8);
+    // The stranger has that program read as well.
+    assert!(is_named(&mut symbolizer, &mut folder, honest));
+    for number in 0..300 {
+        let name = format!("stranger-{number}");
+        fs::write(folder.path(&name), endless(RETURNS)).expect("a file");
+        let id = folder.id(&name);
+        place(&mut symbolizer, &mut folder, id);
+    }
+    assert_eq!(given(&mut symbolizer, &mut folder), 0);
+}
+
+/// The same of what compilers write, which is longer than a program's file may be.
+#[test]
+fn maps_of_a_strangers_compilers_do_not_push_out_those_of_others() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let map = |folder: &mut Folder, name: &str, user| {
+        folder.payer = Payer::User(user);
+        fs::write(folder.path(name), "1000 10 f\n").expect("a file");
+        folder.id(name)
+    };
+    let question = |map| Question::Jit {
+        map,
+        address: 0x1004,
+        beyond: 0,
+    };
+    let own = map(&mut folder, "owners", 7);
+    assert_eq!(
+        given_for(&mut symbolizer, &mut folder, own, &question(own)),
+        1
+    );
+    for number in 0..40 {
+        let theirs = map(&mut folder, &format!("stranger-{number}"), 8);
+        given_for(&mut symbolizer, &mut folder, theirs, &question(theirs));
+    }
+    folder.payer = Payer::User(7);
+    assert_eq!(
+        given_for(&mut symbolizer, &mut folder, own, &question(own)),
+        0
+    );
+}
+
+/// A stranger has numbers given to files by the thousand: one of somebody else keeps the number by which the symbolizer has
+/// it.
+#[test]
+fn files_of_a_stranger_do_not_push_out_those_of_others() {
+    let mut folder = Folder::new();
+    let honest = folder.honest();
+    folder.payer = Payer::User(8);
+    fs::write(folder.path("stranger"), endless(RETURNS)).expect("a file");
+    for number in 0..files::FILES + 300 {
+        let name = format!("link-{number}");
+        fs::hard_link(folder.path("stranger"), folder.path(&name)).expect("a link");
+        folder.id(&name);
+    }
+    folder.payer = Payer::ROOT;
+    assert_eq!(folder.id("honest"), honest);
+}
+
+/// Both sides have a table of address spaces, and forget the same: else what a stack costs would be nobody's.
+#[test]
+fn code_that_the_symbolizer_keeps_is_known_here_too() {
+    let (mut symbolizer, mut folder) = (start(), Folder::new());
+    let mut pair = Pair::new(&mut folder, RETURNS);
+    let stack = |space| {
+        let mut question = Pair::stack();
+        if let Question::Unwind(stack) = &mut question {
+            stack.space = space;
+        }
+        question
+    };
+    let known = |symbolizer: &Symbolizer, space| {
+        let process = symbolizer.process.as_ref().expect("it answered");
+        process.knows_space(space)
+    };
+    pair.folder.payer = Payer::User(7);
+    symbolizer.ask(&stack(1), None, &mut pair);
+    pair.folder.payer = Payer::User(8);
+    for space in 2..100 {
+        symbolizer.ask(&stack(space), None, &mut pair);
+    }
+    assert!(known(&symbolizer, 1) && known(&symbolizer, 99) && !known(&symbolizer, 2));
+    // What it knows it does not ask for.
+    for (space, payer, asked) in [(1, 7, 0), (99, 8, 0), (2, 8, 2)] {
+        pair.folder.payer = Payer::User(payer);
+        let before = pair.asked;
+        let answer = symbolizer.ask(&stack(space), None, &mut pair);
+        assert_eq!(answer, Some(Pair::frames()));
+        assert_eq!(pair.asked - before, asked, "{space}");
+    }
 }
 
 /// An ELF file that is cut while it is read: `SIGBUS`.
@@ -728,13 +918,13 @@ fn a_file_that_takes_too_much_is_barred_and_the_limit_said() {
     let honest = folder.honest();
     let mut symbolizer = start();
     let ended = Ended::Memory(64 << 20);
-    let payer = folder.payer(honest).expect("it is known");
-    symbolizer.blame(&payer, &ended, ended.fault());
+    let used = folder.used(honest).expect("it is known");
+    symbolizer.blame(&used, &ended, ended.fault());
     assert!(
         symbolizer.take_sentences().is_empty(),
         "it may have been others"
     );
-    symbolizer.blame(&payer, &ended, ended.fault());
+    symbolizer.blame(&used, &ended, ended.fault());
     let said = symbolizer.take_sentences();
     assert_eq!(
         said,
@@ -838,7 +1028,7 @@ fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
     let honest = folder.honest();
     fs::copy("/proc/self/exe", folder.path("next")).expect("a copy");
     let next = folder.id("next");
-    let payer = folder.payer(next).expect("known");
+    let used = folder.used(next).expect("known");
     for (is_new, kills, is_barred) in [
         (false, (libc::SIGSEGV, 1), false),
         (true, (libc::SIGKILL, 3), false),
@@ -853,7 +1043,7 @@ fn a_file_pays_for_what_a_new_symbolizer_does_at_it_alone() {
             assert_eq!(is_named, !is_barred, "{kills:?}");
             symbolizer.process = None;
         }
-        assert_eq!(symbolizer.allows(&payer), !is_barred, "{kills:?}");
+        assert_eq!(symbolizer.allows(&used), !is_barred, "{kills:?}");
         let said = symbolizer.take_sentences();
         assert_eq!(said.len(), usize::from(is_barred), "{said:?}");
     }
@@ -924,11 +1114,11 @@ fn debug_information_that_is_barred_for_one_user_is_there_for_others() {
     fs::write(folder.path("program"), stripped).expect("a file");
     let debug = folder.id(debug.to_str().expect("text"));
     let (mut symbolizer, program) = (start(), folder.id("program"));
-    folder.runner = Some(7);
-    let payer = folder.payer(debug).expect("known");
-    symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
+    folder.payer = Payer::User(7);
+    let used = folder.used(debug).expect("known");
+    symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
     place(&mut symbolizer, &mut folder, program);
-    folder.runner = Some(0);
+    folder.payer = Payer::ROOT;
     assert!(is_named(&mut symbolizer, &mut folder, program));
 }
 
@@ -956,8 +1146,12 @@ impl Broker for Cutting<'_> {
         None
     }
 
-    fn payer(&self, id: FileId) -> Option<Payer> {
-        self.0.payer(id)
+    fn used(&self, id: FileId) -> Option<UsedFile> {
+        self.0.used(id)
+    }
+
+    fn payer(&self) -> Payer {
+        self.0.payer
     }
 }
 
@@ -988,9 +1182,9 @@ fn who_names_a_file_pays_and_not_the_file() {
         "{said:?}"
     );
     let other = folder.id("other");
-    let other = folder.payer(other).expect("known");
+    let other = folder.used(other).expect("known");
     assert!(symbolizer.allows(&other));
-    assert!(!symbolizer.allows(&folder.payer(id).expect("known")));
+    assert!(!symbolizer.allows(&folder.used(id).expect("known")));
 }
 
 /// Sparse files cost nothing, and each takes the address space that it says.
@@ -1068,14 +1262,14 @@ fn resident() -> u64 {
 }
 
 /// Has a file cost its payer too much.
-pub(in crate::attrib) fn bar(symbolizer: &mut Symbolizer, payer: &Payer) {
-    symbolizer.charge_with(payer, Duration::from_mins(1));
-    assert!(!symbolizer.allows(payer));
+pub(in crate::attrib) fn bar(symbolizer: &mut Symbolizer, used: &UsedFile) {
+    symbolizer.charge_with(used, Duration::from_mins(1));
+    assert!(!symbolizer.allows(used));
 }
 
 /// A file of a user, which that user runs.
-fn strangers(user: u32, inode: u64, name: &str) -> Payer {
-    Payer {
+fn strangers(user: u32, inode: u64, name: &str) -> UsedFile {
+    UsedFile {
         of: Use::own((0, user), inode, user),
         name: name.to_owned(),
     }
@@ -1087,9 +1281,9 @@ fn what_strangers_do_is_said_so_many_times() {
     let mut symbolizer = start();
     for user in 1..100 {
         for file in 0..2 {
-            let payer = strangers(user, file, &format!("/tmp/{user}/{file}"));
-            symbolizer.blame(&payer, &Ended::CpuTime, Fault::Certain);
-            assert!(!symbolizer.allows(&payer));
+            let used = strangers(user, file, &format!("/tmp/{user}/{file}"));
+            symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
+            assert!(!symbolizer.allows(&used));
         }
     }
     let said = symbolizer.take_sentences();
@@ -1122,7 +1316,7 @@ fn a_file_that_is_slow_each_time_is_barred_and_others_go_on() {
         ]
     );
     let mut others = slow;
-    others.of.runner = Some(8);
+    others.of.payer = Payer::User(8);
     assert!(
         symbolizer.allows(&others),
         "a stranger runs anybody's program"

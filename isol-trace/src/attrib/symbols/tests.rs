@@ -33,6 +33,12 @@ extern "C" fn a_known_function_of_the_test(line: &mut u32) -> u64 {
     address
 }
 
+/// What root asks.
+const ROOTS: Reader = Reader {
+    payer: Payer::ROOT,
+    has_bars: false,
+};
+
 fn own() -> Pid {
     Pid(std::process::id())
 }
@@ -71,15 +77,20 @@ fn a_file_that_is_barred_in_processes_of_one_user_is_read_for_others() {
         panic!("{mapping:?}");
     };
     let find = |symbols: &mut UserSymbols, payer| {
-        symbols.files.read_for(symbols.reader(payer));
+        let reader = symbols.reader(payer);
+        let mapped = Mapped {
+            mapping,
+            path: path.path(),
+            file: *file,
+        };
         let (processes, files) = (&symbols.processes, &mut symbols.files);
-        let found = processes.file(files, own(), &process, mapping, path.path(), *file);
+        let found = processes.file(files, own(), &process, mapped, reader);
         found.expect("it is there")
     };
-    let stranger = Some(7);
+    let stranger = Payer::User(7);
     let file = find(&mut symbols, stranger);
-    let payer = symbols.files.payer(file, stranger).expect("known");
-    bar(&mut symbols.symbolizer, &payer);
+    let used = symbols.files.used(file, stranger).expect("known");
+    bar(&mut symbols.symbolizer, &used);
     let offset = mapping.file_offset(address);
     assert_eq!(symbols.resolve_offset(file, stranger, offset, 0), None);
     let place = symbols.resolve_offset(file, process.payer, offset, 0);
@@ -101,15 +112,15 @@ fn a_file_that_could_not_be_opened_once_is_read_later() {
     let place = files::Place::Below(root.clone(), "program".into());
     let file = symbols
         .files
-        .find(place, &root, Path::new("program"), None)
+        .find(place, &root, Path::new("program"), None, ROOTS)
         .expect("it is there");
     let address = Address(a_known_function_of_the_test(&mut 0));
     let maps = UserMaps::parse(&fs::read("/proc/self/maps").expect("our own maps"));
     let offset = maps.find(address).expect("its code").file_offset(address);
     fs::rename(&program, &away).expect("ours");
-    assert_eq!(symbols.resolve_offset(file, Some(0), offset, 0), None);
+    assert_eq!(symbols.resolve_offset(file, Payer::ROOT, offset, 0), None);
     fs::rename(&away, &program).expect("ours");
-    let place = symbols.resolve_offset(file, Some(0), offset, 0);
+    let place = symbols.resolve_offset(file, Payer::ROOT, offset, 0);
     let name = place.expect("it is back").location.expect("it has symbols");
     assert!(name.starts_with("a_known_function_of_the_test"), "{name}");
 }

@@ -1,7 +1,6 @@
 //! From a question to its answer.
 
 use std::{
-    collections::HashMap,
     fs::File,
     io::{self, Read as _},
     sync::Arc,
@@ -18,9 +17,10 @@ use crate::symbolize::{
     maps::{Mapping, UserMaps},
     place,
     protocol::{
-        self, Allowance, Answer, Code, CodeOf, Given, INLINED, Place, Question, REASON, SPACES,
-        Stack, WITH_LINE, Want,
+        self, Allowance, Answer, Code, CodeOf, Given, INLINED, Payer, Place, Question, REASON,
+        SPACES, Stack, WITH_LINE, Want,
     },
+    shared_table::SharedTable,
     tables::Table,
     text::{NAME, SOURCE, limited},
     unwind::{Finder, Found, unwind},
@@ -41,8 +41,9 @@ pub(super) struct Answers {
     compilers: Compilers,
     /// The vDSO as a file, and how it is unwound.
     vdso: Option<(Image, Option<Arc<Table>>)>,
-    /// Code of address spaces, as it was given.
-    spaces: HashMap<u64, Vec<Code>>,
+    /// Code of address spaces, as it was given. The tracer has a table of the same spaces, and puts the same in at the same
+    /// questions.
+    spaces: SharedTable<u64, Vec<Code>>,
 }
 
 impl Answers {
@@ -60,13 +61,14 @@ impl Answers {
             images: Images::new(limits),
             compilers: Compilers::new(limits),
             vdso,
-            spaces: HashMap::new(),
+            spaces: SharedTable::new(SPACES),
         }
     }
 
     pub(super) fn to(
         &mut self,
         question: Question,
+        payer: Payer,
         file: Option<File>,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Answer> {
@@ -75,7 +77,10 @@ impl Answers {
                 file,
                 offset,
                 beyond,
-            } => self.images.place(file, FileOffset(offset), beyond, asker)?,
+            } => {
+                let at = FileOffset(offset);
+                self.images.place(file, payer, at, beyond, asker)?
+            }
             Question::Vdso { offset, beyond } => self.vdso.as_mut().and_then(|(image, _)| {
                 let at = image.linked_address(FileOffset(offset))?;
                 Some(image.place(at, beyond))
@@ -85,20 +90,33 @@ impl Answers {
                 address,
                 beyond,
             } => {
-                let map = self.compilers.get(map, asker)?;
-                map.and_then(|map| map.place(address, beyond))
+                let map = self.compilers.get(map, payer, asker)?;
+                let place = map.and_then(|map| map.place(address, beyond));
+                self.images.leave(self.compilers.memory(), payer);
+                place
             }
-            Question::Unwind(stack) => return self.unwind(&stack, asker).map(Answer::Frames),
+            Question::Unwind(stack) => {
+                return self.unwind(&stack, payer, asker).map(Answer::Frames);
+            }
             Question::Maps => return maps(file, asker),
         };
         Ok(place.map_or(Answer::Nothing, |place| Answer::Place(on_the_wire(place))))
     }
 
     /// The frames of a stack.
-    fn unwind(&mut self, stack: &Stack, asker: &mut Asker<'_, '_>) -> io::Result<Vec<(u64, bool)>> {
+    fn unwind(
+        &mut self,
+        stack: &Stack,
+        payer: Payer,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Vec<(u64, bool)>> {
+        if self.spaces.get(&stack.space, payer).is_none() {
+            self.spaces.insert(stack.space, Vec::new(), payer);
+        }
         let mut finder = Reader {
             answers: self,
             space: stack.space,
+            payer,
             asker,
             failed: None,
         };
@@ -113,16 +131,21 @@ impl Answers {
     fn code(
         &mut self,
         space: u64,
+        payer: Payer,
         address: u64,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Found>> {
         let lies_in = |code: &&Code| (code.start..code.end).contains(&address);
-        let known = self.spaces.get(&space);
+        let known = self.spaces.peek(&space);
         if let Some(code) = known.and_then(|all| all.iter().find(lies_in)).copied() {
-            match self.tables(code, asker)? {
+            match self.tables(code, payer, asker)? {
                 Tables::Of(table) => return Ok(Some(Found { code, table })),
                 // The tracer may have forgotten the file by that number, and have another one for it.
-                Tables::NotGiven => self.forget(space, code),
+                Tables::NotGiven => {
+                    if let Some(all) = self.spaces.get(&space, payer) {
+                        all.retain(|it| it.start != code.start);
+                    }
+                }
             }
         }
         let (Given::Code { code, lasting }, _) = asker.want(Want::Code(address))? else {
@@ -131,10 +154,13 @@ impl Answers {
         if !lies_in(&&code) {
             return Ok(None);
         }
-        if lasting {
-            self.keep(space, code);
+        if lasting
+            && let Some(all) = self.spaces.get(&space, payer)
+            && all.len() < CODE
+        {
+            all.push(code);
         }
-        let table = match self.tables(code, asker)? {
+        let table = match self.tables(code, payer, asker)? {
             Tables::Of(table) => table,
             Tables::NotGiven => None,
         };
@@ -142,9 +168,14 @@ impl Answers {
     }
 
     /// How code is unwound.
-    fn tables(&mut self, code: Code, asker: &mut Asker<'_, '_>) -> io::Result<Tables> {
+    fn tables(
+        &mut self,
+        code: Code,
+        payer: Payer,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Tables> {
         Ok(match code.of {
-            CodeOf::File(id) => self.images.table(id, asker)?,
+            CodeOf::File(id) => self.images.table(id, payer, asker)?,
             CodeOf::Vdso => {
                 let vdso = self.vdso.as_ref();
                 Tables::Of(vdso.and_then(|(_, table)| table.clone()))
@@ -152,35 +183,22 @@ impl Answers {
             CodeOf::Anonymous | CodeOf::Unknown => Tables::Of(None),
         })
     }
-
-    fn forget(&mut self, space: u64, code: Code) {
-        if let Some(all) = self.spaces.get_mut(&space) {
-            all.retain(|it| it.start != code.start);
-        }
-    }
-
-    fn keep(&mut self, space: u64, code: Code) {
-        if self.spaces.len() >= SPACES && !self.spaces.contains_key(&space) {
-            self.spaces.clear();
-        }
-        let all = self.spaces.entry(space).or_default();
-        if all.len() < CODE {
-            all.push(code);
-        }
-    }
 }
 
 /// Finds what a stack lies in, and says at which file it is.
 struct Reader<'a, 'b, 'c> {
     answers: &'a mut Answers,
     space: u64,
+    payer: Payer,
     asker: &'a mut Asker<'b, 'c>,
     failed: Option<io::Error>,
 }
 
 impl Finder for Reader<'_, '_, '_> {
     fn find(&mut self, address: u64) -> Option<Found> {
-        let found = self.answers.code(self.space, address, self.asker);
+        let found = self
+            .answers
+            .code(self.space, self.payer, address, self.asker);
         found.unwrap_or_else(|error| {
             self.failed = Some(error);
             None

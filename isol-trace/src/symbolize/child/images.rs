@@ -1,12 +1,6 @@
-//! Files that are mapped, with what was parsed of them: those that were asked for last.
+//! Files that are mapped, with what was parsed of them: of each user those that were asked for last.
 
-use std::{
-    cell::OnceCell,
-    collections::{HashMap, HashSet},
-    fs::File,
-    io,
-    sync::Arc,
-};
+use std::{cell::OnceCell, collections::HashSet, fs::File, io, sync::Arc};
 
 use super::line::Asker;
 use crate::symbolize::{
@@ -14,8 +8,9 @@ use crate::symbolize::{
     limits::{ImageError, Limits, Missing},
     place::Place,
     program::Program,
-    protocol::{DebugName, FileId, Given, Want},
+    protocol::{DebugName, FileId, Given, Payer, Want},
     sandbox::ADDRESS_SPACE,
+    shared_table::{Entry, Need, SharedTable},
     tables::Table,
 };
 
@@ -49,8 +44,6 @@ struct Loaded {
     looked_for: LookedFor,
     /// How it is unwound.
     table: OnceCell<Option<Arc<Table>>>,
-    /// When it was last asked for.
-    used: u64,
 }
 
 /// Which further files were looked for.
@@ -67,7 +60,7 @@ impl Loaded {
         &mut self,
         offset: FileOffset,
         beyond: u64,
-        others: &mut Others,
+        others: &mut OthersFor<'_>,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Place>> {
         let Some(at) = self.program.linked_address(offset) else {
@@ -112,7 +105,11 @@ impl Loaded {
     /// Finds the file with its debug information: by the note that both have, or else by the name that it gives; and
     /// the file that several share. What has another note is of another program, or of another version of it: whatever
     /// lies there by that name, its names would be wrong ones.
-    fn find_debug(&mut self, others: &mut Others, asker: &mut Asker<'_, '_>) -> io::Result<()> {
+    fn find_debug(
+        &mut self,
+        others: &mut OthersFor<'_>,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<()> {
         let image = self.program.image();
         let build_id = image.build_id().map(<[u8]>::to_vec);
         let link = image.debug_link().cloned();
@@ -146,7 +143,7 @@ impl Loaded {
     fn open_noted(
         &self,
         build_id: &[u8],
-        others: &mut Others,
+        others: &mut OthersFor<'_>,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Image>> {
         let found = self.open(DebugName::BuildId(build_id.to_vec()), others, asker)?;
@@ -157,7 +154,7 @@ impl Loaded {
     fn open(
         &self,
         name: DebugName,
-        others: &mut Others,
+        others: &mut OthersFor<'_>,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Image>> {
         let wanted = Want::Debug { of: self.id, name };
@@ -172,6 +169,10 @@ impl Loaded {
         let table = self.table.get().and_then(Option::as_ref);
         self.program.memory() + table.map_or(0, |table| table.bytes())
     }
+
+    fn mapped(&self) -> u64 {
+        self.program.mapped()
+    }
 }
 
 /// How a program is unwound.
@@ -183,112 +184,153 @@ pub(super) enum Tables {
 }
 
 /// The programs.
-pub(super) struct Images {
-    others: Others,
-    /// Counts what is asked.
-    uses: u64,
-}
+pub(super) struct Images(Others);
 
 /// The programs that nothing is asked about at the moment: they can be forgotten.
 struct Others {
     /// What one may take, and all of them.
     limits: Limits,
-    all: HashMap<FileId, Loaded>,
+    /// Memory that something else takes of that.
+    elsewhere: u64,
+    /// Shared among the users who have them mapped.
+    all: SharedTable<FileId, Loaded>,
+}
+
+/// These, while a user asks.
+struct OthersFor<'a> {
+    others: &'a mut Others,
+    payer: Payer,
 }
 
 impl Images {
     /// None yet; together they take at most what `limits` allows one of them.
     pub(super) fn new(limits: Limits) -> Self {
-        let all = HashMap::new();
-        Self {
-            others: Others { limits, all },
-            uses: 0,
-        }
+        Self(Others {
+            limits,
+            elsewhere: 0,
+            all: SharedTable::new(IMAGES),
+        })
     }
 
     /// The place of an offset of a program.
     pub(super) fn place(
         &mut self,
         id: FileId,
+        payer: Payer,
         offset: FileOffset,
         beyond: u64,
         asker: &mut Asker<'_, '_>,
     ) -> io::Result<Option<Place>> {
-        let Some(mut loaded) = self.take(id, asker)? else {
+        let Some(mut loaded) = self.take(id, payer, asker)? else {
             return Ok(None);
         };
-        let place = loaded.place(offset, beyond, &mut self.others, asker);
-        self.others.all.insert(id, loaded);
+        let mut others = OthersFor {
+            others: &mut self.0,
+            payer,
+        };
+        let place = loaded.value.place(offset, beyond, &mut others, asker);
+        self.0.all.put(id, loaded);
         place
     }
 
     /// How a program is unwound. Says which one it reads from here on.
-    pub(super) fn table(&mut self, id: FileId, asker: &mut Asker<'_, '_>) -> io::Result<Tables> {
+    pub(super) fn table(
+        &mut self,
+        id: FileId,
+        payer: Payer,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Tables> {
         asker.reading(id)?;
-        let Some(loaded) = self.take(id, asker)? else {
+        let Some(loaded) = self.take(id, payer, asker)? else {
             return Ok(Tables::NotGiven);
         };
-        let table = loaded.table();
-        self.others.all.insert(id, loaded);
+        let table = loaded.value.table();
+        self.0.all.put(id, loaded);
         Ok(Tables::Of(table))
+    }
+
+    /// Leaves so much of the memory for something else, which counts as this user's.
+    pub(super) fn leave(&mut self, memory: u64, payer: Payer) {
+        self.0.elsewhere = memory;
+        let weight = memory;
+        let left = self.0.limits.memory.saturating_sub(memory);
+        let need = Need { payer, weight };
+        self.0.all.keep_to(left, need, Loaded::memory);
     }
 
     /// Takes out a program that the tracer has asked about; it is asked for where it is not there. `None` where it
     /// cannot be had, or is none.
-    fn take(&mut self, id: FileId, asker: &mut Asker<'_, '_>) -> io::Result<Option<Loaded>> {
-        self.uses += 1;
-        if let Some(mut known) = self.others.all.remove(&id) {
-            known.used = self.uses;
+    fn take(
+        &mut self,
+        id: FileId,
+        payer: Payer,
+        asker: &mut Asker<'_, '_>,
+    ) -> io::Result<Option<Entry<Loaded>>> {
+        let others = &mut self.0;
+        if let Some(known) = others.all.take(&id, payer) {
             // It may have grown since it was loaded.
-            self.others.keep_to(known.memory());
+            let (memory, mapped) = (known.value.memory(), known.value.program.mapped());
+            others.keep_to(payer, memory, mapped);
             return Ok(Some(known));
         }
         let wanted = given(asker.want(Want::File(id))?);
         let Some((_, file)) = wanted.filter(|(it, _)| *it == id) else {
             return Ok(None);
         };
-        self.others.keep_to(self.others.limits.memory / 2);
-        let image = self.others.map(&file, OF_ONE);
-        Ok(image.map(|image| Loaded {
+        others.keep_to(payer, others.limits.memory / 2, 0);
+        let Some(image) = others.map(payer, &file, OF_ONE) else {
+            return Ok(None);
+        };
+        let loaded = Loaded {
             id,
             program: Program::new(image),
             looked_for: LookedFor::default(),
             table: OnceCell::new(),
-            used: self.uses,
-        }))
+        };
+        Ok(Some(others.all.held(loaded, payer)))
     }
 }
 
 impl Others {
-    /// Forgets who was not asked for the longest, until `memory` is left for the one that is asked about.
-    fn keep_to(&mut self, memory: u64) {
-        let left = self.limits.memory.saturating_sub(memory);
-        let mut taken: u64 = self.all.values().map(Loaded::memory).sum();
-        let mut mapped: u64 = self.all.values().map(|it| it.program.mapped()).sum();
-        while self.all.len() >= IMAGES || taken > left || mapped > OF_OTHERS {
-            let oldest = self.all.values().min_by_key(|loaded| loaded.used);
-            let Some(id) = oldest.map(|loaded| loaded.id) else {
-                return;
-            };
-            let forgotten = self.all.remove(&id);
-            taken -= forgotten.as_ref().map_or(0, Loaded::memory);
-            mapped -= forgotten.as_ref().map_or(0, |it| it.program.mapped());
-        }
+    /// Has users give programs until so much memory is left for the one that this user asks about, of which so many bytes
+    /// are mapped.
+    fn keep_to(&mut self, payer: Payer, memory: u64, mapped: u64) {
+        let weight = memory;
+        let taken = memory.saturating_add(self.elsewhere);
+        let left = self.limits.memory.saturating_sub(taken);
+        self.all
+            .keep_to(left, Need { payer, weight }, Loaded::memory);
+        let weight = mapped;
+        self.all
+            .keep_to(OF_OTHERS, Need { payer, weight }, Loaded::mapped);
     }
 
-    /// Maps a file of at most so many bytes. Where there is less address space than this process would give itself, all
-    /// others make room: they can be asked for again, and a file that was refused once is not.
-    fn map(&mut self, file: &File, room: u64) -> Option<Image> {
+    /// Maps a file of at most so many bytes. Where there is less address space than this process would give itself, others
+    /// make room: they can be asked for again, and a file that was refused once is not.
+    fn map(&mut self, payer: Payer, file: &File, room: u64) -> Option<Image> {
         if is_hollow(file) {
             return None;
         }
-        match Image::open_within(file, room, self.limits) {
-            Err(ImageError::Map(error)) if error.raw_os_error() == Some(libc::ENOMEM) => {
-                self.all.clear();
-                Image::open_within(file, room, self.limits).ok()
+        loop {
+            match Image::open_within(file, room, self.limits) {
+                Err(ImageError::Map(error)) if error.raw_os_error() == Some(libc::ENOMEM) => {
+                    let mapped: u64 = self.all.values().map(Loaded::mapped).sum();
+                    let fewer = mapped.checked_sub(1)?;
+                    let weight = rustix::fs::fstat(file).map_or(0, |it| it.st_size);
+                    let weight = u64::try_from(weight).unwrap_or_default();
+                    self.all
+                        .keep_to(fewer, Need { payer, weight }, Loaded::mapped);
+                }
+                image => return image.ok(),
             }
-            image => image.ok(),
         }
+    }
+}
+
+impl OthersFor<'_> {
+    /// As [`Others::map`].
+    fn map(&mut self, file: &File, room: u64) -> Option<Image> {
+        self.others.map(self.payer, file, room)
     }
 }
 
