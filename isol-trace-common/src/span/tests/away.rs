@@ -30,6 +30,38 @@ fn a_section_call_is_kept_also_where_its_return_is_untold() {
     }
 }
 
+/// Another CPU wakes it, and may have read the clock before the entry's record was closed.
+#[test]
+fn nobody_is_away_before_the_end_of_its_record() {
+    let mut away = Away {
+        opened_ns: 300,
+        since_ns: 500,
+        asleep: 1,
+        ..Away::default()
+    };
+    away.wake(400);
+    assert_eq!((away.asleep, away.since_ns), (0, 500));
+    away.wake(900);
+    assert_eq!(away.since_ns, 500, "it is awake already");
+    away.asleep = 1;
+    away.wake(900);
+    assert_eq!(away.since_ns, 900);
+}
+
+#[test]
+fn a_return_is_of_the_task_that_left_and_later() {
+    let away = Away {
+        opened_ns: 300,
+        since_ns: 500,
+        ..Away::default()
+    };
+    let away_ns = |born, at| away.back(1, born, at).map(|back| back.away_ns);
+    assert_eq!(away_ns(0, 700), Some(200));
+    assert_eq!(away_ns(300, 500), Some(0), "no time at all is none");
+    assert_eq!(away_ns(0, 499), None, "the clock went back");
+    assert_eq!(away_ns(301, 700), None, "born since");
+}
+
 /// Only the entry that a task has left last is one that it can come back to.
 #[test]
 fn who_has_been_in_user_mode_since_does_not_come_back_to_the_entry() {

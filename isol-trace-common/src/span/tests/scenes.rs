@@ -193,12 +193,13 @@ fn time_asleep_is_no_time_away() {
         sim.switch(1, true);
         sim.switch(2, false);
         sim.arrive(2, None);
+        sim.pass(5_000);
         sim.wake(1);
     };
     assert_eq!(
         away(ran_again),
-        100,
-        "preempted in the end, awake all the time"
+        5_100,
+        "preempted in the end: no wake-up was needed"
     );
     let nobody_saw_it: fn(&Sim) = |sim| {
         sim.switch(2, true);
@@ -206,6 +207,18 @@ fn time_asleep_is_no_time_away() {
         sim.wake(2);
     };
     assert_eq!(away(nobody_saw_it), 100, "another's wake-up means nothing");
+    let another_is_woken_first: fn(&Sim) = |sim| {
+        sim.switch(2, true);
+        sim.wake(3);
+        sim.arrive(2, None);
+        sim.pass(5_000);
+        sim.wake(1);
+    };
+    assert_eq!(
+        away(another_is_woken_first),
+        100,
+        "nor does it where the entry is still under way"
+    );
     let twice: fn(&Sim) = |sim| {
         sim.switch(2, true);
         sim.arrive(2, None);
