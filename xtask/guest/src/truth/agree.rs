@@ -169,17 +169,104 @@ mod tests {
         entry(&event("pid=97 nr=39")).unwrap_err();
     }
 
-    #[test]
-    fn what_is_on_one_side_alone_is_found() {
-        let entry = |ip| Entry { ip, number: None };
+    fn record(kind: &str, number: Option<i64>) -> Breach {
         let mut record = Breach {
             ip: Some("0x10".to_owned()),
+            section: Some(true),
             ..Breach::default()
         };
-        record.cause.kind = "local_timer".to_owned();
-        assert!(compare(&[entry(0x11)], &[&record]).is_err());
-        assert!(compare(&[], &[&record]).is_err());
-        let error = compare(&[entry(0x10)], &[&record]).unwrap_err();
-        assert!(error.to_string().contains("nothing of"), "{error}");
+        (record.cause.kind, record.cause.nr) = (kind.to_owned(), number);
+        record
+    }
+
+    /// As many breaches of each kind on both sides, but for `without`.
+    fn both(of_each: usize, without: &str) -> (Vec<Entry>, Vec<Breach>) {
+        let kinds = [
+            ("syscall", Some(39)),
+            ("page_fault", None),
+            ("exception", None),
+            ("local_timer", None),
+        ];
+        let kinds = kinds.iter().filter(|(kind, _)| *kind != without);
+        kinds
+            .flat_map(|(kind, number)| {
+                let entry = Entry {
+                    ip: 0x10,
+                    number: *number,
+                };
+                std::iter::repeat_n((entry, record(kind, *number)), of_each)
+            })
+            .unzip()
+    }
+
+    fn verdict(told: &[Entry], records: &[Breach]) -> String {
+        let records: Vec<_> = records.iter().collect();
+        match compare(told, &records) {
+            Ok(remark) => remark,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn sides_that_agree_on_enough_pass() {
+        let (told, records) = both(251, "");
+        assert!(compare(&told, &records.iter().collect::<Vec<_>>()).is_ok());
+        let (told, records) = both(250, "");
+        assert_eq!(verdict(&told, &records), "only 1000 breaches");
+        for kind in ["syscall", "page_fault", "exception", "local_timer"] {
+            let (told, records) = both(400, kind);
+            let verdict = verdict(&told, &records);
+            assert!(
+                verdict.starts_with(&format!("nothing of {kind}")),
+                "{verdict}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_on_one_side_alone_is_found() {
+        let (told, mut records) = both(300, "");
+        let all = verdict(&told, &records[1..]);
+        assert!(all.starts_with("breach 299 of 1200 and 1199 is"), "{all}");
+        let last = verdict(&told, &records[..1199]);
+        assert_eq!(
+            last,
+            "the kernel reports 1200 breaches, and the log has 1199"
+        );
+        let last = verdict(&told[..1199], &records);
+        assert_eq!(
+            last,
+            "the kernel reports 1199 breaches, and the log has 1200"
+        );
+        records[7].ip = Some("0x11".to_owned());
+        assert!(verdict(&told, &records).starts_with("breach 7 of"));
+        records[7].ip = None;
+        assert_eq!(verdict(&told, &records), "a record without ip");
+        records[7] = record("syscall", Some(40));
+        assert!(verdict(&told, &records).starts_with("breach 7 of"));
+        records[7] = record("unknown", Some(39));
+        assert!(verdict(&told, &records).starts_with("no cause: "));
+    }
+
+    #[test]
+    fn what_ends_a_section_or_is_outside_is_no_breach() {
+        let call = |name: &str, argument: &str, section: Option<bool>| {
+            let mut record = record("syscall", Some(1));
+            record.cause.name = Some(name.to_owned());
+            record.cause.args = vec![argument.to_owned(), "0x1".to_owned()];
+            record.section = section;
+            is_breach(&record)
+        };
+        assert!(call("getppid", "0x0", Some(true)));
+        assert!(!call("getppid", "0x0", Some(false)) && !call("getppid", "0x0", None));
+        assert!(call("prctl", "0x1", Some(true)), "of something else");
+        for exempt in ["rt_sigreturn", "exit", "exit_group"] {
+            assert!(!call(exempt, "0x0", Some(true)), "{exempt}");
+        }
+        assert!(!call("prctl", ISOLATION, Some(true)));
+        let mut fault = record("page_fault", None);
+        assert!(is_breach(&fault));
+        fault.section = Some(false);
+        assert!(!is_breach(&fault));
     }
 }
