@@ -262,7 +262,7 @@ fn selected(names: &[&str]) -> Result<Vec<Provocation>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
 
@@ -271,6 +271,39 @@ mod tests {
         let all = list();
         let names: BTreeSet<_> = all.iter().map(|(name, ..)| name).collect();
         assert_eq!(names.len(), all.len());
+    }
+
+    /// The map has a word for each file, and its example is what is there.
+    #[test]
+    fn the_map_shows_every_file() {
+        let map = include_str!("../../README.md");
+        let (_, example) = map.split_once("```rust\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        assert!(
+            include_str!("provoke/call.rs").contains(example),
+            "{example}"
+        );
+        let named: BTreeSet<_> = map.split('`').skip(1).step_by(2).collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/truth");
+        let mut folders = vec![folder];
+        let mut missing = BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                let is_named = named.contains(name.as_str());
+                if !is_named && !["mod", "tests"].contains(&name.as_str()) {
+                    missing.insert(name);
+                }
+            }
+        }
+        // Each of these wraps some system calls.
+        let of_sys = ["bpf", "file", "memory", "perf", "uring"].map(str::to_owned);
+        assert_eq!(missing, BTreeSet::from(of_sys));
     }
 
     #[test]
