@@ -302,7 +302,18 @@ mod tests {
             }
         }
         // Each of these wraps some system calls.
-        let of_sys = ["bpf", "file", "memory", "perf", "uring"].map(str::to_owned);
+        let of_sys = [
+            "bpf",
+            "btf",
+            "file",
+            "memory",
+            "perf",
+            "port",
+            "trace",
+            "uring",
+            "userfault",
+        ]
+        .map(str::to_owned);
         assert_eq!(missing, BTreeSet::from(of_sys));
     }
 

@@ -1,6 +1,7 @@
 //! The system calls that the ground truth needs, each behind a safe function.
 
 mod bpf;
+mod btf;
 mod file;
 mod memory;
 mod perf;
