@@ -56,6 +56,14 @@ fn keys(app: &mut App, keys: &[Key]) {
     }
 }
 
+/// What a screen must say, whatever its snapshot is accepted with.
+fn assert_shows(screen: &TestBackend, words: &[&str]) {
+    let text = screen.to_string();
+    for words in words {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+}
+
 fn quiet(milliseconds: u64) -> App {
     let mut app = App::new();
     app.apply(Update::Header(header([1, 2])));
@@ -90,15 +98,21 @@ fn busy(cpus: u32) -> (App, Story) {
 
 mod any;
 mod detail;
+mod figures;
 
 #[test]
 fn before_anything_arrived() {
-    insta::assert_snapshot!(show(&mut App::new(), 80, 24));
+    let screen = show(&mut App::new(), 80, 24);
+    assert_shows(&screen, &["Waiting for the tracer", "no totals yet"]);
+    insta::assert_snapshot!(screen);
 }
 
 #[test]
 fn quiet_is_good_news() {
-    insta::assert_snapshot!(show(&mut quiet(12_300), 80, 24));
+    let screen = show(&mut quiet(12_300), 80, 24);
+    let words = "No kernel entry yet: CPUs 1-2 have been quiet for 12 s.";
+    assert_shows(&screen, &[words, "no kernel entry"]);
+    insta::assert_snapshot!(screen);
 }
 
 #[test]
@@ -119,9 +133,14 @@ fn narrow_60x15() {
 #[test]
 fn tiny_30x8_shows_the_pane_that_has_the_keys() {
     let (mut app, _) = busy(3);
-    insta::assert_snapshot!("tiny_breaches", show(&mut app, 30, 8));
+    let screen = show(&mut app, 30, 8);
+    assert_shows(&screen, &["━ Breaches ━", "▸   2 call_function_s… 1.94 µs"]);
+    insta::assert_snapshot!("tiny_breaches", screen);
     keys(&mut app, &[Key::NextPane]);
-    insta::assert_snapshot!("tiny_cpus", show(&mut app, 30, 8));
+    let screen = show(&mut app, 30, 8);
+    assert_shows(&screen, &["━ CPUs (3) ━", "▸   1 "]);
+    assert!(!screen.to_string().contains("Breaches"), "{screen}");
+    insta::assert_snapshot!("tiny_cpus", screen);
 }
 
 #[test]
@@ -151,7 +170,16 @@ fn paused() {
 fn help() {
     let (mut app, _) = busy(3);
     keys(&mut app, &[Key::Help]);
-    insta::assert_snapshot!(show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    assert_shows(
+        &screen,
+        &[
+            "┌ Help ─",
+            "q Ctrl-C  quit",
+            "entries that no probe gave a cause",
+        ],
+    );
+    insta::assert_snapshot!(screen);
 }
 
 /// What happened to the watched set and to a task, a line each, for a while.
@@ -174,7 +202,14 @@ fn what_changed_is_told() {
         }],
     })));
     app.tick(after_ms(4_000));
-    insta::assert_snapshot!("watched_120x24", show(&mut app, 120, 24));
+    let screen = show(&mut app, 120, 24);
+    let changes = [
+        "CPU 1 released 2 s ago",
+        "CPU 2 offline 2 s ago",
+        "CPU 5 isolated 2 s ago",
+    ];
+    assert_shows(&screen, &changes);
+    insta::assert_snapshot!("watched_120x24", screen);
     app.apply(Update::Event(Event::Moved {
         task: breach(1, 2, after_ms(0), 0).task,
         from: Cpu(2),
@@ -182,16 +217,36 @@ fn what_changed_is_told() {
         at: after_ms(33_000),
     }));
     app.tick(after_ms(35_000));
-    insta::assert_snapshot!("moved_80x24", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    assert_shows(&screen, &["spin (147) moved from CPU 2 to CPU 0 2 s ago"]);
+    assert!(
+        !screen.to_string().contains("released"),
+        "long ago:\n{screen}"
+    );
+    insta::assert_snapshot!("moved_80x24", screen);
     keys(&mut app, &[Key::ProbesTab]);
-    insta::assert_snapshot!("watched_probes_80x24", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    let words = [
+        "CPU 2: the kernel's own marks",
+        "CPU 5: derived from",
+        "CPU 0-1: isol-trace runs only there",
+        "attached   sys_enter",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("watched_probes_80x24", screen);
 }
 
 #[test]
 fn probes() {
     let (mut app, _) = busy(3);
     keys(&mut app, &[Key::ProbesTab]);
-    insta::assert_snapshot!(show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    let why = "- absent     csd_function_entry  this kernel has no such tracepoint";
+    assert_shows(
+        &screen,
+        &[why, "attached   user_exit", "0 breaches while armed"],
+    );
+    insta::assert_snapshot!(screen);
 }
 
 fn degraded() -> App {
@@ -213,9 +268,22 @@ fn degraded() -> App {
 #[test]
 fn degraded_detection() {
     let mut app = degraded();
-    insta::assert_snapshot!("degraded_live", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    let words = [
+        "! 1 probe failed (key 2)",
+        "~ CPU 3: entries derived from vectors",
+        "   3~ spin",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("degraded_live", screen);
     keys(&mut app, &[Key::ProbesTab]);
-    insta::assert_snapshot!("degraded_probes", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    let words = [
+        "not seen          exceptions",
+        "! failed     page_fault_user     the verifier refused",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("degraded_probes", screen);
 }
 
 fn overflow() -> App {
@@ -251,14 +319,19 @@ fn ended() {
     let (mut app, story) = busy(3);
     app.apply(Update::Ended(story.summary()));
     app.tick(after_ms(99_000));
-    insta::assert_snapshot!("ended_busy", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    assert_shows(&screen, &["ENDED   00:00:12", "240 kernel entries  20.0/s"]);
+    insta::assert_snapshot!("ended_busy", screen);
     let mut app = quiet(60_000);
     app.apply(Update::Ended(Summary {
         at: after_ms(60_000),
         cpus: [1, 2].map(|cpu| cpu_summary(Cpu(cpu), &[])).to_vec(),
         tracer: TracerSummary::default(),
     }));
-    insta::assert_snapshot!("ended_quiet", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    let words = "No kernel entry in 60 s: CPUs 1-2 stayed quiet to the end.";
+    assert_shows(&screen, &[words, "ENDED   00:01:00"]);
+    insta::assert_snapshot!("ended_quiet", screen);
 }
 
 #[test]
@@ -276,9 +349,20 @@ fn many_cpus() {
             Key::Down,
         ],
     );
-    insta::assert_snapshot!("many_cpus_80x24", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    assert_shows(&screen, &["━ CPUs (384) ━", " 5-9 of 384 ━", "▸  15 spin"]);
+    insta::assert_snapshot!("many_cpus_80x24", screen);
     keys(&mut app, &[Key::Last, Key::Enter]);
-    insta::assert_snapshot!("many_cpus_120x40", show(&mut app, 120, 40));
+    let screen = show(&mut app, 120, 40);
+    let words = [
+        "━ CPUs (384), below only 384 ━",
+        " 365-384 of 384 ━",
+        "▸ 384  -",
+        "─ Causes on CPU 384 ─",
+        "─ Breaches of CPU 384, the last 1,000 ─",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("many_cpus_120x40", screen);
 }
 
 #[test]

@@ -18,9 +18,20 @@ fn detail() {
         0,
     )))));
     keys(&mut app, &[Key::Enter]);
-    insta::assert_snapshot!("detail_timer_80x24", show(&mut app, 80, 24));
+    let screen = show(&mut app, 80, 24);
+    assert_shows(
+        &screen,
+        &[
+            "─ Breach 8 ─",
+            "clocksource-watchdog: ",
+            "0.950000 s on CPU 2",
+        ],
+    );
+    insta::assert_snapshot!("detail_timer_80x24", screen);
     keys(&mut app, &[Key::Down]);
-    insta::assert_snapshot!("detail_slept_120x40", show(&mut app, 120, 40));
+    let screen = show(&mut app, 120, 40);
+    assert_shows(&screen, &["─ Breach 7 ─", "0.900000 s on CPU 1"]);
+    insta::assert_snapshot!("detail_slept_120x40", screen);
 }
 
 /// Who provoked a breach, how it got into the kernel, and what ran where the task was.
@@ -37,7 +48,14 @@ fn detail_with_stacks() {
         .into();
     app.apply(Update::Event(Event::Breach(Box::new(asked))));
     keys(&mut app, &[Key::Enter]);
-    insta::assert_snapshot!("detail_with_stacks_120x40", show(&mut app, 120, 40));
+    let screen = show(&mut app, 120, 40);
+    let words = [
+        "inlined   leaf (spin.h:7)",
+        "stack     smp_call_function_single+0xd4",
+        "in user   leaf (work.h:7) [inlined]",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("detail_with_stacks_120x40", screen);
 }
 
 /// Two who asked for something: whose stack is whose is told, and what has no name is an address.
@@ -53,5 +71,11 @@ fn detail_with_the_stacks_of_two() {
     asked.activities[0].origin = Some(other);
     app.apply(Update::Event(Event::Breach(Box::new(asked))));
     keys(&mut app, &[Key::Enter]);
-    insta::assert_snapshot!("detail_stacks_of_two_80x40", show(&mut app, 80, 40));
+    let screen = show(&mut app, 80, 40);
+    let words = [
+        "of        an interrupt on CPU 0",
+        "remote: an interrupt on CPU 3",
+    ];
+    assert_shows(&screen, &words);
+    insta::assert_snapshot!("detail_stacks_of_two_80x40", screen);
 }
