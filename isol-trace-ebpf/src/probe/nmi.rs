@@ -16,6 +16,7 @@ use crate::{
     Arguments,
     kfield::{Registers, current, is_of_user_mode},
     maps::{armed, is_in_call, watched_state},
+    preempt::unpreempted,
     span::{Kernel, current_tid, flush, now},
     tasks,
 };
@@ -96,9 +97,12 @@ fn entry(state: &CpuState, handler: u64, length: u64) {
     state.settle(end);
 }
 
-/// `mce:mce_record(…)`: only where the kernel records the check inside the entry.
+/// `mce:mce_record(…)`: only where the kernel records the check inside the entry. A work item does so
+/// (`arch/x86/kernel/cpu/mce/genpool.c:mce_gen_pool_process`, v7.3), which may be preempted.
 #[inline(always)]
 fn machine_check(_arguments: Arguments) {
     let Some(state) = watched_state() else { return };
-    state.attribute(Cause::MachineCheck, 0, 0);
+    unpreempted(|| {
+        state.attribute(Cause::MachineCheck, 0, 0);
+    });
 }

@@ -64,7 +64,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::bpf::object::OBJECT;
+    use crate::bpf::{
+        object::OBJECT,
+        probes::{Attach, PROBES},
+    };
 
     /// How often an object has an instruction.
     fn count(object: &[u8], wanted: u64) -> usize {
@@ -94,37 +97,109 @@ mod tests {
         assert_eq!(changed, marks);
     }
 
-    /// Programs that change a CPU's state where the kernel may preempt them; see `preempt.rs` of theirs.
-    const PREEMPTIBLE: [&str; 12] = [
-        "csd_function_exit",
-        "hrtimer_expire_entry",
-        "sched_process_exit",
-        "signal_deliver",
-        "signal_generate",
-        "softirq_entry",
-        "softirq_exit",
-        "sys_enter",
-        "sys_exit",
-        "timer_expire_entry",
-        "workqueue_execute_end",
-        "workqueue_execute_start",
+    /// Probes whose programs need not hold preemption off, and why; see `preempt.rs` of theirs.
+    /// Places of the kernel are those of v7.3.
+    const NEED_NOT: [(&str, &[&str]); 3] = [
+        (
+            "interrupts are off: an interrupt or exception is being entered, or user mode left or \
+             entered (DEFINE_IDTENTRY_SYSVEC, arch/x86/include/asm/idtentry.h; \
+             __handle_irq_event_percpu, kernel/irq/handle.c; handle_page_fault, \
+             arch/x86/mm/fault.c)",
+            &[
+                "local_timer_entry",
+                "reschedule_entry",
+                "call_function_entry",
+                "call_function_single_entry",
+                "irq_work_entry",
+                "x86_platform_ipi_entry",
+                "thermal_apic_entry",
+                "threshold_apic_entry",
+                "deferred_error_apic_entry",
+                "error_apic_entry",
+                "spurious_apic_entry",
+                "irq_handler_entry",
+                "nmi_handler",
+                "page_fault_user",
+                "page_fault_kernel",
+                "user_enter",
+                "user_exit",
+            ],
+        ),
+        (
+            "interrupts or preemption are off: __schedule, set_task_cpu, try_to_wake_up and \
+             wake_up_new_task (kernel/sched/core.c), can_stop_full_tick \
+             (kernel/time/tick-sched.c), flush_tlb_func and flush_tlb_mm_range \
+             (arch/x86/mm/tlb.c)",
+            &[
+                "sched_switch",
+                "sched_migrate_task",
+                "sched_waking",
+                "sched_wakeup_new",
+                "tick_stop",
+                "tlb_flush",
+            ],
+        ),
+        (
+            "it changes nothing of an entry that is under way",
+            &[
+                "csd_queue_cpu",
+                "ipi_send_cpu",
+                "__smp_call_single_queue",
+                "smp_call_function_single",
+                "smp_call_function_single_async",
+                "smp_call_function_many_cond",
+                "native_smp_send_reschedule",
+                "workqueue_queue_work",
+                "timer_start",
+                "hrtimer_start",
+                "hrtimer_cancel",
+                "sched_process_fork",
+                "task_rename",
+                "task_isolation_exit",
+                "task_isolation_breach",
+                "task_isolation_enter",
+            ],
+        ),
     ];
 
+    /// A probe that is new has to hold preemption off, or to say above why it need not.
     #[test]
     fn a_program_that_may_be_preempted_holds_that_off() {
         let object = aya_obj::Object::parse(OBJECT).unwrap();
-        for name in PREEMPTIBLE {
-            let raw = format!("raw_{name}");
-            let program = object.programs.get(&raw).unwrap();
-            let function = object.functions.get(&program.function_key()).unwrap();
-            for mark in Function::ALL.map(Function::mark) {
-                let calls = function
-                    .instructions
-                    .iter()
-                    .filter(|it| u64::from(it.code) == CALL && it.imm.cast_unsigned() == mark);
-                assert!(calls.count() > 0, "{name}");
+        let calls = |program: &str, function: Function| {
+            let program = object.programs.get(program).unwrap();
+            let code = object.functions.get(&program.function_key()).unwrap();
+            let mark = function.mark();
+            let is_call = |it: &&aya_obj::generated::bpf_insn| {
+                u64::from(it.code) == CALL && it.imm.cast_unsigned() == mark
+            };
+            code.instructions.iter().filter(is_call).count()
+        };
+        let mut need_not: Vec<&str> = NEED_NOT
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
+        for probe in PROBES {
+            let said = need_not.iter().position(|name| *name == probe.name);
+            if let Some(said) = said {
+                need_not.swap_remove(said);
+            }
+            for way in probe.ways {
+                let (Attach::BtfTracepoint(program)
+                | Attach::RawTracepoint(program)
+                | Attach::Function(program)) = *way;
+                let held = Function::ALL.map(|function| calls(program, function));
+                let [disabled, enabled] = held.map(|calls| calls > 0);
+                assert_eq!(disabled, enabled, "{program}");
+                assert_ne!(
+                    disabled,
+                    said.is_some(),
+                    "{program}: either it does, or it need not"
+                );
             }
         }
+        assert_eq!(need_not, [""; 0], "no such probe");
     }
 
     #[test]
