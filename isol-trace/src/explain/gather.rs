@@ -295,7 +295,8 @@ mod tests {
         for _ in 0..count {
             let mut one = breach();
             one.seq = Seq(gatherer.breaches);
-            (one.task.pid, one.task.tid) = (Some(Pid(tid)), Tid(tid));
+            // Two threads a process.
+            (one.task.pid, one.task.tid) = (Some(Pid(tid & !1)), Tid(tid));
             // A text of its own each.
             one.location = Some(format!("{text}{tid}").into());
             gatherer.event(&Event::Breach(Box::new(one)));
@@ -318,6 +319,7 @@ mod tests {
             let bytes: usize = all.map(|breach| size(breach)).sum();
             assert_eq!(gatherer.kept, bytes);
             assert!(bytes <= MEMORY);
+            assert!(gatherer.recent[&Tid(tid)].size <= SHARE);
             assert_eq!(kept(&gatherer, tid).last(), Some(&(gatherer.breaches - 1)));
         }
         gatherer.begin();
@@ -329,12 +331,47 @@ mod tests {
     fn breaches_of_others_push_out_none_of_the_task_that_is_to_die() {
         let mut gatherer = Gatherer::default();
         breaches_of(&mut gatherer, 7, 3, "");
+        breaches_of(&mut gatherer, 6, 2, "");
         for tid in 10..1_000 {
             breaches_of(&mut gatherer, tid, 20, "");
         }
         assert_eq!(kept(&gatherer, 7), [0, 1, 2]);
         assert_eq!(kept(&gatherer, 10).len(), RECENT);
-        assert_eq!(gatherer.last_of(Pid(7)).unwrap().seq, Seq(2));
+        let last = gatherer.last_of(Pid(6)).unwrap();
+        assert_eq!(
+            (last.seq, last.task.tid),
+            (Seq(4), Tid(6)),
+            "of either thread"
+        );
         assert_eq!(gatherer.last_of(Pid(8)), None);
+    }
+
+    #[test]
+    fn a_dead_thread_makes_room_first() {
+        let mut gatherer = Gatherer::default();
+        let large = "x".repeat(SHARE / 2);
+        let mut tid = 10;
+        while gatherer.kept + SHARE < MEMORY {
+            breaches_of(&mut gatherer, tid, 1, &large);
+            tid += 2;
+        }
+        let mut last = breach();
+        (last.end, last.task.tid) = (End::Exited, Tid(7));
+        gatherer.event(&Event::Breach(Box::new(last)));
+        assert_eq!(kept(&gatherer, 7).len(), 1);
+        // Until others have made room.
+        for _ in 0..MEMORY / SHARE {
+            if kept(&gatherer, 10).len() == 1 {
+                breaches_of(&mut gatherer, tid, 1, &large);
+                tid += 2;
+            }
+        }
+        assert_eq!(kept(&gatherer, 10).len(), 0);
+        assert_eq!(
+            kept(&gatherer, 7).len(),
+            0,
+            "with those that were not seen for longest"
+        );
+        assert_eq!(kept(&gatherer, tid - 2).len(), 1);
     }
 }

@@ -372,5 +372,9 @@ mod tests {
         assert!(!hollow(5 << 20, 257 << 20), "a part is there");
         assert!(!hollow(4096, SMALL), "small");
         assert!(!hollow(0, 0));
+        assert!(
+            !hollow(0, 12 << 30),
+            "nobody counts its blocks, or there are none"
+        );
     }
 }
