@@ -1,8 +1,12 @@
-//! The clock that records are stamped with.
+//! The clock that records are stamped with, and where it lies on the calendar.
+
+pub mod calendar;
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::ids::MonoNanos;
+
+pub use calendar::Anchor;
 
 /// `CLOCK_MONOTONIC` as BPF reads it.
 #[must_use]

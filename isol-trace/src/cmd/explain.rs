@@ -1,19 +1,12 @@
 //! `explain`: why a task was killed.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
-use super::{print, record::listen, stderr::say};
+use super::{print, record::listen, replay::replay};
 use crate::{
     error::Error,
     explain::{Ended, Gatherer, Told, told, told_of},
-    log::LogReader,
     plan::{RecordPlan, explain::ExplainPlan},
-    trace::Consumer as _,
 };
 
 /// Runs a valid `explain`.
@@ -29,29 +22,8 @@ pub fn run(plan: ExplainPlan) -> Result<ExitCode, Error> {
 
 /// What a log tells.
 fn of_log(path: &Path) -> Result<Told, Error> {
-    if path.as_os_str() == "-" {
-        return read(io::stdin().lock(), "stdin");
-    }
-    let name = path.display().to_string();
-    match File::open(path) {
-        Ok(file) => read(BufReader::new(file), &name),
-        Err(source) => Err(Error::OpenLog { name, source }),
-    }
-}
-
-fn read(input: impl BufRead, name: &str) -> Result<Told, Error> {
     let mut gatherer = Gatherer::default();
-    let mut log = LogReader::new(input);
-    for event in &mut log {
-        let event = event.map_err(|source| Error::ReadLog {
-            name: name.to_owned(),
-            source,
-        })?;
-        gatherer.event(&event);
-    }
-    if !log.is_complete() {
-        say("the log has no summary: it was cut short, or is still being written");
-    }
+    replay(path, &mut gatherer)?;
     Ok(gatherer.finish())
 }
 

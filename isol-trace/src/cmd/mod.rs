@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod explain;
 pub mod progress;
 pub mod record;
+mod replay;
 mod signals;
 mod stderr;
 pub mod top;

@@ -8,13 +8,10 @@ use std::{
 use super::{signals, stderr};
 use crate::{
     bpf::attach::Step,
+    consume::Consumer,
     event::model::{Event, Totals},
     host::cpu_list::CpuSet,
-    trace::Consumer,
 };
-
-/// Clears the line.
-const CLEAR: &str = "\r\x1b[K";
 
 /// Between two looks of a line that changes fast.
 const FRAME: Duration = Duration::from_millis(100);
@@ -39,7 +36,7 @@ impl Attaching {
             terminal,
         };
         if terminal {
-            stderr::write(format!("{CLEAR}attaching probes for {} …", attaching.cpus));
+            stderr::show(&format!("attaching probes for {} …", attaching.cpus));
         } else {
             stderr::say(&format!("attaching probes for {} …", attaching.cpus));
         }
@@ -51,10 +48,7 @@ impl Attaching {
         let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= FRAME);
         if self.terminal && is_due {
             self.shown = Some(Instant::now());
-            stderr::write(format!(
-                "{CLEAR}{}",
-                attaching(&self.cpus, step, self.started.elapsed())
-            ));
+            stderr::show(&attaching(&self.cpus, step, self.started.elapsed()));
         }
         match signals::require_none() {
             Ok(()) => ControlFlow::Continue(()),
@@ -65,34 +59,28 @@ impl Attaching {
 
 impl Drop for Attaching {
     fn drop(&mut self) {
-        if self.terminal {
-            stderr::write(CLEAR.to_owned());
-        }
+        stderr::clear();
     }
 }
 
 /// The phase in which the account is closed and the probes are detached: seconds on a slow machine.
 #[derive(Debug)]
-pub struct Detaching {
-    terminal: bool,
-}
+pub struct Detaching(());
 
 impl Detaching {
     /// Says that it begins, on a terminal.
     #[must_use]
     pub fn begin(terminal: bool) -> Self {
         if terminal {
-            stderr::write(format!("{CLEAR}detaching probes …"));
+            stderr::show("detaching probes …");
         }
-        Self { terminal }
+        Self(())
     }
 }
 
 impl Drop for Detaching {
     fn drop(&mut self) {
-        if self.terminal {
-            stderr::write(CLEAR.to_owned());
-        }
+        stderr::clear();
     }
 }
 
@@ -105,13 +93,12 @@ fn attaching(cpus: &str, step: Step, elapsed: Duration) -> String {
     )
 }
 
-/// One line that is written over; nothing at all where stderr is no terminal.
+/// One line that is written over, until [`stderr::clear`]; nothing at all where stderr is no terminal.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
     duration: Option<Duration>,
     terminal: bool,
-    shown: bool,
 }
 
 impl Progress {
@@ -122,15 +109,6 @@ impl Progress {
             started: Instant::now(),
             duration,
             terminal,
-            shown: false,
-        }
-    }
-
-    /// Makes room for something else.
-    fn clear(&mut self) {
-        if self.shown {
-            stderr::write(CLEAR.to_owned());
-            self.shown = false;
         }
     }
 }
@@ -139,23 +117,13 @@ impl Consumer for Progress {
     fn event(&mut self, _: &Event) {}
 
     fn totals(&mut self, totals: &Totals) {
-        if !self.terminal {
-            return;
+        if self.terminal {
+            stderr::show(&line(self.started.elapsed(), self.duration, totals));
         }
-        let line = line(self.started.elapsed(), self.duration, totals);
-        stderr::write(format!("{CLEAR}{line}"));
-        self.shown = true;
     }
 
     fn warning(&mut self, warning: &str) {
-        self.clear();
         stderr::say(warning);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.clear();
     }
 }
 

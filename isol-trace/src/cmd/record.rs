@@ -6,9 +6,9 @@ mod command;
 mod guarded;
 mod limits;
 mod log;
-mod people;
 
 use std::{
+    cell::Cell,
     io::{self, IsTerminal as _},
     os::unix::process::ExitStatusExt as _,
     process::{ExitCode, ExitStatus},
@@ -27,10 +27,11 @@ use self::{
 use super::{
     progress::{Attaching, Detaching, Progress},
     signals::{self, Signals},
-    stderr::{say, say_lines},
+    stderr::{self, say, say_lines},
     verdicts,
 };
 use crate::{
+    consume::{Consumer, FanOut},
     error::Error,
     event::{
         ids::Pid,
@@ -42,7 +43,7 @@ use crate::{
         command::CommandPlan,
         output::{Output, OutputFile},
     },
-    trace::{self, Consumer, FanOut, Session},
+    trace::{self, Session},
 };
 
 /// How often a pipe with a name is looked at until somebody reads it.
@@ -116,7 +117,6 @@ async fn record(
     signals::require_none()?;
     let tasks = AskedTasks::of(&plan.trace.pids);
     session.arm()?;
-    let header = Event::Header(session.header());
     let is_strict = plan.trace.strict.is_some();
     let manner = Manner {
         huge_pages,
@@ -130,31 +130,33 @@ async fn record(
         signals::command_starts();
         start(command, &plan.trace.watched, manner).map(Some)
     };
-    let mut tally = Tally::new(sums_up && plan.command.is_some());
-    tally.event(&header);
-    listener.event(&header);
-    let is_people = matches!(plan.output, Output::People);
-    let (log, child) = if let Output::File(_) = plan.output {
-        // A command that cannot be executed after all leaves the file as it was.
-        let child = start()?;
-        (Log::begin(plan.output, &header)?, child)
-    } else {
-        // Whoever reads stdout finds the header before what the command prints there.
-        let log = Log::begin(plan.output, &header)?;
-        (log, start()?)
+    // A command that cannot be executed after all leaves the file as it was.
+    let started = match plan.output {
+        Output::File(_) => Some(start()?),
+        _ => None,
     };
-    let pid = child.as_ref().and_then(Running::number);
+    let is_people = matches!(plan.output, Output::People);
+    let log_ending = Cell::new(None);
+    let mut tally = Tally::new(sums_up && plan.command.is_some());
+    let mut log = Log::begin(plan.output, &log_ending)?;
     // Lines for people say enough by themselves. A command, or who reads the log, may write to the same terminal, and the
     // line would be in the way of theirs.
-    let is_alone = child.is_none() && !is_people && !log.is_read_by_another();
-    let progress = Progress::new(plan.duration, is_terminal && is_alone);
-    let mut consumers = Consumers {
-        tally,
-        listener,
-        log,
+    let is_alone = plan.command.is_none() && !is_people && !log.is_read_by_another();
+    let mut progress = Progress::new(plan.duration, is_terminal && is_alone);
+    let mut all = FanOut::new()
+        .with(&mut tally)
+        .with(listener)
+        .with(&mut log)
+        .with(&mut progress);
+    all.event(&Event::Header(session.header()));
+    let child = match started {
+        Some(child) => child,
+        // Whoever reads stdout finds the header before what the command prints there.
+        None => start()?,
     };
+    let pid = child.as_ref().and_then(Running::number);
     let limits = Limits::new(plan.duration, tasks, child, signals);
-    let (end, status) = until_end(&mut session, &mut consumers, limits, progress).await?;
+    let (end, status) = until_end(&mut session, &mut all, limits).await?;
     // A command that was handed one ends by it, as a rule, and whoever sent it waits.
     let by_signal = match end {
         End::Signal => true,
@@ -162,16 +164,14 @@ async fn record(
         End::Asked | End::Tasks => false,
     };
     let ending = Ending::begin(by_signal);
-    consumers.log.end(ending);
+    log_ending.set(Some(ending));
     let detaching = Detaching::begin(is_terminal);
-    let mut all = consumers.all();
     let summary = session.finish(
         |event| all.event(&event),
         |waited| names_wait(&end, &ending, waited),
     )?;
     all.event(&Event::Summary(summary.clone()));
     drop(all);
-    let Consumers { tally, log, .. } = consumers;
     let file = log.file().map(str::to_owned);
     let has_name = log.has_name();
     let verdict = log.finish();
@@ -203,33 +203,14 @@ async fn record(
     Ok(Recorded { status, pid })
 }
 
-/// Who hears a recording.
-struct Consumers<'a> {
-    tally: Tally,
-    listener: &'a mut dyn Consumer,
-    log: Log,
-}
-
-impl Consumers<'_> {
-    fn all(&mut self) -> FanOut<'_> {
-        FanOut::new()
-            .with(&mut self.tally)
-            .with(&mut *self.listener)
-            .with(&mut self.log)
-    }
-}
-
 /// Traces until the end, and then until the command has ended: whatever ended it, the account is closed and summed up.
 async fn until_end(
     session: &mut Session,
-    consumers: &mut Consumers<'_>,
+    consumers: &mut FanOut<'_>,
     mut limits: Limits,
-    mut progress: Progress,
 ) -> Result<(End, Option<ExitStatus>), Error> {
-    let mut all = consumers.all().with(&mut progress);
-    let end = trace::run(session, &mut all, &mut limits).await;
-    drop(all);
-    drop(progress);
+    let end = trace::run(session, consumers, &mut limits).await;
+    stderr::clear();
     if matches!(end, Ok(End::Tasks)) {
         say("every task of --pid has ended");
     }
@@ -238,7 +219,7 @@ async fn until_end(
         (Ok(End::Child(status)), _) => Some(*status),
         (_, Some(child)) => {
             let mut stopping = Stopping::begin(child);
-            Some(trace::run(session, &mut consumers.all(), &mut stopping).await?)
+            Some(trace::run(session, consumers, &mut stopping).await?)
         }
     };
     Ok((end?, status))

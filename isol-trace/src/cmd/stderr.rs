@@ -28,6 +28,12 @@ const WAITING: usize = 64;
 /// The writing thread has not come back.
 static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
+/// Clears the line.
+const CLEAR: &str = "\r\x1b[K";
+
+/// A line is shown that others write over: see [`show`].
+static IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
 /// Something to write.
 struct Text {
     bytes: Vec<u8>,
@@ -37,12 +43,12 @@ struct Text {
 /// Says a sentence on a line of its own.
 pub(super) fn say(sentence: &(impl AsRef<str> + ?Sized)) {
     let sentence = Printable::of(sentence.as_ref());
-    write(format!("isol-trace: {sentence}\n"));
+    write(format!("{}isol-trace: {sentence}\n", clearing()));
 }
 
 /// Says lines that stand for themselves.
 pub(super) fn say_lines<'a>(lines: impl IntoIterator<Item = &'a str>) {
-    let mut text = String::new();
+    let mut text = clearing().to_owned();
     for line in lines {
         text.push_str(&Printable::of(line).to_string());
         text.push('\n');
@@ -50,8 +56,30 @@ pub(super) fn say_lines<'a>(lines: impl IntoIterator<Item = &'a str>) {
     write(text);
 }
 
+/// Shows a line of a terminal, without an end, until something else is shown or said: none of it comes from others.
+pub(super) fn show(line: &str) {
+    IS_SHOWN.store(true, Ordering::Relaxed);
+    write(format!("{CLEAR}{line}"));
+}
+
+/// Takes away the line that is shown.
+pub(super) fn clear() {
+    if !clearing().is_empty() {
+        write(CLEAR.to_owned());
+    }
+}
+
+/// What to write first, where a line is shown. From then on none is.
+fn clearing() -> &'static str {
+    if IS_SHOWN.swap(false, Ordering::Relaxed) {
+        CLEAR
+    } else {
+        ""
+    }
+}
+
 /// Writes text as it is: none of it comes from others.
-pub(super) fn write(text: String) {
+fn write(text: String) {
     static WRITER: OnceLock<Option<SyncSender<Text>>> = OnceLock::new();
     let Some(writer) = WRITER.get_or_init(start) else {
         // No thread is to be had: then it has to be waited for.

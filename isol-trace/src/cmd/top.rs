@@ -22,11 +22,12 @@ use super::{
     signals::{self, Signals},
 };
 use crate::{
+    consume::Consumer,
     error::Error,
     event::model::{Event, Totals, TracerSummary},
     host::Host,
     plan::TopPlan,
-    trace::{self, Consumer, Control, Session},
+    trace::{self, Control, Session},
     tui::{self, Outcome, Update},
 };
 
@@ -208,11 +209,11 @@ impl Feed {
 
 impl Consumer for Feed {
     fn event(&mut self, event: &Event) {
-        let is_plain = !matches!(
+        let must_be_shown = matches!(
             event,
             Event::Header(_) | Event::Lost { .. } | Event::Watched(_)
         );
-        if !is_plain {
+        if must_be_shown {
             if !self.add_lost(event) {
                 self.must(Update::Event(event.clone()));
             }

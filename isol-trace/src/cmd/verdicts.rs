@@ -41,9 +41,12 @@ fn text(header: &Header) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{
-        ids::{Cpu, MonoNanos},
-        model::{Detection, ProbeState, ProbeVerdict},
+    use crate::{
+        clock::Anchor,
+        event::{
+            ids::{Cpu, MonoNanos},
+            model::{Detection, ProbeState, ProbeVerdict},
+        },
     };
 
     #[test]
@@ -73,6 +76,7 @@ mod tests {
                 ),
             ],
             at: MonoNanos(1),
+            anchor: Anchor::new(MonoNanos(1), 0),
         };
         insta::assert_snapshot!(text(&header), @r"
         lab · Linux 6.1.0 · x86_64

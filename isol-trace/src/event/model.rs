@@ -1,6 +1,6 @@
 //! What happened on a watched CPU, in valid values.
 //!
-//! [`Event`] is the one stream that every sink consumes: the JSON log, the
+//! [`Event`] is the one stream that every consumer hears: the JSON log, the
 //! dashboard and the tests. [`crate::event::decode`] makes the kernel's part of it,
 //! [`crate::attrib`] adds names and origins.
 
@@ -14,6 +14,8 @@ pub use super::{
     probe::{Detection, ProbeState, ProbeVerdict},
     summary::{CauseSummary, CpuSummary, ProgramRuns, Summary, Totals, TracerSummary},
 };
+
+use crate::clock::Anchor;
 
 use super::ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid};
 
@@ -217,6 +219,8 @@ pub struct Header {
     pub probes: Vec<ProbeVerdict>,
     /// When the log began (armed).
     pub at: MonoNanos,
+    /// Where the clock of the log's times lies on the calendar.
+    pub anchor: Anchor,
 }
 
 /// What happened to a CPU of the watched set.
@@ -315,15 +319,6 @@ pub enum Event {
     Kill(Box<Kill>),
     /// The last.
     Summary(Summary),
-}
-
-/// Where events go.
-pub trait Sink {
-    /// Takes one event. An error ends the log; the sink keeps what is already whole.
-    fn event(&mut self, event: &Event) -> std::io::Result<()>;
-
-    /// Hands everything on to where it goes.
-    fn flush(&mut self) -> std::io::Result<()>;
 }
 
 #[cfg(test)]

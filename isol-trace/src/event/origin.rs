@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ids::{Address, Cpu, MonoNanos},
-    model::{TaskId, Via},
+    model::{Cause, TaskId, Via},
     user_stack::StackKey,
 };
 
@@ -58,6 +58,22 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// How it asked, as the log says it of a breach with this cause: a cross-call reaches a CPU by one of two
+    /// interrupts, and the cause says by which, where it is one of them.
+    #[must_use]
+    pub const fn via_word(&self, cause: Cause) -> &'static str {
+        match self.via {
+            Via::CrossCall if cause.is_call() => cause.word(),
+            via => via.word(),
+        }
+    }
+
+    /// Whether it need not have been this one.
+    #[must_use]
+    pub const fn is_inferred(&self) -> bool {
+        self.inferred || self.unsure
+    }
+
     /// What its user stack is known by; `None` where it was no task.
     #[must_use]
     pub fn stack_key(&self) -> Option<StackKey> {

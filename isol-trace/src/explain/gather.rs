@@ -8,11 +8,11 @@ use std::{
 use super::story::{Story, rank};
 use crate::{
     attrib::rules::Numbers,
+    consume::Consumer,
     event::{
         ids::{Cpu, Pid, Seq, Tid},
         model::{ActivityItem, Breach, Detection, End, Event, Function, Kill, Origin, Sender},
     },
-    trace::Consumer,
 };
 
 /// Breaches that are kept of each thread: those that a kill of isol-trace names, and some that came after them.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    consume::Consumer as _,
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq},
         kill::SI_TIMER,
@@ -16,7 +17,6 @@ use crate::{
         signal::Signal,
     },
     log::tests::any,
-    trace::Consumer as _,
 };
 use sample::{END, entry, history, kill, killed, logged, shootdown, stack, task};
 

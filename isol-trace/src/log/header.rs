@@ -4,11 +4,11 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::field::{DetectionWord, Text};
 use crate::{
+    clock::Anchor,
     event::{
         ids::{Cpu, MonoNanos},
         model::{Detection, Header, ProbeState, ProbeVerdict},
     },
-    sink::Anchor,
 };
 
 /// What the first line says of the log itself.
@@ -16,8 +16,6 @@ use crate::{
 pub struct Preface {
     /// The version of isol-trace that wrote it.
     pub version: String,
-    /// Where its monotonic clock lies on the calendar.
-    pub anchor: Anchor,
 }
 
 /// The format alone, which has to be known before anything else is read.
@@ -92,7 +90,6 @@ impl RawHeader {
         let at = MonoNanos(self.mono_ns);
         let preface = Preface {
             version: self.version,
-            anchor: Anchor::of_text(at, &self.time)?,
         };
         let header = Header {
             host: self.host,
@@ -104,6 +101,7 @@ impl RawHeader {
             housekeeping: self.housekeeping.into_iter().map(Cpu).collect(),
             probes: self.probes.into_iter().map(|probe| probe.0).collect(),
             at,
+            anchor: Anchor::of_text(at, &self.time)?,
         };
         Some((preface, header))
     }

@@ -5,24 +5,29 @@
 use super::{
     SCHEMA_NAME,
     encode::{Key, Object, address, key, number, text},
-    time::Calendar,
 };
-use crate::event::{
-    ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
-    model::{
-        Activity, ActivityItem, Breach, Cause, CauseDetail, Detection, Function, Header, Kill,
-        KilledBy, Origin, ProbeState, ProbeVerdict, Signaller, TaskId, Unlogged, Via, WatchedSet,
+use crate::{
+    clock::calendar::Calendar,
+    event::{
+        ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
+        model::{
+            Activity, ActivityItem, Breach, Cause, CauseDetail, Detection, Function, Header, Kill,
+            KilledBy, Origin, ProbeState, ProbeVerdict, Signaller, TaskId, Unlogged, WatchedSet,
+        },
     },
 };
 
 /// Writes `time` and `mono_ns`.
 fn times(object: &mut Object<'_>, calendar: &mut Calendar, at: MonoNanos) {
-    calendar.write(object.member(key!("time")), at);
+    let out = object.member(key!("time"));
+    out.push(b'"');
+    calendar.write(out, at);
+    out.push(b'"');
     object.number(key!("mono_ns"), at.0);
 }
 
 /// The first line.
-pub(super) fn header(out: &mut Vec<u8>, calendar: &mut Calendar, header: &Header) {
+pub(crate) fn header(out: &mut Vec<u8>, calendar: &mut Calendar, header: &Header) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "header");
     object.word(key!("schema"), SCHEMA_NAME);
@@ -77,7 +82,7 @@ fn probe(out: &mut Vec<u8>, verdict: &ProbeVerdict) {
 }
 
 /// A breach.
-pub(super) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach) {
+pub(crate) fn breach(out: &mut Vec<u8>, calendar: &mut Calendar, breach: &Breach) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "breach");
     object.number(key!("seq"), breach.seq.0);
@@ -234,12 +239,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
             object.number(key!("tid"), task.tid.0);
             object.known_text(key!("comm"), task.comm.as_deref());
         }
-        // A cross-call reached this CPU by one of two interrupts: the cause says which, where it is one.
-        let via = match sender.via {
-            Via::CrossCall if cause.is_call() => cause.word(),
-            other => other.word(),
-        };
-        object.word(key!("via"), via);
+        object.word(key!("via"), sender.via_word(cause));
         object.known_number(key!("mono_ns"), sender.at.map(|at| at.0));
         if let Some(callback) = &sender.callback {
             function(object.member(key!("callback")), callback);
@@ -253,7 +253,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
         if !sender.user_stack.is_empty() {
             texts(&mut object, key!("user_stack"), &sender.user_stack);
         }
-        object.flag(key!("inferred"), sender.inferred || sender.unsure);
+        object.flag(key!("inferred"), sender.is_inferred());
     }
     object.end();
 }
@@ -267,7 +267,7 @@ fn function(out: &mut Vec<u8>, function: &Function) {
 }
 
 /// A victim is back in user mode.
-pub(super) fn back(out: &mut Vec<u8>, breach: Option<Seq>, away: Nanos, at: MonoNanos, tid: Tid) {
+pub(crate) fn back(out: &mut Vec<u8>, breach: Option<Seq>, away: Nanos, at: MonoNanos, tid: Tid) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "back");
     object.known_number(key!("breach"), breach.map(|seq| seq.0));
@@ -278,7 +278,7 @@ pub(super) fn back(out: &mut Vec<u8>, breach: Option<Seq>, away: Nanos, at: Mono
 }
 
 /// Records that did not fit the ring.
-pub(super) fn lost(out: &mut Vec<u8>, cpu: Cpu, records: u64, at: MonoNanos) {
+pub(crate) fn lost(out: &mut Vec<u8>, cpu: Cpu, records: u64, at: MonoNanos) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "lost");
     object.number(key!("cpu"), cpu.0);
@@ -288,7 +288,7 @@ pub(super) fn lost(out: &mut Vec<u8>, cpu: Cpu, records: u64, at: MonoNanos) {
 }
 
 /// The watched set is another one.
-pub(super) fn watched_set(out: &mut Vec<u8>, calendar: &mut Calendar, set: &WatchedSet) {
+pub(crate) fn watched_set(out: &mut Vec<u8>, calendar: &mut Calendar, set: &WatchedSet) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "watched");
     times(&mut object, calendar, set.at);
@@ -305,7 +305,7 @@ pub(super) fn watched_set(out: &mut Vec<u8>, calendar: &mut Calendar, set: &Watc
 }
 
 /// A task goes to another CPU.
-pub(super) fn moved(
+pub(crate) fn moved(
     out: &mut Vec<u8>,
     calendar: &mut Calendar,
     who: &TaskId,
@@ -323,7 +323,7 @@ pub(super) fn moved(
 }
 
 /// A signal that ended a task, or that strict mode raised.
-pub(super) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
+pub(crate) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "kill");
     times(&mut object, calendar, kill.at);

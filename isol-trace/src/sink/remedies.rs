@@ -20,7 +20,7 @@ const MOST: usize = 1024;
 
 /// Which remedies a log has.
 #[derive(Debug, Default)]
-pub(super) struct Remedies {
+pub(crate) struct Remedies {
     /// The host's numbers.
     host: Numbers,
     /// Rules without numbers of a breach in their commands.
@@ -31,7 +31,7 @@ pub(super) struct Remedies {
 
 impl Remedies {
     /// Takes the CPUs of a header or a change: from then on commands have other numbers.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(crate) fn hear(&mut self, event: &Event) {
         let host = match event {
             Event::Header(header) => Numbers::of_header(header),
             Event::Watched(set) => self.host.watching(&set.cpus, &set.housekeeping),
@@ -46,7 +46,7 @@ impl Remedies {
     }
 
     /// The remedy of a breach, where it is new to the log.
-    pub(super) fn new_of(&mut self, breach: &Breach) -> Option<Remedy> {
+    pub(crate) fn new_of(&mut self, breach: &Breach) -> Option<Remedy> {
         let id = breach.remedy.as_ref()?;
         if self.rules.contains(id) || self.rules.len() + self.breaches.len() >= MOST {
             return None;
@@ -63,7 +63,7 @@ impl Remedies {
 }
 
 /// Writes the record.
-pub(super) fn record(out: &mut Vec<u8>, remedy: &Remedy) {
+pub(crate) fn record(out: &mut Vec<u8>, remedy: &Remedy) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "remedy");
     object.text(key!("id"), remedy.id.as_str());

@@ -7,7 +7,7 @@ use crate::event::{
 };
 
 /// The last line.
-pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary) {
+pub(crate) fn summary(out: &mut Vec<u8>, summary: &Summary) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "summary");
     object.number(key!("mono_ns"), summary.at.0);

@@ -4,11 +4,11 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::{
-    consumer::{Appetite, Consumer},
-    session::{FOLLOW, Pace, Session},
+use super::session::{FOLLOW, Pace, Session};
+use crate::{
+    consume::{Appetite, Consumer},
+    error::Error,
 };
-use crate::error::Error;
 
 /// How long nothing is read from the rings where a consumer has no room.
 const REST: Duration = Duration::from_millis(2);
@@ -64,6 +64,7 @@ pub async fn run<C: Control>(
                 for warning in session.warnings() {
                     consumer.warning(&warning);
                 }
+                consumer.flush();
                 if let Some(end) = control.look(consumer.appetite()) {
                     return Ok(end);
                 }

@@ -28,7 +28,7 @@ use crate::{
         tracer::Tracer,
         wanted::blind_spots,
     },
-    clock::monotonic,
+    clock::{Anchor, monotonic},
     error::Error,
     event::{
         ids::{Cpu, MonoNanos, Pid},
@@ -68,6 +68,7 @@ pub struct Session {
     following: Following,
     watched: Vec<(Cpu, Detection)>,
     armed_at: MonoNanos,
+    anchor: Anchor,
     attach_breaches: Option<u64>,
     lost: BTreeMap<Cpu, u64>,
     pace: Adaptive,
@@ -153,6 +154,7 @@ impl Session {
             following,
             warnings,
             armed_at: MonoNanos(0),
+            anchor: Anchor::now(),
             attach_breaches,
             pace: Adaptive::new(),
         })
@@ -165,6 +167,7 @@ impl Session {
         let opening = difference(before, kernel_sent(&self.host, &self.plan));
         self.attach_breaches = self.attach_breaches.zip(opening).map(|(a, b)| a + b);
         self.reader.attributor.prepare(&self.plan.watched);
+        self.anchor = Anchor::now();
         self.armed_at = monotonic();
         self.tracer.arm().map_err(Error::tracer)
     }
@@ -185,6 +188,7 @@ impl Session {
             housekeeping: self.plan.housekeeping.iter().collect(),
             probes: self.tracer.verdicts().to_vec(),
             at: self.armed_at,
+            anchor: self.anchor,
         }
     }
 

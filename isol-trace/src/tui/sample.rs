@@ -9,6 +9,7 @@ use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 use super::Update;
 use crate::{
     attrib::rules::Rules,
+    clock::Anchor,
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
         model::{
@@ -60,6 +61,7 @@ pub fn header(cpus: impl IntoIterator<Item = u32>) -> Header {
             },
         ],
         at: START,
+        anchor: Anchor::new(START, 1_769_860_800_000_000_000),
     }
 }
 

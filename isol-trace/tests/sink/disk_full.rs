@@ -9,8 +9,9 @@ use std::{
 
 use crate::samples;
 use isol_trace::{
-    event::model::{Event, Sink},
-    sink::{JsonLines, LogFile},
+    consume::{Consumer as _, json::JsonLines},
+    event::model::Event,
+    sink::LogFile,
 };
 
 /// Names the log to a test that runs again as a process of its own, to write it there.
@@ -37,7 +38,10 @@ fn ran_again() -> bool {
     let mut log = JsonLines::with_anchor(file, samples::anchor());
     let breach = Event::Breach(Box::new(samples::busy_breach()));
     let error = (0..1_000_000)
-        .find_map(|_| log.event(&breach).err())
+        .find_map(|_| {
+            log.event(&breach);
+            log.take_error()
+        })
         .expect("the file has a limit");
     let _ = writeln!(io::stdout(), "ended: {:?}", error.kind());
     true

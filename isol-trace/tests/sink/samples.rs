@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use isol_trace::{
+    clock::Anchor,
+    consume::{Consumer as _, json::JsonLines},
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
         model::{
             Activity, ActivityItem, Breach, Cause, CauseDetail, CauseSummary, CpuChange,
             CpuSummary, Detection, End, Event, Function, Header, Kill, KilledBy, Kin, Origin,
-            ProbeState, ProbeVerdict, Sender, Signaller, Sink, Summary, TaskId, TracerSummary,
-            Unlogged, Via, WatchedSet,
+            ProbeState, ProbeVerdict, Sender, Signaller, Summary, TaskId, TracerSummary, Unlogged,
+            Via, WatchedSet,
         },
         signal::Signal,
     },
-    sink::{Anchor, JsonLines},
 };
 
 /// The moment at which every log of the tests begins, on the monotonic clock.
@@ -28,7 +29,7 @@ pub(crate) fn anchor() -> Anchor {
 pub(crate) fn line(event: &Event) -> String {
     let mut text = Vec::new();
     let mut log = JsonLines::with_anchor(&mut text, anchor());
-    log.event(event).expect("memory has room");
+    log.event(event);
     drop(log);
     let text = String::from_utf8(text).expect("a log is UTF-8");
     let text = text.strip_suffix('\n').expect("a line ends in a line feed");
@@ -42,11 +43,10 @@ pub(crate) fn line(event: &Event) -> String {
 pub(crate) fn remedy_lines(breaches: &[Breach]) -> Vec<String> {
     let mut text = Vec::new();
     let mut log = JsonLines::with_anchor(&mut text, anchor());
-    log.event(&Event::Header(header()))
-        .expect("memory has room");
+    log.event(&Event::Header(header()));
     for breach in breaches {
         let event = Event::Breach(Box::new(breach.clone()));
-        log.event(&event).expect("memory has room");
+        log.event(&event);
     }
     drop(log);
     let text = String::from_utf8(text).expect("a log is UTF-8");
@@ -101,6 +101,7 @@ pub(crate) fn header() -> Header {
             },
         ],
         at: BEGIN,
+        anchor: anchor(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Command;
 use crate::{
     attrib::rules::{Numbers, Rules},
+    consume::Consumer,
     event::{
         ids::{Address, Nanos, Pid, RuleId},
         kill::KilledBy,
@@ -13,7 +14,6 @@ use crate::{
     },
     explain::{Gatherer, breach_in_words, in_words, name},
     host::cpu_list::CpuSet,
-    trace::Consumer,
     tui::text::{count, counted, cpus_in_words, duration},
 };
 

@@ -11,10 +11,7 @@ use super::{
     asked::AskedTasks,
     command::Running,
 };
-use crate::{
-    error::Error,
-    trace::{Appetite, Control},
-};
+use crate::{consume::Appetite, error::Error, trace::Control};
 
 /// How often totals are read, lost records reported and the log written out.
 const EVERY: Duration = Duration::from_millis(500);

@@ -5,21 +5,21 @@
 //! the log adds up.
 
 use std::{
+    cell::Cell,
     io,
     time::{Duration, Instant},
 };
 
-use super::{super::signals, people::PeopleLines};
 use crate::{
-    cmd::stderr::say,
+    cmd::{signals, stderr::say},
+    consume::{Appetite, Consumer, json::JsonLines, people::PeopleLines},
     error::Error,
-    event::model::{Event, Sink, Totals},
+    event::model::{Event, Totals},
     plan::output::{Begun, Changed, Kept, Output},
     sink::{
-        JsonLines, LogFile, Queue,
+        LogFile, Queue,
         queue::{Outcome, QueueWriter},
     },
-    trace::{Appetite, Consumer},
 };
 
 /// How long an output may take nothing before it is said.
@@ -35,9 +35,9 @@ const DISK_STALLED: Duration = Duration::from_secs(5);
 const HURRY: Duration = Duration::from_millis(400);
 
 /// The log, and what has become of writing it.
-pub(super) struct Log {
-    /// `None` where nothing is written.
-    sink: Option<Box<dyn Sink>>,
+pub(super) struct Log<'a> {
+    /// What makes lines of events; `None` where nothing is written.
+    format: Option<Box<dyn Consumer>>,
     queue: Option<Queue>,
     kept: Option<Kept>,
     destination: Destination,
@@ -45,8 +45,8 @@ pub(super) struct Log {
     /// Since when the output has taken nothing, and how much it had.
     stalled: Option<(Instant, u64)>,
     has_said_slow: bool,
-    /// It is ending: how long it may wait for its output.
-    ending: Option<Ending>,
+    /// Where the trace is ending: how long it may wait for its output.
+    ending: &'a Cell<Option<Ending>>,
 }
 
 /// Where it goes.
@@ -116,11 +116,11 @@ impl Ending {
     }
 }
 
-impl Log {
-    /// Begins it with its header.
-    pub(super) fn begin(output: Output, header: &Event) -> Result<Self, Error> {
+impl<'a> Log<'a> {
+    /// Begins it. From when `ending` says so, its output is waited for no longer than that.
+    pub(super) fn begin(output: Output, ending: &'a Cell<Option<Ending>>) -> Result<Self, Error> {
         let mut log = Self {
-            sink: None,
+            format: None,
             queue: None,
             kept: None,
             destination: Destination {
@@ -131,7 +131,7 @@ impl Log {
             failed: None,
             stalled: None,
             has_said_slow: false,
-            ending: None,
+            ending,
         };
         match output {
             Output::Nowhere => {}
@@ -152,35 +152,30 @@ impl Log {
                 log.write_to(file, |queue| Box::new(JsonLines::new(queue)))?;
             }
         }
-        log.event(header);
-        log.flush();
-        if let Some(queue) = &log.queue {
-            // Whoever reads stdout finds the header before what a command prints there.
-            let before = signals::count();
-            queue.wait(|stalled| stalled < STALLED && signals::count() == before);
-        }
         Ok(log)
     }
 
     fn write_to(
         &mut self,
         file: LogFile,
-        sink: impl FnOnce(QueueWriter) -> Box<dyn Sink>,
+        format: impl FnOnce(QueueWriter) -> Box<dyn Consumer>,
     ) -> Result<(), Error> {
         self.destination.is_regular = file.is_regular();
         let queue = Queue::start(file).map_err(Error::Stdout)?;
-        self.sink = Some(sink(queue.writer()));
+        self.format = Some(format(queue.writer()));
         self.queue = Some(queue);
         Ok(())
     }
 
-    /// Hands everything on to where it goes.
-    fn flush(&mut self) {
+    /// Has it hear something, unless it takes no more.
+    fn hear(&mut self, hear: impl FnOnce(&mut dyn Consumer)) {
         if self.failed.is_none()
-            && let Some(sink) = &mut self.sink
-            && let Err(error) = sink.flush()
+            && let Some(format) = &mut self.format
         {
-            self.fail(Failure::Write(error));
+            hear(&mut **format);
+            if let Some(error) = format.take_error() {
+                self.fail(Failure::Write(error));
+            }
         }
     }
 
@@ -217,21 +212,18 @@ impl Log {
         }
     }
 
-    /// From here on the end is waited for no longer than this.
-    pub(super) const fn end(&mut self, ending: Ending) {
-        self.ending = Some(ending);
-    }
-
     /// At the end what the rings still have must find room, or not be written at all.
     fn wait_for_room(&mut self) {
-        let (Some(queue), Some(ending), None) = (&self.queue, &mut self.ending, &self.failed)
+        let (Some(queue), Some(mut ending), None) = (&self.queue, self.ending.get(), &self.failed)
         else {
             return;
         };
         if queue.has_room() {
             return;
         }
-        if !ending.spend(self.destination.is_regular, |go_on| queue.wait(go_on)) {
+        let has_room = ending.spend(self.destination.is_regular, |go_on| queue.wait(go_on));
+        self.ending.set(Some(ending));
+        if !has_room {
             self.failed = Some(Failure::NotRead { lines: 0 });
         }
     }
@@ -287,9 +279,8 @@ impl Log {
 
     /// Writes the rest, and says whether it is whole.
     pub(super) fn finish(mut self) -> Result<(), Error> {
-        self.flush();
-        let mut ending = self.ending.unwrap_or_else(|| Ending::begin(false));
-        drop(self.sink.take());
+        let mut ending = self.ending.get().unwrap_or_else(|| Ending::begin(false));
+        drop(self.format.take());
         let Destination {
             name,
             is_stdout,
@@ -351,23 +342,28 @@ impl Log {
     }
 }
 
-impl Consumer for Log {
+impl Consumer for Log<'_> {
     /// Takes an event. A log that takes no more stays whole up to its last line, and the trace goes on without it: the
     /// verdict comes at the end.
     fn event(&mut self, event: &Event) {
         self.wait_for_room();
-        if self.failed.is_none()
-            && let Some(sink) = &mut self.sink
-            && let Err(error) = sink.event(event)
-        {
-            self.fail(Failure::Write(error));
-        } else if let Some(Failure::NotRead { lines }) = &mut self.failed {
+        if let Some(Failure::NotRead { lines }) = &mut self.failed {
             *lines += 1;
+        }
+        self.hear(|format| format.event(event));
+        if let (Event::Header(_), Some(queue)) = (event, &self.queue) {
+            // Whoever reads stdout finds the header before what a command prints there.
+            let before = signals::count();
+            queue.wait(|stalled| stalled < STALLED && signals::count() == before);
         }
     }
 
-    fn totals(&mut self, _: &Totals) {
-        self.flush();
+    fn totals(&mut self, totals: &Totals) {
+        self.hear(|format| format.totals(totals));
+    }
+
+    fn flush(&mut self) {
+        self.hear(|format| format.flush());
         self.look();
     }
 

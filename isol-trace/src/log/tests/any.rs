@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
+use crate::clock::Anchor;
 use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
     model::{
@@ -14,6 +15,9 @@ use crate::event::{
     },
     signal::Signal,
 };
+
+/// Where the clock of every log lies on the calendar: 5 s is 2026-01-31T12:00:00Z.
+pub(crate) const ANCHOR: Anchor = Anchor::new(MonoNanos(5_000_000_000), 1_769_860_800_000_000_000);
 
 /// Where the log's numbers end that JSON readers keep exactly.
 const EXACT: u64 = 1 << 53;
@@ -194,7 +198,7 @@ fn origin() -> BoxedStrategy<Origin> {
     .boxed()
 }
 
-fn breach() -> BoxedStrategy<Breach> {
+pub(crate) fn breach() -> BoxedStrategy<Breach> {
     let when = (number(), any::<u32>(), option::of(nanos()), nanos());
     let how = (select(End::ALL), option::of(any::<bool>()), address());
     let why = (
@@ -284,6 +288,7 @@ pub(super) fn header() -> impl Strategy<Value = Header> {
                 housekeeping,
                 probes,
                 at: MonoNanos(at),
+                anchor: ANCHOR,
             },
         )
 }
@@ -486,11 +491,12 @@ pub(crate) fn plain_header() -> Header {
         housekeeping: vec![Cpu(0)],
         probes: Vec::new(),
         at: MonoNanos(5_000_000_000),
+        anchor: ANCHOR,
     }
 }
 
 /// A breach that holds no more than the log does.
-pub(super) fn plain_breach() -> Breach {
+pub(crate) fn plain_breach() -> Breach {
     Breach {
         cause: CauseDetail::Plain(Cause::LocalTimer),
         activities: vec![ActivityItem {
@@ -510,7 +516,7 @@ pub(super) fn plain_breach() -> Breach {
     }
 }
 
-pub(super) fn plain_summary() -> Summary {
+pub(crate) fn plain_summary() -> Summary {
     Summary {
         at: MonoNanos(6_000_000_000),
         cpus: Vec::new(),

@@ -1,5 +1,7 @@
 //! Who hears a trace, and how several do.
 
+use std::io;
+
 use crate::event::model::{Event, Totals, TracerSummary};
 
 /// What a consumer still takes. Of several the greatest counts.
@@ -16,9 +18,10 @@ pub enum Appetite {
 }
 
 /// Whoever hears a trace. One that runs and one that is read from a log are the same to it: the header first, events in
-/// their order, the summary last.
+/// their order, the summary last. Where one of several faults, the others hear the rest all the same: so nothing here
+/// returns an error, and [`Self::appetite`] and [`Self::take_error`] tell of one.
 pub trait Consumer {
-    /// Hears an event.
+    /// Hears an event: of a whole trace the first is its header, and the last its summary.
     fn event(&mut self, event: &Event);
 
     /// Hears the totals as they stand: now and then, while a trace runs.
@@ -35,9 +38,17 @@ pub trait Consumer {
     /// Hears what a person should know of names and records that are missing, each once.
     fn warning(&mut self, _: &str) {}
 
+    /// Hands on what it has gathered: for a while nothing more may come, or nothing at all.
+    fn flush(&mut self) {}
+
     /// What it still takes.
     fn appetite(&self) -> Appetite {
         Appetite::All
+    }
+
+    /// The fault that [`Appetite::Failed`] stands for: the first time that it is asked.
+    fn take_error(&mut self) -> Option<io::Error> {
+        None
     }
 }
 
@@ -89,9 +100,19 @@ impl Consumer for FanOut<'_> {
         }
     }
 
+    fn flush(&mut self) {
+        for it in &mut self.0 {
+            it.flush();
+        }
+    }
+
     fn appetite(&self) -> Appetite {
         let all = self.0.iter().map(|it| it.appetite());
         all.max().unwrap_or(Appetite::All)
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.0.iter_mut().find_map(|it| it.take_error())
     }
 }
 
@@ -103,7 +124,8 @@ mod tests {
         model::Event,
     };
 
-    struct Heard(Vec<String>, Appetite);
+    /// What it heard, and what it answers.
+    struct Heard(Vec<String>, Appetite, Option<io::ErrorKind>);
 
     impl Consumer for Heard {
         fn event(&mut self, event: &Event) {
@@ -122,16 +144,24 @@ mod tests {
             self.0.push(warning.to_owned());
         }
 
+        fn flush(&mut self) {
+            self.0.push("flush".to_owned());
+        }
+
         fn appetite(&self) -> Appetite {
             self.1
+        }
+
+        fn take_error(&mut self) -> Option<io::Error> {
+            self.2.take().map(Into::into)
         }
     }
 
     #[test]
     fn each_hears_everything_and_the_least_appetite_counts() {
         assert_eq!(FanOut::new().appetite(), Appetite::All);
-        let mut first = Heard(Vec::new(), Appetite::Later);
-        let mut second = Heard(Vec::new(), Appetite::All);
+        let mut first = Heard(Vec::new(), Appetite::Later, None);
+        let mut second = Heard(Vec::new(), Appetite::All, Some(io::ErrorKind::StorageFull));
         let mut both = FanOut::new().with(&mut first).with(&mut second);
         both.event(&Event::Lost {
             cpu: Cpu(1),
@@ -141,8 +171,12 @@ mod tests {
         both.totals(&Totals::default());
         both.tracer(&TracerSummary::default());
         both.warning("a file has no names");
+        both.flush();
         assert_eq!(both.appetite(), Appetite::Later);
-        assert_eq!(first.0.len(), 4);
+        let error = both.take_error().map(|error| error.kind());
+        assert_eq!(error, Some(io::ErrorKind::StorageFull));
+        assert!(both.take_error().is_none());
+        assert_eq!(first.0.len(), 5);
         assert_eq!(first.0, second.0);
         let order = [
             Appetite::All,

@@ -2,34 +2,33 @@
 
 use std::io::{self, Write};
 
+use super::{
+    consumer::{Appetite, Consumer},
+    lines::Lines,
+};
 use crate::{
     event::{
         ids::{MonoNanos, Nanos},
-        model::{Breach, Event, Kill, Sink},
+        model::{Breach, Event, Kill},
     },
     explain::{breach_in_words, name},
-    printable::Printable,
+    printable::printable,
     tui::text::{cpus_in_words, maybe_duration, moment},
 };
 
 /// Writes events as lines for people.
 #[derive(Debug)]
-pub(super) struct PeopleLines<W: Write> {
-    output: W,
+pub struct PeopleLines<W: Write> {
+    lines: Lines<W>,
     began: MonoNanos,
-    /// Lines that are not handed on yet.
-    batch: String,
 }
 
-/// Bytes gathered before they are handed on unasked.
-const BATCH: usize = 16 * 1024;
-
 impl<W: Write> PeopleLines<W> {
-    pub(super) const fn new(output: W) -> Self {
+    /// None so far.
+    pub fn new(output: W) -> Self {
         Self {
-            output,
+            lines: Lines::new(output),
             began: MonoNanos(0),
-            batch: String::new(),
         }
     }
 
@@ -61,8 +60,8 @@ impl<W: Write> PeopleLines<W> {
     }
 }
 
-impl<W: Write> Sink for PeopleLines<W> {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+impl<W: Write> Consumer for PeopleLines<W> {
+    fn event(&mut self, event: &Event) {
         let line = match event {
             Event::Header(header) => {
                 self.began = header.at;
@@ -84,20 +83,25 @@ impl<W: Write> Sink for PeopleLines<W> {
                 self.when(set.at),
                 cpus_in_words(set.cpus.iter().map(|(cpu, _)| *cpu))
             ),
-            Event::Back { .. } | Event::Moved { .. } | Event::Summary(_) => return Ok(()),
+            Event::Back { .. } | Event::Moved { .. } => return,
+            Event::Summary(_) => return self.lines.end(event),
         };
-        self.batch.push_str(&Printable::of(&line).to_string());
-        self.batch.push('\n');
-        if self.batch.len() >= BATCH {
-            self.flush()?;
-        }
-        Ok(())
+        let text = self.lines.text();
+        text.extend_from_slice(printable(&line).as_bytes());
+        text.push(b'\n');
+        self.lines.end(event);
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        let result = self.output.write_all(self.batch.as_bytes());
-        self.batch.clear();
-        result
+    fn flush(&mut self) {
+        self.lines.flush();
+    }
+
+    fn appetite(&self) -> Appetite {
+        self.lines.appetite()
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.lines.take_error()
     }
 }
 
@@ -111,17 +115,18 @@ mod tests {
         let mut hostile = breach();
         hostile.at = MonoNanos(2_000_000_500);
         hostile.task.comm = Some("a\u{1b}[2J\n\u{202e}b".into());
-        let mut lines = PeopleLines::new(Vec::new());
+        let mut text = Vec::new();
+        let mut lines = PeopleLines::new(&mut text);
         lines.began = MonoNanos(500);
-        lines.event(&Event::Breach(Box::new(hostile))).unwrap();
+        lines.event(&Event::Breach(Box::new(hostile)));
         let lost = Event::Lost {
             cpu: Cpu(1),
             records: 7,
             at: MonoNanos(3_000_000_500),
         };
-        lines.event(&lost).unwrap();
-        lines.flush().unwrap();
-        let text = String::from_utf8(lines.output).unwrap();
+        lines.event(&lost);
+        drop(lines);
+        let text = String::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("  2.000000  CPU 0"), "{text}");
         assert!(text.contains("a\\u{1b}[2J\\n\\u{202e}b"), "{text}");

@@ -1,0 +1,45 @@
+//! A log that a command was given, heard as a trace that runs.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use super::stderr::say;
+use crate::{
+    consume::{Appetite, Consumer},
+    error::Error,
+    log::LogReader,
+};
+
+/// Has a consumer hear a log to its end, or as far as it takes any; `-` is stdin.
+pub(super) fn replay(path: &Path, consumer: &mut dyn Consumer) -> Result<(), Error> {
+    if path.as_os_str() == "-" {
+        return read(io::stdin().lock(), "stdin", consumer);
+    }
+    let name = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read(BufReader::new(file), &name, consumer),
+        Err(source) => Err(Error::OpenLog { name, source }),
+    }
+}
+
+fn read(input: impl BufRead, name: &str, consumer: &mut dyn Consumer) -> Result<(), Error> {
+    let mut log = LogReader::new(input);
+    for event in &mut log {
+        let event = event.map_err(|source| Error::ReadLog {
+            name: name.to_owned(),
+            source,
+        })?;
+        consumer.event(&event);
+        if consumer.appetite() >= Appetite::Failed {
+            return Ok(());
+        }
+    }
+    consumer.flush();
+    if !log.is_complete() {
+        say("the log has no summary: it was cut short, or is still being written");
+    }
+    Ok(())
+}

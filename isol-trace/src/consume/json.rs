@@ -1,0 +1,125 @@
+//! The log: one event, one line of JSON.
+
+use std::io::{self, Write};
+
+use super::{
+    consumer::{Appetite, Consumer},
+    lines::Lines,
+};
+use crate::{
+    clock::{Anchor, calendar::Calendar},
+    event::model::Event,
+    sink::{
+        record,
+        remedies::{self, Remedies},
+        summary,
+    },
+};
+
+/// Writes events as JSON Lines. The record of a remedy follows the first breach that it would end.
+#[derive(Debug)]
+pub struct JsonLines<W: Write> {
+    lines: Lines<W>,
+    /// The calendar of the log, by its header.
+    calendar: Option<Calendar>,
+    /// Remedies that the log has spelled out.
+    remedies: Remedies,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// A log.
+    pub fn new(output: W) -> Self {
+        Self {
+            lines: Lines::new(output),
+            calendar: None,
+            remedies: Remedies::default(),
+        }
+    }
+
+    /// A log without a header, whose times are anchored at `anchor`.
+    pub fn with_anchor(output: W, anchor: Anchor) -> Self {
+        let mut log = Self::new(output);
+        log.calendar = Some(Calendar::new(anchor));
+        log
+    }
+}
+
+impl<W: Write> Consumer for JsonLines<W> {
+    fn event(&mut self, event: &Event) {
+        if self.lines.has_failed() {
+            return;
+        }
+        if let Event::Header(header) = event {
+            self.calendar = Some(Calendar::new(header.anchor));
+        }
+        let calendar = self
+            .calendar
+            .get_or_insert_with(|| Calendar::new(Anchor::now()));
+        self.remedies.hear(event);
+        let out = self.lines.text();
+        match event {
+            Event::Header(header) => record::header(out, calendar, header),
+            Event::Breach(breach) => {
+                record::breach(out, calendar, breach);
+                if let Some(remedy) = self.remedies.new_of(breach) {
+                    out.push(b'\n');
+                    remedies::record(out, &remedy);
+                }
+            }
+            Event::Back {
+                breach,
+                away,
+                at,
+                tid,
+            } => record::back(out, *breach, *away, *at, *tid),
+            Event::Lost { cpu, records, at } => record::lost(out, *cpu, *records, *at),
+            Event::Watched(set) => record::watched_set(out, calendar, set),
+            Event::Moved { task, from, to, at } => {
+                record::moved(out, calendar, task, *from, *to, *at);
+            }
+            Event::Kill(kill) => record::kill(out, calendar, kill),
+            Event::Summary(summary) => summary::summary(out, summary),
+        }
+        out.push(b'\n');
+        self.lines.end(event);
+    }
+
+    fn flush(&mut self) {
+        self.lines.flush();
+    }
+
+    fn appetite(&self) -> Appetite {
+        self.lines.appetite()
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.lines.take_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::tests::any;
+
+    #[test]
+    fn the_times_of_a_log_are_those_of_its_header() {
+        let mut text = Vec::new();
+        let mut log = JsonLines::new(&mut text);
+        log.event(&Event::Header(any::plain_header()));
+        drop(log);
+        let text = String::from_utf8(text).unwrap();
+        let time = "\"time\":\"2026-01-31T12:00:00.000000000Z\",\"mono_ns\":5000000000";
+        assert!(text.contains(time), "{text}");
+    }
+
+    #[test]
+    fn an_output_that_takes_no_more_ends_the_log() {
+        let mut room = [0; 16];
+        let mut log = JsonLines::new(room.as_mut_slice());
+        log.event(&Event::Header(any::plain_header()));
+        assert_eq!(log.appetite(), Appetite::Failed);
+        let error = log.take_error().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+}
