@@ -12,6 +12,7 @@ use clap::{
 };
 
 use crate::{
+    consume,
     event::{ids::Pid, signal::Signal},
     host::cpu_list::CpuSet,
 };
@@ -62,6 +63,13 @@ pub enum Command {
     )]
     Explain(ExplainArgs),
 
+    /// Write a log in another format, to stdout.
+    #[command(
+        after_help = "Examples:\n  isol-trace report --format csv log.jsonl > log.csv\n  \
+                      isol-trace record --duration 10s | isol-trace report --format csv -"
+    )]
+    Report(ReportArgs),
+
     /// Say what this host isolates, what it leaves noisy and how to mend it.
     ///
     /// Reads settings alone: nothing is attached and no watched CPU is interrupted.
@@ -102,7 +110,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  isol-trace man record | man -l -")]
     Man {
         /// The command.
-        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "explain", "doctor", "schema", "completions", "man"])]
+        #[arg(value_name = "COMMAND", value_parser = ["top", "record", "explain", "report", "doctor", "schema", "completions", "man"])]
         command: Option<String>,
     },
 }
@@ -231,6 +239,24 @@ pub struct RecordArgs {
     /// ends.
     #[arg(last = true, value_names = ["CMD", "ARG"], num_args = 1.., value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
+}
+
+/// What was typed after `report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// What to write.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = value::formats(),
+        help = value::about_formats(),
+        hide_possible_values = true
+    )]
+    pub format: &'static consume::Format,
+
+    /// The log to read; - is stdin.
+    #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub log: PathBuf,
 }
 
 /// What was typed after `explain`.
@@ -566,7 +592,7 @@ mod tests {
             (
                 "isol-trace",
                 "'isol-trace' requires a subcommand but one was not provided \
-                 [subcommands: top, record, explain, doctor, schema, completions, man, help] (see isol-trace --help)",
+                 [subcommands: top, record, explain, report, doctor, schema, completions, man, help] (see isol-trace --help)",
             ),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected);

@@ -122,7 +122,7 @@ fn malformed_requests_are_refused() {
         (
             &[],
             "'isol-trace' requires a subcommand but one was not provided [subcommands: top, \
-             record, explain, doctor, schema, completions, man, help] (see isol-trace --help)",
+             record, explain, report, doctor, schema, completions, man, help] (see isol-trace --help)",
         ),
     ] {
         // A host that would be refused, too: what was typed comes first.

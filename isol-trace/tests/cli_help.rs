@@ -17,10 +17,11 @@ fn stdout(words: &[&str]) -> String {
 }
 
 /// Every command.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "top",
     "record",
     "explain",
+    "report",
     "doctor",
     "schema",
     "completions",
@@ -41,7 +42,15 @@ fn help() {
 #[test]
 fn short_and_long_help_agree() {
     // That of doctor says more in its long form.
-    for command in ["top", "record", "explain", "schema", "completions", "man"] {
+    for command in [
+        "top",
+        "record",
+        "explain",
+        "report",
+        "schema",
+        "completions",
+        "man",
+    ] {
         assert_eq!(stdout(&[command, "-h"]), stdout(&[command, "--help"]));
     }
 }
@@ -99,6 +108,7 @@ fn bash_completes_commands_and_their_options() {
         ("record", "--duration"),
         ("explain", "--strict"),
         ("top", "--cpus"),
+        ("report", "--format"),
         ("doctor", "--json"),
         ("help", "record"),
     ] {
@@ -107,6 +117,10 @@ fn bash_completes_commands_and_their_options() {
         assert!(found.contains(&option.to_owned()), "{command}: {found:?}");
     }
     assert!(completed(&["isol-trace", "completions", "z"]).contains(&"zsh".to_owned()));
+    assert_eq!(
+        completed(&["isol-trace", "report", "--format", ""]),
+        ["csv"]
+    );
     // A task's name is no file: there is a folder `src` here.
     assert_eq!(completed(&["isol-trace", "record", "--comm", "sr"]), ["sr"]);
 }

@@ -152,6 +152,28 @@ fn every_command_parses() {
     assert!(commands > 5, "only {commands} commands were found");
 }
 
+/// Code that a page shows names its file, where it stands to the letter: so it compiles.
+#[test]
+fn every_line_of_code_is_that_of_its_file() {
+    let mut all = 0;
+    for name in documents() {
+        for (word, lines) in fences(&read(&name)) {
+            let Some(file) = word.strip_prefix("rust") else {
+                continue;
+            };
+            let code = lines.join("\n");
+            let file = file.trim();
+            assert!(!file.is_empty(), "{name}: of which file is this?\n{code}");
+            assert!(
+                read(file).contains(&format!("{code}\n")),
+                "{name}: {file} has it otherwise:\n{code}"
+            );
+            all += 1;
+        }
+    }
+    assert!(all >= 4, "only {all} pieces of code were found");
+}
+
 #[test]
 fn every_link_leads_to_a_file() {
     let mut links = 0;

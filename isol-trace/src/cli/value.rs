@@ -2,8 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use crate::{
     attrib::SYMBOL_MEMORY,
+    consume::{FORMATS, Format},
     event::{ids::Pid, signal::Signal},
     host::cpu_list::{CpuListError, CpuSet},
 };
@@ -52,9 +55,34 @@ pub enum ValueError {
     /// A size that no ring can have.
     #[error("a ring's size is a power of two from {RING_MIN} to {RING_MAX}")]
     RingSize,
+    /// No format of a report.
+    #[error("there is no such format")]
+    Format,
     /// Too little to read any program with, or more than a machine has.
     #[error("memory for symbols is {SYMBOLS_MIN} at least, and {SYMBOLS_MAX} at most")]
     SymbolMemory,
+}
+
+/// A format of `report`, by its name.
+#[must_use]
+pub fn formats() -> impl TypedValueParser<Value = &'static Format> {
+    let names = FORMATS
+        .iter()
+        .map(|it| PossibleValue::new(it.name).help(it.about));
+    PossibleValuesParser::new(names).try_map(|name| {
+        let format = FORMATS.iter().find(|it| it.name == name);
+        format.ok_or(ValueError::Format)
+    })
+}
+
+/// What those formats are.
+#[must_use]
+pub fn about_formats() -> String {
+    let all: Vec<_> = FORMATS
+        .iter()
+        .map(|it| format!("{}, {}", it.name, it.about))
+        .collect();
+    format!("What to write: {}", all.join("; "))
 }
 
 /// A thread's name as the kernel keeps it.

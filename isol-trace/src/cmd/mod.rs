@@ -6,6 +6,7 @@ pub mod explain;
 pub mod progress;
 pub mod record;
 mod replay;
+pub mod report;
 mod signals;
 mod stderr;
 pub mod top;
@@ -108,6 +109,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
             let search_path = std::env::var_os("PATH");
             explain::run(ExplainPlan::new(args, &host, search_path.as_deref())?)
         }
+        Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(DoctorPlan::new(&args, &host)?, &host),
         Command::Schema { format } => artefact::schema(format),
         Command::Completions { shell } => artefact::completions(shell),

@@ -1,12 +1,23 @@
-//! Consumers that write text: their lines on the way out.
+//! Consumers that write text: their lines on the way out, and how they are asked for.
 
 use std::io::{self, Write};
 
-use super::consumer::Appetite;
+use super::consumer::{Appetite, Consumer};
 use crate::event::model::Event;
 
 /// Bytes gathered before they are written: large enough to make the system call cheap, small enough to stay in cache.
 const BATCH: usize = 64 * 1024;
+
+/// A format that a consumer writes, as `report --format` has it.
+#[derive(Debug)]
+pub struct Format {
+    /// What it is asked for by.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// A consumer that writes it.
+    pub start: fn(Box<dyn Write>) -> Box<dyn Consumer>,
+}
 
 /// The lines of a consumer that writes.
 ///
@@ -78,7 +89,7 @@ impl<W: Write> Lines<W> {
         self.error = Some(error);
     }
 
-    /// [`Consumer::appetite`](super::Consumer::appetite) of whoever writes these.
+    /// [`Consumer::appetite`] of whoever writes these.
     pub const fn appetite(&self) -> Appetite {
         if self.has_failed {
             Appetite::Failed
@@ -87,7 +98,7 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// [`Consumer::take_error`](super::Consumer::take_error) of whoever writes these.
+    /// [`Consumer::take_error`] of whoever writes these.
     pub const fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }

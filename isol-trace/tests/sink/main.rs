@@ -5,6 +5,7 @@
 mod attribution;
 #[path = "../attributor/mod.rs"]
 mod attributor;
+mod csv;
 mod disk_full;
 mod json_lines;
 mod samples;
