@@ -4,13 +4,17 @@ use std::{
     fs, io,
     path::PathBuf,
     process::{Child, Command},
+    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 
 use super::{
-    super::{super::guest::skip, Partner, Provocation},
+    super::{
+        super::{guest::skip, sys},
+        Partner, Provocation,
+    },
     row,
 };
 
@@ -32,14 +36,17 @@ pub(in super::super) const ROWS: &[Provocation] = &[
     ),
     row(
         "limited_mended",
-        "the limit is taken off; that of another group stays, which is on a housekeeping CPU",
+        "the limit is taken off, and the task sleeps once; that of another group stays, which is on a housekeeping CPU",
         |actor| {
+            sys::pin(0, &[actor.cpu])?;
             join(OWN)?;
-            actor.perform_after(|| (), WHILE, || actor.await_partner())
+            fs::write(file(OWN, "cpu.max"), "max")?;
+            thread::sleep(WAKES_ANEW);
+            actor.perform_after(|| (), WHILE, || ())
         },
         Some(|scene| {
             Ok(Box::new(Lifted {
-                limit: Limit::create(OWN, ROOM)?,
+                _limit: Limit::create(OWN, ROOM)?,
                 _elsewhere: Elsewhere::start(scene.guest.helper())?,
             }))
         }),
@@ -48,6 +55,9 @@ pub(in super::super) const ROWS: &[Provocation] = &[
 
 /// Several periods.
 const WHILE: Duration = Duration::from_millis(500);
+
+/// What a task sleeps for that is to be woken: from then on the kernel asks anew whether it needs a tick.
+const WAKES_ANEW: Duration = Duration::from_millis(10);
 
 /// The group of the task.
 const OWN: &str = "limited";
@@ -84,15 +94,12 @@ impl Limit {
         fs::write(&control, "+cpu").context("cpu in cgroup.subtree_control")?;
         fs::create_dir_all(file(group, ""))?;
         let made = Self(group);
-        if !file(group, "cpu.max").exists() {
+        let max = file(group, "cpu.max");
+        if !max.exists() {
             return skip("this kernel is built without CONFIG_CFS_BANDWIDTH");
         }
-        made.set(limit)?;
+        fs::write(max, limit).with_context(|| format!("cpu.max = {limit}"))?;
         Ok(made)
-    }
-
-    fn set(&self, limit: &str) -> Result<()> {
-        fs::write(file(self.0, "cpu.max"), limit).with_context(|| format!("cpu.max = {limit}"))
     }
 }
 
@@ -112,18 +119,14 @@ impl Partner for Limited {
     }
 }
 
-/// The limit is taken off while the task is in the group.
+/// The limit that the task takes off, and another one.
 #[derive(Debug)]
 struct Lifted {
-    limit: Limit,
+    _limit: Limit,
     _elsewhere: Elsewhere,
 }
 
 impl Partner for Lifted {
-    fn prepare(&mut self) -> Result<()> {
-        self.limit.set("max")
-    }
-
     fn act(&mut self) -> Result<()> {
         Ok(())
     }
