@@ -5,6 +5,7 @@
 //! compiler takes what is left: it checks, compiles the tests of this machine and builds the kernels
 //! of the series, all at idle priority. The tests of this machine run when the guests have ended.
 
+mod beside;
 mod golden;
 mod host;
 mod reboot;
@@ -22,7 +23,7 @@ use std::{
 use anyhow::{Result, bail};
 use isol_trace_guest::truth::plan::{self, Part};
 
-use self::truth::Job;
+use self::{beside::Beside, truth::Job};
 pub(crate) use self::{
     times::Times,
     truth::{by_name, some},
@@ -109,7 +110,7 @@ impl Run<'_> {
             say("test: the guests are left out (--fast)");
             return Ok(());
         }
-        self.guests(None)
+        self.guests(None, &Beside::default())
     }
 
     /// The guests; beside them what only compiles; then this machine's tests.
@@ -117,11 +118,20 @@ impl Run<'_> {
         let (setup, selection) = (self.setup, self.selection);
         let began = Instant::now();
         let tools = self.tools.clone();
+        let beside = Beside::default();
         thread::scope(|scope| {
             // Building takes longer than anything else, and guests leave some of a machine alone.
-            let kernels = scope.spawn(|| kernel::build_idly(setup));
-            let compiled = scope.spawn(|| compiled_beside(&tools, selection));
-            self.guests(Some((kernels, began)))?;
+            let work = beside.begin();
+            let kernels = scope.spawn(|| {
+                let _work = work;
+                kernel::build_idly(setup)
+            });
+            let work = beside.begin();
+            let compiled = scope.spawn(|| {
+                let _work = work;
+                compiled_beside(&tools, selection)
+            });
+            self.guests(Some((kernels, began)), &beside)?;
             let Ok((tally, times)) = compiled.join() else {
                 bail!("checking and compiling beside the guests panicked");
             };
@@ -146,6 +156,7 @@ impl Run<'_> {
     fn guests(
         &mut self,
         series: Option<(ScopedJoinHandle<'_, Vec<Kernel>>, Instant)>,
+        beside: &Beside,
     ) -> Result<()> {
         let (setup, selection) = (self.setup, self.selection);
         let lines = selection.lines();
@@ -171,10 +182,10 @@ impl Run<'_> {
             lines.map(move |line| Job { line, part })
         };
         let room = selection.side_by_side.unwrap_or_else(side_by_side::room);
-        self.side_by_side(room, jobs(Part::Alone), &host);
+        self.side_by_side(room, jobs(Part::Alone), &host, beside);
         self.phase_ends("the kernel lines");
         // Each of these keeps one core busy, and no test of theirs minds another guest.
-        self.side_by_side(2 * room, jobs(Part::Beside), &host);
+        self.side_by_side(2 * room, jobs(Part::Beside), &host, beside);
         self.phase_ends("guests that have others beside them");
         let Some((kernels, began)) = series else {
             return Ok(());
@@ -195,11 +206,12 @@ impl Run<'_> {
         at_once: usize,
         jobs: impl Iterator<Item = Job<'line>>,
         host: &Host,
+        beside: &Beside,
     ) {
         let (setup, selection) = (self.setup, self.selection);
         let jobs: Vec<_> = jobs.collect();
         let tested = side_by_side::all(at_once, jobs.iter().copied(), |job| {
-            job_tally(setup, host, job, selection)
+            job_tally(setup, host, job, selection, beside)
         });
         for (job, tested) in jobs.iter().zip(tested) {
             let why = match tested {
@@ -260,10 +272,15 @@ fn job_tally(
     host: &Host,
     job: Job<'_>,
     selection: &Selection,
+    beside: &Beside,
 ) -> Result<(Tally, Times)> {
     let (name, mut times) = (job.name(), Times::default());
     let mut phase = Phases::begin();
     let mut tally = verdicts::of_two_runs(&name, |failed| {
+        if !failed.is_empty() {
+            // What failed beside a compiler is asked again without one.
+            beside.wait();
+        }
         truth::boot(setup, host, job, selection, failed, &mut times)
     })?;
     phase.end(&name);
