@@ -93,7 +93,7 @@ fn attaching(cpus: &str, step: Step, elapsed: Duration) -> String {
     )
 }
 
-/// One line that is written over, until [`stderr::clear`]; nothing at all where stderr is no terminal.
+/// One line that is written over, until `stderr::clear`; nothing at all where stderr is no terminal.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,

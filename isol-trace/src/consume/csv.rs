@@ -2,7 +2,7 @@
 //!
 //! A column has the name and the unit of the log's field: the path that `jq` finds it by, without the first dot. What is not
 //! known is an empty cell. Rows end in a line feed; quoting is that of RFC 4180. Names of others can neither break a row nor
-//! steer a terminal, and none becomes a formula (see [`Cell::text`]). `docs/report.md` describes the columns.
+//! steer a terminal, and none becomes a formula (see `Cell::text`). `docs/report.md` describes the columns.
 
 use std::io::{self, Write};
 
