@@ -10,7 +10,10 @@ use isol_trace_common::{
     span::life::{PF_KTHREAD, has_user_mode, is_worker},
 };
 
-use crate::maps::{config, this_cpu};
+use crate::{
+    context::{current_tid, this_cpu},
+    maps::config,
+};
 
 /// The user registers that the current task saved at its last departure from user mode.
 #[derive(Clone, Copy)]
@@ -42,7 +45,7 @@ impl CurrentTask {
     pub(crate) fn tid(self) -> u32 {
         let offset = config!(offsets.task_pid);
         if offset == ABSENT {
-            return crate::span::current_tid();
+            return current_tid();
         }
         // SAFETY: the pointer is typed for the verifier, which checks the constant offset against task_struct.
         unsafe {

@@ -1,6 +1,5 @@
 //! What is left of a task that a signal ends: who raised it, for which entry, and its user stack.
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use isol_trace_common::{
     config::SENDERS_SLOT,
     kill::{
@@ -13,10 +12,11 @@ use isol_trace_common::{
 };
 
 use crate::{
+    context::{current_ids, current_tid, now, this_cpu},
     kfield,
-    maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count, this_cpu},
+    maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count},
     probe::user_stack,
-    span::{copy_words, current_tid, now, reserve, submit, zero_words},
+    span::{copy_words, reserve, submit, zero_words},
     tasks,
 };
 
@@ -36,8 +36,7 @@ pub(crate) fn sent(signal: u32, info: u64, task: u64, result: u32) {
         FROM_KERNEL => SI_KERNEL,
         _ => kfield::siginfo_code(info).unwrap_or(SI_KERNEL),
     };
-    // SAFETY: the helper has no requirements.
-    let ids = unsafe { bpf_get_current_pid_tgid() };
+    let ids = current_ids();
     let flags = if kfield::in_interrupt() == Some(true) {
         u32::from(KILL_BY_INTERRUPT)
     } else {
@@ -95,8 +94,7 @@ fn is_left_out(state: &CpuState, tid: u32) -> bool {
 
 #[inline(always)]
 fn tell(state: &CpuState, tid: u32, signal: u32, is_fatal: bool, strike: Option<&Strike>) {
-    // SAFETY: the helper has no requirements.
-    let ids = unsafe { bpf_get_current_pid_tgid() };
+    let ids = current_ids();
     let (pid, cpu, at_ns) = ((ids >> 32) as u32, this_cpu(), now());
     let mut kill = Kill {
         kind: Kind::Kill as u8,

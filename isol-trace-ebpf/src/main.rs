@@ -1,5 +1,6 @@
 //! The kernel side of isol-trace: what every program has in common.
 //!
+//! - [`context`]: the time, the CPU, the current thread;
 //! - [`maps`]: every map, and the read-only configuration;
 //! - [`kfield`]: the only reads of kernel structures;
 //! - [`span`]: how a span opens, closes and leaves as a record;
@@ -96,6 +97,7 @@ pub(crate) use tracepoints;
 
 use aya_ebpf::helpers::generated::bpf_get_func_arg;
 
+mod context;
 mod kfield;
 mod kill;
 mod maps;

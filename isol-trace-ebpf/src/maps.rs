@@ -7,7 +7,6 @@ use core::{
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, RingBuf},
-    helpers::generated::bpf_get_smp_processor_id,
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
@@ -16,6 +15,8 @@ use isol_trace_common::{
     kill::{Remembered, Signalled, Strike},
     span::{CpuState, away::Away},
 };
+
+use crate::context::this_cpu;
 
 /// What user space decided before loading. The verifier sees the values and drops what is switched off.
 // SAFETY: the loader finds globals by their symbol; the name is used once.
@@ -137,13 +138,6 @@ pub(crate) use config;
 #[inline(always)]
 pub(crate) fn config_ptr() -> *const Config {
     addr_of!(CONFIG)
-}
-
-/// The CPU that this program runs on.
-#[inline(always)]
-pub(crate) fn this_cpu() -> u32 {
-    // SAFETY: the helper has no requirements.
-    unsafe { bpf_get_smp_processor_id() }
 }
 
 #[inline(always)]

@@ -1,16 +1,10 @@
 //! How a span opens, closes, and leaves as a record.
 
-use core::{
-    cell::Cell,
-    intrinsics::{AtomicOrdering, atomic_xadd},
-    mem::offset_of,
-};
+use core::mem::offset_of;
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
-    helpers::generated::{
-        bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_ringbuf_reserve, bpf_ringbuf_submit,
-    },
+    helpers::generated::{bpf_ringbuf_reserve, bpf_ringbuf_submit},
 };
 use isol_trace_common::{
     cause::Cause,
@@ -18,55 +12,19 @@ use isol_trace_common::{
     ledger::add,
     record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
     span::{
-        CpuState, EntryCells, Env, NOTE_SECTION_CALL, Phase,
+        CpuState, EntryCells, NOTE_SECTION_CALL, Phase,
         away::{AWAY_UNTOLD, Away},
         entry::Departure,
     },
 };
 
 use crate::{
+    context::{Kernel, now, this_cpu},
     kfield::{self, Registers},
     kill,
-    maps::{AWAY, RINGS, this_cpu},
+    maps::{AWAY, RINGS},
     strict, tasks,
 };
-
-/// The machine's clock in the kernel.
-pub(crate) struct Kernel;
-
-impl Env for Kernel {
-    #[inline(always)]
-    fn now(&self) -> u64 {
-        now()
-    }
-
-    #[inline(always)]
-    fn take(&self, counter: &Cell<u32>) -> u32 {
-        // SAFETY: the pointer is of a live cell, which only programs of this CPU change.
-        unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(counter.as_ptr(), 1) }
-    }
-
-    #[inline(always)]
-    fn accrue(&self, sum: &Cell<u64>, amount: u64) {
-        // SAFETY: as above.
-        let _before =
-            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(sum.as_ptr(), amount) };
-    }
-}
-
-/// `CLOCK_MONOTONIC`.
-#[inline(always)]
-pub(crate) fn now() -> u64 {
-    // SAFETY: the helper has no requirements.
-    unsafe { bpf_ktime_get_ns() }
-}
-
-/// The current thread.
-#[inline(always)]
-pub(crate) fn current_tid() -> u32 {
-    // SAFETY: the helper has no requirements.
-    unsafe { bpf_get_current_pid_tgid() as u32 }
-}
 
 /// The current task left user mode.
 #[inline(always)]

@@ -15,9 +15,10 @@ use isol_trace_common::{
 };
 
 use crate::{
+    context::{current_tid, now, this_cpu},
     kfield::{self, Registers},
-    maps::{SECTIONS, STRICT, STRIKES, config, this_cpu},
-    span::{copy_words, current_tid, now},
+    maps::{SECTIONS, STRICT, STRIKES, config},
+    span::copy_words,
     tasks,
 };
 

@@ -4,7 +4,7 @@ use core::ptr::addr_of;
 
 use aya_ebpf::{
     bindings::{BPF_EXIST, BPF_NOEXIST},
-    helpers::{bpf_get_current_comm, generated::bpf_get_current_pid_tgid},
+    helpers::bpf_get_current_comm,
 };
 use isol_trace_common::{
     config::{Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION, isolation},
@@ -15,6 +15,7 @@ use isol_trace_common::{
 };
 
 use crate::{
+    context::current_ids,
     kfield::{self, Registers},
     maps::{AWAY, COMMS, CONTROL, PIDS, SECTIONS, SIGNALLED, config},
     span::write,
@@ -52,8 +53,7 @@ pub(crate) fn section(tid: u32) -> Option<Section> {
 #[inline(never)]
 pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
     let generation = generation(control);
-    // SAFETY: the helper has no requirements.
-    let pid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    let pid = (current_ids() >> 32) as u32;
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     let mut flags = 0;
     if let Some(section) = section(tid) {

@@ -2,10 +2,11 @@
 
 use crate::{
     Arguments,
+    context::{now, this_cpu},
     kfield::CurrentTask,
-    maps::{armed, is_derived, is_watched, state_of, this_cpu},
+    maps::{armed, is_derived, is_watched, state_of},
     preempt::unpreempted,
-    span::{arrive, depart, now},
+    span::{arrive, depart},
 };
 
 crate::tracepoints! {

@@ -9,8 +9,8 @@ use isol_trace_common::{
 use super::depart_derived;
 use crate::{
     Arguments,
-    maps::{is_derived, this_cpu, watched_state},
-    span::{Kernel, now},
+    context::{Kernel, now, this_cpu},
+    maps::{is_derived, watched_state},
     strict,
 };
 

@@ -9,8 +9,8 @@ use isol_trace_common::{
 use super::nmi;
 use crate::{
     Arguments,
+    context::current_tid,
     maps::{SECTIONS, STRIKES, armed, watched_state},
-    span::current_tid,
     strict, tasks,
 };
 

@@ -21,10 +21,11 @@ use isol_trace_common::{
 };
 
 use crate::{
+    context::{Kernel, current_tid, now, this_cpu},
     kfield::{Registers, current, is_of_user_mode},
-    maps::{armed, is_derived, is_in_call, this_cpu},
+    maps::{armed, is_derived, is_in_call},
     preempt::unpreempted,
-    span::{Kernel, current_tid, flush, now},
+    span::flush,
     strict, tasks,
 };
 

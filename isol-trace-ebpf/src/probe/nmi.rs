@@ -14,10 +14,11 @@ use isol_trace_common::{
 
 use crate::{
     Arguments,
+    context::{Kernel, current_tid, now},
     kfield::{Registers, current, is_of_user_mode},
     maps::{armed, is_in_call, watched_state},
     preempt::unpreempted,
-    span::{Kernel, current_tid, flush, now},
+    span::flush,
     tasks,
 };
 

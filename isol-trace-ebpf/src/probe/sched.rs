@@ -10,13 +10,14 @@ use isol_trace_common::{
 use super::{send::queued, settle_derived, signal::is_of_exception};
 use crate::{
     Arguments,
+    context::{Kernel, current_tid, now, this_cpu},
     kfield::{self, Registers},
     maps::{
         AWAY, LOST_SENDS, armed, count, is_derived, is_in_call, is_watched, ring_slot, state_of,
-        this_cpu, watched_state,
+        watched_state,
     },
     preempt::unpreempted,
-    span::{Kernel, back, current_tid, flush, keep_away, leave, leave_behind, now, wake, write_to},
+    span::{back, flush, keep_away, leave, leave_behind, wake, write_to},
     strict, tasks,
 };
 

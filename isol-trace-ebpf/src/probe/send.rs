@@ -1,9 +1,7 @@
 //! What is asked of watched CPUs: cross-calls, reschedules, work items, timers, armed and cancelled. The sender leaves a
 //! record of it, and so does a CPU that raises the interrupt for an `irq_work` on itself.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_get_stack,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_stack};
 use isol_trace_common::{
     config::{ABSENT, FIRST_WATCHED, SENDERS_SLOT},
     record::Kind,
@@ -12,12 +10,11 @@ use isol_trace_common::{
 
 use crate::{
     Arguments,
+    context::{current_ids, now, this_cpu},
     kfield::{self, in_interrupt},
-    maps::{
-        LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of, this_cpu,
-    },
+    maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of},
     probe::user_stack,
-    span::{now, reserve, submit},
+    span::{reserve, submit},
 };
 
 crate::tracepoints! {
@@ -259,8 +256,7 @@ fn tell(arguments: Arguments, asked: &Asked) {
 /// Leaves a record of what is asked of a watched CPU, while armed. Its time; 0 where it found no room.
 #[inline(always)]
 fn write(arguments: Arguments, asked: &Asked) -> u64 {
-    // SAFETY: the helpers have no requirements.
-    let (cpu, ids) = unsafe { (bpf_get_smp_processor_id(), bpf_get_current_pid_tgid()) };
+    let (cpu, ids) = (this_cpu(), current_ids());
     let interrupt = in_interrupt();
     // A wake-up is no interrupt, nor is a task that comes: the one that it leads to has a record of its own.
     let interrupts = !matches!(asked.via, Via::Wake | Via::Fork | Via::Move);

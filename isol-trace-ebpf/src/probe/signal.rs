@@ -11,10 +11,11 @@ use isol_trace_common::{
 };
 
 use crate::{
-    Arguments, kfield, kill,
+    Arguments,
+    context::{Kernel, current_tid},
+    kfield, kill,
     maps::{armed, watched_state},
     preempt::unpreempted,
-    span::{Kernel, current_tid},
 };
 
 crate::tracepoints! {

@@ -9,9 +9,11 @@ use isol_trace_common::{
 
 use super::{activity_entry, activity_exit, flagged_entry};
 use crate::{
-    Arguments, kfield,
+    Arguments,
+    context::Kernel,
+    kfield,
     maps::{config, watched_state},
-    span::{Kernel, write},
+    span::write,
 };
 
 crate::tracepoints! {

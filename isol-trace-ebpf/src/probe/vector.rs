@@ -4,7 +4,7 @@
 use isol_trace_common::{activity::Activity, cause::Cause};
 
 use super::{activity_exit, interrupt_entry};
-use crate::{Arguments, maps::watched_state, span::Kernel};
+use crate::{Arguments, context::Kernel, maps::watched_state};
 
 crate::tracepoints! {
     local_timer_entry, raw_local_timer_entry => local_timer_entry;
