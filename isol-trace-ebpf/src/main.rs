@@ -41,102 +41,16 @@
     reason = "a pointer is moved and read in one breath"
 )]
 
-/// Declares a file's tracepoints: each twice over one body, as a BTF tracepoint and as the raw
-/// one that kernels without the BTF type take and that a test can run with arguments of its
-/// own; after `[raw only]`, those that only load as raw ones, because the verifier cannot type
-/// one of their arguments; after `[functions]`, functions of kernels without a tracepoint that does.
-macro_rules! tracepoints {
-    (
-        $($name:ident, $raw:ident => $body:ident;)*
-        $([raw only] $($only:ident => $only_body:ident;)*)?
-        $([functions] $($function:ident, $symbol:literal => $function_body:ident;)*)?
-    ) => {
-        /// What the kernel calls.
-        mod programs {
-            use aya_ebpf::{
-                EbpfContext,
-                macros::{btf_tracepoint, raw_tracepoint},
-                programs::{BtfTracePointContext, RawTracePointContext},
-            };
-
-            use crate::Arguments;
-
-            $(
-                #[btf_tracepoint]
-                fn $name(context: BtfTracePointContext) -> i32 {
-                    super::$body(Arguments(context.as_ptr().cast()));
-                    0
-                }
-
-                #[raw_tracepoint]
-                fn $raw(context: RawTracePointContext) -> i32 {
-                    super::$body(Arguments(context.as_ptr().cast()));
-                    0
-                }
-            )*
-
-            $($(
-                #[raw_tracepoint]
-                fn $only(context: RawTracePointContext) -> i32 {
-                    super::$only_body(Arguments(context.as_ptr().cast()));
-                    0
-                }
-            )*)?
-
-            $($(
-                #[aya_ebpf::macros::fentry(function = $symbol)]
-                fn $function(context: aya_ebpf::programs::FEntryContext) -> i32 {
-                    super::$function_body(Arguments(context.as_ptr().cast()));
-                    0
-                }
-            )*)?
-        }
-    };
-}
-pub(crate) use tracepoints;
-
-use aya_ebpf::helpers::generated::bpf_get_func_arg;
-
 mod context;
 mod kfield;
 mod kill;
 mod maps;
 mod preempt;
 mod probe;
+mod program;
 mod span;
 mod strict;
 mod tasks;
-
-/// The arguments of a tracepoint, in the order of its `TP_PROTO`. BTF and raw
-/// tracepoints lay them out alike: one 64-bit word each.
-#[derive(Clone, Copy)]
-pub(crate) struct Arguments(*const u64);
-
-impl Arguments {
-    /// What helpers call the context: the arguments themselves.
-    #[inline(always)]
-    pub(crate) fn context(self) -> *mut core::ffi::c_void {
-        self.0.cast_mut().cast()
-    }
-
-    /// The `n`th argument of a function as a word, whatever its type: the verifier refuses to
-    /// read pointers to functions from the context (`kernel/bpf/btf.c:btf_ctx_access`, v6.1).
-    #[inline(always)]
-    pub(crate) fn of_function(self, n: u32) -> u64 {
-        let mut value = 0;
-        // SAFETY: the context is a function's, and the value lives.
-        let failed = unsafe { bpf_get_func_arg(self.context(), n, &raw mut value) };
-        if failed == 0 { value } else { 0 }
-    }
-
-    /// The `n`th argument as a word. Each body reads only what its tracepoint's prototype has.
-    #[inline(always)]
-    pub(crate) fn word(self, n: usize) -> u64 {
-        // SAFETY: the kernel passes one word per argument, and the verifier refuses
-        // a program that reads beyond them.
-        unsafe { self.0.add(n).read_volatile() }
-    }
-}
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,15 +1,15 @@
 //! Leaving user mode and returning to it.
 
 use crate::{
-    Arguments,
     context::{now, this_cpu},
     kfield::CurrentTask,
     maps::{armed, is_derived, is_watched, state_of},
     preempt::unpreempted,
+    program::{Arguments, tracepoints},
     span::{arrive, depart},
 };
 
-crate::tracepoints! {
+tracepoints! {
     user_exit, raw_user_exit => user_exit;
     user_enter, raw_user_enter => user_enter;
     sys_enter, raw_sys_enter => sys_enter;

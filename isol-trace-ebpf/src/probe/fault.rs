@@ -8,13 +8,13 @@ use isol_trace_common::{
 
 use super::depart_derived;
 use crate::{
-    Arguments,
     context::{Kernel, now, this_cpu},
     maps::{is_derived, watched_state},
+    program::{Arguments, tracepoints},
     strict,
 };
 
-crate::tracepoints! {
+tracepoints! {
     page_fault_user, raw_page_fault_user => user;
     page_fault_kernel, raw_page_fault_kernel => kernel;
     tlb_flush, raw_tlb_flush => tlb_flush;

@@ -3,9 +3,13 @@
 use isol_trace_common::{activity::Activity, cause::Cause};
 
 use super::{activity_entry, activity_exit, interrupt_entry};
-use crate::{Arguments, kfield, maps::watched_state};
+use crate::{
+    kfield,
+    maps::watched_state,
+    program::{Arguments, tracepoints},
+};
 
-crate::tracepoints! {
+tracepoints! {
     irq_handler_entry, raw_irq_handler_entry => handler_entry;
     irq_handler_exit, raw_irq_handler_exit => handler_exit;
     softirq_entry, raw_softirq_entry => softirq_entry;

@@ -8,13 +8,13 @@ use isol_trace_common::{
 
 use super::nmi;
 use crate::{
-    Arguments,
     context::current_tid,
     maps::{SECTIONS, STRIKES, armed, watched_state},
+    program::{Arguments, tracepoints},
     strict, tasks,
 };
 
-crate::tracepoints! {
+tracepoints! {
     task_isolation_enter, raw_task_isolation_enter => enter;
     task_isolation_breach, raw_task_isolation_breach => breach;
     task_isolation_exit, raw_task_isolation_exit => exit;

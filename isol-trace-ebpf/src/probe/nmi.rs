@@ -13,16 +13,16 @@ use isol_trace_common::{
 };
 
 use crate::{
-    Arguments,
     context::{Kernel, current_tid, now},
     kfield::{Registers, current, is_of_user_mode},
     maps::{armed, is_in_call, watched_state},
     preempt::unpreempted,
+    program::{Arguments, tracepoints},
     span::flush,
     tasks,
 };
 
-crate::tracepoints! {
+tracepoints! {
     nmi_handler, raw_nmi_handler => handler;
     mce_record, raw_mce_record => machine_check;
 }

@@ -9,7 +9,6 @@ use isol_trace_common::{
 
 use super::{send::queued, settle_derived, signal::is_of_exception};
 use crate::{
-    Arguments,
     context::{Kernel, current_tid, now, this_cpu},
     kfield::{self, Registers},
     maps::{
@@ -17,11 +16,12 @@ use crate::{
         watched_state,
     },
     preempt::unpreempted,
+    program::{Arguments, tracepoints},
     span::{back, flush, keep_away, leave, leave_behind, wake, write_to},
     strict, tasks,
 };
 
-crate::tracepoints! {
+tracepoints! {
     sched_switch, raw_sched_switch => switch;
     sched_migrate_task, raw_sched_migrate_task => migrate;
     sched_waking, raw_sched_waking => waking;

@@ -9,15 +9,15 @@ use isol_trace_common::{
 };
 
 use crate::{
-    Arguments,
     context::{current_ids, now, this_cpu},
     kfield::{self, in_interrupt},
     maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of},
     probe::user_stack,
+    program::{Arguments, tracepoints},
     span::{reserve, submit},
 };
 
-crate::tracepoints! {
+tracepoints! {
     ipi_send_cpu, raw_ipi_send_cpu => ipi_send_cpu;
     workqueue_queue_work, raw_workqueue_queue_work => queue_work;
     timer_start, raw_timer_start => timer_start;

@@ -11,14 +11,14 @@ use isol_trace_common::{
 };
 
 use crate::{
-    Arguments,
     context::{Kernel, current_tid},
     kfield, kill,
     maps::{armed, watched_state},
     preempt::unpreempted,
+    program::{Arguments, tracepoints},
 };
 
-crate::tracepoints! {
+tracepoints! {
     signal_generate, raw_signal_generate => generate;
     signal_deliver, raw_signal_deliver => deliver;
 }

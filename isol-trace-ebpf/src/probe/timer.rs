@@ -9,14 +9,14 @@ use isol_trace_common::{
 
 use super::{activity_entry, activity_exit, flagged_entry};
 use crate::{
-    Arguments,
     context::Kernel,
     kfield,
     maps::{config, watched_state},
+    program::{Arguments, tracepoints},
     span::write,
 };
 
-crate::tracepoints! {
+tracepoints! {
     timer_expire_entry, raw_timer_expire_entry => expire_entry;
     timer_expire_exit, raw_timer_expire_exit => expire_exit;
     hrtimer_expire_entry, raw_hrtimer_expire_entry => hrtimer_entry;

@@ -4,9 +4,13 @@
 use isol_trace_common::{activity::Activity, cause::Cause};
 
 use super::{activity_exit, interrupt_entry};
-use crate::{Arguments, context::Kernel, maps::watched_state};
+use crate::{
+    context::Kernel,
+    maps::watched_state,
+    program::{Arguments, tracepoints},
+};
 
-crate::tracepoints! {
+tracepoints! {
     local_timer_entry, raw_local_timer_entry => local_timer_entry;
     local_timer_exit, raw_local_timer_exit => exit;
     reschedule_entry, raw_reschedule_entry => reschedule_entry;

@@ -3,9 +3,13 @@
 use isol_trace_common::activity::Activity;
 
 use super::{activity_entry, activity_exit};
-use crate::{Arguments, kfield, maps::watched_state};
+use crate::{
+    kfield,
+    maps::watched_state,
+    program::{Arguments, tracepoints},
+};
 
-crate::tracepoints! {
+tracepoints! {
     workqueue_execute_start, raw_workqueue_execute_start => start;
     workqueue_execute_end, raw_workqueue_execute_end => end;
     [raw only]
