@@ -16,7 +16,7 @@ use crate::{
     kfield,
     maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count},
     probe::user_stack,
-    span::{copy_words, reserve, submit, zero_words},
+    ring::{copy_words, reserve, submit, zero_words},
     tasks,
 };
 

@@ -3,6 +3,7 @@
 //! - [`context`]: the time, the CPU, the current thread;
 //! - [`maps`]: every map, and the read-only configuration;
 //! - [`kfield`]: the only reads of kernel structures;
+//! - [`ring`]: how a record leaves;
 //! - [`span`]: how a span opens, closes and leaves as a record;
 //! - [`preempt`]: what must not be preempted;
 //! - [`tasks`]: who the task is: name, filters, sections;
@@ -48,6 +49,7 @@ mod maps;
 mod preempt;
 mod probe;
 mod program;
+mod ring;
 mod span;
 mod strict;
 mod tasks;

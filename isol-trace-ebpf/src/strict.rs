@@ -18,7 +18,7 @@ use crate::{
     context::{current_tid, now, this_cpu},
     kfield::{self, Registers},
     maps::{SECTIONS, STRICT, STRIKES, config},
-    span::copy_words,
+    ring::copy_words,
     tasks,
 };
 

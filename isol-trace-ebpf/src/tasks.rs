@@ -18,7 +18,7 @@ use crate::{
     context::current_ids,
     kfield::{self, Registers},
     maps::{AWAY, COMMS, CONTROL, PIDS, SECTIONS, SIGNALLED, config},
-    span::write,
+    ring::write,
 };
 
 /// The present generation of names and sections.

@@ -17,7 +17,8 @@ use crate::{
     },
     preempt::unpreempted,
     program::{Arguments, tracepoints},
-    span::{back, flush, keep_away, leave, leave_behind, wake, write_to},
+    ring::write_to,
+    span::{back, flush, keep_away, leave, leave_behind, wake},
     strict, tasks,
 };
 

@@ -14,7 +14,7 @@ use crate::{
     maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of},
     probe::user_stack,
     program::{Arguments, tracepoints},
-    span::{reserve, submit},
+    ring::{reserve, submit},
 };
 
 tracepoints! {

@@ -13,7 +13,7 @@ use crate::{
     kfield,
     maps::{config, watched_state},
     program::{Arguments, tracepoints},
-    span::write,
+    ring::write,
 };
 
 tracepoints! {

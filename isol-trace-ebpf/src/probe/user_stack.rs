@@ -1,9 +1,6 @@
 //! Where a sender or a victim was in user mode: registers, and the top of its stack.
 
-use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
-    helpers::generated::{bpf_probe_read_user, bpf_ringbuf_query},
-};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use isol_trace_common::{
     config::SENDERS_SLOT,
     record::Kind,
@@ -12,8 +9,8 @@ use isol_trace_common::{
 
 use crate::{
     kfield::{Registers, current_is_user},
-    maps::{LOST_STACKS, RINGS, count},
-    span::{reserve, submit},
+    maps::{LOST_STACKS, count},
+    ring::{is_half_full, reserve, submit},
 };
 
 /// Leaves a copy of the current task's user stack behind its record of `at_ns`: a sender's, never on a
@@ -29,7 +26,8 @@ pub(crate) fn leave(at_ns: u64, ids: u64, cpu: u32) {
     if ip == 0 || sp == 0 {
         return;
     }
-    if !has_room() {
+    // Senders without their stacks are worth more than a ring full of stacks that loses senders.
+    if is_half_full(SENDERS_SLOT) {
         return count(&LOST_STACKS);
     }
     let Some(room) = reserve(SENDERS_SLOT, size_of::<UserStack>()) else {
@@ -53,21 +51,6 @@ pub(crate) fn leave(at_ns: u64, ids: u64, cpu: u32) {
         (&raw mut (*room).length).write_volatile(length as u32);
     }
     submit(room.cast());
-}
-
-/// Whether the ring is less than half full: senders without their stacks are worth more than a
-/// ring full of stacks that loses senders.
-#[inline(always)]
-fn has_room() -> bool {
-    let Some(ring) = RINGS.get(SENDERS_SLOT) else {
-        return false;
-    };
-    let ring = core::ptr::from_ref(ring).cast_mut().cast();
-    // SAFETY: the pointer is of a ring map.
-    let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
-    // SAFETY: as above.
-    let size = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_RING_SIZE)) };
-    waiting < size / 2
 }
 
 /// Copies the stack from `base` on, piece by piece, as far as its pages are there: here none can be
