@@ -15,9 +15,8 @@ use crate::{
     context::{current_ids, current_tid, now, this_cpu},
     kfield,
     maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count},
-    probe::user_stack,
     ring::{copy_words, reserve, submit, zero_words},
-    tasks,
+    tasks, user_stack,
 };
 
 /// `SEND_SIG_NOINFO`: from the current task (`include/linux/sched/signal.h`, v6.12).

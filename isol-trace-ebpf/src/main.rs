@@ -7,6 +7,7 @@
 //! - [`span`]: how a span opens, closes and leaves as a record;
 //! - [`preempt`]: what must not be preempted;
 //! - [`tasks`]: who the task is: name, filters, sections;
+//! - [`user_stack`]: where a task was in user mode;
 //! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
 //!
@@ -53,6 +54,7 @@ mod ring;
 mod span;
 mod strict;
 mod tasks;
+mod user_stack;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -9,7 +9,6 @@ pub(crate) mod sched;
 pub(crate) mod send;
 pub(crate) mod signal;
 pub(crate) mod timer;
-pub(crate) mod user_stack;
 pub(crate) mod vector;
 pub(crate) mod work;
 

@@ -12,9 +12,9 @@ use crate::{
     context::{current_ids, now, this_cpu},
     kfield::{self, in_interrupt},
     maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot, state_of},
-    probe::user_stack,
     program::{Arguments, tracepoints},
     ring::{reserve, submit},
+    user_stack,
 };
 
 tracepoints! {
