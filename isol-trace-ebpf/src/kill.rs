@@ -4,17 +4,16 @@ use isol_trace_common::{
     config::SENDERS_SLOT,
     kill::{
         DURATION_WORD, KILL_BY_INTERRUPT, KILL_ENTRY, KILL_FATAL, KILL_SENDER, Kill, KillRecord,
-        REMEMBERED as PLACES, REMEMBERED_WORDS, Raiser, SI_KERNEL, SIGKILL, Signalled, Strike,
-        is_deadly,
+        REMEMBERED_WORDS, Raiser, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
     },
     record::Kind,
-    span::{CpuState, EntryCells, Phase, TASK_FILTERED},
+    span::{CpuState, Phase, TASK_FILTERED},
 };
 
 use crate::{
     context::{current_ids, current_tid, now, this_cpu},
     kfield,
-    maps::{LOST_SENDS, REMEMBERED, SIGNALLED, STRIKES, count},
+    maps::{LOST_SENDS, SIGNALLED, STRIKES, count},
     ring::{copy_words, reserve, submit, zero_words},
     tasks, user_stack,
 };
@@ -170,26 +169,3 @@ fn write(kill: &Kill, entry: Option<*const u64>, lasted_ns: u64) -> bool {
 }
 
 const KILL_WORDS: usize = size_of::<Kill>() / 8;
-
-/// Keeps an entry whose record found no room.
-#[inline(never)]
-pub(crate) fn remember(entry: &EntryCells) {
-    let Some(room) = REMEMBERED.get(this_cpu()) else {
-        return;
-    };
-    let room = room.get();
-    // SAFETY: the pointer is of a live map value of this CPU's own.
-    let count = unsafe { (&raw const (*room).count).read_volatile() };
-    let place = count as usize & (PLACES - 1);
-    // SAFETY: `place` is within bounds, and an entry's cells are longer than a place.
-    unsafe {
-        let places = (&raw mut (*room).entries).cast::<u64>();
-        copy_words(
-            core::ptr::from_ref(entry).cast(),
-            places.add(place * REMEMBERED_WORDS),
-            REMEMBERED_WORDS,
-        );
-    }
-    // SAFETY: as above.
-    unsafe { (&raw mut (*room).count).write_volatile(count + 1) };
-}

@@ -4,7 +4,8 @@
 //! - [`maps`]: every map, and the read-only configuration;
 //! - [`kfield`]: the only reads of kernel structures;
 //! - [`ring`]: how a record leaves;
-//! - [`span`]: how a span opens, closes and leaves as a record;
+//! - [`entry_record`]: how an entry leaves as a record;
+//! - [`span`]: how a span opens and closes;
 //! - [`preempt`]: what must not be preempted;
 //! - [`tasks`]: who the task is: name, filters, sections;
 //! - [`user_stack`]: where a task was in user mode;
@@ -44,6 +45,7 @@
 )]
 
 mod context;
+mod entry_record;
 mod kfield;
 mod kill;
 mod maps;

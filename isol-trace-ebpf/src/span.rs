@@ -1,14 +1,12 @@
-//! How a span opens, closes, and leaves as a record.
-
-use core::mem::offset_of;
+//! How a span opens and closes.
 
 use isol_trace_common::{
     cause::Cause,
     config::Control,
     ledger::add,
-    record::{Back, End, Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
+    record::{Back, End, Kind},
     span::{
-        CpuState, EntryCells, NOTE_SECTION_CALL, Phase,
+        CpuState, NOTE_SECTION_CALL, Phase,
         away::{AWAY_UNTOLD, Away},
         entry::Departure,
     },
@@ -16,10 +14,10 @@ use isol_trace_common::{
 
 use crate::{
     context::{Kernel, now, this_cpu},
+    entry_record::{write_entry, write_plain_syscall},
     kfield::{self, Registers},
-    kill,
     maps::AWAY,
-    ring::{reserve, submit, words, write},
+    ring::write,
     strict, tasks,
 };
 
@@ -73,10 +71,7 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
         late_syscall(state);
     }
     match state.close(&Kernel, at_ns, end) {
-        // By far the most frequent: without a call.
-        Some(Kind::EntrySyscall) => {
-            written(state, copy::<{ words::<Entry>() + 6 }>(&state.entry));
-        }
+        Some(Kind::EntrySyscall) => write_plain_syscall(state),
         Some(kind) => write_entry(state, kind),
         None => {}
     }
@@ -207,68 +202,5 @@ fn tell_back(state: &CpuState, record: &Back) {
     add(&state.ledger.away_ns, record.away_ns);
     if !write(record) {
         add(&state.ledger.lost_notes, 1);
-    }
-}
-
-/// Writes the record of a span that has just been closed.
-#[inline(never)]
-fn write_entry(state: &CpuState, kind: Kind) {
-    let done = match kind {
-        Kind::EntrySyscall => copy::<{ words::<Entry>() + 6 }>(&state.entry),
-        Kind::Entry => copy::<{ words::<Entry>() }>(&state.entry),
-        Kind::EntryFew => copy::<{ words::<FullEntry<FEW_ACTIVITIES>>() }>(&state.entry),
-        _ => copy::<{ words::<FullEntry<MAX_ACTIVITIES>>() }>(&state.entry),
-    };
-    written(state, done);
-}
-
-/// Counts a record that did not fit, and keeps what it told.
-#[inline(always)]
-fn written(state: &CpuState, done: bool) {
-    if !done {
-        add(&state.ledger.lost, 1);
-        kill::remember(&state.entry);
-    }
-}
-
-/// Copies the first words of the span's record to the ring.
-#[inline(always)]
-fn copy<const WORDS: usize>(entry: &EntryCells) -> bool {
-    let Some(room) = reserve(this_cpu(), WORDS * 8) else {
-        return false;
-    };
-    let from = core::ptr::from_ref(entry).cast::<u64>();
-    let mut word = 0;
-    while word < WORDS {
-        // SAFETY: both sides have at least WORDS words; the layouts are asserted equal.
-        let (from, to) = unsafe { (from.add(word), room.add(word)) };
-        if word == HEAD_WORD || word == NUMBER_WORD {
-            copy_halves(from.cast(), to.cast());
-        } else {
-            // SAFETY: as above.
-            let value = unsafe { from.read_volatile() };
-            // SAFETY: as above.
-            unsafe { to.write_volatile(value) };
-        }
-        word += 1;
-    }
-    submit(room);
-    true
-}
-
-/// The words that were stored as two halves a moment ago, one of them last of all. A load of both
-/// at once would wait until the stores have left the store buffer: they cannot be forwarded to it.
-const HEAD_WORD: usize = offset_of!(EntryCells, head) / 8;
-const NUMBER_WORD: usize = offset_of!(EntryCells, number) / 8;
-
-#[inline(always)]
-fn copy_halves(from: *const u32, to: *mut u32) {
-    let mut half = 0;
-    while half < 2 {
-        // SAFETY: the caller's pointers are of whole words.
-        let value = unsafe { from.add(half).read_volatile() };
-        // SAFETY: as above.
-        unsafe { to.add(half).write_volatile(value) };
-        half += 1;
     }
 }
