@@ -9,6 +9,7 @@
 //! - [`preempt`]: what must not be preempted;
 //! - [`tasks`]: who the task is: name, filters, sections;
 //! - [`user_stack`]: where a task was in user mode;
+//! - [`off_cpu`]: tasks whose entry ended while another one ran;
 //! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
 //!
@@ -49,6 +50,7 @@ mod entry_record;
 mod kfield;
 mod kill;
 mod maps;
+mod off_cpu;
 mod preempt;
 mod probe;
 mod program;

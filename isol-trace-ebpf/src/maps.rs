@@ -57,16 +57,9 @@ pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { RING_SLOTS as usize }
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
-/// Victims whose entry ended while another task ran, by thread.
+/// Tasks whose entry ended while another task ran, by thread.
 #[map]
 pub(crate) static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(4096, 0);
-
-/// Whether a victim is inside the system call in which it was left behind.
-#[inline(always)]
-pub(crate) fn is_in_call(tid: u32) -> bool {
-    // SAFETY: read before anything else is done with the map.
-    unsafe { AWAY.get(&tid) }.is_some_and(|away| away.in_call != 0)
-}
 
 /// Threads in an isolated section, each with its [`isol_trace_common::kill::Section`].
 #[map]

@@ -22,7 +22,8 @@ use isol_trace_common::{
 use crate::{
     context::{Kernel, current_tid, now, this_cpu},
     kfield::{Registers, current, is_of_user_mode},
-    maps::{armed, is_derived, is_in_call},
+    maps::{armed, is_derived},
+    off_cpu,
     preempt::unpreempted,
     span::flush,
     strict, tasks,
@@ -44,7 +45,7 @@ pub(crate) fn interrupt_entry(
     subject: u64,
 ) {
     // A task that was left behind in a system call is in the kernel already.
-    if is_derived(this_cpu()) && !is_under_way(state) && !is_in_call(current_tid()) {
+    if is_derived(this_cpu()) && !is_under_way(state) && !off_cpu::is_in_call(current_tid()) {
         depart_derived(state);
     }
     let is_vector = matches!(kind, Activity::Vector);

@@ -15,7 +15,8 @@ use isol_trace_common::{
 use crate::{
     context::{Kernel, current_tid, now},
     kfield::{Registers, current, is_of_user_mode},
-    maps::{armed, is_in_call, watched_state},
+    maps::{armed, watched_state},
+    off_cpu,
     preempt::unpreempted,
     program::{Arguments, tracepoints},
     span::flush,
@@ -77,7 +78,7 @@ fn entry(state: &CpuState, handler: u64, length: u64) {
     let tid = current_tid();
     // Where entries are derived, a task that is back in the system call that it was switched out of
     // has no open entry: the NMI hit the kernel there.
-    if !is_of_user_mode(current(), tid) || is_in_call(tid) {
+    if !is_of_user_mode(current(), tid) || off_cpu::is_in_call(tid) {
         return;
     }
     let Some(control) = armed() else { return };

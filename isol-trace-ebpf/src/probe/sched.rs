@@ -11,14 +11,12 @@ use super::{send::queued, settle_derived, signal::is_of_exception};
 use crate::{
     context::{Kernel, current_tid, now, this_cpu},
     kfield::{self, Registers},
-    maps::{
-        AWAY, LOST_SENDS, armed, count, is_derived, is_in_call, is_watched, ring_slot, state_of,
-        watched_state,
-    },
+    maps::{LOST_SENDS, armed, count, is_derived, is_watched, ring_slot, state_of, watched_state},
+    off_cpu,
     preempt::unpreempted,
     program::{Arguments, tracepoints},
     ring::write_to,
-    span::{back, flush, keep_away, leave, leave_behind, wake},
+    span::{flush, leave, leave_behind},
     strict, tasks,
 };
 
@@ -82,8 +80,8 @@ fn switched_to(state: &CpuState, task: u64, tid: u32) {
     if state.phase() == Phase::Open {
         leave_behind(state, at_ns, tid);
     }
-    if !is_in_call(tid) {
-        back(state, at_ns, tid, task);
+    if !off_cpu::is_in_call(tid) {
+        off_cpu::resumed(state, at_ns, tid, task);
     }
 }
 
@@ -105,7 +103,7 @@ fn migrate(arguments: Arguments) {
         if state.is_owner(tid) {
             state.owner_left();
             if reaches && state.phase() == Phase::Open {
-                keep_away(state, from);
+                off_cpu::keep(state, from);
             }
             // Mostly the CPU's own stopper moves it. Where another CPU does, because it wakes it
             // elsewhere, the span stays open until a task is in user mode here again.
@@ -115,7 +113,7 @@ fn migrate(arguments: Arguments) {
         }
         if !reaches {
             // It will be back where nobody looks: how long it was away cannot be known.
-            let _none = AWAY.remove(&tid);
+            off_cpu::forget(tid);
         }
         // It may die where nobody looks, and its number be another's when it comes here.
         if state.task.tid.get() == tid {
@@ -123,13 +121,13 @@ fn migrate(arguments: Arguments) {
         }
     } else {
         // Kept while it went where nobody looks: it has been in user mode since.
-        let _none = AWAY.remove(&tid);
+        off_cpu::forget(tid);
     }
     let is_user = kfield::is_user(task);
     if reaches {
         let Some(state) = state_of(to) else { return };
         if state.entry.tid.get() == tid {
-            comes_back(state, task, tid, to);
+            off_cpu::comes_back(state, task, tid, to);
         }
         // It may have entered or left a section since it was here.
         if state.task.tid.get() == tid {
@@ -142,16 +140,6 @@ fn migrate(arguments: Arguments) {
     }
     if is_user {
         tell_moved(task, tid, from, to);
-    }
-}
-
-/// A task is moved to a CPU whose last entry was of its number.
-#[inline(always)]
-fn comes_back(state: &CpuState, task: u64, tid: u32, cpu: u32) {
-    // SAFETY: entries of one thread are written and removed by programs that run where it runs, or move it.
-    let kept = unsafe { AWAY.get(&tid) };
-    if state.owner_comes_back(cpu, kfield::task_born(task), kept) && kept.is_some() {
-        let _gone = AWAY.remove(&tid);
     }
 }
 
@@ -193,7 +181,7 @@ fn waking(arguments: Arguments) {
     let Some(state) = state_of(cpu) else { return };
     let tid = kfield::task_tid(task);
     state.wake(tid);
-    wake(tid, now());
+    off_cpu::woken(tid, now());
     // The owner of the entry goes on in it: that is no switch to somebody else.
     if state.entry.tid.get() == tid {
         return;
