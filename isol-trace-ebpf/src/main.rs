@@ -10,6 +10,7 @@
 //! - [`tasks`]: who the task is: name, filters, sections;
 //! - [`user_stack`]: where a task was in user mode;
 //! - [`off_cpu`]: tasks whose entry ended while another one ran;
+//! - [`send`]: what a sender leaves;
 //! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
 //!
@@ -55,6 +56,7 @@ mod preempt;
 mod probe;
 mod program;
 mod ring;
+mod send;
 mod span;
 mod strict;
 mod tasks;

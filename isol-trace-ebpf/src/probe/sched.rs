@@ -7,7 +7,7 @@ use isol_trace_common::{
     span::{CpuState, Phase, tasks::Switch},
 };
 
-use super::{send::queued, settle_derived, signal::is_of_exception};
+use super::{settle_derived, signal::is_of_exception};
 use crate::{
     context::{Kernel, current_tid, now, this_cpu},
     kfield::{self, Registers},
@@ -16,6 +16,7 @@ use crate::{
     preempt::unpreempted,
     program::{Arguments, tracepoints},
     ring::write_to,
+    send::queued,
     span::{flush, leave, leave_behind},
     strict, tasks,
 };
