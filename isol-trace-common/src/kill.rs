@@ -158,6 +158,16 @@ pub const fn is_deadly(signal: u32) -> bool {
     signal != 0 && signal <= MAX_SIGNAL && (signal == MAX_SIGNAL || HARMLESS >> signal & 1 == 0)
 }
 
+/// Signals that an exception raises, as bits: ILL, TRAP, BUS, FPE, SEGV.
+const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
+
+/// Whether an exception raises this signal.
+#[must_use]
+#[inline(always)]
+pub const fn is_of_exception(signal: u32) -> bool {
+    signal < 64 && EXCEPTION_SIGNALS >> signal & 1 != 0
+}
+
 /// An isolated section, as its map has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section(pub u32);
@@ -280,5 +290,12 @@ mod tests {
         assert!(Section::activated(9, true).counts_nmis());
         assert_eq!(Section::PLAIN.signal(), 0);
         assert_ne!(Section::activated(0, false).0, 0, "it is one");
+    }
+
+    #[test]
+    fn only_some_signals_are_raised_by_exceptions() {
+        let raised = (0..=u32::from(u8::MAX)).filter(|&signal| is_of_exception(signal));
+        // SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV (include/uapi/asm-generic/signal.h).
+        assert!(raised.eq([4, 5, 7, 8, 11]));
     }
 }

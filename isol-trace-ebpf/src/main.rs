@@ -12,6 +12,8 @@
 //! - [`off_cpu`]: tasks whose entry ended while another one ran;
 //! - [`send`]: what a sender leaves;
 //! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
+//! - [`derived`]: entries without marks;
+//! - [`activity`]: how interrupts and activities begin and end;
 //! - [`probe`]: one file a subsystem: its entry points, and one small function each.
 //!
 //! A new tracepoint is a row and a function in a file of [`probe`], and a row in the
@@ -46,7 +48,9 @@
     reason = "a pointer is moved and read in one breath"
 )]
 
+mod activity;
 mod context;
+mod derived;
 mod entry_record;
 mod kfield;
 mod kill;

@@ -1,14 +1,10 @@
 //! Page faults and TLB flushes.
 
-use isol_trace_common::{
-    activity::Activity,
-    cause::Cause,
-    span::{CpuState, Phase},
-};
+use isol_trace_common::{activity::Activity, cause::Cause};
 
-use super::depart_derived;
 use crate::{
     context::{Kernel, now, this_cpu},
+    derived,
     maps::{is_derived, watched_state},
     program::{Arguments, tracepoints},
     strict,
@@ -26,7 +22,7 @@ fn user(arguments: Arguments) {
     let Some(state) = watched_state() else { return };
     let derived = is_derived(this_cpu());
     if derived {
-        depart_again(state);
+        derived::open_anew(state);
     }
     let taken = state.attribute(
         Cause::PageFault,
@@ -41,15 +37,6 @@ fn user(arguments: Arguments) {
         state.untimed();
         state.settle(now());
     }
-}
-
-/// A second fault at the same place is a second entry, not the first one going on.
-#[inline(always)]
-fn depart_again(state: &CpuState) {
-    if state.phase() == Phase::Settling {
-        crate::span::flush(state);
-    }
-    depart_derived(state);
 }
 
 /// `exceptions:page_fault_kernel(unsigned long address, regs, unsigned long error_code)`.

@@ -2,8 +2,8 @@
 
 use isol_trace_common::{activity::Activity, cause::Cause};
 
-use super::{activity_entry, activity_exit, interrupt_entry};
 use crate::{
+    activity::{activity_entry, activity_exit, interrupt_entry},
     kfield,
     maps::watched_state,
     program::{Arguments, tracepoints},

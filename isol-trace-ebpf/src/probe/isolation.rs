@@ -6,9 +6,9 @@ use isol_trace_common::{
     span::Phase,
 };
 
-use super::nmi;
 use crate::{
     context::current_tid,
+    derived,
     maps::{SECTIONS, STRIKES, armed, watched_state},
     program::{Arguments, tracepoints},
     strict, tasks,
@@ -59,7 +59,7 @@ fn breach(arguments: Arguments) {
     let tid = current_tid();
     let nmi = arguments.word(3) as u8 != 0;
     if nmi {
-        nmi::ahead_of_handlers(state);
+        derived::open_ahead_of_handlers(state);
     }
     let Some(section) = tasks::section(tid) else {
         return;

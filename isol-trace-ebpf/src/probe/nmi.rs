@@ -4,23 +4,16 @@
 //! run (`arch/x86/kernel/nmi.c:nmi_handle`, v6.12), and nothing marks the NMI's end. The
 //! kernel walks its handlers in a fixed order, so the one that came first once begins an
 //! NMI whenever it comes again. Only the task isolation of a kernel that has it tells of an NMI
-//! before its handlers run, where it breaches: [`ahead_of_handlers`].
+//! before its handlers run, where it breaches: [`derived::open_ahead_of_handlers`].
 
-use isol_trace_common::{
-    activity::Activity,
-    cause::Cause,
-    span::{CpuState, Phase, entry::Departure},
-};
+use isol_trace_common::{activity::Activity, cause::Cause, span::Phase};
 
 use crate::{
-    context::{Kernel, current_tid, now},
-    kfield::{Registers, current, is_of_user_mode},
-    maps::{armed, watched_state},
-    off_cpu,
+    context::{Kernel, now},
+    derived,
+    maps::watched_state,
     preempt::unpreempted,
     program::{Arguments, tracepoints},
-    span::flush,
-    tasks,
 };
 
 tracepoints! {
@@ -55,48 +48,9 @@ fn handler(arguments: Arguments) {
             }
             state.settle(now());
         }
-        Phase::Settling | Phase::Closed => entry(state, handler, length),
+        Phase::Settling | Phase::Closed => derived::open_nmi(state, handler, length),
         Phase::Busy => {}
     }
-}
-
-/// An NMI has just hit user mode, and none of its handlers has run: the kernel's task isolation tells.
-#[inline(always)]
-pub(super) fn ahead_of_handlers(state: &CpuState) {
-    if matches!(state.phase(), Phase::Settling | Phase::Closed) {
-        entry(state, 0, 0);
-    }
-}
-
-/// An NMI hit user mode: an entry of its own, which settles until the next event. `handler` is 0 where
-/// the first is yet to come.
-#[inline(never)]
-fn entry(state: &CpuState, handler: u64, length: u64) {
-    if state.phase() == Phase::Settling {
-        flush(state);
-    }
-    let tid = current_tid();
-    // Where entries are derived, a task that is back in the system call that it was switched out of
-    // has no open entry: the NMI hit the kernel there.
-    if !is_of_user_mode(current(), tid) || off_cpu::is_in_call(tid) {
-        return;
-    }
-    let Some(control) = armed() else { return };
-    let end = now();
-    state.claim();
-    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
-        tasks::look_up(state, control, tid);
-    }
-    let registers = Registers::of_current();
-    state.open(&Departure {
-        at_ns: end.saturating_sub(length),
-        tid,
-        ip: registers.ip(),
-        sp: registers.sp(),
-        syscall: None,
-    });
-    state.attribute(Cause::Nmi, 0, handler);
-    state.settle(end);
 }
 
 /// `mce:mce_record(…)`: only where the kernel records the check inside the entry. A work item does so

@@ -1,23 +1,21 @@
 //! Task switches, migrations, deaths and new names.
 
 use isol_trace_common::{
-    cause::Cause,
     record::{End, KIN_WORKER, Kin, Kind, Moved},
     send::Via,
     span::{CpuState, Phase, tasks::Switch},
 };
 
-use super::{settle_derived, signal::is_of_exception};
 use crate::{
     context::{Kernel, current_tid, now, this_cpu},
-    kfield::{self, Registers},
+    derived, kfield,
     maps::{LOST_SENDS, armed, count, is_derived, is_watched, ring_slot, state_of, watched_state},
     off_cpu,
     preempt::unpreempted,
     program::{Arguments, tracepoints},
     ring::write_to,
     send::queued,
-    span::{flush, leave, leave_behind},
+    span::{flush, leave},
     strict, tasks,
 };
 
@@ -32,9 +30,6 @@ tracepoints! {
     task_rename, raw_task_rename => rename;
 }
 
-/// `X86_TRAP_PF` (arch/x86/include/asm/trapnr.h).
-const PAGE_FAULT_TRAP: u64 = 14;
-
 /// `sched:sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`.
 #[inline(always)]
 fn switch(arguments: Arguments) {
@@ -44,7 +39,7 @@ fn switch(arguments: Arguments) {
         Phase::Open => {}
         // Derived entries: preempted on the way back to user mode.
         Phase::Settling if state.is_owner(current_tid()) => state.resume(),
-        _ if derived => return switched_to(state, task, kfield::task_tid(task)),
+        _ if derived => return derived::switched_to(state, task, kfield::task_tid(task)),
         _ => return,
     }
     let next = kfield::task_tid(task);
@@ -64,25 +59,9 @@ fn switch(arguments: Arguments) {
         },
     );
     if state.is_owner(next) {
-        settle_derived(state);
+        derived::settle(state);
     } else if derived {
-        switched_to(state, task, next);
-    }
-}
-
-/// Where entries are derived, nothing says when a task that was switched to is in user mode: it
-/// counts as there from here on, save inside a system call, whose end has a tracepoint.
-#[inline(always)]
-fn switched_to(state: &CpuState, task: u64, tid: u32) {
-    if !kfield::is_of_user_mode(task, tid) {
-        return;
-    }
-    let at_ns = now();
-    if state.phase() == Phase::Open {
-        leave_behind(state, at_ns, tid);
-    }
-    if !off_cpu::is_in_call(tid) {
-        off_cpu::resumed(state, at_ns, tid, task);
+        derived::switched_to(state, task, next);
     }
 }
 
@@ -293,31 +272,12 @@ fn dies_here(state: &CpuState, tid: u32) {
     }
     match state.phase() {
         Phase::Open => leave(state, now(), End::Exited),
-        Phase::Settling if dies_in(state) => {
+        Phase::Settling if derived::dies_in(state) => {
             state.resume();
             leave(state, now(), End::Exited);
         }
         Phase::Settling => flush(state),
         Phase::Closed | Phase::Busy => {}
-    }
-}
-
-/// Whether the current task, which dies, does so in its entry that is settling: its registers are those
-/// with which it came. An exception without a tracepoint may have come from the same place since. What
-/// it leads to are the signals of faults, and a page fault's own is known by its trap number
-/// (`set_signal_archinfo`, arch/x86/mm/fault.c, v6.12). On its way to user mode an NMI delivers none.
-#[inline(always)]
-fn dies_in(state: &CpuState) -> bool {
-    let registers = Registers::of_current();
-    if state.entry.ip.get() != registers.ip() || state.sp.get() != registers.sp() {
-        return false;
-    }
-    let (task, cause) = (kfield::current(), state.cause());
-    let is_of_a_fault = kfield::ending_signal(task).is_none_or(is_of_exception);
-    if is_of_a_fault {
-        cause == Cause::PageFault as u8 && kfield::trap_number(task) == Some(PAGE_FAULT_TRAP)
-    } else {
-        cause != Cause::Nmi as u8
     }
 }
 

@@ -6,6 +6,7 @@
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,
+    kill::is_of_exception,
     record::End,
     span::{CpuState, Phase},
 };
@@ -21,15 +22,6 @@ use crate::{
 tracepoints! {
     signal_generate, raw_signal_generate => generate;
     signal_deliver, raw_signal_deliver => deliver;
-}
-
-/// Signals that an exception raises, as bits: ILL, TRAP, BUS, FPE, SEGV.
-const EXCEPTION_SIGNALS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
-
-/// Whether an exception raises this signal.
-#[inline(always)]
-pub(super) fn is_of_exception(signal: u32) -> bool {
-    signal < 64 && EXCEPTION_SIGNALS >> signal & 1 != 0
 }
 
 /// `struct kernel_siginfo *` values that are no pointers: `SEND_SIG_NOINFO`, `SEND_SIG_PRIV`

@@ -7,8 +7,8 @@ use isol_trace_common::{
     span::{CpuState, Phase},
 };
 
-use super::{activity_entry, activity_exit, flagged_entry};
 use crate::{
+    activity::{activity_entry, activity_exit, flagged_entry},
     context::Kernel,
     kfield,
     maps::{config, watched_state},

@@ -3,8 +3,8 @@
 
 use isol_trace_common::{activity::Activity, cause::Cause};
 
-use super::{activity_exit, interrupt_entry};
 use crate::{
+    activity::{activity_exit, interrupt_entry},
     context::Kernel,
     maps::watched_state,
     program::{Arguments, tracepoints},

@@ -2,8 +2,8 @@
 
 use isol_trace_common::activity::Activity;
 
-use super::{activity_entry, activity_exit};
 use crate::{
+    activity::{activity_entry, activity_exit},
     kfield,
     maps::watched_state,
     program::{Arguments, tracepoints},
