@@ -13,8 +13,7 @@ use crate::{
     kfield::{self, Registers, current, is_of_user_mode},
     maps::{armed, is_derived},
     off_cpu,
-    span::{flush, leave_behind},
-    tasks,
+    span::{flush, leave_behind, open_entry},
 };
 
 /// `X86_TRAP_PF` (arch/x86/include/asm/trapnr.h).
@@ -64,12 +63,8 @@ pub(crate) fn open(state: &CpuState) {
     if phase == Phase::Settling {
         flush(state);
     }
-    state.claim();
-    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
-        tasks::look_up(state, control, tid);
-    }
     // `orig_ax` may be a system call's that has returned: system calls are opened by their own tracepoint.
-    state.open(&Departure {
+    let _none = open_entry(state, control, tid, || Departure {
         at_ns: now(),
         tid,
         ip: registers.ip(),
@@ -145,17 +140,15 @@ pub(crate) fn open_nmi(state: &CpuState, handler: u64, length: u64) {
     }
     let Some(control) = armed() else { return };
     let end = now();
-    state.claim();
-    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
-        tasks::look_up(state, control, tid);
-    }
-    let registers = Registers::of_current();
-    state.open(&Departure {
-        at_ns: end.saturating_sub(length),
-        tid,
-        ip: registers.ip(),
-        sp: registers.sp(),
-        syscall: None,
+    let _none = open_entry(state, control, tid, || {
+        let registers = Registers::of_current();
+        Departure {
+            at_ns: end.saturating_sub(length),
+            tid,
+            ip: registers.ip(),
+            sp: registers.sp(),
+            syscall: None,
+        }
     });
     state.attribute(Cause::Nmi, 0, handler);
     state.settle(end);

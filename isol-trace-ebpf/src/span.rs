@@ -14,6 +14,24 @@ use crate::{
     off_cpu, strict, tasks,
 };
 
+/// Opens an entry of the current task: claims the state, looks the task up if another one was here
+/// last, and only then asks how it left user mode. Gives the number of the system call that it is.
+#[inline(always)]
+pub(crate) fn open_entry(
+    state: &CpuState,
+    control: &Control,
+    tid: u32,
+    departure: impl FnOnce() -> Departure,
+) -> Option<u32> {
+    state.claim();
+    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
+        tasks::look_up(state, control, tid);
+    }
+    let departure = departure();
+    state.open(&departure);
+    departure.syscall
+}
+
 /// The current task left user mode.
 #[inline(always)]
 pub(crate) fn depart(
@@ -29,17 +47,15 @@ pub(crate) fn depart(
         Phase::Open => leave_behind(state, at_ns, tid),
         Phase::Busy => return,
     }
-    state.claim();
-    if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
-        tasks::look_up(state, control, tid);
-    }
-    let syscall = registers.syscall();
-    state.open(&Departure {
-        at_ns,
-        tid,
-        ip: registers.ip(),
-        sp: registers.sp(),
-        syscall,
+    let syscall = open_entry(state, control, tid, || {
+        let syscall = registers.syscall();
+        Departure {
+            at_ns,
+            tid,
+            ip: registers.ip(),
+            sp: registers.sp(),
+            syscall,
+        }
     });
     if let Some(number) = syscall {
         registers.arguments(|n, value| state.entry.args[n].set(value));
