@@ -1,20 +1,20 @@
-//! The kernel side of isol-trace: what every program has in common.
+//! The kernel side of isol-trace, in layers. A module imports only from layers below its own, so there
+//! are no circles, and nothing below calls up. A test, `isol-trace/src/bpf/layers.rs`, holds every
+//! import to this list; a new module goes into it. From the top:
 //!
-//! - [`context`]: the time, the CPU, the current thread;
-//! - [`maps`]: every map, and the read-only configuration;
-//! - [`kfield`]: the only reads of kernel structures;
-//! - [`ring`]: how a record leaves;
-//! - [`entry_record`]: how an entry leaves as a record;
-//! - [`span`]: how a span opens and closes;
-//! - [`preempt`]: what must not be preempted;
-//! - [`tasks`]: who the task is: name, filters, sections;
-//! - [`user_stack`]: where a task was in user mode;
-//! - [`off_cpu`]: tasks whose entry ended while another one ran;
-//! - [`send`]: what a sender leaves;
-//! - [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that one ends;
-//! - [`derived`]: entries without marks;
-//! - [`activity`]: how interrupts and activities begin and end;
-//! - [`probe`]: one file a subsystem: its entry points, and one small function each.
+//! 1. [`probe`]: one file a subsystem: its tracepoints, and one small function each;
+//! 2. [`activity`]: how interrupts and activities begin and end;
+//! 3. [`derived`]: entries that no mark of context tracking opens or closes;
+//! 4. [`span`]: how a span opens and closes;
+//! 5. [`off_cpu`]: tasks whose entry ended while another one ran;
+//!    [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that
+//!    one ends; [`send`]: the record that a sender leaves;
+//! 6. [`tasks`]: who the task is: name, filters, sections; [`user_stack`]: where it was in user mode;
+//!    [`entry_record`]: how an entry leaves as a record;
+//! 7. [`kfield`]: the only reads of kernel structures; [`ring`]: how a record leaves;
+//! 8. [`maps`]: every map, and the read-only configuration;
+//! 9. [`context`]: the time, the CPU, the current thread; [`preempt`]: what must not be preempted;
+//!    [`program`]: what a program is, and its arguments.
 //!
 //! A new tracepoint is a row and a function in a file of [`probe`], and a row in the
 //! loader's table in user space: see `docs/adding-a-probe.md`.

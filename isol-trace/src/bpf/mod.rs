@@ -15,12 +15,15 @@
 //! - `senders`: the ring that all other CPUs write to;
 //! - [`numbers`]: the numbers by which the probes know our own processes;
 //! - `watch`: which CPUs the programs watch, also when that changes;
-//! - [`program_info`]: what the kernel counts per program.
+//! - [`program_info`]: what the kernel counts per program;
+//! - `layers`: a test that holds the programs' modules to their layers.
 
 pub mod attach;
 pub mod btf;
 pub mod error;
 mod functions;
+#[cfg(test)]
+mod layers;
 pub mod numbers;
 pub mod object;
 pub mod outlook;
