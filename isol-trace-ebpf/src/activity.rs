@@ -25,7 +25,7 @@ pub(crate) fn interrupt_entry(
     number: u32,
     subject: u64,
 ) {
-    // A task that was left behind in a system call is in the kernel already.
+    // A task that was preempted in a system call is in the kernel already.
     if is_derived(this_cpu())
         && !derived::is_under_way(state)
         && !off_cpu::is_in_call(current_tid())

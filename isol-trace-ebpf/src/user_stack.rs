@@ -1,4 +1,4 @@
-//! Where a sender or a victim was in user mode: registers, and the top of its stack.
+//! Where a sender, or a task that a signal ends, was in user mode: registers, and the top of its stack.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use isol_trace_common::{

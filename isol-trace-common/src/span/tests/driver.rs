@@ -1,5 +1,5 @@
-//! What the BPF programs do with the machine, done here by hand: `isol-trace-ebpf/src/span.rs`
-//! and `isol-trace-ebpf/src/probe/`. Change both together.
+//! What the BPF programs do with the machine, done here by hand: `span.rs`, `off_cpu.rs`, `derived.rs`,
+//! `activity.rs` and `probe/` of `isol-trace-ebpf/src`. Change both together.
 
 use std::boxed::Box;
 

@@ -54,7 +54,7 @@ struct Derived {
 }
 
 impl Derived {
-    /// `probe::depart_derived`.
+    /// `derived::open`.
     fn depart(&self) {
         let tid = self.sim.current.get();
         if !has_user_mode(tid, self.sim.task_flags()) {
@@ -66,7 +66,7 @@ impl Derived {
         self.sim.open(tid, self.sim.read().at, None);
     }
 
-    /// `probe::settle_derived`.
+    /// `derived::settle`.
     fn settle(&self) {
         let state = &self.sim.state;
         if state.phase() == Phase::Open
