@@ -14,13 +14,16 @@ use std::{
     path::Path,
 };
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use isol_trace::{
     attrib::{Attributor, Options, Starter},
     consume::{Consumer as _, json::JsonLines},
     event::{
+        entry::{KernelActivity, KernelEntry},
         ids::{MonoNanos, Nanos, Seq},
         model::{Breach, Cause, CauseDetail, Event},
+        origin::RawOrigin,
+        raw::{Asked, RawBreach},
     },
     sink::LogFile,
 };
@@ -51,6 +54,49 @@ fn storm() -> Vec<Event> {
             }))
         })
         .collect()
+}
+
+/// The same before names.
+fn raw_storm() -> Vec<RawBreach> {
+    let breaches = storm().into_iter().filter_map(|event| match event {
+        Event::Breach(breach) => Some(*breach),
+        _ => None,
+    });
+    let raw = |breach: Breach| RawBreach {
+        seq: breach.seq,
+        asked: vec![Asked::default(); breach.activities.len()],
+        origins: vec![RawOrigin::Task],
+        entry: KernelEntry {
+            at: breach.at,
+            cpu: breach.cpu,
+            duration: breach.duration,
+            idle: breach.idle,
+            end: breach.end,
+            section: breach.section == Some(true),
+            task: breach.task,
+            cause: breach.cause,
+            cause_net: breach.cause_net,
+            cause_began: None,
+            user_since: None,
+            ip: breach.ip,
+            activities: breach
+                .activities
+                .into_iter()
+                .map(|item| KernelActivity {
+                    kind: item.kind,
+                    number: item.number,
+                    address: item.address,
+                    key: None,
+                    began: None,
+                    comm: item.comm,
+                    net: item.net,
+                    perf_event: None,
+                })
+                .collect(),
+            dropped_activities: breach.dropped_activities,
+        },
+    };
+    breaches.map(raw).collect()
 }
 
 fn write<W: Write>(log: &mut JsonLines<W>, events: &[Event]) {
@@ -93,21 +139,20 @@ fn attribution(criterion: &mut Criterion) {
         ..defaults
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
-    let mut breaches: Vec<_> = storm()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Breach(breach) => Some(breach),
-            _ => None,
-        })
-        .collect();
+    let storm = raw_storm();
     let mut group = criterion.benchmark_group("attribution");
     group.throughput(Throughput::Elements(RECORDS));
     group.bench_function("breach records", |bencher| {
-        bencher.iter(|| {
-            for breach in &mut breaches {
-                black_box(attributor.name(black_box(breach)));
-            }
-        });
+        bencher.iter_batched(
+            || storm.clone(),
+            |storm| {
+                for raw in storm {
+                    let lookup = attributor.look_up(Box::new(black_box(raw)));
+                    black_box(attributor.breach(lookup));
+                }
+            },
+            BatchSize::LargeInput,
+        );
     });
     group.finish();
 }

@@ -55,8 +55,6 @@ fn breach(cause: CauseDetail, name: Option<&str>) -> Breach {
         cause_name: name.map(Into::into),
         cause_handler: None,
         cause_net: None,
-        cause_began: None,
-        user_since: None,
         ip: Address(0),
         location: None,
         source: None,

@@ -13,11 +13,14 @@
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
 //! than one look at its maps.
 
+mod awaited;
+mod breach;
 mod complaints;
 pub mod exception_names;
 mod files;
 pub mod irq_names;
 pub mod kallsyms;
+mod kill;
 mod limit;
 mod mappings;
 mod names;
@@ -39,23 +42,21 @@ use std::{
     time::Duration,
 };
 
+pub use awaited::Awaited;
+pub use breach::BreachLookup;
+pub use kill::KillLookup;
 pub use symbolizer::Starter;
 
 pub use syscall_names::Arch;
 
 use self::{
-    mappings::Mappings,
-    names::Names,
-    places::{Known, PlaceKey, Places},
-    rules::Rules,
-    symbolizer::Patience,
-    symbols::{Means, UserPlace},
+    mappings::Mappings, names::Names, places::Places, rules::Rules, symbolizer::Patience,
+    symbols::Means,
 };
 use crate::{
     event::{
         ids::{Address, Cpu},
-        model::{Breach, Kill, Origin, Sender, Unlogged},
-        user_stack::{CopiedStack, StackKey},
+        user_stack::CopiedStack,
     },
     host::cpu_list::CpuSet,
 };
@@ -97,30 +98,7 @@ impl Default for Options {
     }
 }
 
-/// What is still being looked up for a breach.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Awaited {
-    /// Where its task was.
-    place: Option<PlaceKey>,
-    /// How senders got there.
-    stacks: Vec<StackKey>,
-}
-
-impl Awaited {
-    /// Whether there is nothing.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.place.is_none() && self.stacks.is_empty()
-    }
-
-    /// Whether senders' stacks are among it.
-    #[must_use]
-    pub const fn has_stacks(&self) -> bool {
-        !self.stacks.is_empty()
-    }
-}
-
-/// Fills in what the kernel side leaves to user space: names and places.
+/// Makes of what the kernel side tells what people read: names, places, remedies.
 #[derive(Debug)]
 pub struct Attributor {
     /// Names of what the kernel did.
@@ -196,110 +174,20 @@ impl Attributor {
         }
     }
 
-    /// Adds names and the remedy to a breach, and those places that are known at once. The others
-    /// are looked up meanwhile. Never waits.
-    pub fn name(&mut self, breach: &mut Breach) -> Awaited {
-        let mut awaited = Awaited::default();
-        self.names.name_cause(breach);
-        for item in &mut breach.activities {
-            self.names.name_activity(item);
-            if let Some(origin) = &mut item.origin {
-                self.fill_origin(origin, &mut awaited);
-            }
-        }
-        if let (Some(users), Some(pid)) = (&mut self.users, breach.task.pid) {
-            match users.place(pid, breach.ip) {
-                Known::Is(place) => set_place(breach, place),
-                Known::Later(key) => awaited.place = Some(key),
-            }
-            // What follows runs another program at the same addresses.
-            if matches!(breach.cause_name.as_deref(), Some("execve" | "execveat")) {
-                users.executed(pid);
-            }
-        }
-        for origin in &mut breach.origins {
-            self.fill_origin(origin, &mut awaited);
-            senders::whose_timer(origin, &breach.task);
-        }
-        // Several that were told apart may be the task itself now.
-        breach.origins.dedup();
-        breach.remedy = self.rules.find(breach).map(|rule| rule.id.clone());
-        awaited
-    }
-
-    /// Adds names to a kill; its user stack is put in words meanwhile. Never waits.
-    pub fn name_kill(&mut self, kill: &mut Kill) -> Awaited {
-        let mut awaited = Awaited::default();
-        for entry in kill.unlogged.iter_mut().chain(&mut kill.entry) {
-            entry.cause_name = self.names.cause_name(&entry.cause);
-        }
-        if let Some(users) = &mut self.users {
-            if let (Some(entry), Some(pid)) = (&mut kill.entry, kill.task.pid) {
-                match users.place(pid, entry.ip) {
-                    Known::Is(place) => set_kill_place(entry, place),
-                    Known::Later(key) => awaited.place = Some(key),
-                }
-            }
-            match users.stack(kill.stack_key()) {
-                Known::Is(words) => kill.user_stack = words,
-                Known::Later(key) => awaited.stacks.push(key),
-            }
-        }
-        awaited
-    }
-
-    /// Adds to a kill what has been found of what [`Self::name_kill`] had looked up for it.
-    pub fn complete_kill(&mut self, kill: &mut Kill, awaited: &Awaited) {
-        let Some(users) = &mut self.users else { return };
-        if let Some(&key) = awaited.stacks.first() {
-            kill.user_stack = users.stack_of(key);
-        }
-        if let (Some(entry), Some(key)) = (&mut kill.entry, awaited.place) {
-            set_kill_place(entry, users.place_of(key));
-        }
-    }
-
-    /// Whether everything is there that was looked up for a breach.
+    /// Whether everything is there that is looked up for an event.
     pub fn is_there(&mut self, awaited: &Awaited) -> bool {
         let Some(users) = &mut self.users else {
             return true;
         };
-        awaited.is_empty() || !users.is_awaited(awaited.place, &awaited.stacks)
+        awaited.is_empty() || !users.is_awaited(awaited.place_key(), &awaited.stacks)
     }
 
-    /// Waits for what is looked up for a breach.
+    /// Waits for what is looked up for an event.
     pub fn wait(&mut self, awaited: &Awaited, at_most: Duration) {
         if let Some(users) = &mut self.users
             && !awaited.is_empty()
         {
-            users.wait(awaited.place, &awaited.stacks, at_most);
-        }
-    }
-
-    /// Adds to a breach what has been found of what [`Self::name`] had looked up for it.
-    pub fn complete(&mut self, breach: &mut Breach, awaited: &Awaited) {
-        let Some(users) = &mut self.users else {
-            return;
-        };
-        if let Some(key) = awaited.place {
-            set_place(breach, users.place_of(key));
-        }
-        if awaited.stacks.is_empty() {
-            return;
-        }
-        let asked = breach
-            .activities
-            .iter_mut()
-            .filter_map(|it| it.origin.as_mut());
-        for sender in asked
-            .chain(&mut breach.origins)
-            .filter_map(Origin::sender_mut)
-        {
-            if let Some(key) = sender.stack_key()
-                && awaited.stacks.contains(&key)
-            {
-                sender.user_stack = users.stack_of(key);
-            }
+            users.wait(awaited.place_key(), &awaited.stacks, at_most);
         }
     }
 
@@ -393,44 +281,4 @@ impl Attributor {
     pub fn function(&mut self, address: Address) -> Option<Arc<str>> {
         self.names.function(address)
     }
-
-    /// Names the places of a sender, and takes from its stack what the names tell.
-    fn fill_origin(&mut self, origin: &mut Origin, awaited: &mut Awaited) {
-        let Some(Sender {
-            callback,
-            callsite,
-            stack,
-            ..
-        }) = origin.sender_mut()
-        else {
-            return;
-        };
-        for place in callback.iter_mut().chain(callsite).chain(stack) {
-            place.name = place.address.and_then(|address| self.function(address));
-        }
-        senders::complete(origin);
-        // An interrupt has no user stack: that of the task which it interrupted had nothing to do with it.
-        if let Some(users) = &mut self.users
-            && let Some(sender) = origin.sender_mut()
-            && let Some(key) = sender.stack_key()
-        {
-            match users.stack(key) {
-                Known::Is(words) => sender.user_stack = words,
-                Known::Later(key) => awaited.stacks.push(key),
-            }
-        }
-    }
-}
-
-/// Says where a task was in user mode before the entry that led to its signal.
-fn set_kill_place(entry: &mut Unlogged, place: UserPlace) {
-    entry.location = place.location;
-    entry.source = place.source;
-}
-
-/// Says where the task of a breach was.
-fn set_place(breach: &mut Breach, place: UserPlace) {
-    breach.location = place.location;
-    breach.source = place.source;
-    breach.inlined = place.inlined;
 }

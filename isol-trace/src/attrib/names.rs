@@ -13,8 +13,9 @@ use super::{
 use crate::{
     cache::Cache,
     event::{
+        entry::KernelActivity,
         ids::Address,
-        model::{Activity, ActivityItem, Breach, Cause, CauseDetail},
+        model::{Activity, Cause, CauseDetail},
         signal::Signal,
     },
 };
@@ -75,13 +76,14 @@ impl Names {
         self.named(Named::Function(address))
     }
 
-    /// Names the cause.
-    pub(super) fn name_cause(&mut self, breach: &mut Breach) {
-        if let CauseDetail::DeviceIrq { handler, .. } | CauseDetail::Nmi { handler } = breach.cause
-        {
-            breach.cause_handler = handler.and_then(|handler| self.function(handler));
+    /// The function of the cause's handler.
+    pub(super) fn cause_handler(&mut self, cause: &CauseDetail) -> Option<Arc<str>> {
+        match *cause {
+            CauseDetail::DeviceIrq { handler, .. } | CauseDetail::Nmi { handler } => {
+                self.function(handler?)
+            }
+            _ => None,
         }
-        breach.cause_name = self.cause_name(&breach.cause);
     }
 
     /// The name of a cause for people.
@@ -96,11 +98,11 @@ impl Names {
         }
     }
 
-    /// Names an activity.
-    pub(super) fn name_activity(&mut self, item: &mut ActivityItem) {
+    /// The name of an activity. By its name the tick's timer is known as the tick.
+    pub(super) fn activity(&mut self, item: &KernelActivity) -> (Activity, Option<Arc<str>>) {
         let number = item.number;
         let function = |this: &mut Self| item.address.and_then(|address| this.function(address));
-        item.name = match item.kind {
+        let name = match item.kind {
             Activity::Irq => self.irqs.name(number).or_else(|| function(self)),
             Activity::Vector => self.named(Named::Vector(number)),
             Activity::Softirq => self.named(Named::Softirq(number)),
@@ -116,9 +118,13 @@ impl Names {
             | Activity::IrqWork
             | Activity::Csd => function(self),
         };
-        if item.kind == Activity::Hrtimer && item.name.as_deref().is_some_and(tick_names::is_tick) {
-            item.kind = Activity::Tick;
-        }
+        let is_tick = |name: &str| item.kind == Activity::Hrtimer && tick_names::is_tick(name);
+        let kind = if name.as_deref().is_some_and(is_tick) {
+            Activity::Tick
+        } else {
+            item.kind
+        };
+        (kind, name)
     }
 
     /// A name from the cache or, the first time, from its table.

@@ -360,6 +360,12 @@ impl Places {
         }
     }
 
+    /// Whether the stack of a sender was copied.
+    #[must_use]
+    pub fn has_stack(&self, key: StackKey) -> bool {
+        self.given.peek(&key).is_some()
+    }
+
     /// The stack of a sender in words, or by what that will be known; empty where it left none.
     pub fn stack(&mut self, key: StackKey) -> Known<StackKey, Words> {
         let Some(&pid) = self.given.peek(&key) else {

@@ -1,6 +1,9 @@
 //! What the names on a sender's stack tell of it.
 
-use crate::event::model::{Function, Origin, Sender, TaskId, Via};
+use crate::event::{
+    model::{Function, TaskId, Via},
+    origin::RawSender,
+};
 
 /// The tracer's own frames, on top of every stack: the program, and what calls it.
 const OWN_FRAMES: &[&str] = &[
@@ -15,33 +18,24 @@ const OWN_FRAMES: &[&str] = &[
 /// has one of these on its stack did not ask itself.
 const INTERRUPT_ENTRIES: &[&str] = &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi"];
 
-/// Completes an origin whose places have their names.
-pub(super) fn complete(origin: &mut Origin) {
-    let Some(sender) = origin.sender_mut() else {
-        return;
-    };
-    trim(sender);
-    if sender.unsure && !sender.stack.is_empty() {
-        sender.unsure = false;
-        if any(&sender.stack, INTERRUPT_ENTRIES) {
-            sender.task = None;
-        }
-    }
-    // Raised on the way back from an interrupt, which counts as none any more.
-    if sender.via == Via::IrqWork && any(&sender.stack, INTERRUPT_ENTRIES) {
-        sender.task = None;
-    }
-    if sender.task.is_none()
-        && let Origin::Tracer(sender) = origin
-    {
-        *origin = match sender.via {
-            Via::Work | Via::Timer | Via::Hrtimer | Via::PerfEvent | Via::IrqWork => {
-                Origin::Kernel(Some(sender.clone()))
-            }
-            Via::CrossCall | Via::Reschedule | Via::Wake | Via::Fork | Via::Move | Via::Cancel => {
-                Origin::Remote(sender.clone())
-            }
-        };
+/// Who asked, as far as the names on its stack tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    /// The task; `None` where an interrupt or a softirq asked.
+    pub(super) task: Option<TaskId>,
+    /// Whether it was that task or an interrupt in its time is not known.
+    pub(super) unsure: bool,
+}
+
+/// Who has left a record, by the stack that it left, of which the tracer's own frames are taken off.
+pub(super) fn asker(sender: &RawSender, stack: &[Function]) -> Asker {
+    let in_interrupt = any(stack, INTERRUPT_ENTRIES);
+    let by_interrupt = in_interrupt
+        // Raised on the way back from an interrupt, which counts as none any more.
+        && (sender.unsure || sender.via == Via::IrqWork);
+    Asker {
+        task: sender.task.clone().filter(|_| !by_interrupt),
+        unsure: sender.unsure && stack.is_empty(),
     }
 }
 
@@ -58,42 +52,47 @@ const OWN_TIMERS: &[&str] = &[
     "alarmtimer_fired",
 ];
 
-/// Of a timer that was armed while the interrupted task itself ran: says whether it is that task's own,
-/// or one of the kernel's, which only happened to be armed then.
-pub(super) fn whose_timer(origin: &mut Origin, task: &TaskId) {
-    let Origin::Kernel(Some(sender)) = origin else {
-        return;
-    };
-    let is_timer = matches!(sender.via, Via::Timer | Via::Hrtimer);
-    let asked_by = sender.task.as_ref().and_then(|task| task.pid);
-    if asked_by.is_none() || asked_by != task.pid {
-        return;
+/// Whose a timer of the kernel is that interrupted a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimerOwner {
+    /// That task: it armed the timer for itself, or the perf event is its own.
+    InterruptedTask,
+    /// The kernel, which only happened to arm it while that task ran.
+    Kernel,
+    /// Whoever armed it.
+    Asker,
+}
+
+/// Whose a timer is that interrupted a `task`. `asker` armed it, and `function` is what it runs.
+pub(super) fn timer_owner(
+    via: Via,
+    asker: Option<&TaskId>,
+    function: Option<&str>,
+    task: &TaskId,
+) -> TimerOwner {
+    let armed_by = asker.and_then(|task| task.pid);
+    if armed_by.is_none() || armed_by != task.pid {
+        return TimerOwner::Asker;
     }
-    // Whose the event is, is known; who armed its timer does not matter.
-    if sender.via == Via::PerfEvent {
-        *origin = Origin::Task;
-        return;
-    }
-    if !is_timer {
-        return;
-    }
-    let name = sender.callback.as_ref().and_then(|it| it.name.as_deref());
-    match name {
-        Some(name) if OWN_TIMERS.contains(&name) => *origin = Origin::Task,
-        Some(_) => sender.task = None,
+    match (via, function) {
+        // Whose the event is, is known; who armed its timer does not matter.
+        (Via::PerfEvent, _) => TimerOwner::InterruptedTask,
+        (Via::Timer | Via::Hrtimer, Some(name)) if OWN_TIMERS.contains(&name) => {
+            TimerOwner::InterruptedTask
+        }
+        (Via::Timer | Via::Hrtimer, Some(_)) => TimerOwner::Kernel,
         // What it is for is not known.
-        None => {}
+        _ => TimerOwner::Asker,
     }
 }
 
-/// Takes the tracer's own frames off the stack.
-fn trim(sender: &mut Sender) {
-    let own = sender
-        .stack
+/// Takes the tracer's own frames off a stack.
+pub(super) fn trim(stack: &mut Vec<Function>) {
+    let own = stack
         .iter()
         .rposition(|place| any(std::slice::from_ref(place), OWN_FRAMES));
     if let Some(last) = own {
-        sender.stack.drain(..=last);
+        stack.drain(..=last);
     }
 }
 
@@ -107,128 +106,103 @@ fn any(stack: &[Function], beginnings: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{
-        ids::{Address, Cpu, MonoNanos, Pid, Tid},
-        model::{TaskId, Via},
-    };
+    use crate::event::ids::{Address, Cpu, MonoNanos, Pid, Tid};
 
-    fn sender(unsure: bool, stack: &[&str]) -> Box<Sender> {
-        Box::new(Sender {
-            via: Via::Reschedule,
-            at: Some(MonoNanos(1)),
-            cpu: Some(Cpu(0)),
-            task: Some(TaskId {
-                pid: Some(Pid(7)),
-                tid: Tid(7),
-                comm: None,
-            }),
-            unsure,
-            callback: None,
-            callsite: None,
-            stack: stack
-                .iter()
-                .map(|&name| Function {
-                    address: Some(Address(1)),
-                    name: Some(name.into()),
-                })
-                .collect(),
-            user_stack: std::sync::Arc::default(),
-            inferred: false,
-        })
-    }
-
-    fn completed(mut origin: Origin) -> Origin {
-        complete(&mut origin);
-        origin
-    }
-
-    /// The origin of a breach of a process, of whoever asked.
-    fn for_breach_of(pid: u32, sender: Box<Sender>) -> Origin {
-        let mut origin = Origin::Kernel(Some(sender));
-        let task = TaskId {
+    fn task(pid: u32) -> TaskId {
+        TaskId {
             pid: Some(Pid(pid)),
             tid: Tid(7),
             comm: None,
+        }
+    }
+
+    fn sender(via: Via, unsure: bool) -> RawSender {
+        RawSender {
+            via,
+            at: Some(MonoNanos(1)),
+            cpu: Some(Cpu(0)),
+            task: Some(task(7)),
+            unsure,
+            callback: None,
+            callsite: None,
+            stack: Vec::new(),
+            inferred: false,
+        }
+    }
+
+    fn stack(names: &[&str]) -> Vec<Function> {
+        let function = |name: &&str| Function {
+            address: Some(Address(1)),
+            name: Some((*name).into()),
         };
-        whose_timer(&mut origin, &task);
-        origin
+        names.iter().map(function).collect()
     }
 
     #[test]
     fn a_timer_is_the_tasks_own_only_by_what_it_is_for() {
-        let whose = |callback: Option<&str>, pid: u32| {
-            let mut sender = sender(false, &[]);
-            sender.via = Via::Hrtimer;
-            sender.callback = callback.map(|name| Function {
-                address: Some(Address(1)),
-                name: Some(name.into()),
-            });
-            let origin = for_breach_of(pid, sender);
-            let named = origin.sender().is_some_and(|sender| sender.task.is_some());
-            (origin.word(), named)
-        };
-        assert_eq!(whose(Some("hrtimer_wakeup"), 7), ("task", false));
-        assert_eq!(whose(Some("tick_nohz_handler"), 7), ("kernel", false));
-        assert_eq!(whose(None, 7), ("kernel", true));
-        for callback in ["hrtimer_wakeup", "tick_nohz_handler"] {
-            assert_eq!(whose(Some(callback), 8), ("kernel", true), "another's");
+        let owner = |function, pid| timer_owner(Via::Hrtimer, Some(&task(7)), function, &task(pid));
+        assert_eq!(
+            owner(Some("hrtimer_wakeup"), 7),
+            TimerOwner::InterruptedTask
+        );
+        assert_eq!(owner(Some("tick_nohz_handler"), 7), TimerOwner::Kernel);
+        assert_eq!(owner(None, 7), TimerOwner::Asker);
+        for function in ["hrtimer_wakeup", "tick_nohz_handler"] {
+            assert_eq!(owner(Some(function), 8), TimerOwner::Asker, "another's");
         }
-    }
-
-    #[test]
-    fn who_raises_an_irq_work_is_told_from_the_way_back_of_an_interrupt() {
-        let named = |stack: &[&str]| {
-            let mut sender = sender(false, stack);
-            sender.via = Via::IrqWork;
-            let origin = completed(Origin::Kernel(Some(sender)));
-            origin.sender().unwrap().task.is_some()
-        };
-        assert!(named(&["irq_work_queue+0x1", "do_timer_settime+0x7"]));
-        assert!(!named(&[
-            "irq_work_queue+0x1",
-            "asm_sysvec_reschedule_ipi+0x16"
-        ]));
+        let nobody = timer_owner(Via::Hrtimer, None, Some("hrtimer_wakeup"), &task(7));
+        assert_eq!(nobody, TimerOwner::Asker, "an interrupt armed it");
+        let work = timer_owner(Via::Work, Some(&task(7)), Some("hrtimer_wakeup"), &task(7));
+        assert_eq!(work, TimerOwner::Asker, "no timer");
     }
 
     #[test]
     fn a_perf_event_of_the_tasks_own_is_its_own() {
-        let whose = |pid: u32| {
-            let mut sender = sender(false, &[]);
-            sender.via = Via::PerfEvent;
-            for_breach_of(pid, sender).word()
-        };
-        assert_eq!(whose(7), "task");
-        assert_eq!(whose(8), "kernel", "another's");
+        let owner = |pid| timer_owner(Via::PerfEvent, Some(&task(7)), None, &task(pid));
+        assert_eq!(owner(7), TimerOwner::InterruptedTask);
+        assert_eq!(owner(8), TimerOwner::Asker, "another's");
+    }
+
+    #[test]
+    fn who_raises_an_irq_work_is_told_from_the_way_back_of_an_interrupt() {
+        let raised = |names: &[&str]| asker(&sender(Via::IrqWork, false), &stack(names)).task;
+        assert!(raised(&["irq_work_queue+0x1", "do_timer_settime+0x7"]).is_some());
+        let back = ["irq_work_queue+0x1", "asm_sysvec_reschedule_ipi+0x16"];
+        assert_eq!(raised(&back), None);
     }
 
     #[test]
     fn our_own_frames_are_taken_off() {
-        let stack = [
+        let names = [
             "bpf_prog_3cdf762c48017030_ipi_send_cpu+0x2c3 [bpf]",
             "bpf_trace_run3+0xf7",
             "__resched_curr+0x1e7",
             "__x64_sys_futex+0x112",
         ];
-        let origin = completed(Origin::Remote(sender(false, &stack)));
-        let names: Vec<_> = origin.sender().unwrap().stack.iter().collect();
-        assert_eq!(names.len(), 2);
-        assert_eq!(names[0].name.as_deref(), Some("__resched_curr+0x1e7"));
-        let bare = completed(Origin::Remote(sender(false, &stack[2..])));
-        assert_eq!(bare.sender().unwrap().stack.len(), 2);
+        let mut ours = stack(&names);
+        trim(&mut ours);
+        assert_eq!(ours, stack(&names[2..]));
+        let mut bare = stack(&names[2..]);
+        trim(&mut bare);
+        assert_eq!(bare.len(), 2);
     }
 
     #[test]
     fn a_stack_tells_an_interrupt_from_a_task() {
-        let interrupt = ["__resched_curr+0x1", "asm_sysvec_apic_timer_interrupt+0x16"];
-        let task = ["__resched_curr+0x1", "entry_SYSCALL_64_after_hwframe+0x76"];
-        let who = |origin: &Origin| origin.sender().unwrap().task.is_some();
-        let tracer = completed(Origin::Tracer(sender(true, &interrupt)));
-        assert!(matches!(&tracer, Origin::Remote(_)) && !who(&tracer));
-        let tracer = completed(Origin::Tracer(sender(true, &task)));
-        assert!(matches!(&tracer, Origin::Tracer(_)) && who(&tracer));
-        let known = completed(Origin::Remote(sender(false, &interrupt)));
-        assert!(who(&known), "the kernel has said that it was the task");
-        let nothing = completed(Origin::Remote(sender(true, &[])));
-        assert!(nothing.sender().unwrap().unsure, "nothing tells");
+        let interrupt = stack(&["__resched_curr+0x1", "asm_sysvec_apic_timer_interrupt+0x16"]);
+        let task = stack(&["__resched_curr+0x1", "entry_SYSCALL_64_after_hwframe+0x76"]);
+        let told = |unsure, stack: &[Function]| {
+            let asker = asker(&sender(Via::Reschedule, unsure), stack);
+            (asker.task.is_some(), asker.unsure)
+        };
+        assert_eq!(told(true, &interrupt), (false, false));
+        assert_eq!(told(true, &task), (true, false));
+        let known = told(false, &interrupt);
+        assert_eq!(
+            known,
+            (true, false),
+            "the kernel has said that it was the task"
+        );
+        assert_eq!(told(true, &[]), (true, true), "nothing tells");
     }
 }

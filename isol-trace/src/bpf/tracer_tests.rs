@@ -30,8 +30,10 @@ use crate::{
     },
     event::{
         assemble::Assembler,
+        entry::KernelEntry,
         ids::{MonoNanos, Nanos, Pid},
-        model::{Activity, Breach, CauseDetail, Event},
+        model::{Activity, CauseDetail, Event},
+        raw::RawEvent,
     },
 };
 
@@ -102,17 +104,17 @@ impl Bench {
     }
 
     /// All that there is, which is nothing but breaches.
-    fn breaches(&mut self) -> Vec<Breach> {
+    fn breaches(&mut self) -> Vec<KernelEntry> {
         self.events()
             .into_iter()
             .map(|event| match event {
-                Event::Breach(breach) => *breach,
+                RawEvent::Breach(breach) => breach.entry,
                 other => panic!("{other:?}"),
             })
             .collect()
     }
 
-    fn events(&mut self) -> Vec<Event> {
+    fn events(&mut self) -> Vec<RawEvent> {
         let mut events = Vec::new();
         let Self {
             tracer, assembler, ..

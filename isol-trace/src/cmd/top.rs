@@ -255,8 +255,8 @@ impl Consumer for Feed {
 mod tests {
     use super::*;
     use crate::event::{
+        breach::tests::breach,
         ids::{Cpu, MonoNanos},
-        model::tests::breach,
     };
 
     fn a_breach() -> Event {

@@ -153,7 +153,7 @@ const COLUMNS: &[Column] = &[
         );
     }),
     ("origins[0].inferred", |cell, it| {
-        cell.known(first(it), |cell, sender| cell.flag(sender.is_inferred()));
+        cell.known(first(it), |cell, sender| cell.flag(sender.inferred));
     }),
     ("remedy", |cell, it| {
         cell.name(it.remedy.as_ref().map(RuleId::as_str));

@@ -108,7 +108,7 @@ impl<W: Write> Consumer for PeopleLines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{ids::Cpu, model::tests::breach};
+    use crate::event::{breach::tests::breach, ids::Cpu};
 
     #[test]
     fn a_breach_is_a_line_and_names_steer_nothing() {

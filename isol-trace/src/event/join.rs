@@ -39,28 +39,38 @@
 mod arrivals;
 mod cancelled;
 mod local;
+mod same;
+mod times;
 mod waiting;
 mod wakes;
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use isol_trace_common::{
+    activity::Activity,
+    cause::Cause,
     record::Kin,
-    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send},
+    send::{SENDER_UNSURE, SENT_BY_INTERRUPT, SENT_CONDITIONALLY, Send, Via},
 };
 
 use self::{
     arrivals::Kinship,
     cancelled::Cancellations,
     local::{expired, raised},
+    same::{same, same_task},
+    times::{arrival, end_of, is_later, last_vector},
     waiting::{List, Ran, Senders, Waiting},
     wakes::Wakes,
 };
 use super::{
-    ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
-    model::{Activity, Breach, Cause, Function, Origin, Sender, TaskId, Via},
+    entry::{KernelActivity, KernelEntry},
+    ids::{Address, Cpu, MonoNanos, Pid, Seq, Tid},
+    origin::{Origin, RawOrigin, RawSender},
     own::OwnProcesses,
     per_cpu::PerCpu,
+    raw::{Asked, RawBreach},
+    task::TaskId,
+    thread_name::thread_name_of,
 };
 
 /// A time in which no entry of a CPU was missed.
@@ -137,62 +147,83 @@ impl Join {
         self.kin.put(kin);
     }
 
-    /// Fills in who provoked a breach, in the order in which they did, and who asked for what
-    /// else ran in it. There is always an origin.
-    pub fn join(&mut self, breach: &mut Breach) {
-        let called = last_vector(breach, Cause::is_call);
-        let mut asked = self.asked(breach, called);
-        breach.origins = self.origins(breach, called, &mut asked);
-        self.follow(breach);
-        self.kin.tell(breach);
-        for (item, origin) in breach.activities.iter().zip(&mut asked) {
+    /// Finds who provoked an entry, in the order in which they did, and who asked for what
+    /// else ran in it.
+    pub fn join(&mut self, seq: Seq, entry: KernelEntry) -> RawBreach {
+        let called = last_vector(&entry, Cause::is_call);
+        let mut asked = self.asked(&entry, called);
+        let mut origins = self.origins(&entry, called, &mut asked);
+        self.follow(&entry);
+        let mut asked: Vec<_> = entry
+            .activities
+            .iter()
+            .zip(asked)
+            .map(|(item, origin)| Asked {
+                origin,
+                kin: (item.kind == Activity::Switch)
+                    .then(|| self.kin.of(item.number))
+                    .flatten(),
+            })
+            .collect();
+        for (item, Asked { origin, kin }) in entry.activities.iter().zip(&mut asked) {
             if item.kind == Activity::Switch
                 && let Some(came) = origin.as_mut().and_then(Origin::sender_mut)
             {
-                arrivals::explain(item, came, &mut breach.origins);
+                arrivals::explain(item, kin.as_ref(), came, &mut origins);
             }
         }
-        for (item, origin) in breach.activities.iter_mut().zip(asked) {
+        for (item, Asked { origin, .. }) in entry.activities.iter().zip(&mut asked) {
             // Who woke a task has mostly sent the interrupt too.
-            let told = |origin: &Origin| {
-                let told = breach.origins.iter().filter_map(Origin::sender);
-                origin
-                    .sender()
-                    .is_some_and(|sender| told.into_iter().any(|one| same_task(one, sender)))
+            let is_named = |asked: &RawSender| {
+                let mut named = origins.iter().filter_map(Origin::sender);
+                named.any(|one| same_task(one, asked))
             };
-            item.origin = origin.filter(|origin| item.kind != Activity::Switch || !told(origin));
+            if item.kind == Activity::Switch
+                && origin
+                    .as_ref()
+                    .and_then(Origin::sender)
+                    .is_some_and(is_named)
+            {
+                *origin = None;
+            }
+        }
+        RawBreach {
+            seq,
+            entry,
+            asked,
+            origins,
         }
     }
 
     /// Takes a breach into what is known of its CPU.
-    fn follow(&mut self, breach: &Breach) {
-        let until = end_of(breach);
-        let since = match (breach.duration, breach.dropped_activities) {
+    fn follow(&mut self, entry: &KernelEntry) {
+        let until = end_of(entry);
+        let since = match (entry.duration, entry.dropped_activities) {
             (None, _) => None,
             // What its list had no room for may have been an interrupt.
             (Some(_), 1..) => Some(until),
-            (Some(_), 0) => Some(self.known_before(breach).unwrap_or(breach.at)),
+            (Some(_), 0) => Some(self.known_before(entry).unwrap_or(entry.at)),
         };
-        *self.known.of(breach.cpu) = since.map(|since| Known { since, until });
+        *self.known.of(entry.cpu) = since.map(|since| Known { since, until });
     }
 
     /// Since when every entry of the breach's CPU before it is known, if the last of them was.
-    fn known_before(&self, breach: &Breach) -> Option<MonoNanos> {
-        let known = self.known.get(breach.cpu)?.as_ref()?;
-        let user_since = breach.user_since?;
+    fn known_before(&self, entry: &KernelEntry) -> Option<MonoNanos> {
+        let known = self.known.get(entry.cpu)?.as_ref()?;
+        let user_since = entry.user_since?;
         (known.until >= user_since).then_some(known.since)
     }
 
     /// Who asked for each activity, where that is known.
     /// `called` is when its last call-function interrupt arrived.
-    fn asked(&mut self, breach: &Breach, called: Option<MonoNanos>) -> Vec<Option<Origin>> {
-        let mut asked = Vec::with_capacity(breach.activities.len());
-        for (place, item) in breach.activities.iter().enumerate() {
-            let rest = breach.activities.iter().skip(place);
+    fn asked(&mut self, entry: &KernelEntry, called: Option<MonoNanos>) -> Vec<Option<RawOrigin>> {
+        let mut asked = Vec::with_capacity(entry.activities.len());
+        for (place, item) in entry.activities.iter().enumerate() {
+            let rest = entry.activities.iter().skip(place);
             let to_come = rest.filter(|one| (one.kind, one.key) == (item.kind, item.key));
             let ran = |until: MonoNanos| Ran {
                 until,
-                since: breach.user_since,
+                since: entry.user_since,
                 times: to_come.count(),
             };
             asked.push(match (item.kind, item.key) {
@@ -200,28 +231,28 @@ impl Join {
                     self.shown.extend(item.address);
                     self.waiting
                         .take(
-                            (List::Calls(breach.cpu), key),
-                            &ran(called.unwrap_or(end_of(breach))),
+                            (List::Calls(entry.cpu), key),
+                            &ran(called.unwrap_or(end_of(entry))),
                         )
                         .map(|sender| self.remote(sender))
                 }
                 (Activity::Work, Some(Address(key))) => self
                     .waiting
-                    .take((List::Work, key), &ran(end_of(breach)))
+                    .take((List::Work, key), &ran(end_of(entry)))
                     .map(|sender| self.kernel(sender)),
-                (Activity::Hrtimer, _) if item.origin.is_some() => {
-                    item.origin.clone().map(|origin| self.ours(origin))
+                (Activity::Hrtimer, _) if item.perf_event.is_some() => {
+                    of_perf_event(item).map(|sender| self.kernel(sender))
                 }
                 (Activity::Timer | Activity::Hrtimer, Some(Address(key))) => self
                     .waiting
-                    .armed(key, breach)
+                    .armed(key, entry)
                     .map(|sender| self.kernel(sender)),
                 (Activity::IrqWork, Some(Address(raised))) => self
                     .waiting
-                    .raised(breach.cpu, MonoNanos(raised))
+                    .raised(entry.cpu, MonoNanos(raised))
                     .map(|sender| self.kernel(sender)),
-                (Activity::Switch, _) => self.wakes.waker(item, breach).map(|sender| {
-                    if sender.cpu == Some(breach.cpu) {
+                (Activity::Switch, _) => self.wakes.waker(item, entry).map(|sender| {
+                    if sender.cpu == Some(entry.cpu) {
                         self.kernel(sender)
                     } else {
                         self.remote(sender)
@@ -236,23 +267,23 @@ impl Join {
     /// Who provoked a breach. What `asked` has of that is taken out.
     fn origins(
         &mut self,
-        breach: &Breach,
+        entry: &KernelEntry,
         called: Option<MonoNanos>,
-        asked: &mut [Option<Origin>],
-    ) -> Vec<Origin> {
-        let called = called.map_or_else(Vec::new, |at| self.calls(breach, at, asked));
-        let rescheduled = self.reschedules(breach);
-        let cancelled = self.cancelled.take(breach);
-        let mut origins = match breach.cause.cause() {
+        asked: &mut [Option<RawOrigin>],
+    ) -> Vec<RawOrigin> {
+        let called = called.map_or_else(Vec::new, |at| self.calls(entry, at, asked));
+        let rescheduled = self.reschedules(entry);
+        let cancelled = self.cancelled.take(entry);
+        let mut origins = match entry.cause.cause() {
             Cause::Syscall | Cause::PageFault | Cause::Exception => vec![Origin::Task],
             Cause::DeviceIrq => vec![Origin::Device],
             Cause::CallFunction | Cause::CallFunctionSingle => called,
             Cause::Reschedule => rescheduled,
             Cause::LocalTimer => match cancelled {
                 Some(by) => vec![self.remote(by)],
-                None => expired(breach, asked),
+                None => expired(entry, asked),
             },
-            Cause::IrqWork => raised(breach, asked),
+            Cause::IrqWork => raised(entry, asked),
             Cause::PlatformIpi
             | Cause::Thermal
             | Cause::Threshold
@@ -275,29 +306,29 @@ impl Join {
     /// `emptied` the CPU's queue, must have run unseen.
     fn calls(
         &mut self,
-        breach: &Breach,
+        entry: &KernelEntry,
         emptied: MonoNanos,
-        asked: &mut [Option<Origin>],
-    ) -> Vec<Origin> {
-        let cpu = breach.cpu;
+        asked: &mut [Option<RawOrigin>],
+    ) -> Vec<RawOrigin> {
+        let cpu = entry.cpu;
         let mut unseen = self.waiting.emptied(cpu, emptied, &self.shown);
-        if !breach.cause.cause().is_call() {
+        if !entry.cause.cause().is_call() {
             return Vec::new();
         }
-        let mut found: Vec<_> = breach
+        let mut found: Vec<_> = entry
             .activities
             .iter()
             .zip(asked)
             .filter(|(item, origin)| {
-                item.kind == Activity::Csd && !is_later(origin.as_ref(), breach)
+                item.kind == Activity::Csd && !is_later(origin.as_ref(), entry)
             })
-            .map(|(_, origin)| origin.take().unwrap_or(Origin::Unknown))
+            .map(|(_, origin)| origin.take().unwrap_or(RawOrigin::Unknown))
             .collect();
         // What is older than user mode may have run before, unseen, unless all since then is known.
-        let known = self.known_before(breach);
-        let fresh = |one: &Waiting| breach.user_since.is_some_and(|since| one.at >= since);
+        let known = self.known_before(entry);
+        let fresh = |one: &Waiting| entry.user_since.is_some_and(|since| one.at >= since);
         let pending = |one: &Waiting| !one.conditional && known.is_some_and(|it| one.at >= it);
-        unseen.retain(|one| one.at <= arrival(breach) && (fresh(one) || pending(one)));
+        unseen.retain(|one| one.at <= arrival(entry) && (fresh(one) || pending(one)));
         // Two probes may have seen the same call, one of them without its csd.
         let (mut unseen, mut keyless): (Vec<_>, Vec<_>) =
             unseen.into_iter().partition(|one| !one.keyless);
@@ -311,23 +342,23 @@ impl Join {
             waiting.sender.inferred = true;
             found.push(self.remote(waiting.sender));
         }
-        let asked = |origin: &Origin| origin.sender().and_then(|sender| sender.at);
-        found.sort_by_key(|origin| asked(origin).unwrap_or(breach.at));
+        let asked = |origin: &RawOrigin| origin.sender().and_then(|sender| sender.at);
+        found.sort_by_key(|origin| asked(origin).unwrap_or(entry.at));
         found
     }
 
     /// Every reschedule that was sent until the interrupt arrived.
-    fn reschedules(&mut self, breach: &Breach) -> Vec<Origin> {
-        let Some(last) = last_vector(breach, |cause| cause == Cause::Reschedule) else {
+    fn reschedules(&mut self, entry: &KernelEntry) -> Vec<RawOrigin> {
+        let Some(last) = last_vector(entry, |cause| cause == Cause::Reschedule) else {
             return Vec::new();
         };
         // The cause is the first one, and had arrived when the entry began: what was sent later is the next one's. What
         // later ones answer was no cause.
-        let is_cause = breach.cause.cause() == Cause::Reschedule;
-        let is_last = is_cause && breach.cause_began.is_none_or(|began| began >= last);
-        let until = if is_cause { breach.at } else { last };
-        let arrived = if is_last { breach.at } else { last };
-        let key = (List::Reschedules(breach.cpu), 0);
+        let is_cause = entry.cause.cause() == Cause::Reschedule;
+        let is_last = is_cause && entry.cause_began.is_none_or(|began| began >= last);
+        let until = if is_cause { entry.at } else { last };
+        let arrived = if is_last { entry.at } else { last };
+        let key = (List::Reschedules(entry.cpu), 0);
         let mut senders = self
             .waiting
             .with_queue(key, |queue| {
@@ -341,7 +372,7 @@ impl Join {
             .unwrap_or_default();
         // One that was sent before user mode and arrived after is possible, and is taken
         // where nothing younger is there: an older one may have been answered unseen.
-        if let Some(since) = breach.user_since
+        if let Some(since) = entry.user_since
             && senders.iter().any(|sender| sender.at >= since)
         {
             senders.retain(|sender| sender.at >= since);
@@ -349,10 +380,10 @@ impl Join {
             senders.drain(..senders.len() - 1);
         }
         // An interrupt takes its time from one CPU to the other: the last of several senders may have sent the next one.
-        let spare = self.spare.of(breach.cpu).take();
+        let spare = self.spare.of(entry.cpu).take();
         match senders.as_slice() {
             [] if is_cause => senders.extend(spare),
-            [_, .., last] => *self.spare.of(breach.cpu) = Some(last.clone()),
+            [_, .., last] => *self.spare.of(entry.cpu) = Some(last.clone()),
             _ => {}
         }
         senders
@@ -365,7 +396,7 @@ impl Join {
     }
 
     /// Another CPU's act, or ours.
-    fn remote(&self, sender: Box<Sender>) -> Origin {
+    fn remote(&self, sender: Box<RawSender>) -> RawOrigin {
         if self.is_own(&sender) {
             Origin::Tracer(sender)
         } else {
@@ -374,7 +405,7 @@ impl Join {
     }
 
     /// A timer's or a work item's, with who armed or queued it, or ours.
-    fn kernel(&self, sender: Box<Sender>) -> Origin {
+    fn kernel(&self, sender: Box<RawSender>) -> RawOrigin {
         if self.is_own(&sender) {
             Origin::Tracer(sender)
         } else {
@@ -382,68 +413,33 @@ impl Join {
         }
     }
 
-    /// The same, or ours.
-    fn ours(&self, origin: Origin) -> Origin {
-        match origin {
-            Origin::Kernel(Some(sender)) => self.kernel(sender),
-            other => other,
-        }
-    }
-
-    fn is_own(&self, sender: &Sender) -> bool {
+    fn is_own(&self, sender: &RawSender) -> bool {
         let pid = sender.task.as_ref().and_then(|task| task.pid);
         pid.is_some_and(|pid| self.own.has(pid))
     }
 }
 
-/// When the interrupt that is the cause of an entry arrived; of another cause when user mode was left.
-fn arrival(breach: &Breach) -> MonoNanos {
-    breach.cause_began.unwrap_or(breach.at)
+/// Whose event it is that a timer samples.
+fn of_perf_event(item: &KernelActivity) -> Option<Box<RawSender>> {
+    let event = item.perf_event.as_ref()?;
+    Some(Box::new(RawSender {
+        via: Via::PerfEvent,
+        at: None,
+        cpu: None,
+        task: event.owner.clone(),
+        unsure: false,
+        callback: item.address,
+        callsite: None,
+        stack: Vec::new(),
+        inferred: false,
+    }))
 }
 
-/// Whether somebody asked after the entry's own interrupt had arrived, which cannot have provoked it.
-fn is_later(origin: Option<&Origin>, breach: &Breach) -> bool {
-    let asked = origin.and_then(Origin::sender).and_then(|it| it.at);
-    asked.is_some_and(|at| at > arrival(breach))
-}
-
-/// When the entry's record ended; much later where that is not known.
-fn end_of(breach: &Breach) -> MonoNanos {
-    let Nanos(duration) = breach.duration.unwrap_or(Nanos(u64::MAX));
-    MonoNanos(breach.at.0.saturating_add(duration))
-}
-
-/// When the last vector of this kind arrived in an entry.
-fn last_vector(breach: &Breach, kind: fn(Cause) -> bool) -> Option<MonoNanos> {
-    let own = kind(breach.cause.cause()).then_some(breach.cause_began.unwrap_or(breach.at));
-    let is_kind = |number: u32| {
-        let number = u8::try_from(number).ok();
-        number.and_then(Cause::from_wire).is_some_and(kind)
-    };
-    breach
-        .activities
-        .iter()
-        .filter(|item| item.kind == Activity::Vector && is_kind(item.number))
-        .filter_map(|item| item.began)
-        .chain(own)
-        .max()
-}
-
-/// Whether it makes no difference which of the two it was.
-fn same(one: &Sender, other: &Sender) -> bool {
-    same_task(one, other) && one.callback == other.callback
-}
-
-/// Whether it was the same task, or no task, on the same CPU.
-fn same_task(one: &Sender, other: &Sender) -> bool {
-    let who = |sender: &Sender| sender.task.as_ref().map(|task| task.tid);
-    who(one) == who(other) && one.cpu == other.cpu
-}
-
-fn sender(via: Via, send: &Send) -> Sender {
+/// What the record of a sender tells.
+fn sender(via: Via, send: &Send) -> RawSender {
     let by_task = send.flags & SENT_BY_INTERRUPT == 0;
     let frames = send.stack.iter().take(usize::from(send.frames));
-    Sender {
+    RawSender {
         via,
         at: Some(MonoNanos(send.at_ns)),
         cpu: Some(Cpu(send.cpu)),
@@ -451,17 +447,19 @@ fn sender(via: Via, send: &Send) -> Sender {
         task: (by_task && send.tid != 0).then(|| TaskId {
             pid: Some(Pid(send.pid)),
             tid: Tid(send.tid),
-            comm: Some(super::assemble::comm(&send.comm)),
+            comm: Some(thread_name_of(&send.comm)),
         }),
         unsure: send.flags & SENDER_UNSURE != 0,
-        callback: Function::at(send.function),
-        callsite: Function::at(send.callsite),
-        stack: frames
-            .filter_map(|&address| Function::at(address))
-            .collect(),
-        user_stack: Arc::default(),
+        callback: address(send.function),
+        callsite: address(send.callsite),
+        stack: frames.filter_map(|&frame| address(frame)).collect(),
         inferred: false,
     }
+}
+
+/// An address; 0 stands for none.
+fn address(number: u64) -> Option<Address> {
+    (number != 0).then_some(Address(number))
 }
 
 #[cfg(test)]

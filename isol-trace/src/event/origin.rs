@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use isol_trace_common::{cause::Cause, send::Via};
+
 use super::{
     ids::{Address, Cpu, MonoNanos},
-    model::{Cause, TaskId, Via},
+    task::TaskId,
     user_stack::StackKey,
 };
 
@@ -13,23 +15,35 @@ use super::{
 pub struct Function {
     /// Its address; `None` where a log gives its name alone.
     pub address: Option<Address>,
-    /// `name`, `name+0x1f` or `name [module]`. Filled by [`crate::attrib`].
+    /// `name`, `name+0x1f` or `name [module]`.
     pub name: Option<Arc<str>>,
 }
 
-impl Function {
-    /// The place at an address; `None` for 0, which stands for none.
-    #[must_use]
-    pub const fn at(address: u64) -> Option<Self> {
-        if address == 0 {
-            return None;
-        }
-        Some(Self {
-            address: Some(Address(address)),
-            name: None,
-        })
-    }
+/// Who asked something of a watched CPU, by the record that it left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawSender {
+    /// How.
+    pub via: Via,
+    /// When; `None` where that was not seen, but who is to blame for it was ([`Via::PerfEvent`]).
+    pub at: Option<MonoNanos>,
+    /// The sender's CPU; `None` as above.
+    pub cpu: Option<Cpu>,
+    /// The task that ran when it asked; `None` where an interrupt handler or a softirq did.
+    pub task: Option<TaskId>,
+    /// Whether that task or an interrupt in its time asked is not known.
+    pub unsure: bool,
+    /// The function that it asked for.
+    pub callback: Option<Address>,
+    /// Where it asked.
+    pub callsite: Option<Address>,
+    /// How it got there, innermost first; empty where that was not recorded.
+    pub stack: Vec<Address>,
+    /// Found by target and order rather than by a pointer that both sides saw.
+    pub inferred: bool,
 }
+
+/// An origin before names.
+pub type RawOrigin = Origin<RawSender>;
 
 /// Who asked something of a watched CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +56,6 @@ pub struct Sender {
     pub cpu: Option<Cpu>,
     /// The task that asked; `None` where an interrupt handler or a softirq did.
     pub task: Option<TaskId>,
-    /// Whether the task or an interrupt in its time asked is not known.
-    pub unsure: bool,
     /// The function that it asked for.
     pub callback: Option<Function>,
     /// Where it asked.
@@ -51,9 +63,10 @@ pub struct Sender {
     /// How it got there, innermost first; empty where that was not recorded.
     pub stack: Vec<Function>,
     /// How its task got into the kernel, innermost first, as `function+0x1f (file.c:12)`; empty where
-    /// that was not asked for or is not known. Filled by [`crate::attrib`].
+    /// that was not asked for or is not known.
     pub user_stack: Arc<[Arc<str>]>,
-    /// Found by target and order rather than by a pointer that both sides saw.
+    /// It need not have been this one: found by target and order rather than by a pointer that both
+    /// sides saw, or an interrupt in the time of its task may have asked.
     pub inferred: bool,
 }
 
@@ -67,14 +80,10 @@ impl Sender {
             via => via.word(),
         }
     }
+}
 
-    /// Whether it need not have been this one.
-    #[must_use]
-    pub const fn is_inferred(&self) -> bool {
-        self.inferred || self.unsure
-    }
-
-    /// What its user stack is known by; `None` where it was no task.
+impl RawSender {
+    /// What the user stack of the task that ran is known by; `None` where it was no task.
     #[must_use]
     pub fn stack_key(&self) -> Option<StackKey> {
         let task = self.task.as_ref()?;
@@ -86,19 +95,19 @@ impl Sender {
     }
 }
 
-/// Who provoked a breach.
+/// Who provoked a breach. `S` is what is known of who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Origin<S = Sender> {
     /// The task itself: its system call, fault or exception.
     Task,
     /// Another CPU.
-    Remote(Box<Sender>),
+    Remote(Box<S>),
     /// A device.
     Device,
     /// A timer or work item of the kernel, and who armed or queued it where that was seen.
-    Kernel(Option<Box<Sender>>),
+    Kernel(Option<Box<S>>),
     /// isol-trace itself.
-    Tracer(Box<Sender>),
+    Tracer(Box<S>),
     /// Not known.
     Unknown,
 }
@@ -107,25 +116,10 @@ impl Origin {
     /// Every word of [`Self::word`].
     pub const WORDS: [&'static str; 6] =
         ["task", "remote", "device", "kernel", "tracer", "unknown"];
+}
 
-    /// The timer of a perf event: whose the event is, and the timer's function.
-    #[must_use]
-    pub fn of_perf_event(owner: Option<TaskId>, callback: Option<Function>) -> Self {
-        Self::Kernel(Some(Box::new(Sender {
-            via: Via::PerfEvent,
-            at: None,
-            cpu: None,
-            task: owner,
-            unsure: false,
-            callback,
-            callsite: None,
-            stack: Vec::new(),
-            user_stack: Arc::default(),
-            inferred: false,
-        })))
-    }
-
-    /// The word that the log shows; one of [`Self::WORDS`].
+impl<S> Origin<S> {
+    /// The word that the log shows; one of [`Origin::WORDS`].
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -140,7 +134,7 @@ impl Origin {
 
     /// Who asked, where that was seen.
     #[must_use]
-    pub fn sender(&self) -> Option<&Sender> {
+    pub fn sender(&self) -> Option<&S> {
         match self {
             Self::Remote(sender) | Self::Tracer(sender) => Some(sender),
             Self::Kernel(sender) => sender.as_deref(),
@@ -148,8 +142,8 @@ impl Origin {
         }
     }
 
-    /// As [`Self::sender`], to be completed.
-    pub fn sender_mut(&mut self) -> Option<&mut Sender> {
+    /// As [`Self::sender`], to be changed.
+    pub fn sender_mut(&mut self) -> Option<&mut S> {
         match self {
             Self::Remote(sender) | Self::Tracer(sender) => Some(sender),
             Self::Kernel(sender) => sender.as_deref_mut(),

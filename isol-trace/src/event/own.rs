@@ -114,7 +114,6 @@ mod tests {
             at: Some(MonoNanos(1)),
             cpu: Some(Cpu(0)),
             task: None,
-            unsure: false,
             callback: None,
             callsite: None,
             stack: Vec::new(),
@@ -131,7 +130,7 @@ mod tests {
                 comm: None,
             },
             origins,
-            ..crate::event::model::tests::breach()
+            ..crate::event::breach::tests::breach()
         }
     }
 

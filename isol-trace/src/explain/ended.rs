@@ -144,8 +144,9 @@ mod tests {
 
     use super::*;
     use crate::event::{
+        breach::tests::breach,
         ids::{Cpu, Seq},
-        model::{CauseDetail, tests::breach},
+        model::CauseDetail,
     };
 
     fn told_of_status(raw: i32, recorded: &Told, last: Option<Breach>) -> String {

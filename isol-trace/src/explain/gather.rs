@@ -289,7 +289,7 @@ fn frames(frames: &[Arc<str>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::model::tests::breach;
+    use crate::event::breach::tests::breach;
 
     fn breaches_of(gatherer: &mut Gatherer, tid: u32, count: u64, text: &str) {
         for _ in 0..count {

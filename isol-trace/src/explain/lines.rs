@@ -149,7 +149,7 @@ fn asked_by(kill: &Kill, sender: &Sender, lines: &mut Vec<String>) {
     if let Some(callsite) = &sender.callsite {
         line = format!("{line}, from {}", function(callsite));
     }
-    if sender.inferred || sender.unsure {
+    if sender.inferred {
         line.push_str(" (inferred)");
     }
     lines.push(line);
@@ -260,8 +260,6 @@ fn rule_of(kill: &Kill, breach: &Breach) -> Option<RuleId> {
             kind: Activity::Signal,
             number,
             address: None,
-            key: None,
-            began: None,
             comm: None,
             net: None,
             name: Some(kill.signal.name().into()),

@@ -6,7 +6,7 @@ use super::{
     few::Few,
     field::{ActivityWord, CauseWord, EndWord, Hex, Rule, Text},
     numbers,
-    origin::{RawTask, ReadOrigin},
+    origin::{JsonTask, ReadOrigin},
 };
 use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Pid, Seq},
@@ -21,7 +21,7 @@ const MAX_ITEMS: usize = 256;
 
 /// A breach.
 #[derive(Debug, Deserialize)]
-pub(super) struct RawBreach {
+pub(super) struct JsonBreach {
     seq: u64,
     mono_ns: u64,
     cpu: u32,
@@ -30,7 +30,7 @@ pub(super) struct RawBreach {
     idle_ns: u64,
     end: EndWord,
     section: Option<bool>,
-    task: RawTask,
+    task: JsonTask,
     cause: ReadCause,
     ip: Hex,
     at: Option<Text>,
@@ -45,8 +45,8 @@ pub(super) struct RawBreach {
     remedy: Option<Rule>,
 }
 
-impl From<RawBreach> for Breach {
-    fn from(raw: RawBreach) -> Self {
+impl From<JsonBreach> for Breach {
+    fn from(raw: JsonBreach) -> Self {
         let Hex(ip) = raw.ip;
         let EndWord(end) = raw.end;
         let text = |text: Option<Text>| text.map(|Text(text)| text);
@@ -63,8 +63,6 @@ impl From<RawBreach> for Breach {
             cause_name: text(raw.cause.name),
             cause_handler: text(raw.cause.handler),
             cause_net: raw.cause.net.map(Nanos),
-            cause_began: None,
-            user_since: None,
             ip,
             location: text(raw.at),
             source: text(raw.source),
@@ -90,7 +88,7 @@ impl From<RawBreach> for Breach {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawCause {
+struct JsonCause {
     kind: CauseWord,
     nr: Option<u32>,
     name: Option<Text>,
@@ -121,7 +119,7 @@ pub(super) struct ReadCause {
 
 impl<'de> Deserialize<'de> for ReadCause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawCause::deserialize(deserializer)?;
+        let raw = JsonCause::deserialize(deserializer)?;
         Ok(Self {
             detail: detail(&raw).map_err(D::Error::custom)?,
             name: raw.name,
@@ -131,7 +129,7 @@ impl<'de> Deserialize<'de> for ReadCause {
     }
 }
 
-fn detail(raw: &RawCause) -> Result<CauseDetail, String> {
+fn detail(raw: &JsonCause) -> Result<CauseDetail, String> {
     let CauseWord(cause) = raw.kind;
     let missing = |field: &str| format!("a {} has no '{field}'", cause.word());
     Ok(match cause {
@@ -167,7 +165,7 @@ fn detail(raw: &RawCause) -> Result<CauseDetail, String> {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawActivity {
+struct JsonActivity {
     kind: ActivityWord,
     name: Option<Text>,
     net_ns: Option<u64>,
@@ -177,7 +175,7 @@ struct RawActivity {
     pid: Option<u32>,
     #[serde(default)]
     worker: bool,
-    parent: Option<RawParent>,
+    parent: Option<JsonParent>,
     signal: Option<u32>,
     address: Option<Hex>,
     origin: Option<ReadOrigin>,
@@ -185,7 +183,7 @@ struct RawActivity {
 
 /// The process that made another.
 #[derive(Debug, Deserialize)]
-struct RawParent {
+struct JsonParent {
     pid: u32,
     comm: Text,
 }
@@ -196,12 +194,12 @@ struct ReadActivity(ActivityItem);
 
 impl<'de> Deserialize<'de> for ReadActivity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawActivity::deserialize(deserializer)?;
+        let raw = JsonActivity::deserialize(deserializer)?;
         activity(raw).map(Self).map_err(D::Error::custom)
     }
 }
 
-fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
+fn activity(raw: JsonActivity) -> Result<ActivityItem, String> {
     let ActivityWord(kind) = raw.kind;
     let name = raw.name.map(|Text(name)| name);
     let missing = |field: &str| format!("the activity '{}' has no '{field}'", kind.word());
@@ -214,8 +212,6 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
             _ => numbers::of(kind, name.as_deref()),
         },
         address: raw.address.map(|Hex(address)| address),
-        key: None,
-        began: None,
         comm: raw.comm.map(|Text(comm)| comm),
         net: raw.net_ns.map(Nanos),
         name,
@@ -223,7 +219,7 @@ fn activity(raw: RawActivity) -> Result<ActivityItem, String> {
             pid: Pid(pid),
             worker: raw.worker,
             parent: raw.parent.map(
-                |RawParent {
+                |JsonParent {
                      pid,
                      comm: Text(comm),
                  }| (Pid(pid), comm),

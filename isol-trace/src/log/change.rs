@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::{
     field::ChangeWord,
-    header::{RawCpu, ReadProbe},
-    origin::RawTask,
+    header::{JsonCpu, ReadProbe},
+    origin::JsonTask,
 };
 use crate::event::{
     ids::{Cpu, MonoNanos},
@@ -13,17 +13,17 @@ use crate::event::{
 };
 
 #[derive(Debug, Deserialize)]
-struct RawChange {
+struct JsonChange {
     cpu: u32,
     change: ChangeWord,
 }
 
 /// The watched set has changed.
 #[derive(Debug, Deserialize)]
-pub(super) struct RawWatched {
+pub(super) struct JsonWatched {
     mono_ns: u64,
-    changes: Vec<RawChange>,
-    cpus: Vec<RawCpu>,
+    changes: Vec<JsonChange>,
+    cpus: Vec<JsonCpu>,
     housekeeping: Vec<u32>,
     #[serde(default)]
     probes: Vec<ReadProbe>,
@@ -31,13 +31,13 @@ pub(super) struct RawWatched {
     blind_spots: Vec<String>,
 }
 
-impl From<RawWatched> for Event {
-    fn from(raw: RawWatched) -> Self {
+impl From<JsonWatched> for Event {
+    fn from(raw: JsonWatched) -> Self {
         let changes = raw.changes.into_iter();
         Self::Watched(WatchedSet {
             at: MonoNanos(raw.mono_ns),
             changes: changes.map(|one| (Cpu(one.cpu), one.change.0)).collect(),
-            cpus: raw.cpus.into_iter().map(RawCpu::pair).collect(),
+            cpus: raw.cpus.into_iter().map(JsonCpu::pair).collect(),
             blind_spots: raw.blind_spots.into_iter().map(Into::into).collect(),
             housekeeping: raw.housekeeping.into_iter().map(Cpu).collect(),
             probes: raw.probes.into_iter().map(|probe| probe.0).collect(),
@@ -47,15 +47,15 @@ impl From<RawWatched> for Event {
 
 /// A task went to another CPU.
 #[derive(Debug, Deserialize)]
-pub(super) struct RawMoved {
+pub(super) struct JsonMoved {
     mono_ns: u64,
-    task: RawTask,
+    task: JsonTask,
     from: u32,
     to: u32,
 }
 
-impl From<RawMoved> for Event {
-    fn from(raw: RawMoved) -> Self {
+impl From<JsonMoved> for Event {
+    fn from(raw: JsonMoved) -> Self {
         Self::Moved {
             task: raw.task.into(),
             from: Cpu(raw.from),

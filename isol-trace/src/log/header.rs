@@ -25,12 +25,12 @@ pub(super) struct Format {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct RawHeader {
+pub(super) struct JsonHeader {
     version: String,
     host: String,
     kernel: String,
     arch: String,
-    cpus: Vec<RawCpu>,
+    cpus: Vec<JsonCpu>,
     housekeeping: Vec<u32>,
     probes: Vec<ReadProbe>,
     time: String,
@@ -41,12 +41,12 @@ pub(super) struct RawHeader {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct RawCpu {
+pub(super) struct JsonCpu {
     cpu: u32,
     detection: DetectionWord,
 }
 
-impl RawCpu {
+impl JsonCpu {
     /// The CPU and how its entries are found.
     pub(super) fn pair(self) -> (Cpu, Detection) {
         (Cpu(self.cpu), self.detection.0)
@@ -54,7 +54,7 @@ impl RawCpu {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawProbe {
+struct JsonProbe {
     name: String,
     state: Text,
     #[serde(default)]
@@ -67,7 +67,7 @@ pub(super) struct ReadProbe(pub(super) ProbeVerdict);
 
 impl<'de> Deserialize<'de> for ReadProbe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let RawProbe { name, state, why } = RawProbe::deserialize(deserializer)?;
+        let JsonProbe { name, state, why } = JsonProbe::deserialize(deserializer)?;
         let Text(state) = state;
         let state = match &*state {
             "attached" => ProbeState::Attached,
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for ReadProbe {
     }
 }
 
-impl RawHeader {
+impl JsonHeader {
     /// What it says of the log, and what of the trace; `None` where its time is none.
     pub(super) fn parts(self) -> Option<(Preface, Header)> {
         let at = MonoNanos(self.mono_ns);
@@ -96,7 +96,7 @@ impl RawHeader {
             kernel: self.kernel,
             arch: self.arch,
             no_hz_full: self.no_hz_full,
-            cpus: self.cpus.into_iter().map(RawCpu::pair).collect(),
+            cpus: self.cpus.into_iter().map(JsonCpu::pair).collect(),
             blind_spots: self.blind_spots.into_iter().map(Into::into).collect(),
             housekeeping: self.housekeeping.into_iter().map(Cpu).collect(),
             probes: self.probes.into_iter().map(|probe| probe.0).collect(),

@@ -6,7 +6,7 @@ use super::{
     breach::{MAX_FRAMES, ReadCause},
     few::{Few, Last},
     field::{Hex, Text},
-    origin::RawTask,
+    origin::JsonTask,
 };
 use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
@@ -18,23 +18,23 @@ use crate::event::{
 const MAX_HISTORY: usize = 64;
 
 #[derive(Debug, Deserialize)]
-struct RawKill {
+struct JsonKill {
     mono_ns: u64,
     cpu: u32,
-    task: RawTask,
+    task: JsonTask,
     signal: u32,
     /// A kill, unless it says otherwise.
     #[serde(default = "is_fatal")]
     fatal: bool,
     by: Text,
-    sender: Option<RawSender>,
+    sender: Option<JsonSender>,
     code: Option<i32>,
     breach: Option<u64>,
     #[serde(default)]
     history: Last<u64, MAX_HISTORY>,
-    entry: Option<RawUnlogged>,
+    entry: Option<JsonUnlogged>,
     #[serde(default)]
-    unlogged: Last<RawUnlogged, MAX_HISTORY>,
+    unlogged: Last<JsonUnlogged, MAX_HISTORY>,
     #[serde(default)]
     user_stack: Few<Text, MAX_FRAMES>,
 }
@@ -44,15 +44,15 @@ const fn is_fatal() -> bool {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawSender {
+struct JsonSender {
     cpu: u32,
     pid: Option<u32>,
     tid: u32,
     comm: Option<Text>,
 }
 
-impl From<RawSender> for Signaller {
-    fn from(raw: RawSender) -> Self {
+impl From<JsonSender> for Signaller {
+    fn from(raw: JsonSender) -> Self {
         Self {
             cpu: Cpu(raw.cpu),
             task: TaskId {
@@ -65,7 +65,7 @@ impl From<RawSender> for Signaller {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawUnlogged {
+struct JsonUnlogged {
     mono_ns: u64,
     duration_ns: Option<u64>,
     cause: ReadCause,
@@ -74,8 +74,8 @@ struct RawUnlogged {
     source: Option<Text>,
 }
 
-impl From<RawUnlogged> for Unlogged {
-    fn from(raw: RawUnlogged) -> Self {
+impl From<JsonUnlogged> for Unlogged {
+    fn from(raw: JsonUnlogged) -> Self {
         let Hex(ip) = raw.ip;
         Self {
             at: MonoNanos(raw.mono_ns),
@@ -95,12 +95,12 @@ pub(super) struct ReadKill(pub(super) Kill);
 
 impl<'de> Deserialize<'de> for ReadKill {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawKill::deserialize(deserializer)?;
+        let raw = JsonKill::deserialize(deserializer)?;
         kill(raw).map(Self).map_err(D::Error::custom)
     }
 }
 
-fn kill(raw: RawKill) -> Result<Kill, String> {
+fn kill(raw: JsonKill) -> Result<Kill, String> {
     let Text(word) = raw.by;
     Ok(Kill {
         at: MonoNanos(raw.mono_ns),
@@ -123,7 +123,7 @@ fn kill(raw: RawKill) -> Result<Kill, String> {
     })
 }
 
-fn by(word: &str, sender: Option<RawSender>) -> Result<KilledBy, String> {
+fn by(word: &str, sender: Option<JsonSender>) -> Result<KilledBy, String> {
     Ok(match word {
         "strict-mode" => KilledBy::StrictMode,
         "tracer" => KilledBy::Tracer,

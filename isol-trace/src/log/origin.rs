@@ -14,14 +14,14 @@ use crate::event::{
 
 /// A thread.
 #[derive(Debug, Deserialize)]
-pub(super) struct RawTask {
+pub(super) struct JsonTask {
     pid: Option<u32>,
     tid: u32,
     comm: Option<Text>,
 }
 
-impl From<RawTask> for TaskId {
-    fn from(raw: RawTask) -> Self {
+impl From<JsonTask> for TaskId {
+    fn from(raw: JsonTask) -> Self {
         Self {
             pid: raw.pid.map(Pid),
             tid: Tid(raw.tid),
@@ -31,7 +31,7 @@ impl From<RawTask> for TaskId {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawOrigin {
+struct JsonOrigin {
     kind: Text,
     cpu: Option<u32>,
     pid: Option<u32>,
@@ -55,12 +55,12 @@ pub(super) struct ReadOrigin(pub(super) Origin);
 
 impl<'de> Deserialize<'de> for ReadOrigin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawOrigin::deserialize(deserializer)?;
+        let raw = JsonOrigin::deserialize(deserializer)?;
         origin(raw).map(Self).map_err(D::Error::custom)
     }
 }
 
-fn origin(raw: RawOrigin) -> Result<Origin, String> {
+fn origin(raw: JsonOrigin) -> Result<Origin, String> {
     let Text(kind) = raw.kind.clone();
     Ok(match &*kind {
         "task" => Origin::Task,
@@ -78,7 +78,7 @@ fn origin(raw: RawOrigin) -> Result<Origin, String> {
     })
 }
 
-fn sender(raw: RawOrigin) -> Result<Sender, String> {
+fn sender(raw: JsonOrigin) -> Result<Sender, String> {
     let missing = || "an origin of another CPU has no 'via'".to_owned();
     let Text(word) = raw.via.ok_or_else(missing)?;
     Ok(Sender {
@@ -91,7 +91,6 @@ fn sender(raw: RawOrigin) -> Result<Sender, String> {
             comm: raw.comm.map(|Text(comm)| comm),
         }),
         // The log has one word for both.
-        unsure: false,
         callback: raw.callback.map(|Place(place)| place),
         callsite: raw.callsite.map(|Place(place)| place),
         stack: raw.stack.into_iter().map(|Place(place)| place).collect(),

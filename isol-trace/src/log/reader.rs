@@ -5,11 +5,11 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 
 use super::{
-    breach::RawBreach,
-    change::{RawMoved, RawWatched},
-    header::{Format, Preface, RawHeader},
+    breach::JsonBreach,
+    change::{JsonMoved, JsonWatched},
+    header::{Format, JsonHeader, Preface},
     kill::ReadKill,
-    summary::RawSummary,
+    summary::JsonSummary,
 };
 use crate::{
     event::{
@@ -80,7 +80,7 @@ struct Tag<'a> {
 }
 
 #[derive(Deserialize)]
-struct RawBack {
+struct JsonBack {
     breach: Option<u64>,
     away_ns: u64,
     mono_ns: u64,
@@ -88,7 +88,7 @@ struct RawBack {
 }
 
 #[derive(Deserialize)]
-struct RawLost {
+struct JsonLost {
     cpu: u32,
     records: u64,
     mono_ns: u64,
@@ -182,9 +182,9 @@ impl<R: BufRead> LogReader<R> {
         let tag: Tag<'_> = self.parse(text)?;
         Ok(Some(match &*tag.r#type {
             "header" => self.header(text)?,
-            "breach" => Event::Breach(Box::new(self.parse::<RawBreach>(text)?.into())),
+            "breach" => Event::Breach(Box::new(self.parse::<JsonBreach>(text)?.into())),
             "back" => {
-                let raw: RawBack = self.parse(text)?;
+                let raw: JsonBack = self.parse(text)?;
                 Event::Back {
                     breach: raw.breach.map(Seq),
                     away: Nanos(raw.away_ns),
@@ -193,17 +193,17 @@ impl<R: BufRead> LogReader<R> {
                 }
             }
             "lost" => {
-                let raw: RawLost = self.parse(text)?;
+                let raw: JsonLost = self.parse(text)?;
                 Event::Lost {
                     cpu: Cpu(raw.cpu),
                     records: raw.records,
                     at: MonoNanos(raw.mono_ns),
                 }
             }
-            "watched" => self.parse::<RawWatched>(text)?.into(),
-            "moved" => self.parse::<RawMoved>(text)?.into(),
+            "watched" => self.parse::<JsonWatched>(text)?.into(),
+            "moved" => self.parse::<JsonMoved>(text)?.into(),
             "kill" => Event::Kill(Box::new(self.parse::<ReadKill>(text)?.0)),
-            "summary" => Event::Summary(self.parse::<RawSummary>(text)?.into()),
+            "summary" => Event::Summary(self.parse::<JsonSummary>(text)?.into()),
             _ => return Ok(None),
         }))
     }
@@ -219,7 +219,7 @@ impl<R: BufRead> LogReader<R> {
             }
             _ => return Err(LogError::NoHeader),
         }
-        let raw: RawHeader = self.parse(text)?;
+        let raw: JsonHeader = self.parse(text)?;
         let (preface, header) = raw.parts().ok_or_else(|| LogError::Record {
             line: self.line,
             column: 0,

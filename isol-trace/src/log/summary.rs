@@ -9,14 +9,14 @@ use crate::event::{
 };
 
 #[derive(Debug, Deserialize)]
-pub(super) struct RawSummary {
+pub(super) struct JsonSummary {
     mono_ns: u64,
-    cpus: Vec<RawCpu>,
-    tracer: RawTracer,
+    cpus: Vec<JsonCpu>,
+    tracer: JsonTracer,
 }
 
 #[derive(Debug, Deserialize)]
-struct RawCpu {
+struct JsonCpu {
     cpu: u32,
     entries: u64,
     attributed: u64,
@@ -30,11 +30,11 @@ struct RawCpu {
     #[serde(default)]
     away_ns: u64,
     defects: Option<u64>,
-    causes: Members<CauseWord, RawCause>,
+    causes: Members<CauseWord, JsonCause>,
 }
 
 #[derive(Debug, Deserialize)]
-struct RawCause {
+struct JsonCause {
     count: u64,
     total_ns: Option<u64>,
     max_ns: Option<u64>,
@@ -43,7 +43,7 @@ struct RawCause {
 }
 
 #[derive(Debug, Deserialize)]
-struct RawTracer {
+struct JsonTracer {
     breaches: u64,
     attach_breaches: Option<u64>,
     detach_breaches: Option<u64>,
@@ -51,18 +51,18 @@ struct RawTracer {
     lost_user_stacks: Option<u64>,
     #[serde(default)]
     missed_runs: Members<String, u64>,
-    programs: Option<Vec<RawProgram>>,
+    programs: Option<Vec<JsonProgram>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct RawProgram {
+struct JsonProgram {
     name: String,
     runs: u64,
     run_ns: u64,
 }
 
-impl From<RawSummary> for Summary {
-    fn from(raw: RawSummary) -> Self {
+impl From<JsonSummary> for Summary {
+    fn from(raw: JsonSummary) -> Self {
         Self {
             at: MonoNanos(raw.mono_ns),
             cpus: raw.cpus.into_iter().map(Into::into).collect(),
@@ -71,9 +71,9 @@ impl From<RawSummary> for Summary {
     }
 }
 
-impl From<RawCpu> for CpuSummary {
-    fn from(raw: RawCpu) -> Self {
-        let cause = |(CauseWord(cause), raw): (_, RawCause)| CauseSummary {
+impl From<JsonCpu> for CpuSummary {
+    fn from(raw: JsonCpu) -> Self {
+        let cause = |(CauseWord(cause), raw): (_, JsonCause)| CauseSummary {
             cause,
             count: raw.count,
             total: raw.total_ns.map(Nanos),
@@ -99,9 +99,9 @@ impl From<RawCpu> for CpuSummary {
     }
 }
 
-impl From<RawTracer> for TracerSummary {
-    fn from(raw: RawTracer) -> Self {
-        let program = |raw: RawProgram| ProgramRuns {
+impl From<JsonTracer> for TracerSummary {
+    fn from(raw: JsonTracer) -> Self {
+        let program = |raw: JsonProgram| ProgramRuns {
             name: raw.name,
             runs: raw.runs,
             run: Nanos(raw.run_ns),

@@ -253,7 +253,7 @@ fn origin(out: &mut Vec<u8>, origin: &Origin, cause: Cause) {
         if !sender.user_stack.is_empty() {
             texts(&mut object, key!("user_stack"), &sender.user_stack);
         }
-        object.flag(key!("inferred"), sender.is_inferred());
+        object.flag(key!("inferred"), sender.inferred);
     }
     object.end();
 }

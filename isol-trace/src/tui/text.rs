@@ -254,7 +254,7 @@ pub fn origin(origin: &Origin) -> String {
     if let Some(callsite) = &sender.callsite {
         line = format!("{line} from {}", function(callsite));
     }
-    if sender.inferred || sender.unsure {
+    if sender.inferred {
         line.push_str(" (inferred)");
     }
     line

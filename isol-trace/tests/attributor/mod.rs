@@ -6,6 +6,11 @@ use isol_trace::attrib::{Attributor, Options, Starter};
 
 /// One that has started its symbolizer, and names places in user space.
 pub(crate) fn with_user_symbols() -> Attributor {
+    with_user_symbols_of(Path::new("/"))
+}
+
+/// The same of a machine whose `proc` and `sys` are under `root`.
+pub(crate) fn with_user_symbols_of(root: &Path) -> Attributor {
     let symbolizer = Starter {
         program: env!("CARGO_BIN_EXE_isol-trace").into(),
         ..Options::default().symbolizer
@@ -14,5 +19,5 @@ pub(crate) fn with_user_symbols() -> Attributor {
         symbolizer,
         ..Options::default()
     };
-    Attributor::new(Path::new("/"), &options).expect("a thread")
+    Attributor::new(root, &options).expect("a thread")
 }

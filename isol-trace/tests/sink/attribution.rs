@@ -1,17 +1,17 @@
 //! What the attributor adds to a breach, on a tree built for it.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
-use crate::{attributor::with_user_symbols, samples};
+use crate::attributor::{with_user_symbols, with_user_symbols_of};
 use isol_trace::{
     attrib::{Arch, Attributor, Options},
     event::{
         assemble::Assembler,
-        ids::{Address, Cpu, MonoNanos, Pid, Tid},
-        model::{
-            Activity, ActivityItem, Breach, Cause, CauseDetail, Function, Origin, Sender, TaskId,
-            Via,
-        },
+        entry::{KernelActivity, KernelEntry},
+        ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
+        model::{Activity, Breach, Cause, CauseDetail, End, Function, Origin, TaskId, Via},
+        origin::{RawOrigin, RawSender},
+        raw::{Asked, RawBreach},
     },
     host::cpu_list::CpuSet,
 };
@@ -53,31 +53,45 @@ fn attributor(root: &Path) -> Attributor {
     Attributor::new(root, &options).expect("nothing can fail yet")
 }
 
-/// Names a breach, with what has to be looked up.
-fn fill(attributor: &mut Attributor, breach: &mut Breach) {
-    let awaited = attributor.name(breach);
-    attributor.wait(&awaited, std::time::Duration::from_mins(1));
-    assert!(attributor.is_there(&awaited));
-    attributor.complete(breach, &awaited);
+/// The breach with its names, those that have to be looked up among them.
+fn named(attributor: &mut Attributor, raw: RawBreach) -> Breach {
+    let lookup = attributor.look_up(Box::new(raw));
+    attributor.wait(lookup.awaited(), std::time::Duration::from_mins(1));
+    assert!(attributor.is_there(lookup.awaited()));
+    *attributor.breach(lookup)
 }
 
-/// A breach as the kernel's record gives it: without names.
-fn unnamed(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
-    Breach {
-        cause,
-        cause_name: None,
-        cause_handler: None,
-        location: None,
-        source: None,
-        inlined: Arc::default(),
-        activities,
-        origins: Vec::new(),
-        ..samples::breach()
+/// A breach as the kernel's records give it: without names.
+fn unnamed(cause: CauseDetail, activities: Vec<KernelActivity>) -> RawBreach {
+    RawBreach {
+        seq: Seq(4811),
+        asked: vec![Asked::default(); activities.len()],
+        entry: KernelEntry {
+            at: MonoNanos(1_000),
+            cpu: Cpu(1),
+            duration: Some(Nanos(2_000)),
+            idle: Nanos(0),
+            end: End::Return,
+            section: false,
+            task: TaskId {
+                pid: None,
+                tid: Tid(4711),
+                comm: None,
+            },
+            cause,
+            cause_net: None,
+            cause_began: None,
+            user_since: None,
+            ip: Address(0x40_1136),
+            activities,
+            dropped_activities: 0,
+        },
+        origins: vec![RawOrigin::Unknown],
     }
 }
 
-fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
-    ActivityItem {
+fn item(kind: Activity, number: u32, address: Option<Address>) -> KernelActivity {
+    KernelActivity {
         kind,
         number,
         address,
@@ -85,17 +99,13 @@ fn item(kind: Activity, number: u32, address: Option<Address>) -> ActivityItem {
         began: None,
         comm: None,
         net: None,
-        name: None,
-        kin: None,
-        origin: None,
+        perf_event: None,
     }
 }
 
-fn filled(cause: CauseDetail, activities: Vec<ActivityItem>) -> Breach {
+fn filled(cause: CauseDetail, activities: Vec<KernelActivity>) -> Breach {
     let root = tree();
-    let mut breach = unnamed(cause, activities);
-    fill(&mut attributor(root.path()), &mut breach);
-    breach
+    named(&mut attributor(root.path()), unnamed(cause, activities))
 }
 
 #[test]
@@ -180,39 +190,34 @@ fn an_nmi_is_named_by_its_handler() {
 
 #[test]
 fn a_sender_has_its_places_named() {
-    let function = |address| Function {
-        address: Some(address),
-        name: None,
-    };
     let root = tree();
-    let mut breach = unnamed(CauseDetail::Plain(Cause::CallFunction), Vec::new());
-    breach.origins = vec![
+    let mut raw = unnamed(CauseDetail::Plain(Cause::CallFunction), Vec::new());
+    raw.origins = vec![
         Origin::Unknown,
-        Origin::Remote(Box::new(Sender {
+        Origin::Remote(Box::new(RawSender {
             via: Via::CrossCall,
-            at: Some(breach.at),
-            cpu: Some(breach.cpu),
+            at: Some(raw.entry.at),
+            cpu: Some(Cpu(0)),
             task: None,
             unsure: false,
-            callback: Some(function(WAKEUP)),
-            callsite: Some(function(Address(WATCHDOG.0 + 0x1f))),
-            stack: vec![function(VRING), function(Address(1))],
-            user_stack: Arc::default(),
+            callback: Some(WAKEUP),
+            callsite: Some(Address(WATCHDOG.0 + 0x1f)),
+            stack: vec![VRING, Address(1)],
             inferred: false,
         })),
     ];
-    fill(&mut attributor(root.path()), &mut breach);
+    let breach = named(&mut attributor(root.path()), raw);
     let sender = breach.origins[1].sender().expect("a sender");
-    let named = |place: &Function| place.name.as_deref().map(str::to_owned);
+    let name = |place: &Function| place.name.as_deref().map(str::to_owned);
     assert_eq!(
-        sender.callback.as_ref().and_then(named).as_deref(),
+        sender.callback.as_ref().and_then(name).as_deref(),
         Some("hrtimer_wakeup")
     );
     assert_eq!(
-        sender.callsite.as_ref().and_then(named).as_deref(),
+        sender.callsite.as_ref().and_then(name).as_deref(),
         Some("clocksource_watchdog+0x1f")
     );
-    let stack: Vec<_> = sender.stack.iter().map(named).collect();
+    let stack: Vec<_> = sender.stack.iter().map(name).collect();
     assert_eq!(
         stack,
         [Some("vring_interrupt [virtio_ring]".to_owned()), None]
@@ -241,7 +246,7 @@ fn the_ticks_timer_is_reported_as_the_tick() {
 
 #[test]
 fn activities_have_the_names_of_their_kind() {
-    let switched = ActivityItem {
+    let switched = KernelActivity {
         comm: Some("ksoftirqd/1".into()),
         ..item(Activity::Switch, 19, None)
     };
@@ -309,10 +314,10 @@ fn hidden_symbols_are_complained_of_once() {
 fn a_breach_of_this_process_has_its_place() {
     let mut attributor = with_user_symbols();
     let here = a_breach_of_this_process_has_its_place as *const () as u64;
-    let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
-    breach.task.pid = Some(Pid(std::process::id()));
-    breach.ip = Address(here);
-    fill(&mut attributor, &mut breach);
+    let mut raw = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
+    raw.entry.task.pid = Some(Pid(std::process::id()));
+    raw.entry.ip = Address(here);
+    let breach = named(&mut attributor, raw);
     let location = breach.location.expect("this binary has symbols");
     assert!(
         location.contains("a_breach_of_this_process_has_its_place"),
@@ -346,7 +351,7 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
     for stack in assembler.take_stacks() {
         attributor.unwind(stack);
     }
-    let mut sender = Sender {
+    let mut sender = RawSender {
         via: Via::Reschedule,
         at: Some(MonoNanos(1234)),
         cpu: Some(Cpu(0)),
@@ -359,13 +364,12 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
         callback: None,
         callsite: None,
         stack: Vec::new(),
-        user_stack: Arc::default(),
         inferred: true,
     };
-    let mut stack_of = |sender: &Sender| {
-        let mut breach = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
-        breach.origins = vec![Origin::Remote(Box::new(sender.clone()))];
-        fill(&mut attributor, &mut breach);
+    let mut stack_of = |sender: &RawSender| {
+        let mut raw = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
+        raw.origins = vec![Origin::Remote(Box::new(sender.clone()))];
+        let breach = named(&mut attributor, raw);
         let sender = breach.origins[0].sender().expect("as before");
         sender.user_stack.clone()
     };
@@ -384,4 +388,107 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
     sender.at = known;
     sender.task = None;
     assert!(stack_of(&sender).is_empty(), "an interrupt");
+}
+
+/// The origin of a breach of the task 4711, to which `asked` led.
+fn origin_of(asked: RawOrigin) -> Origin {
+    let root = tree();
+    let mut raw = unnamed(CauseDetail::Plain(Cause::LocalTimer), Vec::new());
+    raw.entry.task.pid = Some(Pid(4711));
+    raw.origins = vec![asked];
+    let mut origins = named(&mut attributor(root.path()), raw).origins;
+    assert_eq!(origins.len(), 1);
+    origins.remove(0)
+}
+
+/// What was asked while the task 4711 ran.
+fn asked(via: Via, callback: Address) -> RawSender {
+    RawSender {
+        via,
+        at: Some(MonoNanos(900)),
+        cpu: Some(Cpu(1)),
+        task: Some(TaskId {
+            pid: Some(Pid(4711)),
+            tid: Tid(4711),
+            comm: None,
+        }),
+        unsure: false,
+        callback: Some(callback),
+        callsite: None,
+        stack: Vec::new(),
+        inferred: false,
+    }
+}
+
+#[test]
+fn a_timer_is_the_interrupted_tasks_or_the_kernels() {
+    let own = origin_of(Origin::Kernel(Some(Box::new(asked(Via::Hrtimer, WAKEUP)))));
+    assert_eq!(own, Origin::Task);
+    let Origin::Kernel(Some(kernels)) =
+        origin_of(Origin::Kernel(Some(Box::new(asked(Via::Hrtimer, TICK)))))
+    else {
+        panic!("the tick is the kernel's")
+    };
+    assert_eq!(kernels.task, None, "it only happened to run then");
+    let remote = origin_of(Origin::Remote(Box::new(asked(Via::CrossCall, WAKEUP))));
+    assert!(remote.sender().is_some_and(|it| it.task.is_some()));
+}
+
+#[test]
+fn an_interrupt_in_the_tracers_time_is_not_the_tracer() {
+    let root = tree();
+    let entry = "ffffffff81006000 t asm_sysvec_apic_timer_interrupt\n";
+    fs::write(root.path().join("proc/kallsyms"), entry).expect("a file");
+    let mut attributor = attributor(root.path());
+    for (via, expected) in [(Via::Reschedule, "remote"), (Via::Work, "kernel")] {
+        let mut raw = unnamed(CauseDetail::Plain(Cause::Reschedule), Vec::new());
+        let mut sender = asked(via, WATCHDOG);
+        sender.unsure = true;
+        sender.stack = vec![Address(0xffff_ffff_8100_6016)];
+        let mut task = sender.clone();
+        task.stack = vec![Address(1)];
+        raw.origins = vec![
+            Origin::Tracer(Box::new(sender)),
+            Origin::Tracer(Box::new(task)),
+        ];
+        let origins = named(&mut attributor, raw).origins;
+        assert_eq!(origins[0].word(), expected);
+        assert!(origins[0].sender().is_some_and(|it| it.task.is_none()));
+        assert_eq!(origins[1].word(), "tracer");
+    }
+}
+
+/// A timer that the kernel armed while the task ran has no stack of that task.
+#[test]
+fn no_stack_is_asked_for_that_is_not_the_askers() {
+    let root = tree();
+    let mut attributor = with_user_symbols_of(root.path());
+    let record = UserStack {
+        kind: Kind::UserStack as u8,
+        at_ns: 900,
+        cpu: 1,
+        tid: 4711,
+        pid: 4711,
+        ..UserStack::EMPTY
+    };
+    let mut assembler = Assembler::new(Pid(1));
+    let mut words = vec![0_u64; size_of::<UserStack>() / 8];
+    words.as_mut_bytes().copy_from_slice(record.as_bytes());
+    assert_eq!(assembler.record(Cpu(0), words.as_bytes()), Ok(()));
+    for stack in assembler.take_stacks() {
+        attributor.unwind(stack);
+    }
+    let mut has_stacks = |callback| {
+        let mut raw = unnamed(CauseDetail::Plain(Cause::LocalTimer), Vec::new());
+        raw.entry.task.pid = Some(Pid(4711));
+        raw.origins = vec![Origin::Kernel(Some(Box::new(asked(
+            Via::Hrtimer,
+            callback,
+        ))))];
+        attributor.look_up(Box::new(raw)).awaited().has_stacks()
+    };
+    assert!(!has_stacks(TICK), "the kernel's");
+    assert!(!has_stacks(WAKEUP), "the interrupted task is the origin");
+    // What it is for is not known: whoever armed it.
+    assert!(has_stacks(Address(1)));
 }

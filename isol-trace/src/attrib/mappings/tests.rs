@@ -12,8 +12,10 @@ use super::*;
 use crate::{
     attrib::{Attributor, Options, symbolizer::tests::means, symbols::UserSymbols},
     event::{
-        ids::Address,
-        model::{Breach, tests::breach},
+        entry::tests::entry,
+        ids::{Address, Seq},
+        origin::RawOrigin,
+        raw::RawBreach,
     },
     host::Host,
 };
@@ -81,12 +83,19 @@ fn a_program_that_has_ended_has_names() {
     let (pid, ip) = one_that_ended(test);
     attributor.take_mappings();
     attributor.stop_mappings();
-    let mut named = Breach { ip, ..breach() };
-    named.task.pid = Some(pid);
-    let awaited = attributor.name(&mut named);
-    attributor.wait(&awaited, Duration::from_mins(1));
-    attributor.complete(&mut named, &awaited);
-    let name = named.location.expect("its program is there");
+    let mut entry = entry();
+    (entry.ip, entry.task.pid) = (ip, Some(pid));
+    let lookup = attributor.look_up(Box::new(RawBreach {
+        seq: Seq(1),
+        entry,
+        asked: Vec::new(),
+        origins: vec![RawOrigin::Unknown],
+    }));
+    attributor.wait(lookup.awaited(), Duration::from_mins(1));
+    let name = attributor
+        .breach(lookup)
+        .location
+        .expect("its program is there");
     assert_eq!(&*name, "a_function_of_a_program_that_ends");
     assert_eq!(attributor.lost_mappings(), Some(0));
 }

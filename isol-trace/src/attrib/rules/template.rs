@@ -379,15 +379,13 @@ mod tests {
 
     #[test]
     fn a_thread_of_an_interrupt_names_it() {
-        let mut breach = crate::event::model::tests::breach();
+        let mut breach = crate::event::breach::tests::breach();
         breach.activities.clear();
         let mut switch = |comm: &str| {
             breach.activities = vec![ActivityItem {
                 kind: Activity::Switch,
                 number: 7,
                 address: None,
-                key: None,
-                began: None,
                 comm: Some(comm.into()),
                 net: None,
                 name: None,

@@ -108,7 +108,7 @@ fn a_thread_does_not_return_from_an_entry_of_before_its_birth() {
     bench.keep_away(tid, now());
     bench.run("raw_user_enter", &[]);
     let events = bench.events();
-    let [Event::Back { away: lasted, .. }] = events.as_slice() else {
+    let [RawEvent::Complete(Event::Back { away: lasted, .. })] = events.as_slice() else {
         panic!("{events:?}")
     };
     assert_eq!(bench.snapshot().ledger.away_ns, lasted.0);

@@ -44,9 +44,9 @@ fn a_section_begins_and_ends_though_its_calls_outlast_their_entries() {
             bench.run("raw_user_enter", &[]);
             let sections: Vec<_> = bench.breaches().iter().map(|it| it.section).collect();
             if section_only && !inside {
-                assert_eq!(sections, []);
+                assert!(sections.is_empty(), "{sections:?}");
             } else {
-                assert_eq!(sections, [Some(inside)], "{section_only} {operation}");
+                assert_eq!(sections, [inside], "{section_only} {operation}");
             }
             bench.run("raw_user_exit", &[]);
         }
@@ -63,7 +63,9 @@ fn the_return_from_a_call_that_was_left_out_is_not_told() {
         another_task_passes(&bench);
         bench.run("raw_user_enter", &[]);
         let events = bench.events();
-        let backs = events.iter().filter(|it| matches!(it, Event::Back { .. }));
+        let backs = events
+            .iter()
+            .filter(|it| matches!(it, RawEvent::Complete(Event::Back { .. })));
         assert_eq!(backs.count(), usize::from(!section_only), "{events:?}");
         let ledger = bench.snapshot().ledger;
         assert_eq!(ledger.away_ns == 0, section_only);
@@ -95,19 +97,19 @@ fn the_signal_for_an_nmi_names_the_nmi() {
     let (mut breaches, mut kills) = (Vec::new(), Vec::new());
     for event in bench.events() {
         match event {
-            Event::Breach(breach) => breaches.push(breach),
-            Event::Kill(kill) => kills.push(kill),
-            other => panic!("{other:?}"),
+            RawEvent::Breach(breach) => breaches.push(breach),
+            RawEvent::Kill(kill) => kills.push(kill),
+            other @ RawEvent::Complete(_) => panic!("{other:?}"),
         }
     }
-    let causes: Vec<_> = breaches.iter().map(|it| it.cause.cause()).collect();
+    let causes: Vec<_> = breaches.iter().map(|it| it.entry.cause.cause()).collect();
     assert_eq!(causes, [Cause::Nmi, Cause::Nmi, Cause::Syscall]);
-    let sections: Vec<_> = breaches.iter().map(|it| it.section).collect();
-    assert_eq!(sections, [Some(true), Some(true), Some(false)]);
+    let sections: Vec<_> = breaches.iter().map(|it| it.entry.section).collect();
+    assert_eq!(sections, [true, true, false]);
     let claimed = CauseDetail::Nmi {
         handler: Some(crate::event::ids::Address(0xbbbb)),
     };
-    assert_eq!(breaches[1].cause, claimed);
+    assert_eq!(breaches[1].entry.cause, claimed);
     let [kill] = kills.as_slice() else {
         panic!("{kills:?}")
     };
@@ -115,7 +117,10 @@ fn the_signal_for_an_nmi_names_the_nmi() {
     assert_eq!(kill.breach, Some(breaches[1].seq));
     let entry = kill.entry.as_ref().unwrap();
     assert_eq!(entry.cause.cause(), Cause::Nmi);
-    assert_eq!((entry.at, entry.ip), (breaches[1].at, breaches[1].ip));
+    assert_eq!(
+        (entry.at, entry.ip),
+        (breaches[1].entry.at, breaches[1].entry.ip)
+    );
     assert_eq!(bench.snapshot().ledger.tainted, 0);
 }
 
@@ -144,11 +149,11 @@ fn a_signal_tells_of_its_entry_whose_record_was_lost() {
     }
     let mut kills = Vec::new();
     for event in bench.events() {
-        if let Event::Kill(kill) = event {
+        if let RawEvent::Kill(kill) = event {
             kills.push(kill);
         }
     }
-    bench.assembler.finish(|kill| kills.push(kill));
+    bench.assembler.finish(|kill| kills.push(Box::new(kill)));
     assert_eq!(kills.len(), 2, "{kills:?}");
     for kill in kills {
         assert_eq!((&kill.by, kill.breach), (&KilledBy::StrictMode, None));

@@ -1,12 +1,17 @@
 use isol_trace_common::{
-    record::{Entry, FullEntry, Kind},
+    activity::Activity,
+    cause::Cause,
+    record::{
+        ACTIVITY_IS_CAUSE, ACTIVITY_PERF_EVENT, ACTIVITY_TIMED, ActivityRecord, Entry,
+        FLAG_LATE_SYSCALL, FullEntry, Kind,
+    },
     send::{Send, Via},
     user_stack::UserStack,
 };
 use zerocopy::IntoBytes as _;
 
 use super::*;
-use crate::event::{decode::view_full, model::Origin};
+use crate::event::{cause::CauseDetail, origin::Origin, raw::RawBreach};
 
 fn words<T: zerocopy::IntoBytes + zerocopy::Immutable>(record: &T) -> Vec<u64> {
     let mut words = vec![0_u64; size_of::<T>() / 8];
@@ -39,7 +44,7 @@ fn entry(tid: u32, end: End) -> Entry {
 }
 
 /// The event that a record becomes, if it becomes one.
-fn event_of(all: &mut Assembler, cpu: u32, bytes: &[u8]) -> Option<Event> {
+fn event_of(all: &mut Assembler, cpu: u32, bytes: &[u8]) -> Option<RawEvent> {
     let mut events = Vec::new();
     all.begin(MonoNanos(u64::MAX));
     all.record(Cpu(cpu), bytes).unwrap();
@@ -55,22 +60,22 @@ fn a_breach_has_the_name_that_was_announced() {
         event_of(&mut all, 1, words(&task(7, b"feed")).as_bytes()),
         None
     );
-    let Some(Event::Breach(breach)) =
+    let Some(RawEvent::Breach(breach)) =
         event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes())
     else {
         panic!("no breach")
     };
     assert_eq!(breach.seq, Seq(1));
-    assert_eq!(breach.task.comm.as_deref(), Some("feed"));
-    assert_eq!(breach.task.pid, Some(Pid(70)));
+    assert_eq!(breach.entry.task.comm.as_deref(), Some("feed"));
+    assert_eq!(breach.entry.task.pid, Some(Pid(70)));
     // Its name was lost: absent, not somebody else's.
-    let Some(Event::Breach(breach)) =
+    let Some(RawEvent::Breach(breach)) =
         event_of(&mut all, 1, words(&entry(8, End::Return)).as_bytes())
     else {
         panic!("no breach")
     };
     assert_eq!(
-        breach.task,
+        breach.entry.task,
         TaskId {
             pid: None,
             tid: Tid(8),
@@ -85,10 +90,13 @@ fn a_new_name_replaces_the_old_one() {
     for name in [b"old", b"new"] {
         event_of(&mut all, 1, words(&task(7, name)).as_bytes());
         let event = event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes());
-        let Some(Event::Breach(breach)) = event else {
+        let Some(RawEvent::Breach(breach)) = event else {
             panic!("no breach")
         };
-        assert_eq!(breach.task.comm.as_deref(), std::str::from_utf8(name).ok());
+        assert_eq!(
+            breach.entry.task.comm.as_deref(),
+            std::str::from_utf8(name).ok()
+        );
     }
 }
 
@@ -101,10 +109,10 @@ fn threads_of_others_by_the_thousand_take_no_name_from_one_that_stays() {
         event_of(&mut all, 2, words(&task(tid, b"other")).as_bytes());
         if tid % 1000 == 0 {
             let event = event_of(&mut all, 1, words(&entry(7, End::Return)).as_bytes());
-            let Some(Event::Breach(breach)) = event else {
+            let Some(RawEvent::Breach(breach)) = event else {
                 panic!("no breach")
             };
-            assert_eq!(breach.task.comm.as_deref(), Some("feed"), "{tid}");
+            assert_eq!(breach.entry.task.comm.as_deref(), Some("feed"), "{tid}");
         }
     }
 }
@@ -129,10 +137,10 @@ fn a_number_that_shows_late_is_of_the_other_table() {
             ..entry(7, End::Return)
         };
         let event = event_of(&mut all, 1, words(&late).as_bytes());
-        let Some(Event::Breach(breach)) = event else {
+        let Some(RawEvent::Breach(breach)) = event else {
             panic!("no breach")
         };
-        assert_eq!(breach.cause, expected);
+        assert_eq!(breach.entry.cause, expected);
     }
 }
 
@@ -156,7 +164,7 @@ fn a_victim_comes_back_to_its_breach() {
         at: MonoNanos(1025),
         tid: Tid(7),
     };
-    assert_eq!(event, Some(expected));
+    assert_eq!(event, Some(RawEvent::Complete(expected)));
 }
 
 #[test]
@@ -182,7 +190,7 @@ fn a_task_that_moves_is_an_event_with_its_name() {
         to: Cpu(2),
         at: MonoNanos(5),
     };
-    assert_eq!(event, Some(expected));
+    assert_eq!(event, Some(RawEvent::Complete(expected)));
 }
 
 #[test]
@@ -220,6 +228,7 @@ fn the_causes_own_handler_is_not_listed_again() {
     };
     let mut full = FullEntry {
         entry: Entry {
+            kind: Kind::EntryFew as u8,
             activities: 2,
             ..entry(7, End::Return)
         },
@@ -234,14 +243,29 @@ fn the_causes_own_handler_is_not_listed_again() {
         u64::from_le_bytes(*b"1:0\0\0\0\0\0"),
     ];
     full.activities[1] = own;
-    let Ok(Record::Entry(view)) = view_full(&full) else {
-        panic!("no entry")
-    };
-    let breach = Assembler::new(Pid(1)).breach(Cpu(1), &view);
-    assert_eq!(breach.cause_net, Some(Nanos(9)));
-    assert_eq!(breach.activities.len(), 1);
-    assert_eq!(breach.activities[0].comm.as_deref(), Some("kworker/1:0"));
-    assert_eq!(breach.activities[0].net, None, "only one end was seen");
+    let RawBreach { entry, .. } = breach_of(&mut Assembler::new(Pid(1)), &full);
+    assert_eq!(entry.cause_net, Some(Nanos(9)));
+    assert_eq!(entry.activities.len(), 1);
+    assert_eq!(entry.activities[0].comm.as_deref(), Some("kworker/1:0"));
+    assert_eq!(entry.activities[0].net, None, "only one end was seen");
+}
+
+/// The breach that an entry with activities becomes.
+fn breach_of(all: &mut Assembler, full: &FullEntry<4>) -> RawBreach {
+    let bytes = [
+        full.entry.as_bytes(),
+        full.args.as_bytes(),
+        full.idle_ns.as_bytes(),
+        full.activities.as_bytes(),
+    ]
+    .concat();
+    // A ring's records lie at multiples of eight.
+    let mut words = vec![0_u64; bytes.len() / 8];
+    words.as_mut_bytes().copy_from_slice(&bytes);
+    match event_of(all, 1, words.as_bytes()) {
+        Some(RawEvent::Breach(breach)) => *breach,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// An entry in which the timer of a perf event expired, as the kernel's side writes it.
@@ -271,13 +295,8 @@ fn a_perf_events_timer_is_its_owners() {
     for (tracer, kind) in [(Pid(1), "kernel"), (own, "tracer")] {
         let mut all = Assembler::new(tracer);
         let mut origin_of = |owner| {
-            let full = sampled(owner);
-            let Ok(Record::Entry(view)) = view_full(&full) else {
-                panic!("no entry")
-            };
-            let mut breach = all.breach(Cpu(1), &view);
-            all.join.join(&mut breach);
-            assert_eq!(breach.activities[0].origin, None, "told once");
+            let mut breach = breach_of(&mut all, &sampled(owner));
+            assert_eq!(breach.asked[0].origin, None, "told once");
             breach.origins.pop().unwrap()
         };
         let nobody = origin_of(0);
@@ -288,12 +307,7 @@ fn a_perf_events_timer_is_its_owners() {
         assert_eq!((owner.tid, owner.pid), (Tid(71), None), "its name was lost");
         all.record(Cpu(1), words(&task(72, b"perf")).as_bytes())
             .unwrap();
-        let full = sampled(72);
-        let Ok(Record::Entry(view)) = view_full(&full) else {
-            panic!("no entry")
-        };
-        let mut breach = all.breach(Cpu(1), &view);
-        all.join.join(&mut breach);
+        let breach = breach_of(&mut all, &sampled(72));
         let [origin] = breach.origins.as_slice() else {
             panic!("{:?}", breach.origins)
         };
@@ -335,7 +349,7 @@ fn a_breach_waits_until_its_senders_ring_has_been_read() {
     all.record(Cpu(0), words(&send).as_bytes()).unwrap();
     let mut origins = Vec::new();
     all.settled(|event| {
-        if let Event::Breach(breach) = event {
+        if let RawEvent::Breach(breach) = event {
             assert_eq!(breach.seq, Seq(1));
             origins.extend(breach.origins);
         }
@@ -357,8 +371,8 @@ fn breaches_are_numbered_in_the_order_in_which_they_ended() {
     }
     let mut seen = Vec::new();
     all.settled(|event| {
-        if let Event::Breach(breach) = event {
-            seen.push((breach.seq, breach.cpu));
+        if let RawEvent::Breach(breach) = event {
+            seen.push((breach.seq, breach.entry.cpu));
         }
     });
     assert_eq!(seen, [(Seq(1), Cpu(2)), (Seq(2), Cpu(1))]);

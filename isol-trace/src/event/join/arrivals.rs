@@ -2,13 +2,18 @@
 
 use std::{collections::HashMap, mem};
 
-use isol_trace_common::record::{KIN_WORKER, Kin as Record};
+use isol_trace_common::{
+    record::{KIN_WORKER, Kin as Record},
+    send::Via,
+};
 
-use super::same_task;
+use super::same::same_task;
 use crate::event::{
-    assemble::name,
+    entry::KernelActivity,
     ids::{Pid, Tid},
-    model::{Activity, ActivityItem, Breach, Kin, Origin, Sender, TaskId, Via},
+    origin::{Origin, RawOrigin, RawSender},
+    task::{Kin, TaskId},
+    thread_name::thread_name,
 };
 
 /// Half of the threads that are remembered.
@@ -30,7 +35,8 @@ impl Kinship {
         if record.pid == 0 {
             return;
         }
-        let parent = (record.parent != 0).then(|| (Pid(record.parent), name(record.parent_comm)));
+        let parent =
+            (record.parent != 0).then(|| (Pid(record.parent), thread_name(record.parent_comm)));
         let kin = Kin {
             pid: Pid(record.pid),
             worker: record.flags & KIN_WORKER != 0,
@@ -40,17 +46,8 @@ impl Kinship {
         self.remember(record.tid, kin);
     }
 
-    /// Says of those that ran in a breach whose they are.
-    pub(super) fn tell(&mut self, breach: &mut Breach) {
-        for item in &mut breach.activities {
-            if item.kind == Activity::Switch {
-                item.kin = self.of(item.number);
-            }
-        }
-    }
-
     /// Whose a thread is, which runs.
-    fn of(&mut self, tid: u32) -> Option<Kin> {
+    pub(super) fn of(&mut self, tid: u32) -> Option<Kin> {
         if let Some(kin) = self.before.remove(&tid) {
             self.remember(tid, kin);
         }
@@ -71,7 +68,12 @@ const MOVERS: &str = "migration/";
 
 /// Of who made a task that ran, or moved it here: says whom the task came by, and puts that in the place of the
 /// interrupt that it led to, whose sender is the same.
-pub(super) fn explain(item: &ActivityItem, came: &mut Sender, origins: &mut [Origin]) {
+pub(super) fn explain(
+    item: &KernelActivity,
+    kin: Option<&Kin>,
+    came: &mut RawSender,
+    origins: &mut [RawOrigin],
+) {
     if !matches!(came.via, Via::Fork | Via::Move) {
         return;
     }
@@ -83,7 +85,7 @@ pub(super) fn explain(item: &ActivityItem, came: &mut Sender, origins: &mut [Ori
     };
     if came.task.as_ref().is_some_and(is_mover) {
         came.task = Some(TaskId {
-            pid: item.kin.as_ref().map(|kin| kin.pid),
+            pid: kin.map(|kin| kin.pid),
             tid: Tid(item.number),
             comm: item.comm.clone(),
         });
@@ -92,7 +94,7 @@ pub(super) fn explain(item: &ActivityItem, came: &mut Sender, origins: &mut [Ori
         Origin::Remote(sender) => Some(sender),
         _ => None,
     });
-    let is_for_it = |one: &Sender| {
+    let is_for_it = |one: &RawSender| {
         matches!(one.via, Via::Reschedule | Via::CrossCall)
             && same_task(one, &by)
             && one.at >= by.at

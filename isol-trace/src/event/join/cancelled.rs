@@ -1,10 +1,16 @@
 //! Timers that another CPU cancelled, or took elsewhere: a CPU sets only its own clock, and the interrupt
 //! comes as if nothing had happened (`kernel/time/hrtimer.c:remove_hrtimer`, v6.12 and v7.2).
 
-use super::{arrival, last_vector, same};
+use isol_trace_common::{activity::Activity, cause::Cause};
+
+use super::{
+    same::same,
+    times::{arrival, last_vector},
+};
 use crate::event::{
+    entry::{KernelActivity, KernelEntry},
     ids::{Cpu, MonoNanos},
-    model::{Activity, ActivityItem, Breach, Cause, Sender},
+    origin::RawSender,
     per_cpu::PerCpu,
 };
 
@@ -18,7 +24,7 @@ const EARLY: u64 = 1_000_000;
 #[derive(Debug)]
 struct Cancelled {
     due: MonoNanos,
-    by: Box<Sender>,
+    by: Box<RawSender>,
 }
 
 /// Those of every watched CPU.
@@ -29,7 +35,7 @@ pub(super) struct Cancellations {
 
 impl Cancellations {
     /// Takes in that somebody cancelled a timer of a CPU, which was due then.
-    pub(super) fn put(&mut self, cpu: Cpu, due: MonoNanos, by: Box<Sender>) {
+    pub(super) fn put(&mut self, cpu: Cpu, due: MonoNanos, by: Box<RawSender>) {
         let list = self.by_cpu.of(cpu);
         let place = list.partition_point(|other| other.due <= due);
         list.insert(place, Cancelled { due, by });
@@ -38,23 +44,23 @@ impl Cancellations {
 
     /// Who left the timer interrupt behind that began this entry; `None` where it ran a timer, or it is not
     /// known. Each timer interrupt looks at the timers anew: what was cancelled before it, it has answered.
-    pub(super) fn take(&mut self, breach: &Breach) -> Option<Box<Sender>> {
-        let arrived = last_vector(breach, |cause| cause == Cause::LocalTimer)?;
-        let list = self.by_cpu.of(breach.cpu);
+    pub(super) fn take(&mut self, entry: &KernelEntry) -> Option<Box<RawSender>> {
+        let arrived = last_vector(entry, |cause| cause == Cause::LocalTimer)?;
+        let list = self.by_cpu.of(entry.cpu);
         let is_before = |one: &mut Cancelled| one.by.at.is_some_and(|at| at <= arrived);
         let answered: Vec<_> = list.extract_if(.., is_before).collect();
-        let ran = |item: &ActivityItem| {
+        let ran = |item: &KernelActivity| {
             matches!(
                 item.kind,
                 Activity::Timer | Activity::Hrtimer | Activity::Tick
             )
         };
-        if breach.cause.cause() != Cause::LocalTimer || breach.activities.iter().any(ran) {
+        if entry.cause.cause() != Cause::LocalTimer || entry.activities.iter().any(ran) {
             return None;
         }
         // In user mode an interrupt is taken when it comes: the clock was set for a moment since.
-        let since = breach.user_since?;
-        let until = MonoNanos(arrival(breach).0.saturating_add(EARLY));
+        let since = entry.user_since?;
+        let until = MonoNanos(arrival(entry).0.saturating_add(EARLY));
         let mut possible = answered
             .into_iter()
             .filter(|one| (since..=until).contains(&one.due));

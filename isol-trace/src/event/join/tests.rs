@@ -1,5 +1,5 @@
 use super::{waiting::MAX_WAITING, *};
-use crate::event::model::{ActivityItem, CauseDetail};
+use crate::event::{cause::CauseDetail, ids::Nanos};
 
 mod arrivals;
 mod cancelled;
@@ -28,8 +28,8 @@ fn send(at_ns: u64, key: u64, tid: u32) -> Send {
 }
 
 /// An entry from 1000 to 2000, in user mode since 500.
-fn breach(cause: Cause, activities: Vec<ActivityItem>) -> Breach {
-    Breach {
+fn entered(cause: Cause, activities: Vec<KernelActivity>) -> KernelEntry {
+    KernelEntry {
         at: MonoNanos(1000),
         cpu: CPU,
         duration: Some(Nanos(1000)),
@@ -37,12 +37,12 @@ fn breach(cause: Cause, activities: Vec<ActivityItem>) -> Breach {
         cause_began: Some(MonoNanos(1010)),
         user_since: Some(MonoNanos(500)),
         activities,
-        ..crate::event::model::tests::breach()
+        ..crate::event::entry::tests::entry()
     }
 }
 
-fn ran(kind: Activity, key: u64) -> ActivityItem {
-    ActivityItem {
+fn ran(kind: Activity, key: u64) -> KernelActivity {
+    KernelActivity {
         kind,
         number: 0,
         address: Some(Address(FLUSH)),
@@ -50,14 +50,12 @@ fn ran(kind: Activity, key: u64) -> ActivityItem {
         began: None,
         comm: None,
         net: None,
-        name: None,
-        kin: None,
-        origin: None,
+        perf_event: None,
     }
 }
 
-fn vector(cause: Cause, began: u64) -> ActivityItem {
-    ActivityItem {
+fn vector(cause: Cause, began: u64) -> KernelActivity {
+    KernelActivity {
         number: cause as u32,
         address: None,
         key: None,
@@ -75,7 +73,7 @@ fn join(sent: &[(Via, Send)]) -> Join {
 }
 
 /// Senders by thread, `None` for an origin without one, and whether they are inferred.
-fn who(origins: &[Origin]) -> Vec<Option<(u32, bool)>> {
+fn who(origins: &[RawOrigin]) -> Vec<Option<(u32, bool)>> {
     origins
         .iter()
         .map(|origin| {
@@ -85,14 +83,13 @@ fn who(origins: &[Origin]) -> Vec<Option<(u32, bool)>> {
         .collect()
 }
 
-fn call(activities: Vec<ActivityItem>) -> Breach {
-    breach(Cause::CallFunctionSingle, activities)
+fn call(activities: Vec<KernelActivity>) -> KernelEntry {
+    entered(Cause::CallFunctionSingle, activities)
 }
 
 /// Who provoked an entry.
-fn provokers(join: &mut Join, entry: &Breach) -> Vec<Origin> {
-    let mut entry = entry.clone();
-    join.join(&mut entry);
+fn provokers(join: &mut Join, entry: &KernelEntry) -> Vec<RawOrigin> {
+    let entry = join.join(Seq(1), entry.clone());
     entry.origins
 }
 
@@ -118,10 +115,7 @@ fn a_call_is_known_by_its_csd() {
         panic!("{origins:?}")
     };
     assert_eq!(sender.cpu, Some(Cpu(0)));
-    assert_eq!(
-        sender.callback.as_ref().and_then(|it| it.address),
-        Some(Address(FLUSH))
-    );
+    assert_eq!(sender.callback, Some(Address(FLUSH)));
     assert_eq!(
         provokers(&mut join, &entry),
         [Origin::Unknown],
@@ -138,7 +132,7 @@ fn a_call_to_another_cpu_is_not_this_ones() {
     let mut join = join(&[(Via::CrossCall, elsewhere)]);
     let here = call(vec![ran(Activity::Csd, CSD)]);
     assert_eq!(provokers(&mut join, &here), [Origin::Unknown]);
-    let there = Breach {
+    let there = KernelEntry {
         cpu: Cpu(2),
         ..here
     };
@@ -159,7 +153,7 @@ fn a_csd_that_is_queued_again_at_once_keeps_its_order() {
         (Via::CrossCall, send(2500, CSD, 8)),
     ]);
     assert_eq!(who(&provokers(&mut one, &entry)), [Some((7, false))]);
-    let later = Breach {
+    let later = KernelEntry {
         at: MonoNanos(2600),
         cause_began: Some(MonoNanos(2610)),
         user_since: Some(MonoNanos(2000)),
@@ -186,7 +180,7 @@ fn an_interrupt_inside_another_entry_answers_its_calls() {
         (Via::CrossCall, send(1100, CSD, 7)),
         (Via::Reschedule, send(1100, 0, 7)),
     ]);
-    let syscall = breach(
+    let syscall = entered(
         Cause::Syscall,
         vec![
             vector(Cause::CallFunctionSingle, 1200),
@@ -196,7 +190,7 @@ fn an_interrupt_inside_another_entry_answers_its_calls() {
     assert_eq!(provokers(&mut join, &syscall), [Origin::Task]);
     assert_eq!(provokers(&mut join, &call(Vec::new())), [Origin::Unknown]);
     assert_eq!(
-        provokers(&mut join, &breach(Cause::Reschedule, Vec::new())),
+        provokers(&mut join, &entered(Cause::Reschedule, Vec::new())),
         [Origin::Unknown]
     );
 }
@@ -207,7 +201,7 @@ fn a_timer_keeps_who_armed_it() {
         (Via::Timer, send(100, TIMER, 7)),
         (Via::Timer, send(1500, TIMER, 8)),
     ]);
-    let fired = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    let fired = entered(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
     let origins = provokers(&mut join, &fired);
     assert!(matches!(origins.as_slice(), [Origin::Kernel(Some(_))]));
     assert_eq!(
@@ -215,20 +209,20 @@ fn a_timer_keeps_who_armed_it() {
         [Some((7, false))],
         "not who armed it in its own function"
     );
-    let again = Breach {
+    let again = KernelEntry {
         at: MonoNanos(3000),
         cause_began: Some(MonoNanos(3010)),
         ..fired
     };
     assert_eq!(who(&provokers(&mut join, &again)), [Some((8, false))]);
-    let stranger = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER + 64)]);
+    let stranger = entered(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER + 64)]);
     assert_eq!(
         provokers(&mut join, &stranger),
         [Origin::Kernel(None)],
         "armed before the account"
     );
     assert_eq!(
-        provokers(&mut join, &breach(Cause::LocalTimer, Vec::new())),
+        provokers(&mut join, &entered(Cause::LocalTimer, Vec::new())),
         [Origin::Unknown]
     );
 }
@@ -284,7 +278,7 @@ fn what_was_answered_takes_no_room_from_what_waits() {
         join.sent(Via::CrossCall, &send(n + 900, CSD, 7));
         let _origins = provokers(
             &mut join,
-            &Breach {
+            &KernelEntry {
                 at: MonoNanos(n + 1000),
                 cause_began: Some(MonoNanos(n + 1010)),
                 user_since: Some(MonoNanos(n + 500)),
@@ -297,11 +291,11 @@ fn what_was_answered_takes_no_room_from_what_waits() {
     let (_, live, order) = join.waiting.len();
     assert_eq!(live, 2);
     assert!(order <= 2 * MAX_WAITING, "{order}");
-    let fired = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    let fired = entered(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
     assert_eq!(who(&provokers(&mut join, &fired)), [Some((8, false))]);
-    let mut queued = breach(Cause::Syscall, vec![ran(Activity::Work, TIMER + 64)]);
-    join.join(&mut queued);
-    let asked = queued.activities[0].origin.as_slice();
+    let queued = entered(Cause::Syscall, vec![ran(Activity::Work, TIMER + 64)]);
+    let queued = join.join(Seq(1), queued);
+    let asked = queued.asked[0].origin.as_slice();
     assert_eq!(who(asked), [Some((9, false))]);
     assert_eq!(waiting(&join), 1, "the timer");
 }
@@ -315,12 +309,8 @@ fn frames_and_places_come_along() {
     let mut join = join(&[(Via::CrossCall, sent)]);
     let origins = provokers(&mut join, &call(vec![ran(Activity::Csd, CSD)]));
     let sender = origins[0].sender().unwrap();
-    assert_eq!(
-        sender.callsite.as_ref().and_then(|it| it.address),
-        Some(Address(0xffff_ffff_8100_1234))
-    );
-    let stack: Vec<_> = sender.stack.iter().map(|it| it.address).collect();
-    assert_eq!(stack, [Some(Address(1)), Some(Address(2))]);
+    assert_eq!(sender.callsite, Some(Address(0xffff_ffff_8100_1234)));
+    assert_eq!(sender.stack, [Address(1), Address(2)]);
 }
 
 /// A csd is free as soon as its function is about to run: the next call is sent while it runs,
@@ -332,7 +322,7 @@ fn a_csd_that_is_sent_again_while_it_runs_keeps_its_order() {
     join.sent(Via::CrossCall, &send(1500, CSD, 8));
     let first = call(vec![ran(Activity::Csd, CSD)]);
     assert_eq!(who(&provokers(&mut join, &first)), [Some((7, false))]);
-    let second = Breach {
+    let second = KernelEntry {
         at: MonoNanos(2050),
         user_since: Some(MonoNanos(2000)),
         cause_began: Some(MonoNanos(2060)),
@@ -348,14 +338,14 @@ fn a_csd_that_ran_twice_was_sent_twice() {
     join.sent(Via::CrossCall, &send(480, CSD, 7));
     join.sent(Via::CrossCall, &send(1500, CSD, 8));
     let again = vector(Cause::CallFunctionSingle, 1600);
-    let mut entry = call(vec![
+    let entry = call(vec![
         ran(Activity::Csd, CSD),
         again,
         ran(Activity::Csd, CSD),
     ]);
-    join.join(&mut entry);
+    let entry = join.join(Seq(1), entry);
     assert_eq!(who(&entry.origins), [Some((7, false))]);
-    let second = entry.activities[2].origin.clone();
+    let second = entry.asked[2].origin.clone();
     assert_eq!(
         who(second.as_slice()),
         [Some((8, false))],

@@ -5,10 +5,11 @@ use std::{
     ops::Deref,
 };
 
-use super::{end_of, same};
+use super::{same::same, times::end_of};
 use crate::event::{
+    entry::KernelEntry,
     ids::{Address, Cpu, MonoNanos},
-    model::{Breach, Sender},
+    origin::RawSender,
 };
 
 /// Senders that wait for their breach, on all CPUs together.
@@ -34,7 +35,7 @@ pub(super) type Key = (List, u64);
 /// A sender without its breach.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) sender: Box<Sender>,
+    pub(super) sender: Box<RawSender>,
     /// When it asked.
     pub(super) at: MonoNanos,
     /// The probe that saw it does not show the csd.
@@ -48,9 +49,9 @@ pub(super) struct Waiting {
 }
 
 impl Deref for Waiting {
-    type Target = Sender;
+    type Target = RawSender;
 
-    fn deref(&self) -> &Sender {
+    fn deref(&self) -> &RawSender {
         &self.sender
     }
 }
@@ -116,7 +117,13 @@ impl Senders {
     }
 
     /// Lets a sender wait.
-    pub(super) fn put(&mut self, key: Key, at: MonoNanos, sender: Box<Sender>, conditional: bool) {
+    pub(super) fn put(
+        &mut self,
+        key: Key,
+        at: MonoNanos,
+        sender: Box<RawSender>,
+        conditional: bool,
+    ) {
         let (list, address) = key;
         let number = self.came;
         self.came += 1;
@@ -197,15 +204,15 @@ impl Senders {
 
     /// Who armed a timer that expired: the last one before the entry, or else inside it. It
     /// stays: whoever armed a timer that repeats itself is the origin each time.
-    pub(super) fn armed(&self, timer: u64, breach: &Breach) -> Option<Box<Sender>> {
+    pub(super) fn armed(&self, timer: u64, entry: &KernelEntry) -> Option<Box<RawSender>> {
         let queue = self.lists.get(&List::Timers)?.get(&timer)?;
-        let before = queue.iter().rfind(|sender| sender.at <= breach.at);
-        let within = || queue.iter().rfind(|sender| sender.at <= end_of(breach));
+        let before = queue.iter().rfind(|sender| sender.at <= entry.at);
+        let within = || queue.iter().rfind(|sender| sender.at <= end_of(entry));
         before.or_else(within).map(|waiting| waiting.sender.clone())
     }
 
     /// Who raised the interrupt of a CPU's `irq_work` at this time.
-    pub(super) fn raised(&mut self, cpu: Cpu, at: MonoNanos) -> Option<Box<Sender>> {
+    pub(super) fn raised(&mut self, cpu: Cpu, at: MonoNanos) -> Option<Box<RawSender>> {
         self.with_queue((List::Raised(cpu), 0), |queue| {
             let place = queue.iter().position(|waiting| waiting.at == at)?;
             queue.drain(..place);
@@ -215,7 +222,7 @@ impl Senders {
     }
 
     /// The sender of something that ran in an entry. `None` where it is not known which.
-    pub(super) fn take(&mut self, key: Key, ran: &Ran) -> Option<Box<Sender>> {
+    pub(super) fn take(&mut self, key: Key, ran: &Ran) -> Option<Box<RawSender>> {
         self.with_queue(key, |queue| {
             let mut possible = queue.partition_point(|sender| sender.at <= ran.until);
             let stale = ran
@@ -256,9 +263,10 @@ impl Senders {
             let answered = queue.partition_point(|sender| sender.at <= at);
             let mut late = Vec::new();
             for mut sender in queue.drain(..answered) {
-                let callback = sender.callback.as_ref();
-                let address = callback.and_then(|function| function.address);
-                if !address.is_some_and(|address| shown.contains(&address)) {
+                if !sender
+                    .callback
+                    .is_some_and(|address| shown.contains(&address))
+                {
                     unseen.push(sender);
                 } else if !sender.passed {
                     sender.passed = true;

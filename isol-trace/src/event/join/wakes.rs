@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::{end_of, same};
+use isol_trace_common::cause::Cause;
+
+use super::{same::same, times::end_of};
 use crate::event::{
+    entry::{KernelActivity, KernelEntry},
     ids::MonoNanos,
-    model::{ActivityItem, Breach, Cause, Sender},
+    origin::RawSender,
 };
 
 /// Woken threads that are remembered; beyond that the one that was woken longest ago is forgotten.
@@ -18,7 +21,7 @@ const WAKES: usize = 4;
 #[derive(Debug, Default)]
 struct Woken {
     /// When it was woken and by whom, in the order of time.
-    wakes: VecDeque<(MonoNanos, Box<Sender>)>,
+    wakes: VecDeque<(MonoNanos, Box<RawSender>)>,
     /// Its place in the order of all; 0 where it has none yet.
     number: u64,
     /// It was switched to since it was last woken.
@@ -50,7 +53,7 @@ impl Wakes {
     }
 
     /// Remembers who woke a thread.
-    pub(super) fn put(&mut self, thread: u64, at: MonoNanos, sender: Box<Sender>) {
+    pub(super) fn put(&mut self, thread: u64, at: MonoNanos, sender: Box<RawSender>) {
         self.came += 1;
         let number = self.came;
         let woken = self.by_thread.entry(thread).or_default();
@@ -76,16 +79,20 @@ impl Wakes {
     }
 
     /// Who woke a thread before it ran in this entry. `None` where it is not known which.
-    pub(super) fn waker(&mut self, item: &ActivityItem, breach: &Breach) -> Option<Box<Sender>> {
+    pub(super) fn waker(
+        &mut self,
+        item: &KernelActivity,
+        entry: &KernelEntry,
+    ) -> Option<Box<RawSender>> {
         let woken = self.by_thread.get_mut(&u64::from(item.number))?;
-        let possible = woken.wakes.partition_point(|(at, _)| *at <= end_of(breach));
+        let possible = woken.wakes.partition_point(|(at, _)| *at <= end_of(entry));
         woken.ran = possible == woken.wakes.len();
         let mut before = woken.wakes.iter().take(possible).rev();
         let (_, last) = before.next()?;
-        let mut within = before.take_while(|(at, _)| *at >= breach.at);
+        let mut within = before.take_while(|(at, _)| *at >= entry.at);
         let one = within.all(|(_, sender)| same(sender, last));
         let mut waker = one.then(|| last.clone())?;
-        if is_interrupts(item, breach, &waker) {
+        if is_interrupts(item, entry, &waker) {
             waker.task = None;
             waker.unsure = false;
         }
@@ -98,12 +105,12 @@ impl Wakes {
 const SOFTIRQ_THREADS: [&str; 2] = ["ksoftirqd/", "ktimers/"];
 
 /// Whether the interrupt of an entry has woken a thread, and not the task that it interrupted, which does nothing there.
-fn is_interrupts(item: &ActivityItem, breach: &Breach, waker: &Sender) -> bool {
+fn is_interrupts(item: &KernelActivity, entry: &KernelEntry, waker: &RawSender) -> bool {
     let runs_softirqs = |comm: &str| SOFTIRQ_THREADS.iter().any(|it| comm.starts_with(it));
-    let cause = breach.cause.cause();
+    let cause = entry.cause.cause();
     (cause.is_vector() || cause == Cause::DeviceIrq)
         && item.comm.as_deref().is_some_and(runs_softirqs)
-        && waker.cpu == Some(breach.cpu)
-        && waker.at.is_some_and(|at| at >= breach.at)
-        && (waker.task.as_ref()).is_some_and(|task| task.tid == breach.task.tid)
+        && waker.cpu == Some(entry.cpu)
+        && waker.at.is_some_and(|at| at >= entry.at)
+        && (waker.task.as_ref()).is_some_and(|task| task.tid == entry.task.tid)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use isol_trace_common::{activity::Activity, cause::Cause, record::End, send::Via};
 
 use crate::event::{
+    breach::tests::breach,
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, RuleId, Seq, Tid},
     model::{
         ActivityItem, Breach, CauseDetail, Event, Function, Kill, KilledBy, Origin, Sender, TaskId,
-        tests::breach,
     },
     signal::Signal,
 };
@@ -115,7 +115,6 @@ pub(super) fn shootdown() -> Breach {
         at: Some(MonoNanos(END - 5_600)),
         cpu: Some(Cpu(0)),
         task: Some(task(1234, 1241, "pool")),
-        unsure: false,
         callback: Some(function("flush_tlb_func")),
         callsite: Some(function("smp_call_function_many_cond+0x1f")),
         stack: vec![
@@ -139,8 +138,6 @@ pub(super) fn shootdown() -> Breach {
             kind: Activity::TlbFlush,
             number: 1,
             address: None,
-            key: None,
-            began: None,
             comm: None,
             net: Some(Nanos(812)),
             name: Some("remote shootdown".into()),

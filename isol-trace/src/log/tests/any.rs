@@ -120,8 +120,6 @@ fn activity() -> BoxedStrategy<ActivityItem> {
                 kind,
                 number,
                 address,
-                key: Some(Address(9)),
-                began: Some(MonoNanos(9)),
                 comm,
                 net,
                 name,
@@ -154,7 +152,7 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
             select(Via::ALL),
             option::of(number()),
             option::of(any::<u32>()),
-            any::<[bool; 2]>(),
+            any::<bool>(),
         ),
         option::of(task()),
         option::of(place()),
@@ -162,19 +160,12 @@ fn sender() -> impl Strategy<Value = Box<Sender>> {
         (vec(place(), 0..3), vec(shared(), 0..2)),
     )
         .prop_map(
-            |(
-                (via, at, cpu, [unsure, inferred]),
-                task,
-                callback,
-                callsite,
-                (stack, user_stack),
-            )| {
+            |((via, at, cpu, inferred), task, callback, callsite, (stack, user_stack))| {
                 Box::new(Sender {
                     via,
                     at: at.map(MonoNanos),
                     cpu: cpu.map(Cpu),
                     task,
-                    unsure,
                     callback,
                     callsite,
                     stack,
@@ -237,8 +228,6 @@ pub(crate) fn breach() -> BoxedStrategy<Breach> {
                 cause_name,
                 cause_handler,
                 cause_net,
-                cause_began: Some(MonoNanos(1)),
-                user_since: Some(MonoNanos(1)),
                 ip,
                 location,
                 source,
@@ -503,8 +492,6 @@ pub(crate) fn plain_breach() -> Breach {
             kind: Activity::Tick,
             number: 1 << 2,
             address: None,
-            key: None,
-            began: None,
             comm: None,
             net: Some(Nanos(812)),
             name: Some("SCHED".into()),
@@ -512,7 +499,7 @@ pub(crate) fn plain_breach() -> Breach {
             origin: None,
         }],
         origins: vec![Origin::Kernel(None)],
-        ..crate::event::model::tests::breach()
+        ..crate::event::breach::tests::breach()
     }
 }
 

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::reorder::{Limits, ReorderBuffer};
 use crate::{
-    attrib::{Attributor, Awaited},
+    attrib::{Attributor, Awaited, BreachLookup, KillLookup},
     bpf::tracer::{TURN, Taken, Tracer},
     clock::monotonic,
     event::{
         assemble::Assembler,
         decode::DecodeError,
         ids::Pid,
-        kill::unlogged,
-        model::{Event, Kill},
-        own::OwnBreaches,
-        own::OwnProcesses,
+        model::Event,
+        own::{OwnBreaches, OwnProcesses},
+        raw::{RawEvent, RawKill},
+        unlogged::unlogged,
     },
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Reader {
     malformed: Option<DecodeError>,
     /// How long a breach waits for its names.
     limits: Limits,
-    reorder: ReorderBuffer<(Event, Awaited)>,
+    reorder: ReorderBuffer<Pending>,
 }
 
 impl Reader {
@@ -89,19 +89,19 @@ impl Reader {
             attributor.unwind(stack);
         }
         let now = Instant::now();
-        assembler.settled(|mut event| {
-            let (limits, awaited) = match &mut event {
-                Event::Breach(breach) => {
-                    let awaited = attributor.name(breach);
-                    (limits.of(&awaited), awaited)
+        assembler.settled(|event| {
+            let (limits, pending) = match event {
+                RawEvent::Breach(raw) => {
+                    let lookup = attributor.look_up(raw);
+                    (limits.of(lookup.awaited()), Pending::Breach(lookup))
                 }
-                Event::Kill(kill) => (KILL, name_kill(tracer, attributor, kill)),
-                _ => (*limits, Awaited::default()),
+                RawEvent::Kill(raw) => (KILL, look_up_kill(tracer, attributor, *raw)),
+                RawEvent::Complete(event) => (*limits, Pending::Complete(event)),
             };
-            reorder.push(now, limits, (event, awaited));
+            reorder.push(now, limits, pending);
         });
-        while let Some(done) = reorder.pop_ready(now, |(_, awaited)| attributor.is_there(awaited)) {
-            take(completed(attributor, own, done));
+        while let Some(done) = reorder.pop_ready(now, |one| one.is_there(attributor)) {
+            take(done.completed(attributor, own));
         }
         records
     }
@@ -119,16 +119,16 @@ impl Reader {
             reorder,
             ..
         } = self;
-        assembler.finish(|mut kill| {
-            let awaited = name_kill(tracer, attributor, &mut kill);
-            reorder.push(Instant::now(), KILL, (Event::Kill(kill), awaited));
+        assembler.finish(|raw| {
+            let pending = look_up_kill(tracer, attributor, raw);
+            reorder.push(Instant::now(), KILL, pending);
         });
         let begun = Instant::now();
         while let Some(first) = self.reorder.pop() {
-            while !self.attributor.is_there(&first.1) && names_wait(begun.elapsed()) {
-                self.attributor.wait(&first.1, GLANCE);
+            while !first.is_there(&mut self.attributor) && names_wait(begun.elapsed()) {
+                first.wait(&mut self.attributor, GLANCE);
             }
-            take(completed(&mut self.attributor, &mut self.own, first));
+            take(first.completed(&mut self.attributor, &mut self.own));
         }
     }
 
@@ -155,32 +155,57 @@ impl Limits {
     }
 }
 
-/// An event with what was found for it meanwhile. Its origins are final then.
-fn completed(
-    attributor: &mut Attributor,
-    own: &mut OwnBreaches,
-    (mut event, awaited): (Event, Awaited),
-) -> Event {
-    match &mut event {
-        _ if awaited.is_empty() => {}
-        Event::Breach(breach) => attributor.complete(breach, &awaited),
-        Event::Kill(kill) => attributor.complete_kill(kill, &awaited),
-        _ => {}
-    }
-    if let Event::Breach(breach) = &event {
-        own.take(breach);
-    }
-    event
+/// An event that may wait for its names.
+enum Pending {
+    Breach(BreachLookup),
+    Kill(Box<KillLookup>),
+    /// One that needs none.
+    Complete(Event),
 }
 
-/// Adds to a kill the last entries of its task that the ring had no room for, and names. What cannot be
-/// read is not remembered.
-fn name_kill(tracer: &Tracer, attributor: &mut Attributor, kill: &mut Kill) -> Awaited {
-    kill.unlogged = tracer
-        .remembered(kill.cpu)
+impl Pending {
+    fn awaited(&self) -> Option<&Awaited> {
+        match self {
+            Self::Breach(lookup) => Some(lookup.awaited()),
+            Self::Kill(lookup) => Some(lookup.awaited()),
+            Self::Complete(_) => None,
+        }
+    }
+
+    /// Whether all is known that it waits for.
+    fn is_there(&self, attributor: &mut Attributor) -> bool {
+        self.awaited().is_none_or(|it| attributor.is_there(it))
+    }
+
+    /// Waits for that.
+    fn wait(&self, attributor: &mut Attributor, at_most: Duration) {
+        if let Some(awaited) = self.awaited() {
+            attributor.wait(awaited, at_most);
+        }
+    }
+
+    /// The event, with what was found for it meanwhile.
+    fn completed(self, attributor: &mut Attributor, own: &mut OwnBreaches) -> Event {
+        match self {
+            Self::Breach(lookup) => {
+                let breach = attributor.breach(lookup);
+                own.take(&breach);
+                Event::Breach(breach)
+            }
+            Self::Kill(lookup) => Event::Kill(Box::new(attributor.kill(*lookup))),
+            Self::Complete(event) => event,
+        }
+    }
+}
+
+/// Begins to look up what a kill needs, the last entries of its task among that which the ring had no room
+/// for. What cannot be read is not remembered.
+fn look_up_kill(tracer: &Tracer, attributor: &mut Attributor, raw: RawKill) -> Pending {
+    let unlogged = tracer
+        .remembered(raw.cpu)
         .iter()
-        .filter_map(|words| unlogged(words, kill.task.tid))
-        .filter(|entry| entry.at <= kill.at)
+        .filter_map(|words| unlogged(words, raw.task.tid))
+        .filter(|entry| entry.at <= raw.at)
         .collect();
-    attributor.name_kill(kill)
+    Pending::Kill(Box::new(attributor.look_up_kill(raw, unlogged)))
 }

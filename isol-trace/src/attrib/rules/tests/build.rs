@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::event::{
     ids::{Address, Cpu, MonoNanos, Nanos, Pid, Tid},
     model::{
-        self, Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin, Sender,
-        TaskId, Via,
+        Activity, ActivityItem, Breach, Cause, CauseDetail, End, Function, Origin, Sender, TaskId,
+        Via,
     },
 };
 
@@ -30,7 +30,7 @@ fn breach(cause: CauseDetail, name: Option<&str>) -> Breach {
         cause,
         cause_name: name.map(Arc::from),
         ip: Address(0x40_16de),
-        ..model::tests::breach()
+        ..crate::event::breach::tests::breach()
     }
 }
 
@@ -127,7 +127,6 @@ pub(super) fn sender(via: Via, callback: Option<&str>, stack: &[&str]) -> Box<Se
         at: Some(MonoNanos(900)),
         cpu: Some(Cpu(0)),
         task: Some(task("noisy")),
-        unsure: false,
         callback: callback.map(function),
         callsite: Some(function("smp_call_function_many_cond+0x1f")),
         stack: stack.iter().map(frame).collect(),
@@ -143,8 +142,6 @@ impl Breach {
             kind,
             number: 0,
             address: Some(ANYWHERE),
-            key: None,
-            began: None,
             comm: (kind == Activity::Switch).then(|| name.into()),
             net: Some(Nanos(812)),
             name: Some(name.into()),

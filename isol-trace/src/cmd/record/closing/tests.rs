@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::{super::section_option, *};
 use crate::event::{
+    breach::tests::breach,
     ids::{Address, Cpu, MonoNanos, Seq, Tid},
-    model::{CauseSummary, Kill, KilledBy, TaskId, TracerSummary, tests::breach},
+    model::{CauseSummary, Kill, KilledBy, TaskId, TracerSummary},
     signal::Signal,
 };
 

@@ -3,11 +3,11 @@
 use isol_trace_common::record::{KIN_WORKER, Kin as Record};
 
 use super::*;
-use crate::event::model::Kin;
+use crate::event::task::Kin;
 
 /// Thread 42 ran.
-fn ran_42() -> ActivityItem {
-    ActivityItem {
+fn ran_42() -> KernelActivity {
+    KernelActivity {
         number: 42,
         key: None,
         comm: Some("ls".into()),
@@ -35,14 +35,13 @@ fn by(comm: [u8; 16], at: u64, key: u64) -> Send {
 
 const MIGRATION: [u8; 16] = *b"migration/0\0\0\0\0\0";
 
-fn joined(sent: &[(Via, Send)], told: Option<Record>, cause: Cause) -> Breach {
+fn joined(sent: &[(Via, Send)], told: Option<Record>, cause: Cause) -> RawBreach {
     let mut join = join(sent);
     if let Some(told) = told {
         join.kin(&told);
     }
-    let mut entry = breach(cause, vec![ran_42()]);
-    join.join(&mut entry);
-    entry
+    let entry = entered(cause, vec![ran_42()]);
+    join.join(Seq(1), entry)
 }
 
 #[test]
@@ -50,7 +49,7 @@ fn who_ran_is_known_by_its_process_and_parent() {
     let entry = joined(&[], Some(kin(KIN_WORKER)), Cause::LocalTimer);
     let parent = Some((Pid(7), "cron".into()));
     assert_eq!(
-        entry.activities[0].kin,
+        entry.asked[0].kin,
         Some(Kin {
             pid: Pid(40),
             worker: true,
@@ -58,7 +57,7 @@ fn who_ran_is_known_by_its_process_and_parent() {
         })
     );
     let unknown = joined(&[], None, Cause::LocalTimer);
-    assert_eq!(unknown.activities[0].kin, None);
+    assert_eq!(unknown.asked[0].kin, None);
 }
 
 #[test]
@@ -68,9 +67,9 @@ fn who_runs_is_remembered_longer_than_who_ran_once() {
         if let Some(tid) = told {
             join.kin(&Record { tid, ..kin(0) });
         }
-        let mut entry = breach(Cause::LocalTimer, vec![ran_42()]);
-        join.join(&mut entry);
-        entry.activities[0].kin.is_some()
+        let entry = entered(Cause::LocalTimer, vec![ran_42()]);
+        let entry = join.join(Seq(1), entry);
+        entry.asked[0].kin.is_some()
     };
     assert!(runs(Some(42)));
     assert!((100..20_000).all(|tid| runs(Some(tid))));
@@ -78,9 +77,9 @@ fn who_runs_is_remembered_longer_than_who_ran_once() {
     for tid in 100..20_000 {
         join.kin(&Record { tid, ..kin(0) });
     }
-    let mut entry = breach(Cause::LocalTimer, vec![ran_42()]);
-    join.join(&mut entry);
-    assert_eq!(entry.activities[0].kin, None);
+    let entry = entered(Cause::LocalTimer, vec![ran_42()]);
+    let entry = join.join(Seq(1), entry);
+    assert_eq!(entry.asked[0].kin, None);
 }
 
 #[test]
@@ -96,10 +95,10 @@ fn who_made_the_task_is_the_origin_rather_than_the_interrupt() {
     };
     assert_eq!((sender.via, sender.inferred), (Via::Fork, false));
     assert_eq!(who(&entry.origins), [Some((7, false))]);
-    assert_eq!(entry.activities[0].origin, None, "told already");
+    assert_eq!(entry.asked[0].origin, None, "told already");
     // Where another interrupt began the entry, it is the switch that the parent has brought about.
     let entry = joined(&sent[..1], Some(kin(0)), Cause::LocalTimer);
-    let asked = entry.activities[0].origin.as_ref();
+    let asked = entry.asked[0].origin.as_ref();
     assert_eq!(
         asked.and_then(Origin::sender).map(|it| it.via),
         Some(Via::Fork)
@@ -116,7 +115,7 @@ fn a_task_that_is_moved_comes_by_itself_unless_somebody_else_moves_it() {
         let entry = joined(&sent, Some(kin(0)), Cause::Reschedule);
         let sender = entry.origins[0].sender().unwrap();
         assert_eq!((sender.via, sender.cpu), (Via::Move, Some(Cpu(0))));
-        assert_eq!(entry.activities[0].origin, None);
+        assert_eq!(entry.asked[0].origin, None);
         sender.task.clone().unwrap()
     };
     let own = moved(MIGRATION);
@@ -143,7 +142,7 @@ fn threads_are_forgotten_beyond_a_number() {
     for tid in 0..10_000 {
         join.kin(&Record { tid, ..kin(0) });
     }
-    let mut entry = breach(Cause::LocalTimer, vec![ran_42()]);
-    join.join(&mut entry);
-    assert_eq!(entry.activities[0].kin, None);
+    let entry = entered(Cause::LocalTimer, vec![ran_42()]);
+    let entry = join.join(Seq(1), entry);
+    assert_eq!(entry.asked[0].kin, None);
 }

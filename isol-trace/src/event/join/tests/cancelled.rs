@@ -7,8 +7,8 @@ fn cancel(at: u64, due: u64, tid: u32) -> (Via, Send) {
     (Via::Cancel, send(at, due, tid))
 }
 
-fn empty() -> Breach {
-    breach(Cause::LocalTimer, Vec::new())
+fn empty() -> KernelEntry {
+    entered(Cause::LocalTimer, Vec::new())
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn an_interrupt_that_finds_nothing_is_of_who_cancelled_its_timer() {
 #[test]
 fn what_is_no_timer_may_have_run() {
     let mut join = join(&[cancel(300, 1005, 7)]);
-    let entry = breach(Cause::LocalTimer, vec![ran(Activity::Softirq, 0)]);
+    let entry = entered(Cause::LocalTimer, vec![ran(Activity::Softirq, 0)]);
     assert_eq!(who(&provokers(&mut join, &entry)), [Some((7, true))]);
 }
 
@@ -62,7 +62,7 @@ fn of_two_it_is_neither_and_of_one_twice_it_is_that_one() {
 fn an_interrupt_that_ran_a_timer_answers_what_was_cancelled_before() {
     let timer = ran(Activity::Hrtimer, TIMER);
     let mut join = join(&[cancel(300, 1005, 7)]);
-    let origins = provokers(&mut join, &breach(Cause::LocalTimer, vec![timer]));
+    let origins = provokers(&mut join, &entered(Cause::LocalTimer, vec![timer]));
     assert_eq!(origins, [Origin::Kernel(None)]);
     assert_eq!(provokers(&mut join, &empty()), [Origin::Unknown]);
 }

@@ -9,7 +9,7 @@ fn who_calls_after_the_interrupt_arrived_has_not_provoked_it() {
         (Via::CrossCall, send(1200, CSD + 64, 8)),
     ]);
     let second = vector(Cause::CallFunctionSingle, 1300);
-    let mut breach = breach(
+    let entry = entered(
         Cause::CallFunctionSingle,
         vec![
             ran(Activity::Csd, CSD),
@@ -17,9 +17,9 @@ fn who_calls_after_the_interrupt_arrived_has_not_provoked_it() {
             ran(Activity::Csd, CSD + 64),
         ],
     );
-    join.join(&mut breach);
-    assert_eq!(who(&breach.origins), [Some((7, false))]);
-    let asked = breach.activities[2].origin.as_ref();
+    let entry = join.join(Seq(1), entry);
+    assert_eq!(who(&entry.origins), [Some((7, false))]);
+    let asked = entry.asked[2].origin.as_ref();
     let later = asked.and_then(Origin::sender).unwrap();
     assert_eq!(
         later.at,
@@ -35,30 +35,30 @@ fn a_call_that_shows_nothing_and_came_later_is_not_among_the_origins() {
         (Via::CrossCall, send(1200, CSD + 64, 8)),
     ]);
     let second = vector(Cause::CallFunctionSingle, 1300);
-    let mut breach = breach(Cause::CallFunctionSingle, vec![second]);
-    join.join(&mut breach);
-    assert_eq!(who(&breach.origins), [Some((7, true))]);
+    let entry = entered(Cause::CallFunctionSingle, vec![second]);
+    let entry = join.join(Seq(1), entry);
+    assert_eq!(who(&entry.origins), [Some((7, true))]);
 }
 
 #[test]
 fn a_timer_that_was_armed_in_the_entry_was_not_what_interrupted() {
     let mut join = join(&[(Via::Hrtimer, send(1500, TIMER, 7))]);
-    let mut breach = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER)]);
-    join.join(&mut breach);
-    assert_eq!(breach.origins, [Origin::Kernel(None)]);
-    assert!(breach.activities[0].origin.is_some(), "but of the timer");
+    let entry = entered(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER)]);
+    let entry = join.join(Seq(1), entry);
+    assert_eq!(entry.origins, [Origin::Kernel(None)]);
+    assert!(entry.asked[0].origin.is_some(), "but of the timer");
 }
 
 #[test]
 fn the_same_origin_is_named_once() {
     let mut empty = join(&[]);
     let unknown = || ran(Activity::Csd, CSD);
-    let mut called = breach(Cause::CallFunction, vec![unknown(), unknown()]);
-    empty.join(&mut called);
+    let called = entered(Cause::CallFunction, vec![unknown(), unknown()]);
+    let called = empty.join(Seq(1), called);
     assert_eq!(called.origins, [Origin::Unknown]);
     let mut join = join(&[(Via::Hrtimer, send(100, TIMER, 7))]);
     let timers = [TIMER, TIMER + 64, TIMER].map(|key| ran(Activity::Hrtimer, key));
-    let mut expired = breach(Cause::LocalTimer, timers.to_vec());
-    join.join(&mut expired);
+    let expired = entered(Cause::LocalTimer, timers.to_vec());
+    let expired = join.join(Seq(1), expired);
     assert_eq!(who(&expired.origins), [Some((7, false))], "{expired:?}");
 }

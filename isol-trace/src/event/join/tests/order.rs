@@ -3,14 +3,13 @@
 use super::*;
 
 /// Who asked for the activities of an entry: thread and kind.
-fn askers(join: &mut Join, entry: &Breach) -> Vec<Option<(u32, &'static str)>> {
-    let mut entry = entry.clone();
-    join.join(&mut entry);
-    let asker = |item: &ActivityItem| {
-        let origin = item.origin.as_ref()?;
+fn askers(join: &mut Join, entry: &KernelEntry) -> Vec<Option<(u32, &'static str)>> {
+    let entry = join.join(Seq(1), entry.clone());
+    let asker = |asked: &Asked| {
+        let origin = asked.origin.as_ref()?;
         Some((origin.sender()?.task.as_ref()?.tid.0, origin.word()))
     };
-    entry.activities.iter().map(asker).collect()
+    entry.asked.iter().map(asker).collect()
 }
 
 #[test]
@@ -26,7 +25,7 @@ fn calls_whose_functions_do_not_show_are_inferred() {
         who(&provokers(&mut join, &call(Vec::new()))),
         [Some((7, true))]
     );
-    let next = Breach {
+    let next = KernelEntry {
         at: MonoNanos(1600),
         cause_began: Some(MonoNanos(1610)),
         user_since: Some(MonoNanos(1400)),
@@ -43,12 +42,12 @@ fn every_reschedule_until_the_interrupt_is_its_origin() {
         (Via::Reschedule, send(950, 0, 8)),
         (Via::Reschedule, send(1500, 0, 9)),
     ]);
-    let first = breach(Cause::Reschedule, Vec::new());
+    let first = entered(Cause::Reschedule, Vec::new());
     assert_eq!(
         who(&provokers(&mut join, &first)),
         [Some((7, true)), Some((8, true))]
     );
-    let second = Breach {
+    let second = KernelEntry {
         at: MonoNanos(2100),
         cause_began: Some(MonoNanos(2110)),
         user_since: Some(MonoNanos(2000)),
@@ -61,11 +60,11 @@ fn every_reschedule_until_the_interrupt_is_its_origin() {
 /// What is sent after an entry began is not its cause, and each interrupt has a sender.
 #[test]
 fn the_last_of_several_reschedules_may_be_the_next_ones() {
-    let later = |at: u64, since: u64| Breach {
+    let later = |at: u64, since: u64| KernelEntry {
         at: MonoNanos(at),
         cause_began: Some(MonoNanos(at + 10)),
         user_since: Some(MonoNanos(since)),
-        ..breach(Cause::Reschedule, Vec::new())
+        ..entered(Cause::Reschedule, Vec::new())
     };
     let mut join = join(&[
         (Via::Reschedule, send(900, 0, 7)),
@@ -73,7 +72,7 @@ fn the_last_of_several_reschedules_may_be_the_next_ones() {
         (Via::Reschedule, send(2950, 0, 9)),
         (Via::Reschedule, send(2980, 0, 10)),
     ]);
-    let mut caused = |entry: &Breach| who(&provokers(&mut join, entry));
+    let mut caused = |entry: &KernelEntry| who(&provokers(&mut join, entry));
     assert_eq!(caused(&later(1000, 500)), [Some((7, true))]);
     assert_eq!(caused(&later(2100, 2000)), [Some((8, true))]);
     let both = [Some((9, true)), Some((10, true))];
@@ -82,8 +81,8 @@ fn the_last_of_several_reschedules_may_be_the_next_ones() {
     assert_eq!(caused(&later(5100, 5000)), [None], "it was the last");
 }
 
-fn switch(thread: u32) -> ActivityItem {
-    ActivityItem {
+fn switch(thread: u32) -> KernelActivity {
+    KernelActivity {
         number: thread,
         address: None,
         key: None,
@@ -97,7 +96,7 @@ fn what_ran_besides_the_cause_has_its_own_origin() {
     join.sent(Via::Work, &send(900, 0x10, 7));
     join.sent(Via::Timer, &send(910, 0x20, 8));
     join.sent(Via::CrossCall, &send(920, CSD, 9));
-    let entry = breach(
+    let entry = entered(
         Cause::Syscall,
         vec![
             ran(Activity::Work, 0x10),
@@ -122,14 +121,14 @@ fn what_is_an_origin_of_the_breach_is_not_told_twice() {
     let entry = call(vec![ran(Activity::Csd, CSD)]);
     assert_eq!(askers(&mut join, &entry), [None]);
     join.sent(Via::Timer, &send(700, TIMER, 8));
-    let entry = breach(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER)]);
+    let entry = entered(Cause::LocalTimer, vec![ran(Activity::Hrtimer, TIMER)]);
     assert_eq!(askers(&mut join, &entry), [None]);
 }
 
 /// At its end an interrupt wakes who runs softirqs, and seems to be the task that it interrupted.
 #[test]
 fn the_interrupted_task_wakes_nobody() {
-    let thread = |name: &str| ActivityItem {
+    let thread = |name: &str| KernelActivity {
         comm: Some(name.into()),
         ..switch(42)
     };
@@ -140,16 +139,16 @@ fn the_interrupted_task_wakes_nobody() {
             ..send(1100, 42, waker)
         };
         join.sent(Via::Wake, &woken);
-        let mut entry = Breach {
+        let entry = KernelEntry {
             cause,
-            ..breach(Cause::LocalTimer, vec![thread(name)])
+            ..entered(Cause::LocalTimer, vec![thread(name)])
         };
-        join.join(&mut entry);
-        let origin = entry.activities[0].origin.clone().expect("it was woken");
+        let entry = join.join(Seq(1), entry);
+        let origin = entry.asked[0].origin.clone().expect("it was woken");
         let sender = origin.sender().expect("by somebody").clone();
         (origin.word(), sender.task.map(|task| task.tid.0))
     };
-    let own = breach(Cause::LocalTimer, Vec::new()).task.tid.0;
+    let own = entered(Cause::LocalTimer, Vec::new()).task.tid.0;
     for (cause, name, waker, cpu, expected) in [
         (Cause::LocalTimer, "ktimers/1", own, 1, ("kernel", None)),
         (Cause::DeviceIrq, "ksoftirqd/1", own, 1, ("kernel", None)),
@@ -186,7 +185,7 @@ fn a_task_that_ran_was_woken_by_whoever_did_it_last() {
     join.sent(Via::Wake, &send(300, 42, 7));
     join.sent(Via::Wake, &send(800, 42, 8));
     join.sent(Via::Wake, &send(5000, 42, 9));
-    let entry = breach(Cause::Reschedule, vec![switch(42), switch(43)]);
+    let entry = entered(Cause::Reschedule, vec![switch(42), switch(43)]);
     assert_eq!(askers(&mut join, &entry), [Some((8, "remote")), None]);
     // It goes on in a later entry without another wake-up.
     assert_eq!(askers(&mut join, &entry), [Some((8, "remote")), None]);
@@ -197,13 +196,13 @@ fn a_task_that_ran_was_woken_by_whoever_did_it_last() {
     };
     join.sent(Via::Wake, &here);
     assert_eq!(
-        askers(&mut join, &breach(Cause::LocalTimer, vec![switch(42)])),
+        askers(&mut join, &entered(Cause::LocalTimer, vec![switch(42)])),
         [Some((6, "kernel"))]
     );
     // Twice in this entry, by two: either may be meant.
     join.sent(Via::Wake, &send(1200, 42, 5));
     assert_eq!(
-        askers(&mut join, &breach(Cause::LocalTimer, vec![switch(42)])),
+        askers(&mut join, &entered(Cause::LocalTimer, vec![switch(42)])),
         [None]
     );
 }
@@ -213,7 +212,7 @@ fn who_sent_the_interrupt_is_not_told_again_as_the_waker() {
     let mut join = Join::new(Pid(1));
     join.sent(Via::Wake, &send(790, 42, 8));
     join.sent(Via::Reschedule, &send(800, 0, 8));
-    let entry = breach(Cause::Reschedule, vec![switch(42)]);
+    let entry = entered(Cause::Reschedule, vec![switch(42)]);
     assert_eq!(askers(&mut join, &entry), [None]);
 }
 
@@ -226,7 +225,7 @@ fn wake_ups_cost_other_senders_no_room() {
     }
     assert_eq!(join.waiting.evicted(), 0);
     assert_eq!(join.wakes.len(), wakes::MAX_WOKEN);
-    let entry = breach(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
+    let entry = entered(Cause::LocalTimer, vec![ran(Activity::Timer, TIMER)]);
     assert_eq!(who(&provokers(&mut join, &entry)), [Some((7, false))]);
 }
 
@@ -239,7 +238,7 @@ fn the_thread_that_was_woken_longest_ago_is_forgotten_and_counted() {
     }
     // One is woken once more, and one has run: the oldest now, and no loss.
     join.sent(Via::Wake, &send(610, 0, 8));
-    let entry = |thread| breach(Cause::Reschedule, vec![switch(thread)]);
+    let entry = |thread| entered(Cause::Reschedule, vec![switch(thread)]);
     assert_eq!(askers(&mut join, &entry(1)), [Some((7, "remote"))]);
     join.sent(Via::Wake, &send(620, most.into(), 9));
     assert_eq!(askers(&mut join, &entry(1)), [None], "it made room");
@@ -257,7 +256,7 @@ fn the_thread_that_was_woken_longest_ago_is_forgotten_and_counted() {
 fn what_the_tracer_queued_is_the_tracers() {
     let mut join = Join::new(Pid(7));
     join.sent(Via::Work, &send(900, 0x10, 7));
-    let entry = breach(Cause::Syscall, vec![ran(Activity::Work, 0x10)]);
+    let entry = entered(Cause::Syscall, vec![ran(Activity::Work, 0x10)]);
     assert_eq!(askers(&mut join, &entry), [Some((7, "tracer"))]);
 }
 
@@ -271,7 +270,7 @@ fn a_sender_that_is_overtaken_keeps_its_breach() {
     assert_eq!(who(&provokers(&mut join, &first)), [Some((5, false))]);
     join.sent(Via::CrossCall, &send(2900, CSD, 7));
     join.sent(Via::CrossCall, &send(2950, CSD + 64, 8));
-    let later = |at: u64, csd| Breach {
+    let later = |at: u64, csd| KernelEntry {
         at: MonoNanos(at),
         cause_began: Some(MonoNanos(at + 10)),
         user_since: Some(MonoNanos(at - 500)),
@@ -293,7 +292,7 @@ fn a_sender_that_is_overtaken_keeps_its_breach() {
 /// A wake-up is sent while the CPU is about to return, and arrives after.
 #[test]
 fn what_is_older_than_user_mode_counts_where_nothing_was_missed() {
-    let entry = |at: u64| Breach {
+    let entry = |at: u64| KernelEntry {
         at: MonoNanos(at),
         duration: Some(Nanos(100)),
         cause_began: Some(MonoNanos(at + 10)),
@@ -303,7 +302,7 @@ fn what_is_older_than_user_mode_counts_where_nothing_was_missed() {
     let mut join = Join::new(Pid(1));
     let _first = provokers(&mut join, &entry(1000));
     join.sent(Via::CrossCall, &send(1050, CSD, 7));
-    let next = Breach {
+    let next = KernelEntry {
         user_since: Some(MonoNanos(1100)),
         ..entry(2000)
     };
@@ -343,7 +342,7 @@ fn calls_that_functions_told_of_are_matched_by_order() {
 #[test]
 fn what_is_older_than_a_gap_is_forgotten() {
     let mut join = Join::new(Pid(1));
-    let entry = |at: u64, dropped_activities| Breach {
+    let entry = |at: u64, dropped_activities| KernelEntry {
         at: MonoNanos(at),
         duration: Some(Nanos(100)),
         cause_began: Some(MonoNanos(at + 10)),
@@ -352,7 +351,7 @@ fn what_is_older_than_a_gap_is_forgotten() {
         ..call(Vec::new())
     };
     let _first = provokers(&mut join, &entry(1000, 0));
-    let timer = Breach {
+    let timer = KernelEntry {
         cause: CauseDetail::Plain(Cause::LocalTimer),
         ..entry(2000, 3)
     };

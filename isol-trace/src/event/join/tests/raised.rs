@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn raised(at: u64) -> ActivityItem {
+fn raised(at: u64) -> KernelActivity {
     ran(Activity::IrqWork, at)
 }
 
@@ -19,7 +19,7 @@ fn raise(at: u64, tid: u32) -> (Via, Send) {
 #[test]
 fn who_raised_it_is_known_by_the_moment() {
     let mut join = join(&[raise(700, 6), raise(900, 7), raise(950, 8)]);
-    let entry = breach(Cause::IrqWork, vec![raised(900)]);
+    let entry = entered(Cause::IrqWork, vec![raised(900)]);
     let origins = provokers(&mut join, &entry);
     assert_eq!(who(&origins), [Some((7, false))]);
     assert!(matches!(&origins[0], Origin::Kernel(Some(sender)) if sender.via == Via::IrqWork));
@@ -28,7 +28,7 @@ fn who_raised_it_is_known_by_the_moment() {
         [Origin::Kernel(None)],
         "answered once"
     );
-    let older = breach(Cause::IrqWork, vec![raised(700)]);
+    let older = entered(Cause::IrqWork, vec![raised(700)]);
     assert_eq!(
         provokers(&mut join, &older),
         [Origin::Kernel(None)],
@@ -39,9 +39,9 @@ fn who_raised_it_is_known_by_the_moment() {
 #[test]
 fn who_raised_it_inside_an_entry_is_that_activitys_origin() {
     let mut join = join(&[raise(1200, 7)]);
-    let mut entry = breach(Cause::LocalTimer, vec![raised(1200)]);
-    join.join(&mut entry);
-    let asked = entry.activities[0].origin.clone();
+    let entry = entered(Cause::LocalTimer, vec![raised(1200)]);
+    let entry = join.join(Seq(1), entry);
+    let asked = entry.asked[0].origin.clone();
     assert_eq!(
         who(&asked.into_iter().collect::<Vec<_>>()),
         [Some((7, false))]
@@ -51,16 +51,16 @@ fn who_raised_it_inside_an_entry_is_that_activitys_origin() {
 #[test]
 fn a_later_interrupts_work_began_nothing() {
     let mut join = join(&[raise(1200, 7)]);
-    let mut entry = breach(Cause::IrqWork, vec![raised(1200)]);
-    join.join(&mut entry);
+    let entry = entered(Cause::IrqWork, vec![raised(1200)]);
+    let entry = join.join(Seq(1), entry);
     assert_eq!(entry.origins, [Origin::Kernel(None)]);
-    assert!(entry.activities[0].origin.is_some());
+    assert!(entry.asked[0].origin.is_some());
 }
 
 #[test]
 fn without_the_tracepoint_it_is_the_kernels() {
-    let mut entry = breach(Cause::IrqWork, Vec::new());
-    join(&[]).join(&mut entry);
+    let entry = entered(Cause::IrqWork, Vec::new());
+    let entry = join(&[]).join(Seq(1), entry);
     assert_eq!(entry.origins, [Origin::Kernel(None)]);
 }
 

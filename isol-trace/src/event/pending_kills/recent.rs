@@ -3,10 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use isol_trace_common::record::End;
+
 use super::{
     super::{
+        entry::KernelEntry,
         ids::{Cpu, MonoNanos, Seq, Tid},
-        model::{Breach, End},
         per_cpu::PerCpu,
     },
     Led,
@@ -61,8 +63,8 @@ pub(super) struct RecentBreaches {
 
 impl RecentBreaches {
     /// Adds one. A thread for which `keeps` holds is not forgotten.
-    pub(super) fn add(&mut self, breach: &Breach, keeps: impl Fn(Cpu, Tid) -> bool) {
-        let (cpu, tid) = (breach.cpu, breach.task.tid);
+    pub(super) fn add(&mut self, seq: Seq, entry: &KernelEntry, keeps: impl Fn(Cpu, Tid) -> bool) {
+        let (cpu, tid) = (entry.cpu, entry.task.tid);
         let current = self.current.of(cpu);
         if current.tid != tid {
             let past = self.others.remove(&(cpu, tid)).unwrap_or_default();
@@ -78,13 +80,13 @@ impl RecentBreaches {
         } else if past.breaches.len() >= EACH {
             past.breaches.pop_front();
         }
-        past.has_ended = breach.end == End::Exited;
+        past.has_ended = entry.end == End::Exited;
         past.breaches.push_back(Recent {
-            at: breach.at,
-            seq: breach.seq,
-            led: Led::by(breach),
+            at: entry.at,
+            seq,
+            led: Led::by(entry),
         });
-        current.latest = current.latest.max(Some(breach.at));
+        current.latest = current.latest.max(Some(entry.at));
         if self.others.len() > MAX_THREADS {
             self.forget(keeps);
         }
@@ -121,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::model::tests::breach;
+    use crate::event::entry::tests::entry;
 
     #[derive(Default)]
     struct Seen {
@@ -132,11 +134,12 @@ mod tests {
     impl Seen {
         fn ends(&mut self, tid: u32, end: End) {
             self.next += 1;
-            let mut one = breach();
-            (one.seq, one.cpu, one.at) = (Seq(self.next), Cpu(1), MonoNanos(self.next));
+            let mut one = entry();
+            (one.cpu, one.at) = (Cpu(1), MonoNanos(self.next));
             (one.task.tid, one.end) = (Tid(tid), end);
             // The first thread is the one that a signal waits for.
-            self.recent.add(&one, |_, tid| tid == Tid(1));
+            self.recent
+                .add(Seq(self.next), &one, |_, tid| tid == Tid(1));
         }
 
         fn of(&self, tid: u32) -> Vec<u64> {

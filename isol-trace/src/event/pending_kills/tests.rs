@@ -1,11 +1,5 @@
-use isol_trace_common::{
-    cause::Cause,
-    kill::SI_KERNEL,
-    record::{End, Entry, FLAG_NO_DURATION},
-};
-
 use super::*;
-use crate::event::model::tests::breach;
+use crate::event::{entry::tests::entry, ids::Address};
 
 const TID: u32 = 7;
 
@@ -31,21 +25,21 @@ fn by(change: impl FnOnce(&mut wire::Kill)) -> &'static str {
     let mut kill = wire();
     change(&mut kill);
     let signal = Signal::new(u32::from(kill.signal)).unwrap();
-    KilledBy::of(&kill, Raiser::Signal, signal).word()
+    raised_by(&kill, Raiser::Signal, signal).word()
 }
 
 #[test]
 fn a_raiser_is_told_from_code_and_sender() {
     let kill = wire();
     assert_eq!(
-        KilledBy::of(&kill, Raiser::StrictMode, Signal::KILL),
+        raised_by(&kill, Raiser::StrictMode, Signal::KILL),
         KilledBy::StrictMode
     );
     assert_eq!(
-        KilledBy::of(&kill, Raiser::Tracer, Signal::KILL),
+        raised_by(&kill, Raiser::Tracer, Signal::KILL),
         KilledBy::Tracer
     );
-    let KilledBy::Remote(sender) = KilledBy::of(&kill, Raiser::Signal, Signal::KILL) else {
+    let KilledBy::Remote(sender) = raised_by(&kill, Raiser::Signal, Signal::KILL) else {
         panic!("kill(2) of another process")
     };
     assert_eq!(sender.cpu, Cpu(4));
@@ -100,7 +94,7 @@ fn every_word_is_one() {
         KilledBy::StrictMode,
         KilledBy::Tracer,
         KilledBy::Task,
-        KilledBy::of(&wire(), Raiser::Signal, Signal::KILL),
+        raised_by(&wire(), Raiser::Signal, Signal::KILL),
         KilledBy::Kernel,
         KilledBy::Unknown,
     ];
@@ -116,20 +110,21 @@ struct Seen {
 
 impl Seen {
     /// A breach ends; gives the kills that it releases.
-    fn ends(&mut self, tid: u32, cpu: u32, at: u64) -> Vec<Kill> {
+    fn ends(&mut self, tid: u32, cpu: u32, at: u64) -> Vec<RawKill> {
         self.next += 1;
-        let mut one = breach();
-        (one.seq, one.cpu, one.at) = (Seq(self.next), Cpu(cpu), MonoNanos(at));
+        let mut one = entry();
+        (one.cpu, one.at) = (Cpu(cpu), MonoNanos(at));
         one.task.tid = Tid(tid);
         let mut taken = Vec::new();
-        self.kills.numbered(&one, |kill| taken.push(kill));
+        self.kills
+            .numbered(Seq(self.next), &one, |kill| taken.push(kill));
         taken
     }
 
-    fn comes(&mut self, kill: &wire::Kill) -> Vec<Kill> {
-        let arrived = Arrived::of(kill, Raiser::Signal, Signal::KILL);
+    fn comes(&mut self, kill: &wire::Kill) -> Vec<RawKill> {
+        let pending = PendingKill::of(kill, Raiser::Signal, Signal::KILL, None);
         let mut taken = Vec::new();
-        self.kills.came(arrived, |kill| taken.push(kill));
+        self.kills.on_record(pending, |kill| taken.push(kill));
         taken
     }
 }
@@ -235,42 +230,6 @@ fn a_history_is_bounded_and_the_end_of_the_log_waits_for_nothing() {
     assert_eq!(left.len(), 2, "the oldest goes");
 }
 
-#[test]
-fn an_entry_is_remembered_for_its_own_thread() {
-    let entry = Entry {
-        kind: 2,
-        cause: Cause::Syscall as u8,
-        end: End::Return as u8,
-        tid: TID,
-        opened_ns: 10,
-        duration_ns: 5,
-        number: 1,
-        ..Entry::default()
-    };
-    let mut words = [0_u64; 12];
-    words.as_mut_bytes()[..48].copy_from_slice(entry.as_bytes());
-    words[8] = 12;
-    let told = unlogged(&words, Tid(TID)).unwrap();
-    assert_eq!(told.duration, Some(Nanos(5)));
-    let expected = CauseDetail::Syscall {
-        number: Some(1),
-        args: Some([0, 0, 12, 0, 0, 0]),
-    };
-    assert_eq!(told.cause, expected);
-    assert_eq!(unlogged(&words, Tid(8)), None);
-    let open = Entry {
-        flags: FLAG_NO_DURATION,
-        ..entry
-    };
-    words.as_mut_bytes()[..48].copy_from_slice(open.as_bytes());
-    assert_eq!(unlogged(&words, Tid(TID)).unwrap().duration, None);
-    assert_eq!(
-        unlogged(&[0; 12], Tid(0)),
-        None,
-        "a zeroed place is no entry"
-    );
-}
-
 const SI_TKILL: i32 = -6;
 const SEGV_MAPERR: i32 = 1;
 
@@ -279,10 +238,10 @@ const SEGV_MAPERR: i32 = 1;
 fn a_closed_entry_that_must_have_led_to_it_is_its_breach() {
     let told_after = |cause: CauseDetail, signal: u8, code: i32, sender: u32| {
         let mut seen = Seen::default();
-        let mut one = breach();
-        (one.seq, one.cpu, one.at) = (Seq(7), Cpu(1), MonoNanos(300));
+        let mut one = entry();
+        (one.cpu, one.at) = (Cpu(1), MonoNanos(300));
         (one.task.tid, one.cause) = (Tid(TID), cause);
-        seen.kills.numbered(&one, |_| ());
+        seen.kills.numbered(Seq(7), &one, |_| ());
         let kill = wire::Kill {
             signal,
             code,
@@ -293,8 +252,8 @@ fn a_closed_entry_that_must_have_led_to_it_is_its_breach() {
         };
         let signal = Signal::new(u32::from(signal)).unwrap();
         let mut taken = Vec::new();
-        let arrived = Arrived::of(&kill, Raiser::Signal, signal);
-        seen.kills.came(arrived, |kill| taken.push(kill));
+        let pending = PendingKill::of(&kill, Raiser::Signal, signal, None);
+        seen.kills.on_record(pending, |kill| taken.push(kill));
         taken.pop().unwrap().breach
     };
     let call = || CauseDetail::Syscall {

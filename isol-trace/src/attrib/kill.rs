@@ -1,0 +1,81 @@
+//! The one place in which a kill is built: of what the records tell, and the names of it.
+
+use super::{Attributor, Awaited, symbols::UserPlace};
+use crate::event::{
+    model::{Kill, Unlogged},
+    raw::{RawKill, RawUnlogged},
+};
+
+/// A kill for which places in user space are being looked up.
+#[derive(Debug)]
+pub struct KillLookup {
+    raw: RawKill,
+    unlogged: Vec<RawUnlogged>,
+    awaited: Awaited,
+}
+
+impl KillLookup {
+    /// What is looked up.
+    #[must_use]
+    pub const fn awaited(&self) -> &Awaited {
+        &self.awaited
+    }
+}
+
+impl Attributor {
+    /// Begins to look up what a kill needs. `unlogged` are the last entries of its task that the ring had
+    /// no room for, in order. Never waits.
+    pub fn look_up_kill(&mut self, raw: RawKill, unlogged: Vec<RawUnlogged>) -> KillLookup {
+        let mut awaited = Awaited::default();
+        if let Some(entry) = &raw.entry {
+            self.ask_place(raw.task.pid, entry.ip, &mut awaited);
+        }
+        self.ask_stack(raw.stack_key(), &mut awaited);
+        KillLookup {
+            raw,
+            unlogged,
+            awaited,
+        }
+    }
+
+    /// The kill, with what has been found by now.
+    pub fn kill(&mut self, lookup: KillLookup) -> Kill {
+        let KillLookup {
+            raw,
+            unlogged,
+            awaited,
+        } = lookup;
+        let user_stack = self.stack_of(raw.stack_key());
+        let place = self.place_of(awaited);
+        Kill {
+            at: raw.at,
+            cpu: raw.cpu,
+            task: raw.task,
+            signal: raw.signal,
+            fatal: raw.fatal,
+            by: raw.by,
+            code: raw.code,
+            breach: raw.breach,
+            entry: raw.entry.map(|entry| self.unlogged(entry, place)),
+            history: raw.history,
+            unlogged: unlogged
+                .into_iter()
+                .map(|entry| self.unlogged(entry, UserPlace::default()))
+                .collect(),
+            user_stack,
+        }
+    }
+
+    /// An entry without a record, with its names.
+    fn unlogged(&mut self, raw: RawUnlogged, place: UserPlace) -> Unlogged {
+        Unlogged {
+            at: raw.at,
+            duration: raw.duration,
+            cause_name: self.names.cause_name(&raw.cause),
+            cause: raw.cause,
+            ip: raw.ip,
+            location: place.location,
+            source: place.source,
+        }
+    }
+}
