@@ -1,43 +1,20 @@
 //! `explain LOG`: what it tells of a log, and which logs it refuses.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+mod program;
 
 use std::{
     fs,
-    io::Write as _,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
+
+use program::{told, with_stdin};
 
 /// Strict mode kills a feed: a header, two breaches, the kill, a summary.
 const LOG: &str = include_str!("explain/killed.jsonl");
 
 /// What `explain` makes of a log on stdin.
 fn explain(log: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_isol-trace"))
-        .args(["explain", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let log = log.to_owned();
-    let writing = std::thread::spawn(move || {
-        // Who refuses a log does not read it to its end.
-        let _ = stdin.write_all(log.as_bytes());
-    });
-    let output = child.wait_with_output().unwrap();
-    writing.join().unwrap();
-    output
-}
-
-/// Exit status, stdout and stderr.
-fn told(output: Output) -> (Option<i32>, String, String) {
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    with_stdin(&["explain", "-"], log)
 }
 
 #[test]

@@ -1,38 +1,20 @@
 //! `report`: a log that is written in another format.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as tests do")]
+mod program;
 
 use std::{
     fs,
-    io::Write as _,
     process::{Command, Stdio},
 };
+
+use program::{told, with_stdin};
 
 /// A header, two breaches, a kill, a summary.
 const LOG: &str = include_str!("explain/killed.jsonl");
 
 /// Exit status, stdout and stderr of `report` with a log on stdin.
 fn report(log: &str) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_isol-trace"))
-        .args(["report", "--format", "csv", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let log = log.to_owned();
-    let writing = std::thread::spawn(move || {
-        // Who refuses a log does not read it to its end.
-        let _ = stdin.write_all(log.as_bytes());
-    });
-    let output = child.wait_with_output().unwrap();
-    writing.join().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    told(with_stdin(&["report", "--format", "csv", "-"], log))
 }
 
 #[test]

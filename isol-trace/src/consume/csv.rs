@@ -4,14 +4,11 @@
 //! known is an empty cell. Rows end in a line feed; quoting is that of RFC 4180. Names of others can neither break a row nor
 //! steer a terminal, and none becomes a formula (see `Cell::text`). `docs/report.md` describes the columns.
 
-use std::io::{self, Write};
+use std::io;
 
 use ::csv::{ByteRecord, WriterBuilder};
 
-use super::{
-    consumer::{Appetite, Consumer},
-    lines::{Format, Lines},
-};
+use super::lines::{Format, Lines, TextFormat};
 use crate::{
     clock::calendar::Calendar,
     event::{
@@ -25,16 +22,18 @@ use crate::{
 pub(super) const FORMAT: Format = Format {
     name: "csv",
     about: "a row for each breach",
-    start: |output| Box::new(Csv::new(output)),
+    start: |output| Box::new(CsvLines::new(output)),
 };
 
 /// Room for a row on its way into the lines.
 const ROW: usize = 1024;
 
-/// Writes breaches as rows, below the names of the columns.
-#[derive(Debug)]
-pub struct Csv<W: Write> {
-    lines: Lines<W>,
+/// Writes breaches as rows.
+pub type CsvLines<W> = Lines<W, Csv>;
+
+/// Breaches as rows, below the names of the columns.
+#[derive(Debug, Default)]
+pub struct Csv {
     /// The calendar of the log, by its header.
     calendar: Option<Calendar>,
     has_names: bool,
@@ -170,32 +169,21 @@ fn asker(breach: &Breach) -> Option<&TaskId> {
     first(breach)?.task.as_ref()
 }
 
-impl<W: Write> Csv<W> {
-    /// No row so far.
-    pub fn new(output: W) -> Self {
-        Self {
-            lines: Lines::new(output),
-            calendar: None,
-            has_names: false,
-            row: ByteRecord::new(),
-            cell: Vec::new(),
-        }
-    }
-
+impl Csv {
     /// Writes the names of the columns, the first time.
-    fn names(&mut self) {
+    fn names(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         if self.has_names {
-            return;
+            return Ok(());
         }
         self.has_names = true;
         self.row.clear();
         for (name, _) in COLUMNS {
             self.row.push_field(name.as_bytes());
         }
-        self.end_row();
+        self.end_row(out)
     }
 
-    fn breach(&mut self, breach: &Breach) {
+    fn breach(&mut self, out: &mut Vec<u8>, breach: &Breach) -> io::Result<()> {
         self.row.clear();
         for (_, write) in COLUMNS {
             self.cell.clear();
@@ -206,53 +194,29 @@ impl<W: Write> Csv<W> {
             write(&mut cell, breach);
             self.row.push_field(&self.cell);
         }
-        self.end_row();
+        self.end_row(out)
     }
 
-    fn end_row(&mut self) {
-        let mut writer = WriterBuilder::new()
-            .buffer_capacity(ROW)
-            .from_writer(self.lines.text());
-        let written = writer.write_byte_record(&self.row);
-        let written = written
-            .map_err(io::Error::from)
-            .and_then(|()| writer.flush());
-        drop(writer);
-        if let Err(error) = written {
-            self.lines.fail(error);
-        }
+    fn end_row(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut writer = WriterBuilder::new().buffer_capacity(ROW).from_writer(out);
+        writer.write_byte_record(&self.row)?;
+        writer.flush()
     }
 }
 
-impl<W: Write> Consumer for Csv<W> {
-    fn event(&mut self, event: &Event) {
-        if self.lines.has_failed() {
-            return;
-        }
+impl TextFormat for Csv {
+    fn write(&mut self, out: &mut Vec<u8>, event: &Event) -> io::Result<()> {
         match event {
             Event::Header(header) => {
                 self.calendar = Some(Calendar::new(header.anchor));
-                self.names();
+                self.names(out)
             }
             Event::Breach(breach) => {
-                self.names();
-                self.breach(breach);
+                self.names(out)?;
+                self.breach(out, breach)
             }
-            _ => {}
+            _ => Ok(()),
         }
-        self.lines.end(event);
-    }
-
-    fn flush(&mut self) {
-        self.lines.flush();
-    }
-
-    fn appetite(&self) -> Appetite {
-        self.lines.appetite()
-    }
-
-    fn take_error(&mut self) -> Option<io::Error> {
-        self.lines.take_error()
     }
 }
 
@@ -294,11 +258,11 @@ impl Cell<'_> {
         self.text(&format!("{address:#x}"));
     }
 
-    /// A place in the kernel by its name, or by its address where it has none.
+    /// A place in the kernel by its name, or by its address where it has none; nothing where neither is known.
     fn function(&mut self, function: &Function) {
-        match &function.name {
-            Some(name) => self.text(name),
-            None => self.address(function.address.unwrap_or(Address(0))),
+        match (&function.name, function.address) {
+            (Some(name), _) => self.text(name),
+            (None, address) => self.known(address, Self::address),
         }
     }
 

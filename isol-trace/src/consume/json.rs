@@ -2,10 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{
-    consumer::{Appetite, Consumer},
-    lines::Lines,
-};
+use super::lines::{Lines, TextFormat};
 use crate::{
     clock::{Anchor, calendar::Calendar},
     event::model::Event,
@@ -16,10 +13,12 @@ use crate::{
     },
 };
 
-/// Writes events as JSON Lines. The record of a remedy follows the first breach that it would end.
-#[derive(Debug)]
-pub struct JsonLines<W: Write> {
-    lines: Lines<W>,
+/// Writes events as JSON Lines.
+pub type JsonLines<W> = Lines<W, Json>;
+
+/// Events as JSON. The record of a remedy follows the first breach that it would end.
+#[derive(Debug, Default)]
+pub struct Json {
     /// The calendar of the log, by its header.
     calendar: Option<Calendar>,
     /// Remedies that the log has spelled out.
@@ -27,28 +26,16 @@ pub struct JsonLines<W: Write> {
 }
 
 impl<W: Write> JsonLines<W> {
-    /// A log.
-    pub fn new(output: W) -> Self {
-        Self {
-            lines: Lines::new(output),
-            calendar: None,
-            remedies: Remedies::default(),
-        }
-    }
-
     /// A log without a header, whose times are anchored at `anchor`.
     pub fn with_anchor(output: W, anchor: Anchor) -> Self {
         let mut log = Self::new(output);
-        log.calendar = Some(Calendar::new(anchor));
+        log.format.calendar = Some(Calendar::new(anchor));
         log
     }
 }
 
-impl<W: Write> Consumer for JsonLines<W> {
-    fn event(&mut self, event: &Event) {
-        if self.lines.has_failed() {
-            return;
-        }
+impl TextFormat for Json {
+    fn write(&mut self, out: &mut Vec<u8>, event: &Event) -> io::Result<()> {
         if let Event::Header(header) = event {
             self.calendar = Some(Calendar::new(header.anchor));
         }
@@ -56,7 +43,6 @@ impl<W: Write> Consumer for JsonLines<W> {
             .calendar
             .get_or_insert_with(|| Calendar::new(Anchor::now()));
         self.remedies.hear(event);
-        let out = self.lines.text();
         match event {
             Event::Header(header) => record::header(out, calendar, header),
             Event::Breach(breach) => {
@@ -81,26 +67,17 @@ impl<W: Write> Consumer for JsonLines<W> {
             Event::Summary(summary) => summary::summary(out, summary),
         }
         out.push(b'\n');
-        self.lines.end(event);
-    }
-
-    fn flush(&mut self) {
-        self.lines.flush();
-    }
-
-    fn appetite(&self) -> Appetite {
-        self.lines.appetite()
-    }
-
-    fn take_error(&mut self) -> Option<io::Error> {
-        self.lines.take_error()
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::tests::any;
+    use crate::{
+        consume::{Appetite, Consumer as _},
+        log::tests::any,
+    };
 
     #[test]
     fn the_times_of_a_log_are_those_of_its_header() {

@@ -19,7 +19,17 @@ pub struct Format {
     pub start: fn(Box<dyn Write>) -> Box<dyn Consumer>,
 }
 
-/// The lines of a consumer that writes.
+/// How a consumer that writes text puts events into words.
+pub trait TextFormat {
+    /// Writes the lines of an event, each with its end: none, where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be written: the consumer writes nothing more then.
+    fn write(&mut self, out: &mut Vec<u8>, event: &Event) -> io::Result<()>;
+}
+
+/// A consumer that writes each event as lines of a format.
 ///
 /// They are gathered and handed to the output in whole batches, each with one [`Write::write_all`];
 /// [`LogFile`](crate::sink::LogFile) makes that all or nothing to the line. What is gathered is written at the latest when
@@ -27,9 +37,10 @@ pub struct Format {
 ///
 /// After an error nothing more is written: lines behind a gap would not add up to the totals.
 #[derive(Debug)]
-pub struct Lines<W: Write> {
+pub struct Lines<W: Write, F> {
     /// Where they go.
     output: W,
+    pub(super) format: F,
     /// Whole lines that are not written yet.
     gathered: Vec<u8>,
     has_failed: bool,
@@ -37,39 +48,22 @@ pub struct Lines<W: Write> {
     error: Option<io::Error>,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write, F: TextFormat + Default> Lines<W, F> {
     /// None so far.
     pub fn new(output: W) -> Self {
         Self {
             output,
+            format: F::default(),
             gathered: Vec::with_capacity(BATCH + BATCH / 4),
             has_failed: false,
             error: None,
         }
     }
+}
 
-    /// Where they go; what is gathered is not there yet.
-    pub const fn output(&self) -> &W {
-        &self.output
-    }
-
-    /// Where to write the next lines, each with its end.
-    pub const fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.gathered
-    }
-
-    /// The lines of this event are whole. Those of the first and the last of a log go out at once: whoever reads along
-    /// waits for them.
-    pub fn end(&mut self, event: &Event) {
-        if matches!(event, Event::Header(_) | Event::Summary(_)) {
-            self.flush();
-        } else if self.gathered.len() >= BATCH {
-            self.write_gathered();
-        }
-    }
-
+impl<W: Write, F> Lines<W, F> {
     /// Hands everything on to where it goes.
-    pub fn flush(&mut self) {
+    fn write_out(&mut self) {
         self.write_gathered();
         if !self.has_failed
             && let Err(error) = self.output.flush()
@@ -78,29 +72,10 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// Whether the output takes no more.
-    pub const fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
     /// Nothing more is written.
-    pub fn fail(&mut self, error: io::Error) {
+    fn fail(&mut self, error: io::Error) {
         self.has_failed = true;
         self.error = Some(error);
-    }
-
-    /// [`Consumer::appetite`] of whoever writes these.
-    pub const fn appetite(&self) -> Appetite {
-        if self.has_failed {
-            Appetite::Failed
-        } else {
-            Appetite::All
-        }
-    }
-
-    /// [`Consumer::take_error`] of whoever writes these.
-    pub const fn take_error(&mut self) -> Option<io::Error> {
-        self.error.take()
     }
 
     fn write_gathered(&mut self) {
@@ -114,9 +89,41 @@ impl<W: Write> Lines<W> {
     }
 }
 
-impl<W: Write> Drop for Lines<W> {
+impl<W: Write, F: TextFormat> Consumer for Lines<W, F> {
+    fn event(&mut self, event: &Event) {
+        if self.has_failed {
+            return;
+        }
+        if let Err(error) = self.format.write(&mut self.gathered, event) {
+            self.fail(error);
+        } else if matches!(event, Event::Header(_) | Event::Summary(_)) {
+            // The first and the last of a log go out at once: whoever reads along waits for them.
+            self.write_out();
+        } else if self.gathered.len() >= BATCH {
+            self.write_gathered();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.write_out();
+    }
+
+    fn appetite(&self) -> Appetite {
+        if self.has_failed {
+            Appetite::Failed
+        } else {
+            Appetite::All
+        }
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+}
+
+impl<W: Write, F> Drop for Lines<W, F> {
     fn drop(&mut self) {
-        self.flush();
+        self.write_out();
     }
 }
 
@@ -157,67 +164,77 @@ mod tests {
         }
     }
 
-    fn put<W: Write>(lines: &mut Lines<W>, event: &Event) {
-        lines.text().extend_from_slice(b"a line of some length\n");
-        lines.end(event);
+    /// A line for each event.
+    #[derive(Debug, Default)]
+    struct Line;
+
+    impl TextFormat for Line {
+        fn write(&mut self, out: &mut Vec<u8>, _: &Event) -> io::Result<()> {
+            out.extend_from_slice(b"a line of some length\n");
+            Ok(())
+        }
+    }
+
+    fn lines<W: Write>(output: W) -> Lines<W, Line> {
+        Lines::new(output)
     }
 
     #[test]
     fn lines_are_gathered_and_batches_end_at_a_line() {
-        let mut lines = Lines::new(Failing::default());
+        let mut lines = lines(Failing::default());
         for _ in 0..10_000 {
-            put(&mut lines, &LOST);
-            let written = &lines.output().written;
+            lines.event(&LOST);
+            let written = &lines.output.written;
             assert!(
                 written.last().is_none_or(|&byte| byte == b'\n'),
                 "a batch ends at a line"
             );
         }
-        assert!(lines.output().calls > 0, "a full batch is written unasked");
-        assert!(lines.output().calls < 10, "and only a full one");
+        assert!(lines.output.calls > 0, "a full batch is written unasked");
+        assert!(lines.output.calls < 10, "and only a full one");
         lines.flush();
-        let text = String::from_utf8(lines.output().written.clone()).expect("UTF-8");
+        let text = String::from_utf8(lines.output.written.clone()).expect("UTF-8");
         assert_eq!(text.lines().count(), 10_000);
     }
 
     #[test]
     fn the_first_and_the_last_line_of_a_log_are_not_held_back() {
         let header = Event::Header(any::plain_header());
-        let mut lines = Lines::new(Failing::default());
-        put(&mut lines, &header);
-        assert_eq!(lines.output().calls, 1);
-        put(&mut lines, &LOST);
-        assert_eq!(lines.output().calls, 1);
-        put(&mut lines, &Event::Summary(any::plain_summary()));
-        assert_eq!(lines.output().calls, 2);
+        let mut lines = lines(Failing::default());
+        lines.event(&header);
+        assert_eq!(lines.output.calls, 1);
+        lines.event(&LOST);
+        assert_eq!(lines.output.calls, 1);
+        lines.event(&Event::Summary(any::plain_summary()));
+        assert_eq!(lines.output.calls, 2);
     }
 
     #[test]
     fn dropped_lines_are_written() {
         let mut output = Failing::default();
-        let mut lines = Lines::new(&mut output);
-        put(&mut lines, &LOST);
-        assert!(lines.output().written.is_empty());
+        let mut lines = lines(&mut output);
+        lines.event(&LOST);
+        assert!(lines.output.written.is_empty());
         drop(lines);
         assert_eq!(output.written.last(), Some(&b'\n'));
     }
 
     #[test]
     fn nothing_follows_a_gap() {
-        let mut lines = Lines::new(Failing {
+        let mut lines = lines(Failing {
             room: Some(0),
             ..Failing::default()
         });
-        put(&mut lines, &LOST);
+        lines.event(&LOST);
         assert_eq!(lines.appetite(), Appetite::All, "gathered only");
         lines.flush();
         assert_eq!(lines.appetite(), Appetite::Failed);
         let error = lines.take_error().expect("no room");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         lines.output.room = None;
-        put(&mut lines, &LOST);
+        lines.event(&LOST);
         lines.flush();
-        assert!(lines.output().written.is_empty());
+        assert!(lines.output.written.is_empty());
         assert_eq!(lines.appetite(), Appetite::Failed);
         assert!(lines.take_error().is_none(), "it is told once");
     }

@@ -1,6 +1,6 @@
-//! Whoever hears a trace, or a log: one trait, and one file for each consumer.
+//! Consumers of a trace, or of a log: one trait, and one file for each.
 //!
-//! - [`consumer`]: the trait, and how several hear the same;
+//! - [`consumer`]: the trait, and how several are given the same;
 //! - [`lines`]: what consumers that write text have in common: whole lines, in batches, and how they are asked for;
 //! - [`json`]: the log;
 //! - [`people`]: lines for people, on a terminal;
@@ -18,7 +18,7 @@ pub mod lines;
 pub mod people;
 
 pub use consumer::{Appetite, Consumer, FanOut};
-pub use lines::Format;
+pub use lines::{Format, Lines, TextFormat};
 
 /// Every format of `report`.
 pub const FORMATS: &[Format] = &[

@@ -1,11 +1,8 @@
 //! The log as lines for people, on a terminal: one breach, one line.
 
-use std::io::{self, Write};
+use std::io;
 
-use super::{
-    consumer::{Appetite, Consumer},
-    lines::Lines,
-};
+use super::lines::{Lines, TextFormat};
 use crate::{
     event::{
         ids::{MonoNanos, Nanos},
@@ -17,21 +14,16 @@ use crate::{
 };
 
 /// Writes events as lines for people.
-#[derive(Debug)]
-pub struct PeopleLines<W: Write> {
-    lines: Lines<W>,
+pub type PeopleLines<W> = Lines<W, People>;
+
+/// Events in the words of people.
+#[derive(Debug, Default)]
+pub struct People {
+    /// When the trace began.
     began: MonoNanos,
 }
 
-impl<W: Write> PeopleLines<W> {
-    /// None so far.
-    pub fn new(output: W) -> Self {
-        Self {
-            lines: Lines::new(output),
-            began: MonoNanos(0),
-        }
-    }
-
+impl People {
     /// When it was, since the beginning.
     fn when(&self, at: MonoNanos) -> String {
         moment(Nanos(at.0.saturating_sub(self.began.0)))
@@ -60,8 +52,8 @@ impl<W: Write> PeopleLines<W> {
     }
 }
 
-impl<W: Write> Consumer for PeopleLines<W> {
-    fn event(&mut self, event: &Event) {
+impl TextFormat for People {
+    fn write(&mut self, out: &mut Vec<u8>, event: &Event) -> io::Result<()> {
         let line = match event {
             Event::Header(header) => {
                 self.began = header.at;
@@ -83,32 +75,21 @@ impl<W: Write> Consumer for PeopleLines<W> {
                 self.when(set.at),
                 cpus_in_words(set.cpus.iter().map(|(cpu, _)| *cpu))
             ),
-            Event::Back { .. } | Event::Moved { .. } => return,
-            Event::Summary(_) => return self.lines.end(event),
+            Event::Back { .. } | Event::Moved { .. } | Event::Summary(_) => return Ok(()),
         };
-        let text = self.lines.text();
-        text.extend_from_slice(printable(&line).as_bytes());
-        text.push(b'\n');
-        self.lines.end(event);
-    }
-
-    fn flush(&mut self) {
-        self.lines.flush();
-    }
-
-    fn appetite(&self) -> Appetite {
-        self.lines.appetite()
-    }
-
-    fn take_error(&mut self) -> Option<io::Error> {
-        self.lines.take_error()
+        out.extend_from_slice(printable(&line).as_bytes());
+        out.push(b'\n');
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{breach::tests::breach, ids::Cpu};
+    use crate::{
+        consume::Consumer as _,
+        event::{breach::tests::breach, ids::Cpu},
+    };
 
     #[test]
     fn a_breach_is_a_line_and_names_steer_nothing() {
@@ -117,7 +98,7 @@ mod tests {
         hostile.task.comm = Some("a\u{1b}[2J\n\u{202e}b".into());
         let mut text = Vec::new();
         let mut lines = PeopleLines::new(&mut text);
-        lines.began = MonoNanos(500);
+        lines.format.began = MonoNanos(500);
         lines.event(&Event::Breach(Box::new(hostile)));
         let lost = Event::Lost {
             cpu: Cpu(1),

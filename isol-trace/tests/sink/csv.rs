@@ -2,14 +2,14 @@
 
 use crate::samples;
 use isol_trace::{
-    consume::{Consumer as _, csv::Csv},
+    consume::{Consumer as _, csv::CsvLines},
     event::model::{Breach, Event},
 };
 
 /// The rows of these breaches in a log, below the names of the columns.
 fn written(breaches: impl IntoIterator<Item = Breach>) -> String {
     let mut text = Vec::new();
-    let mut csv = Csv::new(&mut text);
+    let mut csv = CsvLines::new(&mut text);
     csv.event(&Event::Header(samples::header()));
     for breach in breaches {
         csv.event(&Event::Breach(Box::new(breach)));

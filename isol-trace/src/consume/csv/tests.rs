@@ -3,14 +3,14 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    consume::json::JsonLines,
+    consume::{Appetite, Consumer as _, json::JsonLines},
     log::{LogReader, tests::any},
 };
 
 /// What `report` makes of these events.
 fn written<'a>(events: impl IntoIterator<Item = &'a Event>) -> String {
     let mut text = Vec::new();
-    let mut csv = Csv::new(&mut text);
+    let mut csv = CsvLines::new(&mut text);
     for event in events {
         csv.event(event);
     }
@@ -139,7 +139,7 @@ fn a_log_without_breaches_has_the_names_of_its_columns_once() {
 #[test]
 fn an_output_that_takes_no_more_ends_the_rows() {
     let mut room = [0; 16];
-    let mut csv = Csv::new(room.as_mut_slice());
+    let mut csv = CsvLines::new(room.as_mut_slice());
     csv.event(&Event::Header(any::plain_header()));
     assert_eq!(csv.appetite(), Appetite::Failed);
     assert_eq!(csv.take_error().unwrap().kind(), io::ErrorKind::WriteZero);
