@@ -1,6 +1,6 @@
 //! How each cause is made.
 
-use std::{fs, io::Write as _, time::Duration};
+use std::{fs, io::Write as _, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -95,6 +95,12 @@ pub(super) const CAUSES: &[Cause] = &[
                 Ok(())
             }))
         },
+    },
+    Cause {
+        rule: "tlb-numa-balancing",
+        test: "remedy_numa_balancing",
+        about: "no rights are taken away to see who touches what",
+        prepare: balanced,
     },
     Cause {
         rule: "lru-drain",
@@ -204,6 +210,26 @@ fn unbound(guest: &Guest) -> Result<Kept> {
         let _ = &here;
         terminal.write_all(b"x").context("/dev/ptmx")
     }))
+}
+
+/// Memory of a process that runs on the watched CPU, touched by a thread elsewhere. One memory node is enough:
+/// who turns the balancing on is not asked for a second one (`sysctl_numa_balancing()`, kernel/sched/core.c, v6.12).
+fn balanced(guest: &Guest) -> Result<Kept> {
+    const PAGES: usize = 512;
+    let folder = "/sys/kernel/debug/sched/numa_balancing";
+    let on = Setting::change("/proc/sys/kernel/numa_balancing", "1")?;
+    let often = Setting::change(&format!("{folder}/scan_period_min_ms"), "100")?;
+    // Where all memory is near, the pace slows down to this (`update_task_scan_period()`, kernel/sched/fair.c, v6.12).
+    let steadily = Setting::change(&format!("{folder}/scan_period_max_ms"), "100")?;
+    let pages = sys::Pages::private(PAGES)?;
+    sys::advise(&pages, libc::MADV_NOHUGEPAGE)?;
+    // A tick finds that the thread has run for long enough, and a watched CPU has no tick.
+    let touching = Busy::on(guest.helper(), Duration::from_millis(10), move || {
+        (0..PAGES).for_each(|page| pages.write(page));
+        thread::sleep(Duration::from_millis(30));
+    })?;
+    let alone = Busy::computing(guest.cpu())?;
+    Ok(keep((on, often, steadily, touching, alone)))
 }
 
 /// The first serial port's interrupt on a watched CPU whose task is alone; each act has it occur. A second

@@ -78,10 +78,6 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
         "it was recorded of move_pages(2) and of a write to compact_memory, which its commands do not end; they are for a program that locks its memory, and do nothing alone",
     ),
     (
-        &["tlb-numa-balancing"],
-        "it was recorded once, in a guest with two memory nodes; those of the tests have one; the text of first-touch names its command as well, which is for the whole host",
-    ),
-    (
         &["tlb-reclaim"],
         "whoever runs short of memory in a guest takes the tests along; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
     ),
