@@ -184,6 +184,9 @@ struct VmArgs {
         allow_hyphen_values = true
     )]
     append: String,
+    /// Give the guest a disk, /dev/nvme0n1, which forgets what is written
+    #[arg(long)]
+    disk: bool,
     /// Leave the clocksource watchdog on: it visits isolated CPUs once a second
     #[arg(long)]
     noisy: bool,
@@ -309,6 +312,7 @@ impl VmArgs {
         let guest = Guest {
             cpus: self.smp,
             memory: self.memory,
+            disk: self.disk,
             append: format!("{quiet} {}", self.append),
             extras: self.add,
             terminal: self.tty,

@@ -1,7 +1,8 @@
 //! What the doctor prints is done: a guest that isolates nothing is booted anew with the kernel's arguments
 //! that the doctor has for it, its script is run there, and the doctor finds no defect.
 //!
-//! Both guests record a task that computes alone. What a boot argument ends shows in the first log alone.
+//! Both guests record a task that computes alone while another CPU reads from a disk. What a boot argument ends
+//! shows in the first log alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,10 +31,17 @@ until grep -qx tsc /sys/devices/system/clocksource/clocksource0/current_clocksou
     sleep 0.1
 done";
 
-/// Records CPUs 1 and 2 while a task computes on the first of them.
+/// Records CPUs 1 and 2 while a task computes on the first of them, and a housekeeping CPU that shares a
+/// queue with it reads from the disk.
 const RECORD: &str = "taskset -c 1 sh -c 'while :; do :; done' > /dev/null &
+computes=$!
+taskset -c 0 sh -c 'while sleep 0.2; do
+    dd if=/dev/nvme0n1 of=/dev/null iflag=direct bs=4k count=4 2> /dev/null || exit
+done' > /dev/null &
 isol-trace record --cpus 1-2 --duration 5s -o -
-kill $!";
+kill $! $computes
+taskset -c 0 dd if=/dev/nvme0n1 of=/dev/null iflag=direct bs=4k count=1 2> /dev/null
+echo disk $?";
 
 /// Whether the test belongs to a kernel line.
 pub(super) fn belongs(line: &str) -> bool {
@@ -53,6 +61,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
     let doctor = "isol-trace doctor --cpus 1-2 --json; echo status $?";
     let guest = Guest {
         isolated: false,
+        disk: true,
         accel,
         ..Guest::new(kernel.clone(), shell(&[SETTLE, doctor, RECORD]))
     };
@@ -78,6 +87,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
     let doctor = "isol-trace doctor --json; echo status $?";
     let guest = Guest {
         isolated: false,
+        disk: true,
         append: boot.add.join(" "),
         extras: vec![Extra::new(script, SCRIPT)],
         accel,
@@ -92,6 +102,9 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
         guest.append,
         left.defective()
     );
+    for said in [&before, &after] {
+        ensure!(said.disk == Some(0), "the disk cannot be read");
+    }
     ended(&before, &after, &boot.add)?;
     Ok(Verdict::Pass)
 }
@@ -132,6 +145,7 @@ fn shell(parts: &[&str]) -> Vec<String> {
 struct Said {
     doctors: Vec<(Doctor, u8)>,
     script: Option<u8>,
+    disk: Option<u8>,
     remedies: Vec<Remedy>,
     /// How many breaches each rule has.
     rules: BTreeMap<String, u64>,
@@ -206,6 +220,8 @@ impl Said {
                 said.doctors.push((doctor, status.parse()?));
             } else if let Some(status) = line.strip_prefix("script ") {
                 said.script = Some(status.parse()?);
+            } else if let Some(status) = line.strip_prefix("disk ") {
+                said.disk = Some(status.parse()?);
             } else {
                 match serde_json::from_str(line).with_context(|| line.to_owned())? {
                     Line::Doctor(one) => doctor = Some(one),
@@ -245,14 +261,14 @@ mod tests {
     fn what_a_guest_says_is_read() {
         let report = r#"{"type":"doctor","findings":[{"id":"ksm","severity":"defect"}],"mending":{"boot":{"add":["a=1"],"replaces":[]},"script":"x"}}"#;
         let said = Said::read(&format!(
-            "{report}\nstatus 1\nscript 0\n{{\"type\":\"header\"}}\n{}\n{}\n{{\"type\":\"breach\"}}",
+            "{report}\nstatus 1\nscript 0\ndisk 0\n{{\"type\":\"header\"}}\n{}\n{}\n{{\"type\":\"breach\"}}",
             breach("own-timer"),
             breach("own-timer")
         ));
         let said = said.unwrap();
         let (doctor, status) = &said.doctors[0];
         assert_eq!((doctor.defective(), *status), (vec!["ksm"], 1));
-        assert_eq!(said.script, Some(0));
+        assert_eq!((said.script, said.disk), (Some(0), Some(0)));
         assert_eq!(said.rules, [("own-timer".to_owned(), 2)].into());
         Said::read("status 1").unwrap_err();
         Said::read("sh: not found").unwrap_err();

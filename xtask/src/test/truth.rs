@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use isol_trace_guest::truth::plan::Part;
+use isol_trace_guest::truth::{plan::Part, remedies::DISK_ON};
 
 use super::{
     Selection, golden,
@@ -126,6 +126,7 @@ fn truth(
 ) -> Result<Outcome> {
     let command = [TRUTH].iter().chain(arguments);
     let guest = Guest {
+        disk: kernel.name == DISK_ON,
         append: format!("{QUIET} {OPEN_DEVICES}"),
         limit: GUEST_LIMIT,
         accel,

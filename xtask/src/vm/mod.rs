@@ -96,6 +96,8 @@ pub(crate) struct Guest {
     pub(crate) cpus: u32,
     /// Memory in MiB.
     pub(crate) memory: u32,
+    /// Whether it has a disk, for which not every kernel has a driver built in.
+    pub(crate) disk: bool,
     /// Whether it is booted with the arguments that isolate CPUs.
     pub(crate) isolated: bool,
     /// More boot arguments.
@@ -121,6 +123,7 @@ impl Guest {
             kernel,
             cpus: CPUS,
             memory: MEMORY,
+            disk: false,
             isolated: true,
             append: String::new(),
             extras: Vec::new(),
@@ -279,6 +282,7 @@ impl Host {
             command_line: qemu::command_line(guest.cpus, guest.isolated, &guest.append),
             cpus: guest.cpus,
             memory: guest.memory,
+            disk: guest.disk,
             accel: guest.accel,
             terminal: guest.terminal,
         };

@@ -32,6 +32,16 @@ const EMULATED: &str = "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc,-la57";
 /// not cleared when it is allocated, as for the emulated CPU.
 const ALWAYS: &str = "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0";
 
+/// A disk of which two CPUs share a queue: the first queue has an isolated CPU and one that is none, and
+/// so has the second. It reads as zeroes, forgets what is written, and takes its time, in which a task that
+/// has asked is back in user mode.
+const DISK: [&str; 4] = [
+    "-drive",
+    "if=none,id=disk,format=raw,file.driver=null-co,file.size=64M,file.read-zeroes=on,file.latency-ns=10000000",
+    "-device",
+    "nvme,serial=isol-trace,drive=disk,max_ioqpairs=2",
+];
+
 /// What makes a watched CPU quiet besides its isolation: no clocksource watchdog visits it.
 pub(crate) const QUIET: &str = "tsc=reliable";
 
@@ -80,6 +90,8 @@ pub(crate) struct Boot {
     pub(crate) cpus: u32,
     /// Memory in MiB.
     pub(crate) memory: u32,
+    /// Whether it has a disk.
+    pub(crate) disk: bool,
     /// What runs it.
     pub(crate) accel: Accel,
     /// Whether the second serial port is the developer's terminal.
@@ -176,6 +188,9 @@ pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
             .arg("-chardev")
             .arg(format!("socket,id={name},path={}", socket.display()))
             .args(stream.device());
+    }
+    if boot.disk {
+        command.args(DISK);
     }
     if boot.terminal {
         command.args(["-chardev", "stdio,id=terminal,signal=off"]);

@@ -69,9 +69,12 @@ pub const KERNELS: [(&str, &[(u32, u32)]); 4] = [
 ];
 
 /// Rules whose boot arguments are tried, by booting without and with them, and the kernel line of that.
-pub const BOOTED: &[&str] = &["clocksource-watchdog", "residual-tick"];
+pub const BOOTED: &[&str] = &["clocksource-watchdog", "managed-irq", "residual-tick"];
 /// That line.
 pub const BOOTED_ON: &str = "6.12";
+
+/// The kernel line whose guests have a disk: its kernel has the driver built in.
+pub const DISK_ON: &str = BOOTED_ON;
 
 /// A cause that a guest can make, and that a command ends.
 struct Cause {

@@ -3,6 +3,7 @@
 //! They are no tests of their own: the tests of remedies compare the two.
 
 mod debugged;
+mod disk;
 mod limited;
 mod missing;
 
@@ -51,7 +52,14 @@ const fn row(
 /// the log.
 #[must_use]
 pub fn all() -> Vec<Provocation> {
-    [ROWS, debugged::ROWS, limited::ROWS, missing::ROWS].concat()
+    [
+        ROWS,
+        debugged::ROWS,
+        disk::ROWS,
+        limited::ROWS,
+        missing::ROWS,
+    ]
+    .concat()
 }
 
 const ROWS: &[Provocation] = &[

@@ -54,6 +54,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     row("tlb-mprotect", "remedy_tlb_mprotect", "another process changes rights", "tlb_mprotect", "process_mended"),
     row("tlb-fork", "remedy_tlb_fork", "a sibling uses vfork", "fork", "fork_mended"),
     row("tlb-cow", "remedy_tlb_cow", "memory is written to after the last fork", "shared_write", "shared_write_mended"),
+    row("tlb-writeback", "remedy_tlb_writeback", "shared memory is mapped", "file_written_back", "file_mended"),
+    row("block-completion", "remedy_block_completion", "a thread elsewhere reads", "disk_read", "disk_mended"),
     row("membarrier", "remedy_membarrier", "another process asks for barriers", "call_membarrier", "process_mended"),
     row("perf-event", "remedy_perf_event", "the event is of a housekeeping CPU", "call_perf", "perf_mended"),
     row("jump-label", "remedy_jump_label", "the feature is in use before", "call_text_patching", "key_mended"),

@@ -4,10 +4,6 @@
 pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     (&["alignment"], "QEMU's TCG raises no alignment check"),
     (
-        &["block-completion"],
-        "the guest has no disk; the command of its text is for a disk that somebody has to name, and all who use it",
-    ),
-    (
         &["clocksource-skew-check"],
         "before 7.2 the kernel checks so only after a suspicious reading, which an emulator cannot be asked for; 7.2 checks so each time, where it was recorded; its argument is that of clocksource-watchdog, which is tried",
     ),
@@ -27,10 +23,6 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     (
         &["load-balance", "rcu-softirq"],
         "where the softirq runs, the tick is on as well, and its rule comes first: residual-tick, which is tried with the same line",
-    ),
-    (
-        &["managed-irq"],
-        "it was recorded once, of an NVMe disk with a queue for each CPU; the guests of the tests have no such disk, and none of their drivers has its interrupts managed",
     ),
     (
         &["module-load"],
@@ -80,10 +72,6 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     (
         &["tlb-reclaim"],
         "whoever runs short of memory in a guest takes the tests along; `swapoff -a` of its text brings all that is swapped out back at once, for which a host needs the room",
-    ),
-    (
-        &["tlb-writeback"],
-        "the files of the tests' guests are in memory, of which none is written back",
     ),
     (
         &["trace-reader"],

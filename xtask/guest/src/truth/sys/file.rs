@@ -3,10 +3,10 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use super::check;
+use super::{PAGE, Pages, check};
 
 /// Receives until the other end of a socket is closed; a timeout counts for nothing.
 pub fn receive_until_closed(fd: RawFd) {
@@ -44,6 +44,23 @@ pub fn keep_alive(fd: RawFd, seconds: i32) -> io::Result<()> {
         check(done)?;
     }
     Ok(())
+}
+
+/// Reads the first page of a file.
+pub fn read_page(file: &impl AsFd, page: &Pages) -> io::Result<()> {
+    let (fd, to) = (file.as_fd().as_raw_fd(), page.start().as_ptr());
+    // SAFETY: the page is ours and writable, and its length is the one given.
+    let got = check(unsafe { libc::syscall(libc::SYS_pread64, fd, to, PAGE, 0) })?;
+    if usize::try_from(got) != Ok(PAGE) {
+        return Err(io::Error::other(format!("{got} bytes were read")));
+    }
+    Ok(())
+}
+
+/// Has what was written to a file, or to a mapping of it, written back.
+pub fn synchronize(file: &impl AsFd) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_fsync, file.as_fd().as_raw_fd()) }).map(drop)
 }
 
 /// Watches for a file being opened, by whomever.

@@ -25,8 +25,12 @@ const REQUESTS: i64 = 0x1000_0000;
 const BY_A_WORKER: u16 = 1 << 4 << 8;
 /// `IORING_OP_POLL_ADD`, and where its file and its events are in the request.
 const POLL: u16 = 6;
-const POLLED_FILE: usize = 4;
+const FILE: usize = 4;
 const POLLED_EVENTS: usize = 28;
+/// `IORING_OP_READ`, and where its memory and its length are in the request, of which the place in the file stays 0.
+const READ: u16 = 22;
+const READ_TO: usize = 16;
+const READ_LENGTH: usize = 24;
 /// `IORING_ENTER_GETEVENTS`.
 const WAIT: u32 = 1 << 0;
 /// `IORING_REGISTER_IOWQ_AFF`.
@@ -105,9 +109,24 @@ impl Ring {
         self.begin(POLL);
         let events = u32::try_from(libc::POLLIN).map_err(io::Error::other)?;
         let file = file.as_fd().as_raw_fd();
-        self.put(POLLED_FILE, file);
+        self.put(FILE, file);
         self.put(POLLED_EVENTS, events);
         self.submit(0, 0)
+    }
+
+    /// Asks for the first page of a file, and waits in user mode until it is there. The file and the page are to
+    /// outlive the ring.
+    pub fn read(&self, file: &impl AsFd, page: &Pages) -> io::Result<()> {
+        self.begin(READ);
+        self.put(FILE, file.as_fd().as_raw_fd());
+        self.put(READ_TO, page.address(0));
+        let length = u32::try_from(super::PAGE).map_err(io::Error::other)?;
+        self.put(READ_LENGTH, length);
+        self.submit(0, 0)?;
+        while !self.take()? {
+            std::hint::spin_loop();
+        }
+        Ok(())
     }
 
     /// Asks for what is complete, waits for nothing, and tells whether it was a request.
