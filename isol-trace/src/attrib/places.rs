@@ -29,7 +29,7 @@ use std::{
 use self::{shares::Shares, turns::Turns};
 use super::{
     mappings::Mappings,
-    symbols::{Means, UserPlace, UserSymbols, Words},
+    symbols::{Means, STACKS, UserPlace, UserSymbols, Words},
 };
 use crate::{
     cache::Cache,
@@ -48,10 +48,6 @@ const OPEN: usize = 1024;
 /// Stacks that may wait to be unwound, of 4 KiB each, shared among the users and processes that left them; more are dropped
 /// and counted.
 const OPEN_STACKS: usize = 1024;
-
-/// Stacks that are remembered, shared among the users: until the breach that they led to comes, or, for who armed a timer,
-/// for as long as it is asked for.
-pub(super) const STACKS: usize = 8192;
 
 /// How long a place holds before it is looked at again.
 const GOOD_FOR: Duration = Duration::from_millis(250);

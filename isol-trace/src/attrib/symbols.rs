@@ -17,7 +17,6 @@ use super::{
     complaints::Complaints,
     files::{Files, Reader},
     mappings::Mappings,
-    places::STACKS,
     processes::{Mapped, Process, Processes, Quiet, ReadMaps},
     symbolizer::{Broker, Nothing, Patience, Starter, Symbolizer, UsedFile},
 };
@@ -36,6 +35,10 @@ use crate::{
 };
 
 pub use crate::symbolize::Words;
+
+/// Stacks that are remembered, shared among the users: until the breach that they led to comes, or, for who armed a timer,
+/// for as long as it is asked for.
+pub(super) const STACKS: usize = 8192;
 
 /// Frames whose words are remembered.
 const FRAMES: usize = 4096;

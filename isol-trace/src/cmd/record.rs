@@ -6,6 +6,7 @@ mod command;
 mod guarded;
 mod limits;
 mod log;
+mod manner;
 
 use std::{
     cell::Cell,
@@ -20,9 +21,10 @@ use tokio::time::sleep;
 use self::{
     asked::AskedTasks,
     closing::{Closing, Filters, Tally},
-    command::{Manner, Running, passed_on, start},
+    command::{Running, passed_on, start},
     limits::{End, Limits, Stopping},
     log::{Ending, Log},
+    manner::Manner,
 };
 use super::{
     progress::{Attaching, Detaching, Progress},

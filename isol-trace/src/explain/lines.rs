@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Story, cause::cause, place::of_entry, text::name};
+use super::{Entry, Story, cause::cause, place::of_entry, task::name};
 use crate::{
     attrib::rules::{Numbers, Rules},
     event::{

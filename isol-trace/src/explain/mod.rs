@@ -9,6 +9,7 @@
 //! - `story`: what belongs to one;
 //! - `frame`: places in programs, and which of them are a person's own code;
 //! - `call`: system calls with their arguments;
+//! - `task`: a task's name and numbers;
 //! - `cause`: why the kernel was entered; `place`: where the program was then;
 //! - `text`: the first line of a story; `lines`: those below it.
 
@@ -20,6 +21,7 @@ mod gather;
 mod lines;
 mod place;
 mod story;
+mod task;
 mod text;
 
 #[cfg(test)]
@@ -28,4 +30,5 @@ mod tests;
 pub use ended::{Ended, told_of};
 pub use gather::{Gatherer, Told};
 pub use story::{Entry, Story};
-pub use text::{breach_in_words, in_words, name, told};
+pub use task::name;
+pub use text::{breach_in_words, in_words, told};

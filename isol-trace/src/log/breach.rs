@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    few::Few,
+    few::{Few, MAX_FRAMES},
     field::{ActivityWord, CauseWord, EndWord, Hex, Rule, Text},
     numbers,
     origin::{JsonTask, ReadOrigin},
@@ -12,9 +12,6 @@ use crate::event::{
     ids::{Cpu, MonoNanos, Nanos, Pid, Seq},
     model::{Activity, ActivityItem, Breach, Cause, CauseDetail, Kin},
 };
-
-/// Frames of a stack, and functions inlined at a place, that are kept.
-pub(super) const MAX_FRAMES: usize = 256;
 
 /// Activities, and origins, of a breach that are kept.
 const MAX_ITEMS: usize = 256;

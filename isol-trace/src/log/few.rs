@@ -10,6 +10,9 @@ use serde::{
 /// Bytes of a text that are kept: several times what isol-trace writes.
 pub(super) const MAX_TEXT: usize = 16 << 10;
 
+/// Frames of a stack, and functions inlined at a place, that are kept.
+pub(super) const MAX_FRAMES: usize = 256;
+
 /// The first `N` of a list; what follows is read and left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Few<T, const N: usize>(pub(super) Vec<T>);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    breach::{MAX_FRAMES, ReadCause},
-    few::{Few, Last},
+    breach::ReadCause,
+    few::{Few, Last, MAX_FRAMES},
     field::{Hex, Text},
     origin::JsonTask,
 };

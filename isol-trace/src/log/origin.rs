@@ -3,8 +3,7 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    breach::MAX_FRAMES,
-    few::Few,
+    few::{Few, MAX_FRAMES},
     field::{Place, Text},
 };
 use crate::event::{

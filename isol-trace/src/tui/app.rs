@@ -4,10 +4,10 @@
 
 use super::{
     Update,
+    extent::Extent,
     input::Key,
     model::{Kept, Model},
     rows::{self, CauseRow, CpuRow, Only},
-    view::Extent,
 };
 use crate::event::ids::MonoNanos;
 

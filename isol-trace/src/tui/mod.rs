@@ -11,11 +11,13 @@
 //! - [`rows`]: the tables' rows, sorted;
 //! - [`app`]: what the user does with it: focus, selection, pause, tabs;
 //! - [`input`]: which key means what;
-//! - [`view`]: the screen; [`theme`] and [`text`]: its colours, figures and words;
+//! - [`view`]: the screen; [`extent`]: what it showed of what there is;
+//!   [`theme`] and [`text`]: its colours, figures and words;
 //! - [`term`]: the terminal, restored on every exit;
 //! - [`mod@run`]: the loop.
 
 pub mod app;
+pub mod extent;
 pub mod input;
 pub mod model;
 pub mod notices;

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     App, Update,
     app::Action,
+    extent::Extent,
     input,
     term::{TerminalGuard, require_sense},
     theme::Theme,
@@ -105,7 +106,7 @@ where
                 require_sense(size.width, size.height)?;
             }
             app.take_dirty();
-            let mut extent = view::Extent::default();
+            let mut extent = Extent::default();
             screen
                 .draw(|frame| extent = view::draw(frame, &app, theme))
                 .map_err(io::Error::other)?;

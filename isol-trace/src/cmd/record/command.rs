@@ -1,23 +1,15 @@
 //! The command that is started on the watched CPUs, until its end.
 
-use std::{
-    io,
-    os::unix::process::ExitStatusExt as _,
-    process::{Command, ExitStatus},
-};
+use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use rustix::process::Pid;
 use tokio::process::Child;
 
-use super::guarded::Guarded;
+use super::{guarded::Guarded, manner::Manner};
 use crate::{
     error::Error,
     event::ids,
-    host::{
-        affinity::{HugePages, pin_command},
-        cpu_list::CpuSet,
-        descriptors, stack,
-    },
+    host::{affinity::pin_command, cpu_list::CpuSet, descriptors, stack},
     plan::command::CommandPlan,
 };
 
@@ -28,17 +20,6 @@ pub(super) enum Running {
     Child(Child),
     /// Below a guard, with which it ends if this process dies.
     Guarded(Guarded),
-}
-
-/// How it is started.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    /// What it is to have of huge pages.
-    pub(super) huge_pages: HugePages,
-    /// It does not outlive this process, however that ends.
-    pub(super) is_strict: bool,
-    /// Stdout has the log, and what the command prints there goes to stderr: in between it would break the log's lines.
-    pub(super) has_log_on_stdout: bool,
 }
 
 /// Starts it.
@@ -62,15 +43,6 @@ pub(super) fn start(
     command.kill_on_drop(true);
     let child = command.spawn().map_err(|source| plan.start_error(source))?;
     Ok(Running::Child(child))
-}
-
-impl Manner {
-    /// Where what it prints goes.
-    pub(super) fn lead_stdout(self, command: &mut Command) {
-        if self.has_log_on_stdout {
-            command.stdout(io::stderr());
-        }
-    }
 }
 
 impl Running {

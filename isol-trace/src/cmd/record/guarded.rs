@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::{io::Interest, net::UnixStream};
 
-use super::command::Manner;
+use super::manner::Manner;
 use crate::{
     error::Error,
     guard::{FAREWELL, Report, WORD, begin_deaf},

@@ -20,24 +20,10 @@ use ratatui::{
 use super::{
     App,
     app::{Pane, Tab},
+    extent::Extent,
     theme::Theme,
 };
 use crate::printable::misleads;
-
-/// What a drawing showed, for the keys that come next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Lines that the detail can still be scrolled.
-    pub detail: usize,
-    /// Lines that the probes can still be scrolled.
-    pub probes: usize,
-    /// Lines that the help can still be scrolled.
-    pub help: usize,
-    /// Rows of the pane that has the keys.
-    pub page: usize,
-    /// Beside an open detail the CPU and causes tables are on the screen.
-    pub tables: bool,
-}
 
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme) -> Extent {

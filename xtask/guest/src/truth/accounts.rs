@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result, ensure};
 
-use super::guest::{Guest, read};
+use super::{files::read, guest::Guest};
 
 /// Where the scheduler shows its runqueues. Reading it takes the lock of each, and sends nothing
 /// (`print_cfs_rq`, kernel/sched/debug.c, v6.12).

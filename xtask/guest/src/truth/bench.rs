@@ -1,6 +1,6 @@
 //! What every test works with: the machine, the result channel, and what all logs together have shown.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Result, bail};
 
@@ -10,7 +10,7 @@ use super::{
     invariant,
     log::{Breach, Log},
     results::{Results, Verdict},
-    tracer::{Ended, Tracer},
+    tracer::{self, Ended, Tracer},
 };
 
 /// Tests that share a run of the tracer.
@@ -58,6 +58,17 @@ impl Bench {
     #[must_use]
     pub fn wants_all(&self) -> bool {
         self.wanted.is_empty()
+    }
+
+    /// Records a command of this program, on one CPU.
+    pub fn record(&self, options: &[&str], command: &[&str]) -> Result<Ended> {
+        let cpu = self.guest.cpu().to_string();
+        let program = env::current_exe()?.display().to_string();
+        let mut arguments = vec!["--cpus", cpu.as_str()];
+        arguments.extend(options);
+        arguments.extend(["--", program.as_str(), "command"]);
+        arguments.extend(command);
+        tracer::run(&arguments)
     }
 
     /// Gives a probe its verdict.

@@ -15,7 +15,6 @@ use anyhow::{Context, Result, ensure};
 use super::{
     accounts::Accounts,
     bench::{Bench, Group},
-    command,
     log::{Breach, Log},
     sys,
 };
@@ -48,7 +47,7 @@ fn run(bench: &mut Bench) -> Result<()> {
                 let _ = short_lived();
             }
         });
-        let ended = command::record(bench, &["--user-stacks", "--ring-size", "8M"], &["churn"]);
+        let ended = bench.record(&["--user-stacks", "--ring-size", "8M"], &["churn"]);
         over.store(true, Ordering::Relaxed);
         ended
     })?;

@@ -120,19 +120,8 @@ fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Records a command of this program, on one CPU.
-pub(super) fn record(bench: &Bench, options: &[&str], command: &[&str]) -> Result<tracer::Ended> {
-    let cpu = bench.guest.cpu().to_string();
-    let program = env::current_exe()?.display().to_string();
-    let mut arguments = vec!["--cpus", cpu.as_str()];
-    arguments.extend(options);
-    arguments.extend(["--", program.as_str(), "command"]);
-    arguments.extend(command);
-    tracer::run(&arguments)
-}
-
 fn status(bench: &mut Bench, command: &[&str], code: i32) -> Result<Log> {
-    let ended = record(bench, &[], command)?;
+    let ended = bench.record(&[], command)?;
     bench.take(&ended, code, |_| false)
 }
 
@@ -177,7 +166,7 @@ fn missing(cpu: u32) -> Result<String> {
 
 fn section(bench: &mut Bench, only: bool) -> Result<String> {
     let options: &[&str] = if only { &["--from-prctl"] } else { &[] };
-    let ended = record(bench, options, &["section"])?;
+    let ended = bench.record(options, &["section"])?;
     let log = bench.take(&ended, 0, |_| false)?;
     let calls = |section: bool| {
         let inside = |one: &&Breach| one.section == Some(section);
@@ -215,7 +204,7 @@ fn section(bench: &mut Bench, only: bool) -> Result<String> {
 
 /// A new program has not said that it means to be isolated.
 fn section_ends_at_exec(bench: &mut Bench) -> Result<String> {
-    let ended = record(bench, &[], &["section_then_exec"])?;
+    let ended = bench.record(&[], &["section_then_exec"])?;
     let log = bench.take(&ended, 0, |_| false)?;
     let calls: Vec<bool> = log
         .breaches

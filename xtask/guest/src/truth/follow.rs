@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     bench::{Bench, Group},
-    guest::{Guest, Setting, read, skip},
+    files::read,
+    guest::{Guest, Setting, skip},
     load::Load,
     log::{Breach, Line, Log, for_each},
     provoke::load,

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{
     bench::{Bench, Group},
-    guest::read,
+    files::read,
     interrupts::Interrupts,
     load::Load,
     process,

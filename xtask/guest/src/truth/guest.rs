@@ -1,11 +1,15 @@
 //! The machine that the ground truth runs on: which kernel, which CPUs, how to make it quiet.
 
-use std::{fs, io, path::Path, thread, time::Duration};
+use std::{fs, io, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::{interrupts::Interrupts, sys};
-use crate::settle;
+use super::{
+    clock,
+    files::{cpu_list, read},
+    interrupts::Interrupts,
+    sys,
+};
 
 /// What was found out at the start.
 #[derive(Clone, Debug)]
@@ -79,7 +83,7 @@ impl Guest {
                 "this machine isolates CPUs {watched:?} and keeps {housekeeping:?}: the ground truth needs both (nohz_full=1-2 isolcpus=domain,managed_irq,1-2)"
             );
         }
-        settle::clock()?;
+        clock::settled()?;
         sys::pin(0, &housekeeping)?;
         Ok(Self {
             realtime: read("/proc/sys/kernel/version")?.contains("PREEMPT_RT"),
@@ -178,13 +182,6 @@ impl Guest {
     }
 }
 
-/// A file's text without the newline at its end.
-pub fn read(path: impl AsRef<Path>) -> Result<String> {
-    let path = path.as_ref();
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(text.trim_end().to_owned())
-}
-
 /// A kernel setting that is put back when dropped.
 #[derive(Debug)]
 pub struct Setting {
@@ -218,37 +215,5 @@ impl Setting {
 impl Drop for Setting {
     fn drop(&mut self) {
         let _ = fs::write(&self.path, &self.before);
-    }
-}
-
-/// Reads the kernel's list format, such as `1-3,5`.
-pub fn cpu_list(text: &str) -> Result<Vec<u32>> {
-    let mut cpus = Vec::new();
-    for part in text
-        .split(',')
-        .filter(|part| !matches!(*part, "" | "(null)"))
-    {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: u32 = first.parse().with_context(|| text.to_owned())?;
-        let last: u32 = last.parse().with_context(|| text.to_owned())?;
-        cpus.extend(first..=last);
-    }
-    Ok(cpus)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cpus() {
-        assert_eq!(cpu_list("1-3,5").unwrap(), [1, 2, 3, 5]);
-        assert_eq!(cpu_list("").unwrap(), [0; 0]);
-        assert_eq!(
-            cpu_list("(null)").unwrap(),
-            [0; 0],
-            "as nohz_full says none"
-        );
-        cpu_list("1-x").unwrap_err();
     }
 }

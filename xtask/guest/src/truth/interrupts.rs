@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::guest::read;
+use super::files::read;
 
 /// A reading of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

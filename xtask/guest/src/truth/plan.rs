@@ -11,9 +11,8 @@ use super::{
     director::{judge, perform},
     doctor, explain, filter, follow, forbidden,
     guest::Guest,
-    hits,
     independent::Ftrace,
-    kill, leftover, origin,
+    kill, leftover, origin, probes,
     provoke::{self, Provocation},
     quiet, remedies,
     results::{Results, Verdict, tell},
@@ -162,7 +161,7 @@ fn groups() -> Vec<(Group, Lines)> {
         (follow::hotplug(), Every),
         (follow::task(), Every),
         (leftover::group(), TwoBeside(OWN_DOING)),
-        (hits::group(), Every),
+        (probes::group(), Every),
     ]);
     groups
 }

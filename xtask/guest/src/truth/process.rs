@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::guest::{cpu_list, read};
+use super::files::{cpu_list, read};
 
 /// A field of `/proc/PID/status`.
 pub fn status(path: &str, field: &str) -> Result<String> {

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Result, bail};
 use isol_trace_common::config::isolation::ENTER;
 
-use super::victim::{configure, enter};
+use super::section::{configure, enter};
 use crate::truth::{kill::has_task_isolation, sys};
 
 /// Names of the mistakes, as arguments of the victim.

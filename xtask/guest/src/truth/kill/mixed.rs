@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use isol_trace_common::config::isolation::LEAVE;
 
-use super::victim::{configure, enter, handle};
+use super::section::{configure, enter, handle};
 use crate::truth::sys;
 
 /// `TASK_ISOLATION_PERSISTENT`.

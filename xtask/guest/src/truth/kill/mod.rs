@@ -3,6 +3,7 @@
 mod judge;
 mod mistakes;
 mod mixed;
+mod section;
 mod victim;
 
 use std::{env, fs};

@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::{
     super::{
         expect::{Expect, one, syscall},
-        guest::{read, skip},
+        files::read,
+        guest::skip,
     },
     Provocation,
     actor::Actor,

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 
 use super::{Cause, Kept, busy::Busy, network, shared::Shared};
 use crate::truth::{
-    guest::{Guest, Setting, read, skip},
+    files::read,
+    guest::{Guest, Setting, skip},
     interrupts::Interrupts,
     sys::{self, Ports},
     tracer::fresh_path,
