@@ -13,20 +13,22 @@
 
 mod shares;
 mod turns;
+mod waiting;
 
 use std::{
     collections::HashMap,
     hash::Hash,
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     thread,
     time::{Duration, Instant},
 };
 
-use self::{shares::Shares, turns::Turns};
+use self::{
+    shares::Shares,
+    turns::{Refused, Turns},
+    waiting::Waiting,
+};
 use super::{
     mappings::Mappings,
     symbols::{Means, STACKS, UserPlace, UserSymbols, Words},
@@ -109,6 +111,8 @@ enum Answer {
     Place(PlaceKey, UserPlace),
     /// Thus.
     Stack(StackKey, Words),
+    /// What is asked about a process is not looked up: too much of its user's waits.
+    Refused(About),
     /// What a person should know.
     Said(String),
     /// All that was there has been read.
@@ -164,54 +168,23 @@ impl<K: Copy + Eq + Hash, V: Clone + Default> Asked<K, V> {
     }
 
     fn take(&mut self, key: K, answer: V) {
-        let Some(pid) = self.open.remove(&key) else {
-            return;
-        };
+        if let Some(payer) = self.close(key) {
+            self.known.insert(key, (answer, Instant::now()), payer);
+        }
+    }
+
+    /// A question is open no more. Who pays for it, if it was.
+    fn close(&mut self, key: K) -> Option<Payer> {
+        let pid = self.open.remove(&key)?;
         let payer = self.shares.payer(pid);
         self.shares.close(pid);
-        self.known.insert(key, (answer, Instant::now()), payer);
+        Some(payer)
     }
 
     /// Nobody will answer.
     fn give_up(&mut self) {
         self.open.clear();
         self.shares.clear();
-    }
-}
-
-/// Stacks that wait to be unwound, known to both threads.
-#[derive(Clone, Debug)]
-struct Waiting(Arc<Mutex<Shares>>);
-
-impl Waiting {
-    /// None does.
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Shares::new(OPEN_STACKS))))
-    }
-
-    /// Whether one more of a process may wait. It does then.
-    fn add(&self, pid: Pid) -> bool {
-        let mut shares = self.lock();
-        let has_room = shares.has_room(pid);
-        if has_room {
-            shares.open(pid);
-        }
-        has_room
-    }
-
-    /// One of a process is taken.
-    fn take(&self, pid: Pid) {
-        self.lock().close(pid);
-    }
-
-    /// Who pays for a process's.
-    fn payer(&self, pid: Pid) -> Payer {
-        self.lock().payer(pid)
-    }
-
-    /// Both threads keep it for no longer than it takes to count.
-    fn lock(&self) -> MutexGuard<'_, Shares> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,8 +203,6 @@ pub struct Places {
     given: SharedTable<StackKey, Pid>,
     /// Those of these that it has not taken yet.
     waiting: Waiting,
-    /// Stacks that were dropped.
-    dropped_stacks: u64,
     /// To the symbols' thread, which ends when this is dropped.
     questions: Sender<Question>,
     /// From it.
@@ -283,7 +254,6 @@ impl Places {
             stacks: Asked::new(STACKS, Duration::MAX, Duration::MAX),
             given: SharedTable::new(STACKS),
             waiting,
-            dropped_stacks: 0,
             questions,
             answers,
             sentences: Vec::new(),
@@ -344,7 +314,6 @@ impl Places {
     pub fn unwind(&mut self, stack: CopiedStack) {
         let (key, pid) = (stack.key, stack.pid);
         if !self.waiting.add(pid) {
-            self.dropped_stacks += 1;
             return;
         }
         if self
@@ -373,8 +342,8 @@ impl Places {
 
     /// Stacks that were dropped because too many were waiting.
     #[must_use]
-    pub const fn dropped_stacks(&self) -> u64 {
-        self.dropped_stacks
+    pub fn dropped_stacks(&self) -> u64 {
+        self.waiting.dropped()
     }
 
     /// A process executes another program now.
@@ -449,6 +418,13 @@ impl Places {
             }
             Answer::Place(key, place) => self.addresses.take(key, place),
             Answer::Stack(key, words) => self.stacks.take(key, words),
+            Answer::Refused(About::Place(key)) => {
+                self.addresses.close(key);
+            }
+            Answer::Refused(About::Stack(key)) => {
+                self.stacks.close(key);
+            }
+            Answer::Refused(About::Executed) => {}
             Answer::Said(sentence) => self.sentences.push(sentence),
             Answer::Prepared => self.prepared = true,
         }
@@ -480,10 +456,10 @@ fn answer(
         }
         // All that was asked, since what waits has an order of its own.
         for question in next.into_iter().chain(questions.try_iter()) {
-            if let Some(answer) = work.put(question)
-                && answers.send(answer).is_err()
-            {
-                return;
+            for answer in work.put(question).into_iter().flatten() {
+                if answers.send(answer).is_err() {
+                    return;
+                }
             }
         }
         let answer = work.turn();
@@ -517,8 +493,8 @@ impl<'a> Work<'a> {
         Self {
             symbols,
             waiting,
-            stacks: Turns::new(),
-            names: Turns::new(),
+            stacks: Turns::new(OPEN_STACKS),
+            names: Turns::new(OPEN),
             owed: Duration::ZERO,
         }
     }
@@ -528,29 +504,35 @@ impl<'a> Work<'a> {
     }
 
     /// Takes what was asked, and does at once what has no turn.
-    fn put(&mut self, question: Question) -> Option<Answer> {
+    fn put(&mut self, question: Question) -> [Option<Answer>; 2] {
         match question {
             Question::Unwind(stack) => {
                 let pid = stack.pid;
-                let payer = self.stacks.put(pid, stack, || self.symbols.payer(pid));
+                let (payer, put) = self.stacks.put(pid, stack, || self.symbols.payer(pid));
                 if let Some(payer) = payer {
                     self.waiting.lock().belongs(pid, payer);
                 }
+                if put.is_err() {
+                    self.waiting.drop_one(pid);
+                }
             }
             Question::Of(pid, about) => {
-                let payer = self.names.put(pid, about, || self.symbols.payer(pid));
-                return payer.map(|payer| Answer::Payer(pid, payer));
+                let (payer, put) = self.names.put(pid, about, || self.symbols.payer(pid));
+                let payer = payer.map(|payer| Answer::Payer(pid, payer));
+                // That a process executes another program is noticed without that, as long as it lives.
+                let refused = put.err().map(|Refused(about)| Answer::Refused(about));
+                return [payer, refused];
             }
             Question::Prepare(watched) => {
                 self.symbols.prepare(watched);
-                return Some(Answer::Prepared);
+                return [Some(Answer::Prepared), None];
             }
             Question::Moved { tracer, watched } => {
                 self.symbols.confine(&tracer);
                 self.symbols.watch(watched);
             }
         }
-        None
+        [None, None]
     }
 
     /// Does what is next.

@@ -6,7 +6,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use crate::{cache::Cache, event::ids::Pid, symbolize::protocol::Payer};
 
 /// Questions that may be open of a user, however many users there are.
-const OF_USER: usize = 16;
+pub(super) const OF_USER: usize = 16;
 
 /// Questions that may be open about a process, however many processes its user has, as long as that one has no more than
 /// three times its share.
@@ -18,8 +18,8 @@ const REMEMBERED: usize = 4096;
 /// Questions that are open, and about whom.
 #[derive(Debug)]
 pub(super) struct Shares {
-    /// How many may be open, shared among the users who have any. Four times as many may be in all, and besides a few of each
-    /// user: what one has before others come is not taken back.
+    /// How many may be open, shared among the users who have any. Who has its share may have more while there are fewer than
+    /// four times as many in all: what one has before others come is not taken back.
     shared: usize,
     open: usize,
     processes: HashMap<Pid, OfProcess>,
@@ -83,14 +83,19 @@ impl Shares {
     /// Whether one more may be open about a process: it has its share.
     pub(super) fn has_room(&self, pid: Pid) -> bool {
         let own = self.processes.get(&pid).map_or(0, |own| own.open);
-        let user = self.users.get(&self.payer(pid)).copied();
+        let payer = self.payer(pid);
+        let user = self.users.get(&payer).copied();
         let users = self.users.len() + usize::from(user.is_none());
         let user = user.unwrap_or_default();
         let share = self.shared / users;
         let of_process = share / (user.processes + usize::from(own == 0));
         let has_share = (own < of_process && user.open < 2 * share)
             || (own < OF_PROCESS && user.open < 3 * share);
-        user.open < OF_USER || (has_share && self.open < 4 * self.shared)
+        // What others have is no reason to refuse somebody who has less than its share. Those of whom nobody can say are
+        // somebody's who may have more.
+        let is_within = payer != Payer::Unknown && user.open < share;
+        let has_room = is_within || self.open < 4 * self.shared;
+        user.open < OF_USER || (has_share && has_room)
     }
 
     /// One more is open.
@@ -216,6 +221,22 @@ mod tests {
         }
         shares.belongs(Pid(2), Payer::User(9));
         assert!(opened(&mut shares, 2) >= OF_USER);
+    }
+
+    /// What is asked before that is known is one user's then, who may have more than its share by that.
+    #[test]
+    fn who_has_more_than_there_is_room_for_leaves_others_their_share() {
+        let mut shares = Shares::new(1024);
+        let (owner, stranger) = (Payer::User(7), Payer::User(8));
+        for pid in 1000..9000 {
+            opened(&mut shares, pid);
+            shares.belongs(Pid(pid), stranger);
+        }
+        assert!(shares.all() >= 4 * 1024);
+        shares.belongs(Pid(1), owner);
+        assert_eq!(opened(&mut shares, 1), 512);
+        assert!(!shares.has_room(Pid(1)), "there is no room for more");
+        assert!(opened(&mut shares, 2) > 0, "of whom nobody can say");
     }
 
     #[test]

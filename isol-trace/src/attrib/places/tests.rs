@@ -110,6 +110,43 @@ fn open_questions_are_bounded() {
     assert_eq!(places.addresses.open.len(), OPEN);
 }
 
+#[test]
+fn what_is_refused_is_open_no_more_and_may_be_asked_again() {
+    let (_go, wait) = channel();
+    let mut places = numbering(wait);
+    let key = later(&mut places, Pid(1), Address(16));
+    places.take(Answer::Refused(About::Place(key)));
+    assert!(places.addresses.open.is_empty() && places.addresses.shares.all() == 0);
+    let again = later(&mut places, Pid(1), Address(16));
+    assert!(places.is_awaited(Some(again), &[]));
+}
+
+/// The reader asks about processes of whom it does not know whose they are: the symbols' thread does.
+#[test]
+fn of_one_user_no_more_waits_than_three_times_what_may_be_open() {
+    let mut symbols = UserSymbols::of_tests(Path::new("/"));
+    let waiting = Waiting::new();
+    let mut work = Work::new(&mut symbols, &waiting);
+    let pid = Pid(std::process::id());
+    let key = |ip| PlaceKey {
+        pid,
+        program: 0,
+        ip: Address(ip),
+    };
+    for ip in 0..3 * OPEN as u64 {
+        let [_, refused] = work.put(Question::Of(pid, About::Place(key(ip))));
+        assert!(refused.is_none());
+    }
+    let [_, refused] = work.put(Question::Of(pid, About::Place(key(0))));
+    assert!(matches!(refused, Some(Answer::Refused(About::Place(_)))));
+    for tid in 0..=3 * OPEN_STACKS {
+        let mut stack = own_stack(16, 0, 0, &[]);
+        stack.key.tid = Tid(u32::try_from(tid).expect("few"));
+        work.put(Question::Unwind(Box::new(stack)));
+    }
+    assert_eq!(waiting.dropped(), 1);
+}
+
 /// However much the processes of one user ask, others may ask too, and they may ask as much as it when there are answers.
 #[test]
 fn open_questions_are_shared_among_users() {

@@ -5,15 +5,20 @@
 //! questions from being answered, however many it asks; nor can a user who starts many processes.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
     hash::Hash,
     time::Duration,
 };
 
+use super::shares::OF_USER;
 use crate::{cache::Cache, event::ids::Pid, symbolize::protocol::Payer};
 
 /// Those whose cost is remembered while they ask nothing, in each of two generations.
 const REMEMBERED: usize = 1024;
+
+/// A question that was not put: its user has too many that wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused<Q>(pub(super) Q);
 
 /// Those who wait, by what they have cost.
 #[derive(Debug)]
@@ -81,15 +86,21 @@ pub(super) struct Turns<Q> {
     users: Order<Payer>,
     /// The processes of each.
     processes: HashMap<Payer, Order<Pid>>,
+    /// How many questions of each wait.
+    counts: HashMap<Payer, usize>,
+    /// How many may, shared among the users: three times its share of each.
+    shared: usize,
 }
 
 impl<Q> Turns<Q> {
-    /// Nobody waits.
-    pub(super) fn new() -> Self {
+    /// Nobody waits. So many may, shared among the users.
+    pub(super) fn new(shared: usize) -> Self {
         Self {
             waiting: HashMap::new(),
             users: Order::new(),
             processes: HashMap::new(),
+            counts: HashMap::new(),
+            shared,
         }
     }
 
@@ -98,27 +109,37 @@ impl<Q> Turns<Q> {
         self.waiting.is_empty()
     }
 
-    /// A question about a process waits from now on, behind what was asked about that before. `payer` says who pays for it,
-    /// where nothing was asked: that is returned.
+    /// A question about a process waits from now on, behind what was asked about that before, unless its user has three times
+    /// its share: who asked could not know yet whose the process is. `payer` says who pays for it, where nothing was asked:
+    /// that is returned.
     pub(super) fn put(
         &mut self,
         pid: Pid,
         question: Q,
         payer: impl FnOnce() -> Payer,
-    ) -> Option<Payer> {
-        if let Some((_, own)) = self.waiting.get_mut(&pid) {
-            own.push_back(question);
-            return None;
+    ) -> (Option<Payer>, Result<(), Refused<Q>>) {
+        let known = self.waiting.get(&pid).map(|(payer, _)| *payer);
+        let payer = known.unwrap_or_else(payer);
+        let told = known.is_none().then_some(payer);
+        let count = self.counts.get(&payer).copied().unwrap_or(0);
+        let users = self.counts.len() + usize::from(count == 0);
+        if count >= 3 * self.shared / users && count >= OF_USER {
+            return (told, Err(Refused(question)));
         }
-        let payer = payer();
-        self.waiting
-            .insert(pid, (payer, VecDeque::from([question])));
-        let own = self.processes.entry(payer).or_insert_with(Order::new);
-        if own.waiting.is_empty() {
-            self.users.put(payer);
+        self.counts.insert(payer, count + 1);
+        let (_, own) = self
+            .waiting
+            .entry(pid)
+            .or_insert_with(|| (payer, VecDeque::new()));
+        own.push_back(question);
+        if known.is_none() {
+            let own = self.processes.entry(payer).or_insert_with(Order::new);
+            if own.waiting.is_empty() {
+                self.users.put(payer);
+            }
+            own.put(pid);
         }
-        own.put(pid);
-        Some(payer)
+        (told, Ok(()))
     }
 
     /// The question whose turn it is. What it has cost is said by [`Self::spent`].
@@ -135,6 +156,12 @@ impl<Q> Turns<Q> {
         let payer = *payer;
         let place = own.iter().position(is_it)?;
         let question = own.remove(place)?;
+        if let Entry::Occupied(mut count) = self.counts.entry(payer) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         if own.is_empty() {
             self.waiting.remove(&pid);
             if let Some(processes) = self.processes.get_mut(&payer) {
@@ -196,13 +223,13 @@ mod tests {
 
     fn asked(turns: &mut Turns<u32>, pid: Pid, count: u32) {
         for question in 0..count {
-            turns.put(pid, question, || OWNER);
+            assert!(turns.put(pid, question, || OWNER).1.is_ok());
         }
     }
 
     #[test]
     fn what_was_asked_about_a_process_is_answered_in_order() {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(1024);
         asked(&mut turns, Pid(7), 3);
         assert!(!turns.is_empty());
         let expected = [0, 1, 2].map(|question| (Pid(7), question));
@@ -212,7 +239,7 @@ mod tests {
 
     #[test]
     fn one_can_be_taken_out_of_its_turn() {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(1024);
         asked(&mut turns, Pid(7), 3);
         asked(&mut turns, Pid(8), 1);
         assert_eq!(turns.take_out(Pid(7), |question| *question == 1), Some(1));
@@ -225,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_slow_one_that_asks_much_waits_for_the_others() {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(1024);
         asked(&mut turns, SLOW, 1000);
         asked(&mut turns, Pid(2), 500);
         asked(&mut turns, Pid(3), 500);
@@ -238,11 +265,11 @@ mod tests {
 
     #[test]
     fn who_asks_one_question_at_a_time_is_remembered() {
-        let mut turns = Turns::new();
-        turns.put(SLOW, 0, || OWNER);
+        let mut turns = Turns::new(1024);
+        asked(&mut turns, SLOW, 1);
         asked(&mut turns, Pid(2), 1500);
         served(&mut turns, 1);
-        turns.put(SLOW, 1, || OWNER);
+        assert!(turns.put(SLOW, 1, || OWNER).1.is_ok());
         let all = served(&mut turns, 900);
         assert!(all.iter().all(|(pid, _)| *pid == Pid(2)));
         let rest = served(&mut turns, 1000);
@@ -251,7 +278,7 @@ mod tests {
 
     #[test]
     fn those_that_are_started_anew_do_not_keep_others_waiting() {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(1024);
         asked(&mut turns, SLOW, 2);
         asked(&mut turns, Pid(2), 1);
         served(&mut turns, 2);
@@ -265,23 +292,52 @@ mod tests {
     }
     #[test]
     fn who_starts_many_processes_has_the_time_of_one_user() {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(1024);
         for pid in 100..1100 {
-            turns.put(Pid(pid), 0, || STRANGER);
+            assert!(turns.put(Pid(pid), 0, || STRANGER).1.is_ok());
         }
         for question in 0..100 {
-            turns.put(Pid(2), question, || OWNER);
+            assert!(turns.put(Pid(2), question, || OWNER).1.is_ok());
         }
         let first = served(&mut turns, 100);
         let own = first.iter().filter(|(pid, _)| *pid == Pid(2)).count();
         assert_eq!(own, 50);
         // A new one of theirs begins with what their user has had.
-        turns.put(Pid(5000), 0, || STRANGER);
+        assert!(turns.put(Pid(5000), 0, || STRANGER).1.is_ok());
         let then = served(&mut turns, 100);
         let own = then.iter().filter(|(pid, _)| *pid == Pid(2)).count();
         assert_eq!(own, 50);
         let rest = served(&mut turns, 9999);
         assert_eq!(rest.len(), 1001 - 100 + 100 - 100);
         assert!(turns.is_empty() && turns.users.waiting.is_empty());
+    }
+
+    /// Whoever asked could not know that they are all one user's.
+    #[test]
+    fn who_has_too_many_that_wait_is_refused_more_and_others_are_not() {
+        let mut turns = Turns::new(100);
+        let put = |turns: &mut Turns<u32>, pid, payer| {
+            let (told, put) = turns.put(Pid(pid), 0, || payer);
+            assert!(told.is_none_or(|told| told == payer));
+            put.is_ok()
+        };
+        let alone = (1000..2000).filter(|&pid| put(&mut turns, pid, STRANGER));
+        assert_eq!(alone.count(), 300);
+        assert_eq!(
+            turns.put(Pid(3000), 7, || STRANGER),
+            (Some(STRANGER), Err(Refused(7)))
+        );
+        let own = (0..1000).filter(|_| put(&mut turns, 2, OWNER));
+        assert_eq!(own.count(), 150);
+        assert!(!put(&mut turns, 3000, STRANGER));
+        // Each has its turn, until less than half of it is the stranger's.
+        assert_eq!(served(&mut turns, 440).len(), 440);
+        assert!(put(&mut turns, 3000, STRANGER));
+        served(&mut turns, 1000);
+        assert!(turns.is_empty() && turns.counts.is_empty());
+        // However many there are, each has a few.
+        for user in 100..400 {
+            assert!((0..OF_USER).all(|_| put(&mut turns, user, Payer::User(user))));
+        }
     }
 }
