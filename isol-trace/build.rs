@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for watched in [
         "isol-trace-ebpf/src",
         "isol-trace-ebpf/Cargo.toml",
+        "isol-trace-ebpf/build.rs",
         "isol-trace-common/src",
     ] {
         println!(
@@ -51,6 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .arg(&target_dir)
         // The library of the pinned stable compiler is built for a target that it does not ship.
         .env("RUSTC_BOOTSTRAP", "1")
+        // The kernel that the programs are for is the one that the loader runs on.
+        .env("ISOL_TRACE_ARCH", env::var("CARGO_CFG_TARGET_ARCH")?)
         .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f"))
         .env_remove("RUSTC")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");

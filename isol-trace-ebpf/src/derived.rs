@@ -9,15 +9,13 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch,
     context::{current_tid, now, this_cpu},
     kfield::{self, Registers, current, is_of_user_mode},
     maps::{armed, is_derived},
     off_cpu,
     span::{flush, leave_behind, open_entry},
 };
-
-/// `X86_TRAP_PF` (arch/x86/include/asm/trapnr.h).
-const PAGE_FAULT_TRAP: u64 = 14;
 
 /// Whether an entry is open, or one is being opened or closed.
 #[inline(always)]
@@ -63,7 +61,7 @@ pub(crate) fn open(state: &CpuState) {
     if phase == Phase::Settling {
         flush(state);
     }
-    // `orig_ax` may be a system call's that has returned: system calls are opened by their own tracepoint.
+    // The number may be a system call's that has returned: system calls are opened by their own tracepoint.
     let _none = open_entry(state, control, tid, || Departure {
         at_ns: now(),
         tid,
@@ -100,8 +98,8 @@ pub(crate) fn switched_to(state: &CpuState, task: u64, tid: u32) {
 
 /// Whether the current task, which dies, does so in its entry that is settling: its registers are those
 /// with which it came. An exception without a tracepoint may have come from the same place since. What
-/// it leads to are the signals of faults, and a page fault's own is known by its trap number
-/// (`set_signal_archinfo`, arch/x86/mm/fault.c, v6.12). On its way to user mode an NMI delivers none.
+/// it leads to are the signals of faults, and a page fault's own is known by its trap number. On its way
+/// to user mode an NMI delivers none.
 #[inline(always)]
 pub(crate) fn dies_in(state: &CpuState) -> bool {
     let registers = Registers::of_current();
@@ -111,7 +109,7 @@ pub(crate) fn dies_in(state: &CpuState) -> bool {
     let (task, cause) = (current(), state.cause());
     let is_of_a_fault = kfield::ending_signal(task).is_none_or(is_of_exception);
     if is_of_a_fault {
-        cause == Cause::PageFault as u8 && kfield::trap_number(task) == Some(PAGE_FAULT_TRAP)
+        cause == Cause::PageFault as u8 && arch::trap_number(task).is_some_and(arch::is_page_fault)
     } else {
         cause != Cause::Nmi as u8
     }

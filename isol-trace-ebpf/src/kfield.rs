@@ -10,23 +10,11 @@ use isol_trace_common::{
     span::life::{PF_KTHREAD, has_user_mode, is_worker},
 };
 
-use crate::{
-    context::{current_tid, this_cpu},
-    maps::config,
-};
+use crate::{context::current_tid, maps::config};
 
 /// The user registers that the current task saved at its last departure from user mode.
 #[derive(Clone, Copy)]
 pub(crate) struct Registers(*const u8);
-
-/// Reads one register. A kernel without the field reads 0.
-macro_rules! register {
-    ($self:ident, $($field:tt)+) => {{
-        let offset = config!(offsets.$($field)+);
-        // SAFETY: the helper's pointer is typed for the verifier, which checks the constant offset against pt_regs.
-        if offset == ABSENT { 0 } else { unsafe { $self.0.add(offset as usize).cast::<u64>().read_volatile() } }
-    }};
-}
 
 /// The current task, by a pointer whose type the verifier knows.
 #[derive(Clone, Copy)]
@@ -72,22 +60,32 @@ impl Registers {
         CurrentTask::get().registers()
     }
 
+    /// The register at an offset. A kernel without the field reads 0.
+    #[inline(always)]
+    pub(crate) fn at(self, offset: u32) -> u64 {
+        if offset == ABSENT {
+            return 0;
+        }
+        // SAFETY: the helper's pointer is typed for the verifier, which checks the constant offset against pt_regs.
+        unsafe { self.0.add(offset as usize).cast::<u64>().read_volatile() }
+    }
+
     /// Instruction pointer.
     #[inline(always)]
     pub(crate) fn ip(self) -> u64 {
-        register!(self, regs_ip)
+        self.at(config!(offsets.regs_ip))
     }
 
     /// Stack pointer.
     #[inline(always)]
     pub(crate) fn sp(self) -> u64 {
-        register!(self, regs_sp)
+        self.at(config!(offsets.regs_sp))
     }
 
     /// The register that holds the frame pointer, in programs that have one.
     #[inline(always)]
     pub(crate) fn bp(self) -> u64 {
-        register!(self, regs_bp)
+        self.at(config!(offsets.regs_bp))
     }
 
     /// The system call's number; `None` where the departure was none, or hides it.
@@ -96,7 +94,7 @@ impl Registers {
         if config!(offsets.regs_number) == ABSENT {
             return None;
         }
-        let number = register!(self, regs_number).cast_signed();
+        let number = self.at(config!(offsets.regs_number)).cast_signed();
         (number >= 0).then_some(number as u32)
     }
 
@@ -106,40 +104,30 @@ impl Registers {
         if config!(offsets.regs_result) == ABSENT {
             return None;
         }
-        Some(register!(self, regs_result).cast_signed())
-    }
-
-    /// The SYSCALL instruction leaves ip in rcx and the flags in r11 (Intel SDM, SYSCALL).
-    #[inline(always)]
-    pub(crate) fn is_syscall_instruction(self) -> bool {
-        if config!(offsets.regs_cx) == ABSENT {
-            return false;
-        }
-        register!(self, regs_cx) == self.ip()
-            && register!(self, regs_r11) == register!(self, regs_flags)
+        Some(self.at(config!(offsets.regs_result)).cast_signed())
     }
 
     /// First system-call argument.
     #[inline(always)]
     pub(crate) fn first_argument(self) -> u64 {
-        register!(self, regs_args[0])
+        self.at(config!(offsets.regs_args[0]))
     }
 
     /// The six system-call arguments.
     #[inline(always)]
     pub(crate) fn arguments(self, store: impl Fn(usize, u64)) {
-        store(0, register!(self, regs_args[0]));
-        store(1, register!(self, regs_args[1]));
-        store(2, register!(self, regs_args[2]));
-        store(3, register!(self, regs_args[3]));
-        store(4, register!(self, regs_args[4]));
-        store(5, register!(self, regs_args[5]));
+        store(0, self.at(config!(offsets.regs_args[0])));
+        store(1, self.at(config!(offsets.regs_args[1])));
+        store(2, self.at(config!(offsets.regs_args[2])));
+        store(3, self.at(config!(offsets.regs_args[3])));
+        store(4, self.at(config!(offsets.regs_args[4])));
+        store(5, self.at(config!(offsets.regs_args[5])));
     }
 }
 
 /// Reads a field of a structure at an address that came as an argument.
 #[inline(always)]
-fn read<T>(address: u64, offset: u32) -> Option<T> {
+pub(crate) fn read<T>(address: u64, offset: u32) -> Option<T> {
     if offset == ABSENT || address == 0 {
         return None;
     }
@@ -272,12 +260,6 @@ pub(crate) fn task_is_worker(task: u64) -> bool {
     is_worker(read(task, config!(offsets.task_flags)).unwrap_or(0))
 }
 
-/// `task_struct.thread.trap_nr`: the trap that the kernel is about to signal.
-#[inline(always)]
-pub(crate) fn trap_number(task: u64) -> Option<u64> {
-    read(task, config!(offsets.task_trap_number))
-}
-
 /// Follows a pointer in a structure.
 #[inline(always)]
 fn follow(address: u64, offset: u32) -> Option<u64> {
@@ -331,19 +313,6 @@ pub(crate) fn hrtimer_due(timer: u64) -> u64 {
     };
     let due: u64 = read(timer, config!(offsets.hrtimer_expires)).unwrap_or(0);
     due.wrapping_sub(read(clock, config!(offsets.clock_base_offset)).unwrap_or(0))
-}
-
-/// Whether this CPU serves a softirq, an interrupt or an NMI rather than the current task; `None`
-/// where this kernel does not show its `preempt_count`.
-#[inline(always)]
-pub(crate) fn in_interrupt() -> Option<bool> {
-    let bases = config!(preempt_count.bases);
-    if bases == 0 {
-        return None;
-    }
-    let base: u64 = read(bases + 8 * u64::from(this_cpu()), 0)?;
-    let count: u32 = read(base.wrapping_add(config!(preempt_count.address)), 0)?;
-    Some(count & config!(preempt_count.interrupt_bits) != 0)
 }
 
 /// The current task's `task_struct`.

@@ -11,6 +11,7 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch,
     context::{current_ids, current_tid, now, this_cpu},
     kfield,
     maps::{LOST_SENDS, SIGNALLED, STRIKES, count},
@@ -35,7 +36,7 @@ pub(crate) fn sent(signal: u32, info: u64, task: u64, result: u32) {
         _ => kfield::siginfo_code(info).unwrap_or(SI_KERNEL),
     };
     let ids = current_ids();
-    let flags = if kfield::in_interrupt() == Some(true) {
+    let flags = if arch::in_interrupt() == Some(true) {
         u32::from(KILL_BY_INTERRUPT)
     } else {
         0

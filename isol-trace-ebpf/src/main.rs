@@ -10,7 +10,7 @@
 //!    [`strict`] and [`kill`]: breaches that are answered with a signal, and what is left of a task that
 //!    one ends; [`send`]: the record that a sender leaves;
 //! 6. [`tasks`]: who the task is: name, filters, sections; [`user_stack`]: where it was in user mode;
-//!    [`entry_record`]: how an entry leaves as a record;
+//!    [`entry_record`]: how an entry leaves as a record; [`arch`]: what only one architecture has;
 //! 7. [`kfield`]: the only reads of kernel structures; [`ring`]: how a record leaves;
 //! 8. [`maps`]: every map, and the read-only configuration;
 //! 9. [`context`]: the time, the CPU, the current thread; [`preempt`]: what must not be preempted;
@@ -49,6 +49,7 @@
 )]
 
 mod activity;
+mod arch;
 mod context;
 mod derived;
 mod entry_record;

@@ -14,30 +14,25 @@ macro_rules! tracepoints {
     ) => {
         /// What the kernel calls.
         mod programs {
-            use aya_ebpf::{
-                macros::{btf_tracepoint, raw_tracepoint},
-                programs::{BtfTracePointContext, RawTracePointContext},
-            };
-
             use $crate::program::Arguments;
 
             $(
-                #[btf_tracepoint]
-                fn $name(context: BtfTracePointContext) -> i32 {
+                #[aya_ebpf::macros::btf_tracepoint]
+                fn $name(context: aya_ebpf::programs::BtfTracePointContext) -> i32 {
                     super::$body(Arguments::of(&context));
                     0
                 }
 
-                #[raw_tracepoint]
-                fn $raw(context: RawTracePointContext) -> i32 {
+                #[aya_ebpf::macros::raw_tracepoint]
+                fn $raw(context: aya_ebpf::programs::RawTracePointContext) -> i32 {
                     super::$body(Arguments::of(&context));
                     0
                 }
             )*
 
             $($(
-                #[raw_tracepoint]
-                fn $only(context: RawTracePointContext) -> i32 {
+                #[aya_ebpf::macros::raw_tracepoint]
+                fn $only(context: aya_ebpf::programs::RawTracePointContext) -> i32 {
                     super::$only_body(Arguments::of(&context));
                     0
                 }

@@ -8,8 +8,8 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch::in_interrupt,
     context::{current_ids, now, this_cpu},
-    kfield::in_interrupt,
     maps::{LOST_SENDS, OWN_SENDS, armed, config, count, is_watched, ring_slot},
     program::Arguments,
     ring::{reserve, submit},

@@ -8,6 +8,7 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch,
     context::Kernel,
     entry_record::{write_entry, write_plain_syscall},
     kfield::{self, Registers},
@@ -93,14 +94,16 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
     state.release();
 }
 
-/// A system call whose number was hidden at the departure shows it now: `int 0x80` keeps it
+/// A system call whose number was hidden at the departure shows it now: `int 0x80` of x86 keeps it
 /// in `orig_ax`, and `syscall(-1)` is known by what its instruction leaves in the registers.
 #[inline(never)]
 fn late_syscall(state: &CpuState) {
     let registers = Registers::of_current();
     let number = match registers.syscall() {
         Some(number) => number,
-        None if state.cause() == Cause::Unknown as u8 && registers.is_syscall_instruction() => {
+        None if state.cause() == Cause::Unknown as u8
+            && arch::is_syscall_instruction(registers) =>
+        {
             u32::MAX
         }
         None => return,

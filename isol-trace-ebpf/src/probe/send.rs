@@ -7,8 +7,9 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch::in_interrupt,
     context::this_cpu,
-    kfield::{self, in_interrupt},
+    kfield,
     maps::{armed, config, is_watched, state_of},
     program::{Arguments, tracepoints},
     send::{Asked, queued, tell, write},
@@ -23,7 +24,6 @@ tracepoints! {
     [raw only]
     raw_csd_queue_cpu => csd_queue_cpu;
     [functions]
-    native_smp_send_reschedule, "native_smp_send_reschedule" => send_reschedule;
     __smp_call_single_queue, "__smp_call_single_queue" => call_single_queue;
     smp_call_function_single, "smp_call_function_single" => call_single;
     smp_call_function_single_async, "smp_call_function_single_async" => call_single_queue;
@@ -76,13 +76,6 @@ fn csd_queue_cpu(arguments: Arguments) {
             ..Asked::of(Via::CrossCall, arguments.word(0) as u32)
         },
     );
-}
-
-/// `native_smp_send_reschedule(int cpu)`, arch/x86/kernel/smp.c, v6.1.
-#[inline(always)]
-fn send_reschedule(arguments: Arguments) {
-    let target = arguments.word(0) as u32;
-    tell(arguments, &Asked::of(Via::Reschedule, target));
 }
 
 /// `smp_call_function_single(int cpu, smp_call_func_t func, void *info, int wait)`, kernel/smp.c, v6.1.

@@ -12,6 +12,7 @@ use isol_trace_common::{
 };
 
 use crate::{
+    arch,
     context::{Kernel, current_tid},
     kfield, kill,
     maps::{armed, watched_state},
@@ -43,7 +44,7 @@ fn generate(arguments: Arguments) {
 }
 
 /// A forced signal to the current task with a positive code comes from an exception, and then
-/// `thread.trap_nr` says which. Without all of these conditions the number is an old one.
+/// [`arch::trap_number`] says which. Without all of these conditions the number is an old one.
 #[inline(always)]
 fn name_exception(arguments: Arguments) {
     if let Some(state) = watched_state() {
@@ -66,7 +67,7 @@ fn name_exception_of(state: &CpuState, arguments: Arguments) {
     {
         return;
     }
-    let Some(trap) = kfield::trap_number(current) else {
+    let Some(trap) = arch::trap_number(current) else {
         return;
     };
     let had_cause = state.cause() != Cause::Unknown as u8;

@@ -1,0 +1,5 @@
+//! Probes of x86-64 that no other architecture has.
+
+mod nmi;
+mod reschedule;
+mod vector;
