@@ -23,7 +23,7 @@ use isol_trace::{
         ids::{MonoNanos, Nanos, Seq},
         model::{Breach, Cause, CauseDetail, Event},
         origin::RawOrigin,
-        raw::{Asked, RawBreach},
+        raw::{ActivityOrigin, RawBreach},
     },
     sink::LogFile,
 };
@@ -64,7 +64,7 @@ fn raw_storm() -> Vec<RawBreach> {
     });
     let raw = |breach: Breach| RawBreach {
         seq: breach.seq,
-        asked: vec![Asked::default(); breach.activities.len()],
+        asked: vec![ActivityOrigin::default(); breach.activities.len()],
         origins: vec![RawOrigin::Task],
         entry: KernelEntry {
             at: breach.at,

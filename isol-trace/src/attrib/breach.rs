@@ -10,7 +10,7 @@ use crate::{
         ids::Address,
         model::{ActivityItem, Breach, Function, Origin, Sender, TaskId, Via},
         origin::{RawOrigin, RawSender},
-        raw::{Asked, RawBreach},
+        raw::{ActivityOrigin, RawBreach},
     },
     symbolize::Words,
 };
@@ -123,7 +123,7 @@ impl Attributor {
     }
 
     /// An activity with its name, and who asked for it.
-    fn activity(&mut self, item: KernelActivity, asked: Asked) -> ActivityItem {
+    fn activity(&mut self, item: KernelActivity, asked: ActivityOrigin) -> ActivityItem {
         let (kind, name) = self.names.activity(&item);
         ActivityItem {
             kind,

@@ -18,12 +18,12 @@ const NOTHING: u64 = 0xb7;
 
 /// The object for a kernel of these types, as words: those of its programs that call a mark call the
 /// function.
-pub(super) struct Linked {
+pub(super) struct LinkedObject {
     words: Vec<u64>,
     length: usize,
 }
 
-impl Linked {
+impl LinkedObject {
     /// Links an object; one that the kernel interprets may call none of its functions.
     pub(super) fn new(object: &[u8], types: &KernelTypes, execution: Execution) -> Self {
         let calls = Function::ALL.map(|function| {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_mark_is_left_and_nothing_else_changes() {
-        let linked = Linked::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
+        let linked = LinkedObject::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
         assert_eq!(linked.bytes().len(), OBJECT.len());
         let changed = OBJECT
             .chunks(8)
@@ -205,10 +205,10 @@ mod tests {
     #[test]
     fn a_function_that_this_kernel_has_is_called() {
         let types = KernelTypes::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
-        let linked = Linked::new(OBJECT, &types, Execution::Compiled);
-        let none = Linked::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
+        let linked = LinkedObject::new(OBJECT, &types, Execution::Compiled);
+        let none = LinkedObject::new(OBJECT, &KernelTypes::none(), Execution::Compiled);
         assert_eq!(
-            Linked::new(OBJECT, &types, Execution::Interpreted).bytes(),
+            LinkedObject::new(OBJECT, &types, Execution::Interpreted).bytes(),
             none.bytes()
         );
         for function in Function::ALL {
@@ -225,7 +225,7 @@ mod tests {
         for length in 0..20 {
             let bytes: Vec<u8> = (1..=length).collect();
             assert_eq!(
-                Linked::new(&bytes, &KernelTypes::none(), Execution::Compiled).bytes(),
+                LinkedObject::new(&bytes, &KernelTypes::none(), Execution::Compiled).bytes(),
                 bytes
             );
         }

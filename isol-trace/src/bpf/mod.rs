@@ -5,8 +5,8 @@
 //! - [`preempt`]: where it keeps what tells an interrupt's act from a task's;
 //! - `functions`: calls of the kernel's own functions;
 //! - [`probes`]: the table of probes, and their verdicts;
-//! - [`wanted`]: which of them a set of CPUs wants;
-//! - [`outlook`]: which of them this kernel has, without attaching any;
+//! - [`probe_selection`]: which of them a set of CPUs wants;
+//! - [`availability`]: which of them this kernel has, without attaching any;
 //! - [`request`]: what is asked for, as the programs read it;
 //! - `attach`: attaching one probe;
 //! - [`tracer`]: load, attach inert, arm, drain, disarm, detach;
@@ -19,6 +19,7 @@
 //! - `layers`: a test that holds the programs' modules to their layers.
 
 pub mod attach;
+pub mod availability;
 pub mod btf;
 pub mod error;
 mod functions;
@@ -26,13 +27,12 @@ mod functions;
 mod layers;
 pub mod numbers;
 pub mod object;
-pub mod outlook;
 pub mod preempt;
+pub mod probe_selection;
 pub mod probes;
 pub mod program_info;
 pub mod request;
 mod rings;
 mod senders;
 pub mod tracer;
-pub mod wanted;
 mod watch;

@@ -23,13 +23,13 @@ use super::{
     attach::{Step, attach},
     btf::KernelTypes,
     error::TracerError,
-    functions::Linked,
+    functions::LinkedObject,
     object::{ControlWords, OBJECT, RememberedWords, Snapshot, StateWords},
+    probe_selection::{check_essential, exists, wanted},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
     rings::{MIN_RING_BYTES, make_ring, ring_map, typed},
     senders::SendersRing,
-    wanted::{check_essential, exists, wanted},
     watch::WatchedMask,
 };
 use crate::event::{
@@ -106,7 +106,7 @@ impl Tracer {
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
             .map_max_entries("REMEMBERED", request.possible_cpus)
-            .load(Linked::new(OBJECT, types, request.execution).bytes())?;
+            .load(LinkedObject::new(OBJECT, types, request.execution).bytes())?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
         let watch = WatchedMask::take(&mut ebpf)?;

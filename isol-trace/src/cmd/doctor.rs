@@ -7,7 +7,7 @@ use std::{
 
 use super::print;
 use crate::{
-    bpf::{btf::KernelTypes, outlook::outlook, wanted::blind_spots},
+    bpf::{availability::availability, btf::KernelTypes, probe_selection::blind_spots},
     doctor::{
         Facts, Report, Severity,
         coverage::Coverage,
@@ -78,7 +78,7 @@ fn coverage(host: &Host, watched: &CpuSet, nohz_full: &CpuSet) -> Coverage {
         .collect();
     Coverage {
         blind_spots: blind_spots(&found),
-        probes: outlook(&found, &types),
+        probes: availability(&found, &types),
         detection: found,
         unknown: None,
     }

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use super::{print, record::listen, replay::replay};
 use crate::{
     error::Error,
-    explain::{Ended, Gatherer, Told, told, told_of},
+    explain::{Ended, Gatherer, KillReports, rendered, rendered_end},
     plan::{RecordPlan, explain::ExplainPlan},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub fn run(plan: ExplainPlan) -> Result<ExitCode, Error> {
     match plan {
         ExplainPlan::Log(path) => {
-            print(told(&of_log(&path)?).as_bytes())?;
+            print(rendered(&of_log(&path)?).as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         ExplainPlan::Command(plan) => of_command(*plan),
@@ -21,7 +21,7 @@ pub fn run(plan: ExplainPlan) -> Result<ExitCode, Error> {
 }
 
 /// What a log tells.
-fn of_log(path: &Path) -> Result<Told, Error> {
+fn of_log(path: &Path) -> Result<KillReports, Error> {
     let mut gatherer = Gatherer::default();
     replay(path, &mut gatherer)?;
     Ok(gatherer.finish())
@@ -48,8 +48,8 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         last: recorded.pid.and_then(|pid| gatherer.last_of(pid)),
     };
     // The command may have died inside a line of its own.
-    let story = format!("\n{}", told_of(&gatherer.finish(), &end));
-    match print(story.as_bytes()) {
+    let report = format!("\n{}", rendered_end(&gatherer.finish(), &end));
+    match print(report.as_bytes()) {
         Err(error) if !error.is_closed_stdout() => Err(error),
         // Whoever listens no more still gets the status of the command.
         _ => Ok(recorded.exit_code()),

@@ -68,7 +68,7 @@ use super::{
     origin::{Origin, RawOrigin, RawSender},
     own::OwnProcesses,
     per_cpu::PerCpu,
-    raw::{Asked, RawBreach},
+    raw::{ActivityOrigin, RawBreach},
     task::TaskId,
     thread_name::thread_name_of,
 };
@@ -158,21 +158,21 @@ impl Join {
             .activities
             .iter()
             .zip(asked)
-            .map(|(item, origin)| Asked {
+            .map(|(item, origin)| ActivityOrigin {
                 origin,
                 kin: (item.kind == Activity::Switch)
                     .then(|| self.kin.of(item.number))
                     .flatten(),
             })
             .collect();
-        for (item, Asked { origin, kin }) in entry.activities.iter().zip(&mut asked) {
+        for (item, ActivityOrigin { origin, kin }) in entry.activities.iter().zip(&mut asked) {
             if item.kind == Activity::Switch
                 && let Some(came) = origin.as_mut().and_then(Origin::sender_mut)
             {
                 arrivals::explain(item, kin.as_ref(), came, &mut origins);
             }
         }
-        for (item, Asked { origin, .. }) in entry.activities.iter().zip(&mut asked) {
+        for (item, ActivityOrigin { origin, .. }) in entry.activities.iter().zip(&mut asked) {
             // Who woke a task has mostly sent the interrupt too.
             let is_named = |asked: &RawSender| {
                 let mut named = origins.iter().filter_map(Origin::sender);

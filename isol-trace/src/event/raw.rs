@@ -20,14 +20,14 @@ pub struct RawBreach {
     /// The entry.
     pub entry: KernelEntry,
     /// Who asked for each of [`KernelEntry::activities`], in their order: as many as there are of those.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<ActivityOrigin>,
     /// Who provoked it, in the order in which they did; at least one.
     pub origins: Vec<RawOrigin>,
 }
 
 /// What is known of who brought an activity about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct ActivityOrigin {
     /// Who asked for it, where that was seen and is not one of the breach's own origins.
     pub origin: Option<RawOrigin>,
     /// Whose the thread is that ran (`switch` only); `None` where that is not known.

@@ -1,8 +1,8 @@
-//! The end of a command that was recorded for the sake of its story.
+//! The end of a command that was recorded for the sake of its report.
 
 use std::{fmt::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc};
 
-use super::{Story, Told, breach_in_words, in_words, told};
+use super::{KillReport, KillReports, breach_in_words, rendered, rendered_report};
 use crate::{
     event::{
         ids::Pid,
@@ -29,13 +29,13 @@ pub struct Ended<'a> {
     pub last: Option<Arc<Breach>>,
 }
 
-/// What was recorded while a command ran, and how that ended, where no story tells it.
+/// What was recorded while a command ran, and how that ended, where no report tells it.
 #[must_use]
-pub fn told_of(recorded: &Told, ended: &Ended<'_>) -> String {
-    let mut text = if recorded.stories.is_empty() {
+pub fn rendered_end(recorded: &KillReports, ended: &Ended<'_>) -> String {
+    let mut text = if recorded.reports.is_empty() {
         String::new()
     } else {
-        stories(recorded, ended)
+        reports(recorded, ended)
     };
     if let Some(sentence) = sentence(recorded, ended) {
         if !text.is_empty() {
@@ -47,38 +47,38 @@ pub fn told_of(recorded: &Told, ended: &Ended<'_>) -> String {
     text
 }
 
-/// The stories: where one is the command's own, others are told in a line, for whoever was killed on its CPUs meanwhile
+/// The reports: where one is the command's own, others are told in a line, for whoever was killed on its CPUs meanwhile
 /// may have nothing to do with it. Strict mode's are its concern, whichever of its processes they ended.
-fn stories(recorded: &Told, ended: &Ended<'_>) -> String {
-    let is_own = |story: &Story| ended.pid.is_some() && story.kill.task.pid == ended.pid;
-    if !recorded.stories.iter().any(is_own) {
-        return told(recorded);
+fn reports(recorded: &KillReports, ended: &Ended<'_>) -> String {
+    let is_own = |report: &KillReport| ended.pid.is_some() && report.kill.task.pid == ended.pid;
+    if !recorded.reports.iter().any(is_own) {
+        return rendered(recorded);
     }
     let is_strict =
-        |story: &Story| matches!(story.kill.by, KilledBy::StrictMode | KilledBy::Tracer);
+        |report: &KillReport| matches!(report.kill.by, KilledBy::StrictMode | KilledBy::Tracer);
     let (full, short): (Vec<_>, Vec<_>) = recorded
-        .stories
+        .reports
         .iter()
         .cloned()
-        .partition(|story| is_own(story) || is_strict(story));
-    let mut text = told(&Told {
-        stories: full,
+        .partition(|report| is_own(report) || is_strict(report));
+    let mut text = rendered(&KillReports {
+        reports: full,
         ..*recorded
     });
     if !short.is_empty() {
         text.push_str("\nalso on these CPUs meanwhile:\n");
     }
-    for story in &short {
-        let story = in_words(story);
-        let line = story.lines().next().unwrap_or_default();
+    for report in &short {
+        let report = rendered_report(report);
+        let line = report.lines().next().unwrap_or_default();
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {line}");
     }
     text
 }
 
-/// What no story tells of the command's end; `None` where one does.
-fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
+/// What no report tells of the command's end; `None` where one does.
+fn sentence(recorded: &KillReports, ended: &Ended<'_>) -> Option<String> {
     let name = printable(ended.name);
     let breaches = counted(recorded.breaches, "breach was", "breaches were");
     let Some(number) = ended.status.signal() else {
@@ -88,7 +88,7 @@ fn sentence(recorded: &Told, ended: &Ended<'_>) -> Option<String> {
         ));
     };
     let signal = u32::try_from(number).ok().and_then(Signal::new);
-    let mut deaths = recorded.stories.iter().map(|story| &story.kill);
+    let mut deaths = recorded.reports.iter().map(|report| &report.kill);
     let is_told = deaths.any(|kill| {
         // In a PID namespace numbers are others than those that the kernel shows.
         kill.fatal && (kill.task.pid == ended.pid || Some(kill.signal) == signal)
@@ -149,7 +149,7 @@ mod tests {
         model::CauseDetail,
     };
 
-    fn told_of_status(raw: i32, recorded: &Told, last: Option<Breach>) -> String {
+    fn told_of_status(raw: i32, recorded: &KillReports, last: Option<Breach>) -> String {
         let ended = Ended {
             name: "./my-task",
             pid: Some(Pid(7)),
@@ -157,14 +157,14 @@ mod tests {
             is_filtered: recorded.breaches == 0,
             last: last.map(Arc::new),
         };
-        told_of(recorded, &ended)
+        rendered_end(recorded, &ended)
     }
 
     #[test]
     fn an_end_without_a_story_is_told_in_a_sentence() {
-        let mut recorded = Told {
+        let mut recorded = KillReports {
             breaches: 12,
-            ..Told::default()
+            ..KillReports::default()
         };
         assert_eq!(
             told_of_status(3 << 8, &recorded, None),
@@ -194,9 +194,9 @@ mod tests {
     /// A task that is pinned to a watched CPU does not die on another one.
     #[test]
     fn an_end_without_a_signal_names_the_last_entry() {
-        let recorded = Told {
+        let recorded = KillReports {
             breaches: 2,
-            ..Told::default()
+            ..KillReports::default()
         };
         let last = Breach {
             seq: Seq(2),

@@ -1,11 +1,11 @@
-//! From events to stories, with a bound on memory: logs can be gigabytes.
+//! From events to reports, with a bound on memory: logs can be gigabytes.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
-use super::story::{Story, rank};
+use super::kill_report::{KillReport, rank};
 use crate::{
     attrib::rules::Numbers,
     consume::Consumer,
@@ -18,14 +18,14 @@ use crate::{
 /// Breaches that are kept of each thread: those that a kill of isol-trace names, and some that came after them.
 const RECENT: usize = 16;
 
-/// Processes that are told of; of the others only how many there were.
+/// Processes of which a report is made; of the others only how many there were.
 const MAX_STORIES: usize = 256;
 
 /// Threads of one process that are told apart.
 const MAX_THREADS: usize = 4096;
 
 /// Bytes that the breaches which are kept may take in all; beyond, those of threads go that were not seen for longest.
-/// As many again for those that stories keep. What isol-trace writes takes a few KiB each.
+/// As many again for those that reports keep. What isol-trace writes takes a few KiB each.
 const MEMORY: usize = 32 << 20;
 
 /// Bytes that those of one thread may take.
@@ -38,9 +38,9 @@ pub struct Gatherer {
     recent: HashMap<Tid, Recent>,
     /// Bytes of those.
     kept: usize,
-    /// Bytes of the breaches that stories keep.
-    told: usize,
-    stories: Vec<Story>,
+    /// Bytes of the breaches that reports keep.
+    kept_bytes: usize,
+    reports: Vec<KillReport>,
     /// CPUs of the host that the log was made on.
     host: Numbers,
     /// Watched CPUs on which exceptions other than page faults are not seen.
@@ -49,16 +49,16 @@ pub struct Gatherer {
     ended: usize,
     breaches: u64,
     lost: u64,
-    untold: u64,
+    omitted: u64,
 }
 
 /// What a log tells.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct KillReports {
     /// In the order in which the processes were signalled.
-    pub stories: Vec<Story>,
+    pub reports: Vec<KillReport>,
     /// Signals of further processes, beyond what is kept.
-    pub untold: u64,
+    pub omitted: u64,
     /// Breaches of the log.
     pub breaches: u64,
     /// Records that found no room in it.
@@ -102,10 +102,10 @@ impl Gatherer {
 
     /// The log ends.
     #[must_use]
-    pub fn finish(self) -> Told {
-        Told {
-            stories: self.stories,
-            untold: self.untold,
+    pub fn finish(self) -> KillReports {
+        KillReports {
+            reports: self.reports,
+            omitted: self.omitted,
             breaches: self.breaches,
             lost: self.lost,
         }
@@ -115,17 +115,17 @@ impl Gatherer {
     fn begin(&mut self) {
         self.recent.clear();
         self.kept = 0;
-        self.ended = self.stories.len();
+        self.ended = self.reports.len();
     }
 
     fn breach(&mut self, breach: &Breach) {
         self.breaches += 1;
         let breach = Arc::new(breach.clone());
         let size = size(&breach);
-        for story in self.stories.iter_mut().skip(self.ended) {
-            if self.told < MEMORY && story.wants(breach.seq) {
-                self.told += size;
-                story.known.push(Arc::clone(&breach));
+        for report in self.reports.iter_mut().skip(self.ended) {
+            if self.kept_bytes < MEMORY && report.wants(breach.seq) {
+                self.kept_bytes += size;
+                report.known.push(Arc::clone(&breach));
             }
         }
         let recent = self.recent.entry(breach.task.tid).or_default();
@@ -154,48 +154,48 @@ impl Gatherer {
 
     fn kill(&mut self, kill: &Kill) {
         let known = self.named_by(kill);
-        self.told += known.iter().map(|breach| size(breach)).sum::<usize>();
+        self.kept_bytes += known.iter().map(|breach| size(breach)).sum::<usize>();
         // A number that comes again is another process by then.
         let same = self
-            .stories
+            .reports
             .iter_mut()
             .skip(self.ended)
             .rev()
-            .find(|story| {
-                let (told, came) = (&story.kill, kill);
-                told.fatal == came.fatal
-                    && told.task.pid.is_some()
-                    && told.task.pid == came.task.pid
-                    && !(told.fatal && story.threads.contains(&came.task.tid.0))
+            .find(|report| {
+                let (earlier, came) = (&report.kill, kill);
+                earlier.fatal == came.fatal
+                    && earlier.task.pid.is_some()
+                    && earlier.task.pid == came.task.pid
+                    && !(earlier.fatal && report.threads.contains(&came.task.tid.0))
             });
-        let Some(story) = same else {
-            if self.stories.len() >= MAX_STORIES {
-                self.untold += 1;
+        let Some(report) = same else {
+            if self.reports.len() >= MAX_STORIES {
+                self.omitted += 1;
                 return;
             }
-            let mut story = Story::of(kill, &self.host);
-            story.is_blind = self.blind.contains(&kill.cpu);
-            story.known = known;
-            self.stories.push(story);
+            let mut report = KillReport::of(kill, &self.host);
+            report.is_blind = self.blind.contains(&kill.cpu);
+            report.known = known;
+            self.reports.push(report);
             return;
         };
         if !kill.fatal {
-            story.repeats += 1;
+            report.repeats += 1;
             return;
         }
-        if story.threads.len() < MAX_THREADS {
-            story.threads.push(kill.task.tid.0);
+        if report.threads.len() < MAX_THREADS {
+            report.threads.push(kill.task.tid.0);
         }
-        if rank(kill) < rank(&story.kill) {
-            story.kill = kill.clone();
-            story.is_blind = self.blind.contains(&kill.cpu);
-            story.known = known;
+        if rank(kill) < rank(&report.kill) {
+            report.kill = kill.clone();
+            report.is_blind = self.blind.contains(&kill.cpu);
+            report.known = known;
         }
     }
 
     /// The breaches that a kill names.
     fn named_by(&self, kill: &Kill) -> Vec<Arc<Breach>> {
-        if self.told >= MEMORY {
+        if self.kept_bytes >= MEMORY {
             return Vec::new();
         }
         let is_named = |seq: Seq| kill.breach == Some(seq) || kill.history.contains(&seq);

@@ -1,8 +1,8 @@
-//! What a story says below its first line.
+//! What a report says below its first line.
 
 use std::sync::Arc;
 
-use super::{Entry, Story, cause::cause, place::of_entry, task::name};
+use super::{Entry, KillReport, cause::cause, place::of_entry, task::name};
 use crate::{
     attrib::rules::{Numbers, Rules},
     event::{
@@ -18,11 +18,11 @@ use crate::{
 const ACTIVITIES: usize = 6;
 
 /// The lines, indented.
-pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
+pub(super) fn of(report: &KillReport, culprit: Option<&Entry>) -> Vec<String> {
     let mut lines = Vec::new();
-    frames("call chain", &story.kill.user_stack, &mut lines);
+    frames("call chain", &report.kill.user_stack, &mut lines);
     match culprit {
-        Some(Entry::Logged(breach)) => entry(&story.kill, breach, &mut lines),
+        Some(Entry::Logged(breach)) => entry(&report.kill, breach, &mut lines),
         Some(Entry::Unlogged(entry)) => lines.push(format!(
             "  entry: {}; known from the kernel's memory alone, its record found no room in the ring",
             took(entry.duration)
@@ -33,30 +33,30 @@ pub(super) fn of(story: &Story, culprit: Option<&Entry>) -> Vec<String> {
         )),
         None => {}
     }
-    before(story, &mut lines);
-    if let KilledBy::Remote(sender) = &story.kill.by {
+    before(report, &mut lines);
+    if let KilledBy::Remote(sender) = &report.kill.by {
         lines.push(format!(
             "  signal: sent by {} on CPU {}{}",
             name(&sender.task),
             sender.cpu,
-            code(&story.kill)
+            code(&report.kill)
         ));
     }
-    match story.others() {
+    match report.others() {
         0 => {}
         1 => lines.push("  1 other thread of the process died with it".to_owned()),
         many => lines.push(format!(
             "  {many} other threads of the process died with it"
         )),
     }
-    if story.repeats > 0 {
-        let more = counted(story.repeats, "more time", "more times");
+    if report.repeats > 0 {
+        let more = counted(report.repeats, "more time", "more times");
         lines.push(format!("  the process was signalled so {more}"));
     }
     if let Some(Entry::Logged(breach)) = culprit
-        && let Some(id) = rule_of(&story.kill, breach)
+        && let Some(id) = rule_of(&report.kill, breach)
     {
-        let remedy = remedy(&id, &story.host.with(breach));
+        let remedy = remedy(&id, &report.host.with(breach));
         for (number, line) in remedy.into_iter().enumerate() {
             let before = if number == 0 { "  remedy: " } else { "    " };
             lines.push(format!("{before}{line}"));
@@ -165,15 +165,15 @@ fn asked_by(kill: &Kill, sender: &Sender, lines: &mut Vec<String>) {
 }
 
 /// The entries before it, each on a line.
-fn before(story: &Story, lines: &mut Vec<String>) {
-    let (before, missing) = (story.before(), story.missing());
+fn before(report: &KillReport, lines: &mut Vec<String>) {
+    let (before, missing) = (report.before(), report.missing());
     let total = before.len() + missing;
     if total == 0 {
         return;
     }
     let title = counted(total as u64, "entry", "entries");
     lines.push(format!("  {title} of the thread before it:"));
-    let rows: Vec<[String; 4]> = before.iter().map(|it| row(&story.kill, it)).collect();
+    let rows: Vec<[String; 4]> = before.iter().map(|it| row(&report.kill, it)).collect();
     let width = |column: usize| {
         let widths = rows.iter().map(|row| row[column].chars().count());
         widths.max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Stories to the letter, and no event that could not be told.
+//! Reports to the letter, and no event of which none could be made.
 
 use std::{os::unix::process::ExitStatusExt as _, sync::Arc};
 
@@ -27,7 +27,7 @@ fn tell(events: impl IntoIterator<Item = Event>) -> String {
     for event in events {
         gatherer.event(&event);
     }
-    told(&gatherer.finish())
+    rendered(&gatherer.finish())
 }
 
 /// The history, this breach, and this end.
@@ -44,7 +44,7 @@ fn a_system_call_by_strict_mode() {
     };
     let text = tell_of(breach, kill());
     let page = include_str!("../../../docs/explain.md");
-    assert!(page.contains(&text), "docs/explain.md shows another story");
+    assert!(page.contains(&text), "docs/explain.md shows another report");
     insta::assert_snapshot!(text);
 }
 
@@ -77,7 +77,7 @@ fn a_page_fault_by_the_tracers_strict_mode() {
     insta::assert_snapshot!(tell_of(breach, kill));
 }
 
-/// The remedy of a story names this rule.
+/// The remedy of a report names this rule.
 fn assert_remedy(breach: &Breach, signal: u32, by: KilledBy, rule: &str) {
     let kill = Kill {
         signal: Signal::new(signal).unwrap(),
@@ -259,7 +259,7 @@ fn a_breach_that_was_lost() {
 /// The signal itself tells of the entry whose record is not there.
 #[test]
 fn a_breach_that_was_lost_is_in_the_signal() {
-    let told = |breach: Option<Seq>, source: Option<&str>| {
+    let rendered_of = |breach: Option<Seq>, source: Option<&str>| {
         let entry = Unlogged {
             at: MonoNanos(END - 2_000),
             duration: Some(Nanos(700)),
@@ -286,8 +286,8 @@ fn a_breach_that_was_lost_is_in_the_signal() {
         };
         tell(history().into_iter().chain([killed(kill)]))
     };
-    insta::assert_snapshot!(told(None, Some("feed.c:12")));
-    let text = told(Some(Seq(900)), None);
+    insta::assert_snapshot!(rendered_of(None, Some("feed.c:12")));
+    let text = rendered_of(Some(Seq(900)), None);
     assert!(text.contains("syscall getpid() at 0x401000"), "{text}");
     assert!(!text.contains("from the kernel's memory"), "once: {text}");
 }
@@ -339,7 +339,7 @@ fn nothing_is_known_but_the_signal() {
 
 #[test]
 fn why_an_exception_has_no_entry_is_said() {
-    let told = |detection, signal, code| {
+    let rendered_of = |detection, signal, code| {
         let mut header = any::plain_header();
         header.cpus = vec![(Cpu(3), detection)];
         let kill = Kill {
@@ -360,21 +360,21 @@ fn why_an_exception_has_no_entry_is_said() {
         ("TRAP", SI_KERNEL),
         ("SEGV", SI_KERNEL),
     ] {
-        let text = told(Detection::Vectors, signal, code);
+        let text = rendered_of(Detection::Vectors, signal, code);
         assert!(text.ends_with(why), "{text}");
-        let text = told(Detection::ContextTracking, signal, code);
+        let text = rendered_of(Detection::ContextTracking, signal, code);
         assert!(text.ends_with(" is not in the log\n"), "{text}");
     }
     // A page fault, and a signal that the task has sent itself.
     for (signal, code) in [("SEGV", 1), ("BUS", 2), ("FPE", -6)] {
-        let text = told(Detection::Vectors, signal, code);
+        let text = rendered_of(Detection::Vectors, signal, code);
         assert!(text.ends_with(" is not in the log\n"), "{text}");
     }
 }
 
 #[test]
 fn for_what_the_kernel_sent_a_signal_is_said_where_it_is_certain() {
-    let told = |signal, code| {
+    let rendered_of = |signal, code| {
         tell([killed(Kill {
             by: KilledBy::Kernel,
             signal: Signal::from_text(signal).unwrap(),
@@ -409,7 +409,7 @@ fn for_what_the_kernel_sent_a_signal_is_said_where_it_is_certain() {
         ("XFSZ", 0, ", for the limit of a file's size (RLIMIT_FSIZE)"),
         ("KILL", SI_KERNEL, ""),
     ] {
-        let text = told(signal, code);
+        let text = rendered_of(signal, code);
         assert!(
             text.ends_with(&format!(" by the kernel{occasion}\n")),
             "{text}"
@@ -463,7 +463,7 @@ fn a_breach_may_come_after_its_kill() {
 }
 
 #[test]
-fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
+fn a_command_is_told_of_by_its_report_or_by_a_sentence() {
     let told_after = |raw, pid| {
         let mut gatherer = Gatherer::default();
         gatherer.event(&killed(kill()));
@@ -474,21 +474,21 @@ fn a_command_is_told_of_by_its_story_or_by_a_sentence() {
             is_filtered: false,
             last: gatherer.last_of(Pid(pid)),
         };
-        told_of(&gatherer.finish(), &ended)
+        rendered_end(&gatherer.finish(), &ended)
     };
-    let story = tell([killed(kill())]);
-    assert_eq!(told_after(9, 1234), story);
+    let report = tell([killed(kill())]);
+    assert_eq!(told_after(9, 1234), report);
     assert_eq!(
         told_after(15, 1234),
-        story,
+        report,
         "a fatal signal is delivered as SIGKILL"
     );
-    assert_eq!(told_after(9, 2), story, "in a PID namespace");
+    assert_eq!(told_after(9, 2), report, "in a PID namespace");
     let text = told_after(0, 1);
     assert_eq!(
         text,
         format!(
-            "{story}\n./feed was not killed: it ended with exit status 0; 0 breaches were recorded.\n"
+            "{report}\n./feed was not killed: it ended with exit status 0; 0 breaches were recorded.\n"
         )
     );
     assert!(told_after(11, 1).contains("\n\n./feed was killed (SIGSEGV)"));
@@ -519,7 +519,7 @@ fn of_others_a_command_that_was_killed_is_told_in_a_line() {
             is_filtered: false,
             last: None,
         };
-        told_of(&recorded, &ended)
+        rendered_end(&recorded, &ended)
     };
     let text = told_after(1234);
     let (full, line) = text
@@ -533,9 +533,9 @@ fn of_others_a_command_that_was_killed_is_told_in_a_line() {
                 .chain([killed(kill()), killed(childs)])
         )
     );
-    let story = tell(history().into_iter().chain([killed(strangers)]));
-    assert_eq!(line, format!("  {}\n", story.lines().next().unwrap()));
-    assert_eq!(told_after(2), told(&recorded), "in a PID namespace");
+    let report = tell(history().into_iter().chain([killed(strangers)]));
+    assert_eq!(line, format!("  {}\n", report.lines().next().unwrap()));
+    assert_eq!(told_after(2), rendered(&recorded), "in a PID namespace");
 }
 
 #[test]
@@ -551,21 +551,21 @@ fn memory_is_bounded() {
         gatherer.event(&killed(Kill { task, ..kill() }));
     }
     let told = gatherer.finish();
-    assert_eq!((told.breaches, told.untold), (10_000, 44));
-    let text = super::told(&told);
+    assert_eq!((told.breaches, told.omitted), (10_000, 44));
+    let text = rendered(&told);
     assert!(text.ends_with(
         "\n\n44 further signals are not told here: the log names them (records of type kill).\n"
     ));
 }
 
 proptest! {
-    /// Whatever a log holds can be told, on printable lines; a story begins with its first line alone.
+    /// Whatever a log holds can be told, on printable lines; a report begins with its first line alone.
     #[test]
     fn any_log_is_told(events in proptest::collection::vec(any::event(), 0..12)) {
         let text = tell(events);
         prop_assert!(text.ends_with('\n'));
-        for story in text.trim_end().split("\n\n") {
-            for (number, line) in story.lines().enumerate() {
+        for report in text.trim_end().split("\n\n") {
+            for (number, line) in report.lines().enumerate() {
                 prop_assert!(!line.contains(char::is_control), "{line:?}");
                 prop_assert_eq!(number > 0, line.starts_with("  "), "{}", line);
             }
@@ -580,5 +580,5 @@ fn numbers_of_an_earlier_log_in_the_same_file_are_no_longer_meant() {
     gatherer.event(&Event::Header(any::plain_header()));
     gatherer.event(&killed(kill()));
     let told = gatherer.finish();
-    assert_eq!(told.stories[0].culprit(), None);
+    assert_eq!(told.reports[0].culprit(), None);
 }

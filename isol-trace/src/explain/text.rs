@@ -1,11 +1,11 @@
-//! A story in words: its first line, which says it all, and what is known beyond.
+//! A report in words: its first line, which says it all, and what is known beyond.
 
 use std::fmt::Write as _;
 
 use isol_trace_common::kill::SI_KERNEL;
 
 use super::{
-    Entry, Story, Told,
+    Entry, KillReport, KillReports,
     cause::{call_name, cause},
     lines,
     place::{of_entry, of_stack, of_task, of_unlogged},
@@ -22,39 +22,39 @@ use crate::{
     tui::text::{counted, function, on_cpu},
 };
 
-/// Everything that a log tells, ended by a line feed: stories with an empty line between them.
+/// Everything that a log tells, ended by a line feed: reports with an empty line between them.
 #[must_use]
-pub fn told(told: &Told) -> String {
-    if told.stories.is_empty() {
-        let breaches = counted(told.breaches, "breach", "breaches");
+pub fn rendered(reports: &KillReports) -> String {
+    if reports.reports.is_empty() {
+        let breaches = counted(reports.breaches, "breach", "breaches");
         return format!(
             "No task was killed or signalled: the log has {breaches} and no such end.\n"
         );
     }
     let mut text = String::new();
-    for (number, story) in told.stories.iter().enumerate() {
+    for (number, report) in reports.reports.iter().enumerate() {
         if number > 0 {
             text.push('\n');
         }
-        text.push_str(&in_words(story));
+        text.push_str(&rendered_report(report));
     }
-    if told.untold > 0 {
+    if reports.omitted > 0 {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
             "\n{} not told here: the log names them (records of type kill).",
-            counted(told.untold, "further signal is", "further signals are")
+            counted(reports.omitted, "further signal is", "further signals are")
         );
     }
     text
 }
 
-/// One story, ended by a line feed.
+/// One report, ended by a line feed.
 #[must_use]
-pub fn in_words(story: &Story) -> String {
-    let culprit = story.culprit();
-    let mut lines = vec![headline(story, culprit.as_ref())];
-    lines.extend(lines::of(story, culprit.as_ref()));
+pub fn rendered_report(report: &KillReport) -> String {
+    let culprit = report.culprit();
+    let mut lines = vec![headline(report, culprit.as_ref())];
+    lines.extend(lines::of(report, culprit.as_ref()));
     let mut text = String::new();
     for line in lines {
         // Names of tasks and functions may have anything in them.
@@ -65,8 +65,8 @@ pub fn in_words(story: &Story) -> String {
 }
 
 /// `pid 1234 (feed) was killed on CPU 3 by strict mode: syscall …`.
-fn headline(story: &Story, culprit: Option<&Entry>) -> String {
-    let kill = &story.kill;
+fn headline(report: &KillReport, culprit: Option<&Entry>) -> String {
+    let kill = &report.kill;
     let ended = match kill.fatal {
         // That is what killing is.
         true if kill.signal == Signal::KILL => "killed".to_owned(),
@@ -95,7 +95,7 @@ fn headline(story: &Story, culprit: Option<&Entry>) -> String {
     let link = match (culprit, is_its_doing) {
         (Some(_), true) => ": ",
         (Some(_), false) => ", during ",
-        (None, true) if story.is_blind && kill.is_of_an_unseen_exception() => {
+        (None, true) if report.is_blind && kill.is_of_an_unseen_exception() => {
             ": the entry that led to it is not in the log, as detection by vectors sees no exceptions but page faults"
         }
         (None, true) => ": the entry that led to it is not in the log",

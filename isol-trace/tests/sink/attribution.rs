@@ -11,7 +11,7 @@ use isol_trace::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
         model::{Activity, Breach, Cause, CauseDetail, End, Function, Origin, TaskId, Via},
         origin::{RawOrigin, RawSender},
-        raw::{Asked, RawBreach},
+        raw::{ActivityOrigin, RawBreach},
     },
     host::cpu_list::CpuSet,
 };
@@ -65,7 +65,7 @@ fn named(attributor: &mut Attributor, raw: RawBreach) -> Breach {
 fn unnamed(cause: CauseDetail, activities: Vec<KernelActivity>) -> RawBreach {
     RawBreach {
         seq: Seq(4811),
-        asked: vec![Asked::default(); activities.len()],
+        asked: vec![ActivityOrigin::default(); activities.len()],
         entry: KernelEntry {
             at: MonoNanos(1_000),
             cpu: Cpu(1),

@@ -1,21 +1,21 @@
 //! Rules: what would end a breach.
 //!
 //! The table is data, `rules.toml`, and this is what reads it (`table`) and finds the first
-//! rule whose conditions a breach meets (`when`). Names have been filled in by then; nothing is
+//! rule whose conditions a breach meets (`condition`). Names have been filled in by then; nothing is
 //! looked up here, and finding a rule allocates nothing.
 
+mod condition;
 mod pattern;
 mod remedy;
 mod table;
 mod template;
-mod when;
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use self::when::When;
+use self::condition::Condition;
 pub use self::{
     remedy::{Ends, Remedy},
     table::TableError,
@@ -62,7 +62,7 @@ pub struct Rules {
     /// In the order of the file.
     all: Vec<Rule>,
     /// Conditions with the place of their rule, in the order of the file.
-    conditions: Vec<(usize, When)>,
+    conditions: Vec<(usize, Condition)>,
     /// By [`Cause`].
     by_cause: HashMap<Cause, Candidates>,
 }
@@ -80,7 +80,7 @@ struct Candidates {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     /// Its place.
-    condition: usize,
+    place: usize,
     /// The index has compared the cause's name.
     named: bool,
 }
@@ -130,41 +130,41 @@ impl Rules {
         let found = named
             .unwrap_or(&candidates.otherwise)
             .iter()
-            .filter_map(|&Candidate { condition, named }| {
+            .filter_map(|&Candidate { place, named }| {
                 self.conditions
-                    .get(condition)
-                    .map(|(rule, when)| (rule, when, named))
+                    .get(place)
+                    .map(|(rule, condition)| (rule, condition, named))
             })
-            .find(|(_, when, named)| when.is_met(breach, *named));
+            .find(|(_, condition, named)| condition.is_met(breach, *named));
         found.and_then(|(&rule, ..)| self.all.get(rule))
     }
 }
 
 impl Candidates {
     /// Of all conditions those that a breach of this cause may meet.
-    fn of(cause: Cause, conditions: &[(usize, When)]) -> Self {
+    fn of(cause: Cause, conditions: &[(usize, Condition)]) -> Self {
         let of_cause = || {
             let places = conditions.iter().enumerate();
-            places.filter(|(_, (_, when))| when.is_of(cause))
+            places.filter(|(_, (_, condition))| condition.is_of(cause))
         };
         let mut by_name = HashMap::new();
-        for (_, (_, when)) in of_cause() {
-            for name in when.exact_names() {
+        for (_, (_, condition)) in of_cause() {
+            for name in condition.exact_names() {
                 by_name.entry(Box::from(name)).or_insert_with(|| {
                     of_cause()
-                        .filter_map(|(condition, (_, when))| {
-                            let named = when.exact_names().any(|exact| exact == name);
-                            (named || when.allows_other_names())
-                                .then_some(Candidate { condition, named })
+                        .filter_map(|(place, (_, condition))| {
+                            let named = condition.exact_names().any(|exact| exact == name);
+                            (named || condition.allows_other_names())
+                                .then_some(Candidate { place, named })
                         })
                         .collect()
                 });
             }
         }
         let otherwise = of_cause()
-            .filter(|(_, (_, when))| when.allows_other_names())
-            .map(|(condition, _)| Candidate {
-                condition,
+            .filter(|(_, (_, condition))| condition.allows_other_names())
+            .map(|(place, _)| Candidate {
+                place,
                 named: false,
             })
             .collect();

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::{
     Rule,
+    condition::{Access, ActivityMatch, Condition, Fault, OriginMatch, Words},
     pattern::Pattern,
     remedy::Ends,
     template::Template,
-    when::{Access, Asked, Did, Fault, When, Words},
 };
 use crate::event::{
     ids::RuleId,
@@ -105,13 +105,13 @@ struct RawRule {
     #[serde(default)]
     host_only: bool,
     #[serde(default)]
-    when: Vec<RawWhen>,
+    when: Vec<RawCondition>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-struct RawWhen {
+struct RawCondition {
     cause: Vec<String>,
     name: Vec<String>,
     handler: Vec<String>,
@@ -119,10 +119,10 @@ struct RawWhen {
     end: Vec<String>,
     section: Option<bool>,
     fault: Option<RawFault>,
-    activity: Option<RawDid>,
+    activity: Option<RawActivityMatch>,
     nothing: bool,
     without: Vec<String>,
-    origin: Option<RawAsked>,
+    origin: Option<RawOriginMatch>,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +153,7 @@ impl RawAddress {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawDid {
+struct RawActivityMatch {
     #[serde(default)]
     kind: Vec<String>,
     #[serde(default)]
@@ -165,7 +165,7 @@ struct RawDid {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-struct RawAsked {
+struct RawOriginMatch {
     kind: Vec<String>,
     via: Vec<String>,
     callback: Vec<String>,
@@ -174,7 +174,7 @@ struct RawAsked {
 }
 
 /// Rules in the order of the file, and their conditions with the places of their rules.
-pub(super) type Parsed = (Vec<Rule>, Vec<(usize, When)>);
+pub(super) type Parsed = (Vec<Rule>, Vec<(usize, Condition)>);
 
 /// Reads a table.
 pub(super) fn parse(text: &str) -> Result<Parsed, TableError> {
@@ -273,8 +273,8 @@ impl Reader<'_> {
         }
     }
 
-    fn when(&self, raw: RawWhen) -> Result<When, TableError> {
-        Ok(When {
+    fn when(&self, raw: RawCondition) -> Result<Condition, TableError> {
+        Ok(Condition {
             causes: self.causes(&raw.cause)?,
             names: self.patterns("name", &raw.name)?,
             handlers: self.patterns("handler", &raw.handler)?,
@@ -334,21 +334,21 @@ impl Reader<'_> {
         })
     }
 
-    fn did(&self, raw: &RawDid) -> Result<Did, TableError> {
+    fn did(&self, raw: &RawActivityMatch) -> Result<ActivityMatch, TableError> {
         let kinds = self.words("activity", &raw.kind, Activity::from_word)?;
         let kinds = kinds
             .into_iter()
             .fold(Words::default(), |kinds, kind| kinds.with(kind as u8));
-        Ok(Did {
+        Ok(ActivityMatch {
             kinds: self.some("activity", kinds)?,
             names: self.patterns("activity's name", &raw.name)?,
             stack: self.patterns("frame", &raw.stack)?,
         })
     }
 
-    fn asked(&self, raw: &RawAsked) -> Result<Asked, TableError> {
+    fn asked(&self, raw: &RawOriginMatch) -> Result<OriginMatch, TableError> {
         let via = self.words("via", &raw.via, Via::from_word)?;
-        Ok(Asked {
+        Ok(OriginMatch {
             kinds: self.words("origin", &raw.kind, |word| {
                 Origin::WORDS.into_iter().find(|known| *known == word)
             })?,

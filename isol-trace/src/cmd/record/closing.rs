@@ -12,7 +12,7 @@ use crate::{
         kill::KilledBy,
         model::{Breach, Cause, CpuSummary, Event, Summary},
     },
-    explain::{Gatherer, breach_in_words, in_words, name},
+    explain::{Gatherer, breach_in_words, name, rendered_report},
     host::cpu_list::CpuSet,
     tui::text::{count, counted, cpus_in_words, duration},
 };
@@ -343,13 +343,13 @@ fn killed(ends: Gatherer, command: &Command<'_>) -> Option<String> {
     }
     let told = ends.finish();
     let is_its = |pid: Option<Pid>| pid.is_some() && pid == command.pid;
-    let mut stories = told.stories.iter().filter(|story| story.kill.fatal);
+    let mut reports = told.reports.iter().filter(|report| report.kill.fatal);
     // In a PID namespace numbers are others than those that the kernel shows.
-    let story = stories
+    let report = reports
         .clone()
-        .find(|story| is_its(story.kill.task.pid))
-        .or_else(|| stories.next())?;
-    in_words(story).lines().next().map(str::to_owned)
+        .find(|report| is_its(report.kill.task.pid))
+        .or_else(|| reports.next())?;
+    rendered_report(report).lines().next().map(str::to_owned)
 }
 
 /// A name as a shell reads it.

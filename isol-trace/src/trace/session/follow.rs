@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Session;
 use crate::{
     allocator::give_memory_back,
-    bpf::{btf::KernelTypes, wanted::blind_spots},
+    bpf::{btf::KernelTypes, probe_selection::blind_spots},
     clock::monotonic,
     error::Error,
     event::model::{Event, ProbeVerdict, WatchedSet},

@@ -3,8 +3,8 @@
 //! - `truth list`: the tests' names
 //! - `truth run NAME…`, `truth all`: runs tests against the isol-trace in the path
 //! - `truth alone`, `truth beside`: those that mind another guest beside theirs, and those that do not
-//! - `truth observe NAME…`: what the kernel itself says of provocations, without isol-trace
-//! - `truth provoke …`, `truth command …`, `truth victim …`: what the tests start on the watched CPU
+//! - `truth observe NAME…`: what the kernel itself says of triggers, without isol-trace
+//! - `truth trigger …`, `truth command …`, `truth victim …`: what the tests start on the watched CPU
 
 use std::{
     env,
@@ -17,9 +17,9 @@ use anyhow::{Context, Result};
 use isol_trace_guest::truth::{
     command, kill,
     plan::{self, Part},
-    provoke::actor::{self, Actor},
     results::tell,
-    stage::SharedStage,
+    shared_page::MappedPage,
+    trigger::actor::{self, Actor},
 };
 
 const USAGE: &str = "usage: truth list | all | alone | beside | run NAME… | observe [NAME…]";
@@ -62,10 +62,10 @@ fn run() -> Result<ExitCode> {
         }
         ["run", names @ ..] if !names.is_empty() => plan::run(names).map(code),
         ["observe", names @ ..] => plan::observe(names).map(code),
-        ["provoke", name, fd, cpu, helper, rest @ ..] => {
+        ["trigger", name, fd, cpu, helper, rest @ ..] => {
             let number = |text: &str| text.parse().with_context(|| text.to_owned());
             let actor = Actor {
-                stage: Arc::new(SharedStage::open(fd.parse()?)?),
+                shared_page: Arc::new(MappedPage::open(fd.parse()?)?),
                 cpu: number(cpu)?,
                 second: rest.first().map(|text| number(text)).transpose()?,
                 helper: number(helper)?,

@@ -1,21 +1,21 @@
-//! The tests of causes: every provocation under one tracer, each judged by its window of the log.
+//! The tests of causes: every trigger under one tracer, each judged by its window of the log.
 
 use anyhow::Result;
 
 use super::{
     bench::{Bench, Group},
-    director::{Performed, judge, perform},
+    driver::{Performed, judge, perform},
     guest::TooLate,
-    provoke::{self, Provocation},
     results::Verdict,
     tracer::Tracer,
+    trigger::{self, Trigger},
 };
 
 /// The group.
 #[must_use]
 pub fn group() -> Group {
     Group {
-        tests: provoke::all()
+        tests: trigger::all()
             .iter()
             .map(|one| (one.name, one.about))
             .collect(),
@@ -24,12 +24,12 @@ pub fn group() -> Group {
 }
 
 fn run(bench: &mut Bench) -> Result<()> {
-    let wanted: Vec<Provocation> = provoke::all()
+    let wanted: Vec<Trigger> = trigger::all()
         .into_iter()
         .filter(|one| bench.wants(one.name))
         .collect();
     // What the kernel does on its own now and then falls into a window: such a
-    // provocation is performed once more, and must then be alone.
+    // trigger is performed once more, and must then be alone.
     let again = session(bench, &wanted, true)?;
     if !again.is_empty() {
         session(bench, &again, false)?;
@@ -38,31 +38,31 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Performs and judges; answers those that deserve a second try.
-fn session(bench: &mut Bench, wanted: &[Provocation], first: bool) -> Result<Vec<Provocation>> {
+fn session(bench: &mut Bench, wanted: &[Trigger], first: bool) -> Result<Vec<Trigger>> {
     let tracer = Tracer::start::<&str>(&[])?;
-    let mut performed: Vec<(Provocation, Result<Performed>)> = Vec::new();
-    for &provocation in wanted {
-        performed.push((provocation, perform(&bench.guest, &provocation)));
+    let mut performed: Vec<(Trigger, Result<Performed>)> = Vec::new();
+    for &trigger in wanted {
+        performed.push((trigger, perform(&bench.guest, &trigger)));
     }
     let log = bench.finish(tracer)?;
     let mut again = Vec::new();
-    for (provocation, performed) in performed {
+    for (trigger, performed) in performed {
         let verdict = match performed {
             Ok(performed) => {
                 let judged = judge(&bench.guest, &performed, &log, true);
                 if first && judged.only_noise() {
-                    again.push(provocation);
+                    again.push(trigger);
                     continue;
                 }
                 judged.verdict(if first { "" } else { "at the second try" })
             }
             Err(error) if first && error.is::<TooLate>() => {
-                again.push(provocation);
+                again.push(trigger);
                 continue;
             }
             Err(error) => Verdict::of(Err(error)),
         };
-        bench.verdict(provocation.name, &verdict)?;
+        bench.verdict(trigger.name, &verdict)?;
     }
     Ok(again)
 }

@@ -13,7 +13,7 @@ pub struct Problems {
     /// Breaches that nobody expected, one sentence each.
     pub stray: Vec<String>,
     /// A stray breach is of a kind that the kernel does not cause on its own.
-    pub provoked: bool,
+    pub triggered: bool,
 }
 
 /// Causes that a kernel has now and then without anybody's doing.
@@ -80,7 +80,7 @@ pub fn window(expected: &[Expect], breaches: &[&Breach], actor: u32) -> Problems
     }
     for index in stray {
         let breach = breaches[index];
-        problems.provoked |= !KERNELS_OWN.contains(&breach.cause.kind.as_str());
+        problems.triggered |= !KERNELS_OWN.contains(&breach.cause.kind.as_str());
         problems.stray.push(format!(
             "nobody expected breach {}: {} {} of thread {}",
             breach.seq,
@@ -135,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_told_from_what_was_provoked() {
+    fn noise_is_told_from_what_was_triggered() {
         let (a, b) = (getppid(1), call(2));
         let problems = super::window(&[syscall(110, "getppid")], &[&a, &b], 7);
-        assert!(problems.missing.is_empty() && !problems.provoked);
+        assert!(problems.missing.is_empty() && !problems.triggered);
         let problems = super::window(&[one("call_function_single")], &[&a, &b], 7);
-        assert!(problems.provoked, "a system call is nobody else's");
+        assert!(problems.triggered, "a system call is nobody else's");
     }
 
     fn breach(text: &str) -> Breach {

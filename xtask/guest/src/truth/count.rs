@@ -9,9 +9,9 @@ use super::{
     independent::Ftrace,
     load::Load,
     log::{Breach, Log},
-    provoke::load,
     sys::{self, PerfAttr},
     tracer::Tracer,
+    trigger::load,
     window::Window,
 };
 

@@ -176,7 +176,7 @@ fn vector(event: &str) -> Option<&'static str> {
     })
 }
 
-/// Only the calls that provocations make.
+/// Only the calls that triggers make.
 fn syscall_name(number: &str) -> Option<&'static str> {
     Some(match number.parse::<libc::c_long>().ok()? {
         libc::SYS_getppid => "getppid",

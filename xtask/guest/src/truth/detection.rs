@@ -9,9 +9,9 @@ use super::{
     guest::skip,
     load::Load,
     log::{Activity, Log},
-    provoke::load,
     sys,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group.

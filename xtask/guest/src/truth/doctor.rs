@@ -11,8 +11,8 @@ use super::{
     guest::{Guest, Setting, Skip},
     load::Load,
     log::Probe,
-    provoke::load,
     tracer::{Tracer, program},
+    trigger::load,
     window::Window,
 };
 

@@ -1,4 +1,4 @@
-//! What a provocation must look like in the log.
+//! What a trigger must look like in the log.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::log::{Activity, Breach, Origin};
 pub enum Count {
     /// This often, neither more nor less.
     Exactly(usize),
-    /// As often as it likes: kernel work that follows a provocation on its own schedule.
+    /// As often as it likes: kernel work that follows a trigger on its own schedule.
     Any,
 }
 
@@ -47,7 +47,7 @@ impl Need {
     }
 }
 
-/// Who must have provoked a breach from elsewhere.
+/// Who must have triggered a breach from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// `remote`, or `kernel` for who armed or queued it.
@@ -226,7 +226,7 @@ impl Expect {
         self
     }
 
-    /// The same, whoever provoked it and whatever ends it: for observers that cannot tell.
+    /// The same, whoever triggered it and whatever ends it: for observers that cannot tell.
     #[must_use]
     pub fn by_anyone(mut self) -> Self {
         self.sender = None;

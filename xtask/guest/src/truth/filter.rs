@@ -7,8 +7,8 @@ use super::{
     guest::skip,
     load::Load,
     log::Log,
-    provoke::load,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group.

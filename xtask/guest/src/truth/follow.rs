@@ -15,9 +15,9 @@ use super::{
     guest::{Guest, Setting, skip},
     load::Load,
     log::{Breach, Line, Log, for_each},
-    provoke::load,
     sys,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// How long a load runs between two changes.

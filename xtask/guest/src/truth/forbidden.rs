@@ -10,9 +10,9 @@ use super::{
     interrupts::Interrupts,
     load::Load,
     process,
-    provoke::load,
     sys::{self, BpfObject, OpenWatch},
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group.

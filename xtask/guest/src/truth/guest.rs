@@ -94,7 +94,7 @@ impl Guest {
         })
     }
 
-    /// The CPU that provocations hit.
+    /// The CPU that triggers hit.
     #[must_use]
     pub fn cpu(&self) -> u32 {
         self.watched.first().copied().unwrap_or(1)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     log::{Breach, Log, Probe},
-    provoke::load,
     results::Verdict,
+    trigger::load,
 };
 
 /// What all logs together have shown.
@@ -27,7 +27,7 @@ enum Proof {
     /// Its program ran, by the kernel's count: what it does is not to be seen in a log.
     Ran(&'static str),
     /// Nothing in a guest can bring it about.
-    Unprovokable(&'static str),
+    NotTriggered(&'static str),
 }
 
 /// What a test has seen rather than a log shows by itself.
@@ -62,7 +62,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("nmi_handler", Proof::Seen("nmi")),
     (
         "mce_record",
-        Proof::Unprovokable("no machine check can be raised from inside a guest"),
+        Proof::NotTriggered("no machine check can be raised from inside a guest"),
     ),
     ("page_fault_user", Proof::Seen("page_fault")),
     ("page_fault_kernel", Proof::Seen("fault")),
@@ -239,7 +239,7 @@ impl Hits {
             Some(Proof::Seen(what)) => Verdict::Fail(format!("no log shows: {what}")),
             Some(Proof::Timed(what)) => Verdict::Fail(format!("no log shows the time of: {what}")),
             Some(Proof::Ran(_)) => Verdict::Fail("its program never ran".to_owned()),
-            Some(Proof::Unprovokable(why)) => Verdict::Skip(why.to_owned()),
+            Some(Proof::NotTriggered(why)) => Verdict::Skip(why.to_owned()),
             None => Verdict::Fail("nobody knows what would prove it".to_owned()),
         }
     }

@@ -1,7 +1,7 @@
 //! The kernel's own account, by ftrace in an instance of its own: nothing of isol-trace is in it.
 //!
 //! Used for two things: to count entries beside the tracer, and (`truth observe`)
-//! to see what a provocation does on a kernel before anybody claims it.
+//! to see what a trigger does on a kernel before anybody claims it.
 
 use std::{fs, path::PathBuf};
 

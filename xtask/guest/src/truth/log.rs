@@ -67,7 +67,7 @@ pub struct Activity {
     pub more: BTreeMap<String, Value>,
 }
 
-/// Who provoked it.
+/// Who triggered it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Origin {
@@ -123,7 +123,7 @@ pub struct Breach {
     pub activity: Vec<Activity>,
     /// How many more the list had no room for.
     pub activity_dropped: u64,
-    /// Who provoked it.
+    /// Who triggered it.
     pub origins: Vec<Origin>,
 }
 

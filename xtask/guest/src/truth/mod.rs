@@ -1,4 +1,4 @@
-//! The ground truth: provokes each cause on purpose and asks the log for it.
+//! The ground truth: triggers each cause on purpose and asks the log for it.
 
 pub mod accounts;
 pub mod agree;
@@ -11,8 +11,8 @@ pub mod command;
 pub mod count;
 pub mod derive;
 pub mod detection;
-pub mod director;
 pub mod doctor;
+pub mod driver;
 pub mod expect;
 pub mod explain;
 pub mod files;
@@ -32,12 +32,12 @@ pub mod origin;
 pub mod plan;
 pub mod probes;
 pub mod process;
-pub mod provoke;
 pub mod quiet;
 pub mod remedies;
 pub mod results;
-pub mod stage;
+pub mod shared_page;
 pub mod storm;
 pub mod sys;
 pub mod tracer;
+pub mod trigger;
 pub mod window;

@@ -7,16 +7,15 @@ use super::{
     bench::{Bench, Group},
     causes, churn, command, count,
     derive::derive,
-    detection,
-    director::{judge, perform},
-    doctor, explain, filter, follow, forbidden,
+    detection, doctor,
+    driver::{judge, perform},
+    explain, filter, follow, forbidden,
     guest::Guest,
     independent::Ftrace,
-    kill, leftover, origin, probes,
-    provoke::{self, Provocation},
-    quiet, remedies,
+    kill, leftover, origin, probes, quiet, remedies,
     results::{Results, Verdict, tell},
     storm,
+    trigger::{self, Trigger},
 };
 
 /// Where a group is run, in a run of everything.
@@ -208,22 +207,22 @@ pub fn run_part(part: Part) -> Result<bool> {
     bench.close()
 }
 
-/// Performs provocations under ftrace alone.
+/// Performs triggers under ftrace alone.
 pub fn observe(names: &[&str]) -> Result<bool> {
     let guest = Guest::detect()?;
     let mut results = Results::open()?;
     guest.silence();
     // Once for all: every switching patches text, which emulators dislike.
     let ftrace = Ftrace::account(&guest.watched)?;
-    for provocation in selected(names)? {
-        if provocation.name == "exception_overflow" {
+    for trigger in selected(names)? {
+        if trigger.name == "exception_overflow" {
             let why = "ftrace shows no trap number".to_owned();
             results.verdict("kernel/exception_overflow", &Verdict::Skip(why))?;
             continue;
         }
         ftrace.restart()?;
-        let outcome = perform(&guest, &provocation);
-        let name = format!("kernel/{}", provocation.name);
+        let outcome = perform(&guest, &trigger);
+        let name = format!("kernel/{}", trigger.name);
         match outcome {
             Ok(performed) => {
                 let mut log = derive(guest.cpu(), &ftrace.events(guest.cpu())?);
@@ -249,13 +248,13 @@ pub fn observe(names: &[&str]) -> Result<bool> {
     results.close()
 }
 
-fn selected(names: &[&str]) -> Result<Vec<Provocation>> {
+fn selected(names: &[&str]) -> Result<Vec<Trigger>> {
     if names.is_empty() {
-        return Ok(provoke::all());
+        return Ok(trigger::all());
     }
     names
         .iter()
-        .map(|name| provoke::find(name).with_context(|| format!("no test {name}")))
+        .map(|name| trigger::find(name).with_context(|| format!("no test {name}")))
         .collect()
 }
 
@@ -279,7 +278,7 @@ mod tests {
         let (_, example) = map.split_once("```rust\n").unwrap();
         let (example, _) = example.split_once("```").unwrap();
         assert!(
-            include_str!("provoke/call.rs").contains(example),
+            include_str!("trigger/call.rs").contains(example),
             "{example}"
         );
         let named: BTreeSet<_> = map.split('`').skip(1).step_by(2).collect();

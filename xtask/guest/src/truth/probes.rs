@@ -6,10 +6,10 @@ use super::{
     bench::{Bench, Group},
     guest::{Setting, skip},
     load::Load,
-    provoke::load,
     results::Verdict,
     sys,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group: to be run last, and only after all others is it fair.

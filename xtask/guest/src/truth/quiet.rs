@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use super::{
     bench::{Bench, Group},
     load::Load,
-    provoke::load,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group.

@@ -34,8 +34,8 @@ use super::{
     guest::{Guest, skip},
     load::Load,
     log::{self, Log},
-    provoke::load,
     tracer::{Ended, Tracer},
+    trigger::load,
 };
 
 /// The groups.

@@ -15,8 +15,8 @@ use super::{
     load::Load,
     log::Log,
     process,
-    provoke::load,
     tracer::Tracer,
+    trigger::load,
 };
 
 /// The group of a storm of which something is lost.

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
+        condition::{Access, Condition},
         pattern::Pattern,
-        when::{Access, When},
     },
     build::{device, exception, fault, nmi, on, sender, syscall},
     embedded,
@@ -26,7 +26,7 @@ fn names(patterns: &[Pattern]) -> Vec<String> {
     patterns.iter().map(name).collect()
 }
 
-fn of_cause(cause: Cause, when: &When, word: &str, handler: &str) -> Breach {
+fn of_cause(cause: Cause, when: &Condition, word: &str, handler: &str) -> Breach {
     match cause {
         Cause::Syscall => syscall(word),
         Cause::Exception => exception(word),
@@ -52,7 +52,7 @@ fn of_cause(cause: Cause, when: &When, word: &str, handler: &str) -> Breach {
 }
 
 /// The least of one cause that meets a condition, once for each name that it lists.
-fn least(cause: Cause, when: &When) -> Vec<Breach> {
+fn least(cause: Cause, when: &Condition) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for word in names(&when.names) {
         for handler in names(&when.handlers) {

@@ -5,7 +5,7 @@ use super::*;
 /// Who asked for the activities of an entry: thread and kind.
 fn askers(join: &mut Join, entry: &KernelEntry) -> Vec<Option<(u32, &'static str)>> {
     let entry = join.join(Seq(1), entry.clone());
-    let asker = |asked: &Asked| {
+    let asker = |asked: &ActivityOrigin| {
         let origin = asked.origin.as_ref()?;
         Some((origin.sender()?.task.as_ref()?.tid.0, origin.word()))
     };

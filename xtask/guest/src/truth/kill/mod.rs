@@ -35,7 +35,7 @@ pub fn group() -> Group {
 }
 
 /// What is watched of CMD: its first argument, the options of `record`, and what must be true.
-struct Scene {
+struct Scenario {
     test: &'static str,
     options: &'static [&'static str],
     command: &'static str,
@@ -117,8 +117,8 @@ const TESTS: &[(&str, &str)] = &[
     ),
 ];
 
-const SCENES: &[Scene] = &[
-    Scene {
+const SCENES: &[Scenario] = &[
+    Scenario {
         test: "kill_fault",
         options: &[],
         command: "fault",
@@ -133,42 +133,42 @@ const SCENES: &[Scene] = &[
             Ok(String::new())
         },
     },
-    Scene {
+    Scenario {
         test: "kill_itself",
         options: &[],
         command: "itself",
         code: 128 + libc::SIGTERM,
         judge: |log| killed(log, libc::SIGTERM, "task", &["kill", "tgkill"]).map(drop_kill),
     },
-    Scene {
+    Scenario {
         test: "kill_by_other",
         options: &[],
         command: "by_other",
         code: 128 + libc::SIGKILL,
         judge: by_other,
     },
-    Scene {
+    Scenario {
         test: "kill_by_timer",
         options: &[],
         command: "by_timer",
         code: 128 + libc::SIGALRM,
         judge: |log| only(log, libc::SIGALRM, "kernel").map(drop_kill),
     },
-    Scene {
+    Scenario {
         test: "kill_handled",
         options: &[],
         command: "handled",
         code: 0,
         judge: nobody,
     },
-    Scene {
+    Scenario {
         test: "kill_nobody",
         options: &[],
         command: "threads",
         code: 4,
         judge: nobody,
     },
-    Scene {
+    Scenario {
         test: "strict_call",
         options: &["--strict"],
         command: "strict_call",
@@ -178,21 +178,21 @@ const SCENES: &[Scene] = &[
             preceded(log, &kill, "prctl")
         },
     },
-    Scene {
+    Scenario {
         test: "strict_fault",
         options: &["--strict=9"],
         command: "strict_fault",
         code: 128 + libc::SIGKILL,
         judge: |log| killed(log, libc::SIGKILL, "tracer", &["page_fault"]).map(drop_kill),
     },
-    Scene {
+    Scenario {
         test: "strict_interrupt",
         options: &["--strict"],
         command: "strict_interrupt",
         code: 128 + libc::SIGKILL,
         judge: |log| killed(log, libc::SIGKILL, "tracer", INTERRUPTS).map(drop_kill),
     },
-    Scene {
+    Scenario {
         test: "strict_handler",
         options: &["--strict=USR1"],
         command: "strict_handler",
@@ -203,7 +203,7 @@ const SCENES: &[Scene] = &[
             Ok(String::new())
         },
     },
-    Scene {
+    Scenario {
         test: "strict_again",
         options: &["--strict=USR1"],
         command: "strict_again",
@@ -215,28 +215,28 @@ const SCENES: &[Scene] = &[
             Ok(String::new())
         },
     },
-    Scene {
+    Scenario {
         test: "strict_exempt",
         options: &["--strict"],
         command: "strict_exempt",
         code: 5,
         judge: nobody,
     },
-    Scene {
+    Scenario {
         test: "strict_child",
         options: &["--strict"],
         command: "strict_child",
         code: 3,
         judge: |log| killed(log, libc::SIGKILL, "tracer", &["getppid"]).map(drop_kill),
     },
-    Scene {
+    Scenario {
         test: "strict_storm",
         options: &["--strict", "--ring-size", "64K"],
         command: "strict_storm",
         code: 128 + libc::SIGKILL,
         judge: remembered,
     },
-    Scene {
+    Scenario {
         test: "strict_thread",
         options: &["--strict"],
         command: "strict_thread",
@@ -259,13 +259,13 @@ const INTERRUPTS: &[&str] = &[
 ];
 
 fn run(bench: &mut Bench) -> Result<()> {
-    for scene in SCENES {
-        if bench.wants(scene.test) {
-            let outcome = play(bench, scene);
-            if scene.test == "strict_child" && outcome.is_ok() {
+    for scenario in SCENES {
+        if bench.wants(scenario.test) {
+            let outcome = play(bench, scenario);
+            if scenario.test == "strict_child" && outcome.is_ok() {
                 bench.hits.witness(STRICT_CHILD);
             }
-            bench.outcome(scene.test, outcome)?;
+            bench.outcome(scenario.test, outcome)?;
         }
     }
     if bench.wants("strict_others") {
@@ -275,16 +275,16 @@ fn run(bench: &mut Bench) -> Result<()> {
     kernel(bench)
 }
 
-/// Times that a scene is played where an interrupt of the kernel's own comes before its breach: that
+/// Times that a scenario is played where an interrupt of the kernel's own comes before its breach: that
 /// is one as well, and rightly answered.
 const ATTEMPTS: u32 = 5;
 
-fn play(bench: &mut Bench, scene: &Scene) -> Result<String> {
+fn play(bench: &mut Bench, scenario: &Scenario) -> Result<String> {
     let mut attempt = 1;
     loop {
-        let recorded = record(bench, scene.options, &[scene.command]);
+        let recorded = record(bench, scenario.options, &[scenario.command]);
         let (log, code) = recorded?;
-        let outcome = ended(code, scene.code).and_then(|()| (scene.judge)(&log));
+        let outcome = ended(code, scenario.code).and_then(|()| (scenario.judge)(&log));
         if outcome.is_ok() || attempt == ATTEMPTS || !was_interrupted(&log) {
             return outcome;
         }

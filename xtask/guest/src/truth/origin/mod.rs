@@ -1,24 +1,24 @@
 //! Who did it: senders that are known beforehand, alone, together, in bursts, and gone.
 
 mod owner;
-mod scene;
+mod scenario;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use self::scene::{BURST, EACH, Scene, UNMAPPED};
+use self::scenario::{BURST, EACH, Scenario, UNMAPPED};
 pub use self::{
     owner::{come, group as owners, profile, punt},
-    scene::flip_once,
+    scenario::flip_once,
 };
 use super::{
     bench::{Bench, Group},
     guest::skip,
     load::Load,
     log::{Log, Origin},
-    provoke::load,
     tracer::Tracer,
+    trigger::load,
 };
 
 const BURST_OF_ONE: &str = "origin_burst";
@@ -72,16 +72,16 @@ pub fn group() -> Group {
     }
 }
 
-/// What was done, one scene after the other.
-struct Scenes {
-    burst: Scene,
-    pair: Scene,
-    child: Scene,
-    flips: Scene,
-    multicasts: Scene,
-    shared: Scene,
-    sibling: Scene,
-    paced: Scene,
+/// What was done, one scenario after the other.
+struct Scenarios {
+    burst: Scenario,
+    pair: Scenario,
+    child: Scenario,
+    flips: Scenario,
+    multicasts: Scenario,
+    shared: Scenario,
+    sibling: Scenario,
+    paced: Scenario,
 }
 
 fn run(bench: &mut Bench) -> Result<()> {
@@ -89,26 +89,26 @@ fn run(bench: &mut Bench) -> Result<()> {
     let Some(second) = bench.guest.second() else {
         return skip("there is one watched CPU only");
     };
-    let places = scene::two_places(bench)?;
+    let places = scenario::two_places(bench)?;
     let mut first_load = Load::start(&bench.guest, load::SPIN, cpu, 0)?;
     let mut second_load = Load::start(&bench.guest, load::SPIN, second, 0)?;
     let tracer = Tracer::start::<&str>(&["--user-stacks"])?;
     first_load.begin()?;
     second_load.begin()?;
-    let burst = scene::burst(bench, cpu)?;
-    let pair = scene::two_senders(bench, cpu)?;
-    let child = scene::exited(bench, &tracer, cpu)?;
-    let flips = scene::multicast(bench)?;
+    let burst = scenario::burst(bench, cpu)?;
+    let pair = scenario::two_senders(bench, cpu)?;
+    let child = scenario::exited(bench, &tracer, cpu)?;
+    let flips = scenario::multicast(bench)?;
     drop((first_load, second_load));
-    let scenes = Scenes {
+    let scenarios = Scenarios {
         burst,
         pair,
         child,
         flips,
-        multicasts: scene::membarriers(bench, &places)?,
-        shared: scene::membarriers(bench, &[places[0]; 2])?,
-        sibling: scene::unmap_on(bench, second, cpu)?,
-        paced: scene::paced(bench, &tracer, cpu, has_stack)?,
+        multicasts: scenario::membarriers(bench, &places)?,
+        shared: scenario::membarriers(bench, &[places[0]; 2])?,
+        sibling: scenario::unmap_on(bench, second, cpu)?,
+        paced: scenario::paced(bench, &tracer, cpu, has_stack)?,
     };
     let log = bench.finish(tracer)?;
     let asker = Asker {
@@ -119,29 +119,29 @@ fn run(bench: &mut Bench) -> Result<()> {
         callback: "remote_function",
         through: "ioctl",
     };
-    let stacks = user_stacks(&scenes.paced, &log, cpu);
-    one_cpu(bench, &scenes, &log, &asker)?;
-    both_cpus(bench, &scenes, &log, &asker)?;
+    let stacks = user_stacks(&scenarios.paced, &log, cpu);
+    one_cpu(bench, &scenarios, &log, &asker)?;
+    both_cpus(bench, &scenarios, &log, &asker)?;
     bench.outcome(USER_STACK, stacks)
 }
 
 /// Calls to the first watched CPU.
-fn one_cpu(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Result<()> {
+fn one_cpu(bench: &mut Bench, scenarios: &Scenarios, log: &Log, asker: &Asker) -> Result<()> {
     let cpu = bench.guest.cpu();
-    let outcome = scenes.burst.origins(log, cpu).and_then(|origins| {
-        let expected = BTreeMap::from([(scenes.burst.threads[0], BURST)]);
+    let outcome = scenarios.burst.origins(log, cpu).and_then(|origins| {
+        let expected = BTreeMap::from([(scenarios.burst.threads[0], BURST)]);
         asker.by_thread(&asker.named(origins)?, &expected)
     });
     bench.outcome(BURST_OF_ONE, outcome)?;
-    let outcome = scenes
+    let outcome = scenarios
         .pair
         .origins(log, cpu)
-        .and_then(|origins| asker.by_thread(&asker.named(origins)?, &each(&scenes.pair)));
+        .and_then(|origins| asker.by_thread(&asker.named(origins)?, &each(&scenarios.pair)));
     bench.outcome(TWO_SENDERS, outcome)?;
-    let outcome = scenes.child.origins(log, cpu).and_then(|origins| {
+    let outcome = scenarios.child.origins(log, cpu).and_then(|origins| {
         ensure!(!origins.is_empty(), "the child called nobody");
         let child = Asker {
-            pid: scenes.child.threads[0],
+            pid: scenarios.child.threads[0],
             // To open the event, to change it, to close it.
             through: "",
             ..asker.clone()
@@ -149,29 +149,29 @@ fn one_cpu(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Resu
         Ok(format!("{} calls", child.named(origins)?.len()))
     });
     bench.outcome(EXITED, outcome)?;
-    let outcome = scenes.sibling.origins(log, cpu).and_then(|origins| {
+    let outcome = scenarios.sibling.origins(log, cpu).and_then(|origins| {
         let sibling = Asker {
             cpus: bench.guest.second().into_iter().collect(),
             callback: "flush_tlb_func",
             through: "munmap",
             ..asker.clone()
         };
-        let expected = BTreeMap::from([(scenes.sibling.threads[0], UNMAPPED)]);
+        let expected = BTreeMap::from([(scenarios.sibling.threads[0], UNMAPPED)]);
         sibling.by_thread(&sibling.named(origins)?, &expected)
     });
     bench.outcome(WATCHED, outcome)
 }
 
 /// Calls to several CPUs at once.
-fn both_cpus(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Result<()> {
+fn both_cpus(bench: &mut Bench, scenarios: &Scenarios, log: &Log, asker: &Asker) -> Result<()> {
     let writer = Asker {
         callback: "do_sync_core",
         through: "write",
         ..asker.clone()
     };
     let outcome = on_each(bench, |cpu| {
-        let origins = writer.named(scenes.flips.origins(log, cpu)?)?;
-        writer.as_often_as_called(&origins, &scenes.flips, cpu)
+        let origins = writer.named(scenarios.flips.origins(log, cpu)?)?;
+        writer.as_often_as_called(&origins, &scenarios.flips, cpu)
     });
     bench.outcome(MULTICAST, outcome)?;
     let barrier = Asker {
@@ -179,13 +179,13 @@ fn both_cpus(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Re
         through: "membarrier",
         ..asker.clone()
     };
-    for (name, scene) in [
-        (TWO_MULTICASTS, &scenes.multicasts),
-        (SHARED_CSD, &scenes.shared),
+    for (name, scenario) in [
+        (TWO_MULTICASTS, &scenarios.multicasts),
+        (SHARED_CSD, &scenarios.shared),
     ] {
         let outcome = on_each(bench, |cpu| {
-            let origins = barrier.named(scene.origins(log, cpu)?)?;
-            barrier.by_thread(&origins, &each(scene))
+            let origins = barrier.named(scenario.origins(log, cpu)?)?;
+            barrier.by_thread(&origins, &each(scenario))
         });
         bench.outcome(name, outcome)?;
     }
@@ -194,7 +194,7 @@ fn both_cpus(bench: &mut Bench, scenes: &Scenes, log: &Log, asker: &Asker) -> Re
 
 /// A sender has the stack of its program. Which one of them has, is for the machine to say: where the tracer has to
 /// compete for its CPU, most breaches are written before the stack of who made them is unwound (docs/limits.md).
-fn user_stacks(paced: &Scene, log: &Log, cpu: u32) -> Result<String> {
+fn user_stacks(paced: &Scenario, log: &Log, cpu: u32) -> Result<String> {
     let origins = paced.origins(log, cpu)?;
     let told = origins.iter().filter(|origin| has_stack(origin)).count();
     ensure!(
@@ -215,8 +215,8 @@ fn has_stack(origin: &Origin) -> bool {
 }
 
 /// As many calls of each thread.
-fn each(scene: &Scene) -> BTreeMap<u32, usize> {
-    scene.threads.iter().map(|&tid| (tid, EACH)).collect()
+fn each(scenario: &Scenario) -> BTreeMap<u32, usize> {
+    scenario.threads.iter().map(|&tid| (tid, EACH)).collect()
 }
 
 fn on_each(bench: &Bench, judge: impl Fn(u32) -> Result<String>) -> Result<String> {
@@ -315,8 +315,13 @@ impl Asker {
     }
 
     /// As many as the kernel counted.
-    fn as_often_as_called(&self, origins: &[&Origin], scene: &Scene, cpu: u32) -> Result<String> {
-        let calls = scene.window.count("CAL", cpu);
+    fn as_often_as_called(
+        &self,
+        origins: &[&Origin],
+        scenario: &Scenario,
+        cpu: u32,
+    ) -> Result<String> {
+        let calls = scenario.window.count("CAL", cpu);
         let seen = origins.len() as u64;
         ensure!(
             calls > 0 && seen <= calls && (!self.by_tracepoint || calls <= seen + self.missed),

@@ -6,14 +6,14 @@ use std::{env, process::Command, thread, time::Duration};
 use anyhow::{Result, anyhow, bail, ensure};
 use serde_json::Value;
 
-use super::scene::in_child;
+use super::scenario::in_child;
 use crate::truth::{
     bench::{Bench, Group},
     load::Load,
     log::{Activity, Breach, Origin},
-    provoke::load,
     sys::{self, PerfAttr, Ring},
     tracer::Tracer,
+    trigger::load,
     window::Window,
 };
 
@@ -179,7 +179,7 @@ fn worker_of(breaches: &[&Breach], owner: u32) -> Result<String> {
     Ok(format!("{} switches", theirs.len()))
 }
 
-/// Who came, and what it started, by the switches to them and who provoked those.
+/// Who came, and what it started, by the switches to them and who triggered those.
 fn came_and_forked(breaches: &[&Breach], guest: u32) -> Result<String> {
     let switches = || {
         breaches.iter().flat_map(|breach| {

@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::truth::{
     bench::{Bench, Group},
-    director::{Performed, perform},
+    driver::{Performed, perform},
     guest::{Guest, Skip, skip},
     log::{Breach, Log},
-    provoke,
     tracer::Tracer,
+    trigger,
 };
 
 /// A rule that a change of programs ends.
@@ -18,13 +18,13 @@ pub(super) struct Program {
     pub(super) rule: &'static str,
     pub(super) test: &'static str,
     about: &'static str,
-    /// The provocation that makes its breaches.
+    /// The trigger that makes its breaches.
     cause: &'static str,
     /// The one that does the same work as the text says.
     mended: &'static str,
 }
 
-/// A row: rule, test, what ends it, the two provocations.
+/// A row: rule, test, what ends it, the two triggers.
 const fn row(
     rule: &'static str,
     test: &'static str,
@@ -107,8 +107,8 @@ fn run(bench: &mut Bench) -> Result<()> {
     let tracer = Tracer::start::<&str>(&[])?;
     let mut performed = BTreeMap::new();
     for name in names {
-        let provocation = provoke::find(name).with_context(|| format!("no provocation {name}"))?;
-        performed.insert(name, perform(&guest, &provocation));
+        let trigger = trigger::find(name).with_context(|| format!("no trigger {name}"))?;
+        performed.insert(name, perform(&guest, &trigger));
     }
     let log = bench.finish(tracer)?;
     for program in wanted {

@@ -50,7 +50,7 @@ pub(super) const UNTRIED: &[(&[&str], &str)] = &[
     ),
     (
         &["rcu-expedited"],
-        "it was recorded once, under load: RCU asks a CPU that it finds in the kernel, and that the CPU is back in user mode when asked is chance, which a test cannot provoke at will",
+        "it was recorded once, under load: RCU asks a CPU that it finds in the kernel, and that the CPU is back in user mode when asked is chance, which a test cannot trigger at will",
     ),
     (
         &["rcu-kick"],

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    super::{stage::Fact, sys},
-    Provocation,
+    super::{shared_page::Fact, sys},
+    Trigger,
     actor::Actor,
     signal,
 };
@@ -31,8 +31,8 @@ const PACE: u64 = 200_000;
 const CHUNK: u64 = 100;
 
 /// The rows. They expect nothing: whoever starts them looks at the whole log.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: SPIN,
         about: "a loop in user mode",
         act: |actor| {
@@ -42,21 +42,21 @@ pub const ALL: &[Provocation] = &[
         partner: None,
         expect: |_| Ok(Vec::new()),
     },
-    Provocation {
+    Trigger {
         name: CALLS,
         about: "a loop of getppid",
         act: calls,
         partner: None,
         expect: |_| Ok(Vec::new()),
     },
-    Provocation {
+    Trigger {
         name: PACED_CALLS,
         about: "getppid, five thousand times a second",
         act: paced_calls,
         partner: None,
         expect: |_| Ok(Vec::new()),
     },
-    Provocation {
+    Trigger {
         name: NAMED_CALLS,
         about: "a loop of getppid under another name",
         act: |actor| {
@@ -81,12 +81,12 @@ fn paced_calls(actor: &Actor) -> Result<()> {
                 std::hint::spin_loop();
             }
         }
-        actor.stage.set(Fact::Done, count);
+        actor.shared_page.set(Fact::Done, count);
     })
 }
 
 fn calls(actor: &Actor) -> Result<()> {
-    let wanted = actor.stage.get(Fact::Count).unwrap_or(0);
+    let wanted = actor.shared_page.get(Fact::Count).unwrap_or(0);
     actor.perform(|| {
         let end = sys::now() + LIMIT;
         let mut count = 0;
@@ -95,6 +95,6 @@ fn calls(actor: &Actor) -> Result<()> {
             unsafe { libc::syscall(libc::SYS_getppid) };
             count += 1;
         }
-        actor.stage.set(Fact::Done, count);
+        actor.shared_page.set(Fact::Done, count);
     })
 }

@@ -17,16 +17,16 @@ use super::{
     super::{
         expect::{Expect, Sender, Who, one, one_of, syscall},
         guest::{Setting, TooLate},
-        stage::Fact,
+        shared_page::Fact,
         sys,
     },
-    Partner, Provocation, Scene,
+    Partner, Scenario, Trigger,
     actor::Actor,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "timer_own",
         about: "a POSIX timer of the actor that expires on its own CPU",
         act: own_timer,
@@ -42,7 +42,7 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "timer_own_migrated",
         about: "the same timer, which the kernel moved to a housekeeping CPU: its signal comes by IPI",
         act: own_timer,
@@ -54,13 +54,13 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "timer_foreign",
         about: "a timer that another process left behind on this CPU",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
         },
-        partner: Some(|scene| Ok(Box::new(Foreign::new(scene, false)?))),
+        partner: Some(|scenario| Ok(Box::new(Foreign::new(scenario, false)?))),
         expect: |_| {
             Ok(vec![
                 one("local_timer")
@@ -70,19 +70,19 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "timer_gone",
         about: "the same timer, which a housekeeping CPU cancels: its interrupt finds nothing",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(100), || actor.await_partner())
         },
-        partner: Some(|scene| Ok(Box::new(Foreign::new(scene, true)?))),
-        expect: |scene| {
+        partner: Some(|scenario| Ok(Box::new(Foreign::new(scenario, true)?))),
+        expect: |scenario| {
             let came = one("local_timer").end("return");
             // There a thread may run such timers, and find none either (hrtimer_interrupt, v6.12); and a housekeeping
             // CPU was seen to cancel the timer of a deadline server here at that time: which of the two the interrupt
             // was for cannot be told.
-            if scene.guest.realtime {
+            if scenario.guest.realtime {
                 return Ok(vec![came, one("local_timer").any_number()]);
             }
             let gone = came.empty().remedy("timer-gone").sent_by(Sender {
@@ -94,24 +94,24 @@ pub const ALL: &[Provocation] = &[
             Ok(vec![gone, early()])
         },
     },
-    Provocation {
+    Trigger {
         name: "timer_wheel",
         about: "the timeout of a task that sleeps on this CPU: a timer of the wheel",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(300), || actor.await_partner())
         },
-        partner: Some(|scene| {
+        partner: Some(|scenario| {
             Ok(Box::new(Waiter {
-                scene,
+                scenario,
                 armed: 0,
                 peer: None,
                 thread: None,
                 _migration: Setting::change(MIGRATION, "0")?,
             }))
         }),
-        expect: |scene| {
-            let waiter = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
-            let woken = if scene.guest.version < (6, 9) {
+        expect: |scenario| {
+            let waiter = Who::Thread(u32::try_from(scenario.fact(Fact::Helper)?)?);
+            let woken = if scenario.guest.version < (6, 9) {
                 vec![
                     one("local_timer")
                         .does("softirq", &["TIMER"])
@@ -169,7 +169,7 @@ fn own_timer(actor: &Actor) -> Result<()> {
 }
 
 /// Keeps timers on the CPU that arms them.
-pub(super) fn kept<'a>(_: &'a Scene<'a>) -> Result<Box<dyn Partner + 'a>> {
+pub(super) fn kept<'a>(_: &'a Scenario<'a>) -> Result<Box<dyn Partner + 'a>> {
     Ok(Box::new(KeepTimers(Setting::change(MIGRATION, "0")?)))
 }
 
@@ -192,8 +192,8 @@ fn later(from: u64, time: Duration) -> u64 {
 }
 
 /// Sleeps until `due`, which must be after the beginning.
-fn outlast(scene: &Scene<'_>, armed: u64, due: u64, what: &'static str) -> Result<()> {
-    let (begin, _) = scene.stage.marks();
+fn outlast(scenario: &Scenario<'_>, armed: u64, due: u64, what: &'static str) -> Result<()> {
+    let (begin, _) = scenario.shared_page.marks();
     if later(armed, DELAY) <= begin {
         return Err(TooLate(what).into());
     }
@@ -206,7 +206,7 @@ fn outlast(scene: &Scene<'_>, armed: u64, due: u64, what: &'static str) -> Resul
 /// A timer that was armed on the watched CPU by a thread that has left it.
 #[derive(Debug)]
 struct Foreign<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     armed: u64,
     timer: Option<sys::TimerFd>,
     /// It is taken back before it is due.
@@ -215,9 +215,9 @@ struct Foreign<'a> {
 }
 
 impl<'a> Foreign<'a> {
-    fn new(scene: &'a Scene<'a>, is_cancelled: bool) -> Result<Self> {
+    fn new(scenario: &'a Scenario<'a>, is_cancelled: bool) -> Result<Self> {
         Ok(Self {
-            scene,
+            scenario,
             armed: 0,
             timer: None,
             is_cancelled,
@@ -228,8 +228,8 @@ impl<'a> Foreign<'a> {
 
 impl Partner for Foreign<'_> {
     fn prepare(&mut self) -> Result<()> {
-        let cpu = self.scene.guest.cpu();
-        let housekeeping = self.scene.guest.housekeeping.clone();
+        let cpu = self.scenario.guest.cpu();
+        let housekeeping = self.scenario.guest.housekeeping.clone();
         let stranger =
             thread::Builder::new()
                 .name("stranger".into())
@@ -255,14 +255,14 @@ impl Partner for Foreign<'_> {
             self.timer = None;
         }
         let due = later(self.armed, DELAY);
-        outlast(self.scene, self.armed, due, "the timer's end")
+        outlast(self.scenario, self.armed, due, "the timer's end")
     }
 }
 
 /// A real-time thread on the watched CPU that waits for a byte, with a timeout, again and again.
 #[derive(Debug)]
 struct Waiter<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     armed: u64,
     /// Its end wakes the thread for good.
     peer: Option<UnixStream>,
@@ -272,7 +272,7 @@ struct Waiter<'a> {
 
 impl Partner for Waiter<'_> {
     fn prepare(&mut self) -> Result<()> {
-        let cpu = self.scene.guest.cpu();
+        let cpu = self.scenario.guest.cpu();
         let (socket, peer) = UnixStream::pair()?;
         socket.set_read_timeout(Some(DELAY))?;
         let (tell, told) = mpsc::channel();
@@ -288,7 +288,7 @@ impl Partner for Waiter<'_> {
                 }
             })?;
         let tid = told.recv()?.context("the waiting thread")?;
-        self.scene.stage.set(Fact::Helper, tid.into());
+        self.scenario.shared_page.set(Fact::Helper, tid.into());
         self.armed = sys::now();
         self.peer = Some(peer);
         self.thread = Some(thread);
@@ -298,7 +298,7 @@ impl Partner for Waiter<'_> {
     fn act(&mut self) -> Result<()> {
         // The wheel rounds up, by up to an eighth of the time (kernel/time/timer.c).
         let due = later(self.armed, DELAY + DELAY / 6);
-        outlast(self.scene, self.armed, due, "the timeout")
+        outlast(self.scenario, self.armed, due, "the timeout")
     }
 }
 

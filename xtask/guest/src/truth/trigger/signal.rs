@@ -1,4 +1,4 @@
-//! Signals from another process, and the handlers that other provocations use.
+//! Signals from another process, and the handlers that other triggers use.
 
 use std::{
     arch::asm,
@@ -13,11 +13,11 @@ use super::{
         expect::{one, syscall},
         sys,
     },
-    Partner, Provocation, Scene, sent_by_director,
+    Partner, Scenario, Trigger, sent_by_director,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[Provocation {
+pub const ALL: &[Trigger] = &[Trigger {
     name: "signal_remote",
     about: "SIGUSR1 from another process, with a handler",
     act: |actor| {
@@ -26,7 +26,7 @@ pub const ALL: &[Provocation] = &[Provocation {
         sys::kill(std::process::id(), libc::SIGUSR1)?;
         actor.perform(|| actor.await_partner())
     },
-    partner: Some(|scene| Ok(Box::new(Sender(scene, libc::SIGUSR1)))),
+    partner: Some(|scenario| Ok(Box::new(Sender(scenario, libc::SIGUSR1)))),
     expect: |_| {
         let kicked = one("reschedule").does("signal", &[]).end("return");
         Ok(vec![
@@ -38,11 +38,11 @@ pub const ALL: &[Provocation] = &[Provocation {
 
 /// Sends a signal to the actor.
 #[derive(Debug)]
-pub struct Sender<'a>(pub &'a Scene<'a>, pub i32);
+pub struct Sender<'a>(pub &'a Scenario<'a>, pub i32);
 
 impl Partner for Sender<'_> {
     fn act(&mut self) -> Result<()> {
-        let (pid, _) = self.0.stage.who();
+        let (pid, _) = self.0.shared_page.who();
         Ok(sys::kill(pid, self.1)?)
     }
 }

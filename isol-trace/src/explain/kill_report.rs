@@ -32,7 +32,7 @@ impl Entry {
 
 /// A signal, and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Story {
+pub struct KillReport {
     /// The signal.
     pub kill: Kill,
     /// Breaches that the signal names, as far as they have been seen.
@@ -47,7 +47,7 @@ pub struct Story {
     pub(super) repeats: u64,
 }
 
-impl Story {
+impl KillReport {
     /// The beginning of one.
     pub(super) fn of(kill: &Kill, host: &Numbers) -> Self {
         Self {

@@ -10,7 +10,7 @@ use super::{
         files::read,
         guest::skip,
     },
-    Provocation,
+    Trigger,
     actor::Actor,
     signal,
 };
@@ -18,10 +18,10 @@ use super::{
 /// A row: name, what for, signal, length of the instruction to step over (0 for a trap), the instruction.
 macro_rules! exception {
     ($name:literal, $about:literal, $word:literal, $signal:expr, $length:literal, $act:expr) => {
-        Provocation {
+        Trigger {
             name: $name,
             about: $about,
-            act: |actor| provoke(actor, $signal, $length, $act),
+            act: |actor| trigger(actor, $signal, $length, $act),
             partner: None,
             expect: |_| Ok(expect($word)),
         }
@@ -29,8 +29,8 @@ macro_rules! exception {
 }
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "exception_silent",
         about: "an exception that the kernel fixes up in silence (smsw under UMIP): unknown, and counted as such",
         act: |actor| {
@@ -107,7 +107,7 @@ pub const ALL: &[Provocation] = &[
     ),
 ];
 
-fn provoke(actor: &Actor, signal: i32, length: i64, act: fn()) -> Result<()> {
+fn trigger(actor: &Actor, signal: i32, length: i64, act: fn()) -> Result<()> {
     signal::handle(signal)?;
     signal::skip_bytes(length);
     act();

@@ -10,14 +10,14 @@ use super::{
             guest::skip,
             sys::{self, Handler, Pages},
         },
-        Provocation,
+        Trigger,
         actor::Actor,
     },
     row,
 };
 
 /// The rows.
-pub(in super::super) const ROWS: &[Provocation] = &[
+pub(in super::super) const ROWS: &[Trigger] = &[
     row(
         "missing",
         "a write to pages that a handler on another CPU fills when they are missed",
@@ -56,8 +56,8 @@ fn miss(actor: &Actor, before: bool) -> Result<()> {
     })?;
     actor.perform(|| {
         // The sibling is to wait meanwhile.
-        actor.stage.cue.store(1, Ordering::Release);
+        actor.shared_page.cue.store(1, Ordering::Release);
         (0..PAGES).for_each(|page| pages.write(page));
-        sys::spin_until(&actor.stage.done, 1);
+        sys::spin_until(&actor.shared_page.done, 1);
     })
 }

@@ -9,11 +9,11 @@ use super::{
         expect::{Sender, one_of},
         sys,
     },
-    Partner, Provocation, sent_by_director,
+    Partner, Trigger, sent_by_director,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[Provocation {
+pub const ALL: &[Trigger] = &[Trigger {
     name: "work_queued",
     about: "the memory statistics folded on every CPU: schedule_on_each_cpu(refresh_vm_stats)",
     act: |actor| {

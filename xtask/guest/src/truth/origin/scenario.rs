@@ -38,13 +38,13 @@ pub(super) const UNMAPPED: usize = 20;
 const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
 
 /// What was done when, and by whom.
-pub(super) struct Scene {
+pub(super) struct Scenario {
     pub(super) window: Window,
     /// Threads, or the process where it is another one.
     pub(super) threads: Vec<u32>,
 }
 
-impl Scene {
+impl Scenario {
     fn around(bench: &Bench, does: impl FnOnce() -> Result<Vec<u32>>) -> Result<Self> {
         let (window, threads) = Window::around(&bench.guest, does)?;
         Ok(Self { window, threads })
@@ -102,9 +102,9 @@ impl Switch {
 }
 
 /// One thread calls a CPU again and again.
-pub(super) fn burst(bench: &Bench, cpu: u32) -> Result<Scene> {
+pub(super) fn burst(bench: &Bench, cpu: u32) -> Result<Scenario> {
     let event = Switch::open(cpu)?;
-    Scene::around(bench, || {
+    Scenario::around(bench, || {
         event.flip(BURST)?;
         Ok(vec![sys::thread_id()])
     })
@@ -116,11 +116,11 @@ pub(super) fn paced(
     tracer: &Tracer,
     cpu: u32,
     tells: fn(&Origin) -> bool,
-) -> Result<Scene> {
+) -> Result<Scenario> {
     let event = Switch::open(cpu)?;
     let mut log = Growing::open(tracer.log())?;
     while_spinning(&[cpu], || {
-        Scene::around(bench, || {
+        Scenario::around(bench, || {
             let start = Instant::now();
             let mut is_told = false;
             while !is_told && start.elapsed() < PATIENCE {
@@ -134,16 +134,16 @@ pub(super) fn paced(
 }
 
 /// Two threads on two CPUs call a CPU at once.
-pub(super) fn two_senders(bench: &Bench, cpu: u32) -> Result<Scene> {
+pub(super) fn two_senders(bench: &Bench, cpu: u32) -> Result<Scenario> {
     let events = [Switch::open(cpu)?, Switch::open(cpu)?];
-    Scene::around(bench, || {
+    Scenario::around(bench, || {
         together(&two_places(bench)?, |sender| events[sender].flip(EACH))
     })
 }
 
 /// A process calls a CPU and ends. The tracer does not run before it is gone.
-pub(super) fn exited(bench: &Bench, tracer: &Tracer, cpu: u32) -> Result<Scene> {
-    Scene::around(bench, || {
+pub(super) fn exited(bench: &Bench, tracer: &Tracer, cpu: u32) -> Result<Scenario> {
+    Scenario::around(bench, || {
         tracer.signal(libc::SIGSTOP)?;
         let child = flip_in_child(cpu);
         tracer.signal(libc::SIGCONT)?;
@@ -172,11 +172,11 @@ pub fn flip_once(cpu: u32) -> Result<()> {
 }
 
 /// Every CPU is called, by one thread.
-pub(super) fn multicast(bench: &Bench) -> Result<Scene> {
+pub(super) fn multicast(bench: &Bench) -> Result<Scenario> {
     // Once beforehand: what it brings about the first time is not of this test.
     fs::write(SCHEDSTATS, "1")?;
     fs::write(SCHEDSTATS, "0")?;
-    Scene::around(bench, || {
+    Scenario::around(bench, || {
         for _ in 0..FLIPS {
             fs::write(SCHEDSTATS, "1")?;
             fs::write(SCHEDSTATS, "0")?;
@@ -186,10 +186,10 @@ pub(super) fn multicast(bench: &Bench) -> Result<Scene> {
 }
 
 /// Two threads on these CPUs call both watched ones at once: on one CPU by the same csds in turn.
-pub(super) fn membarriers(bench: &Bench, places: &[u32]) -> Result<Scene> {
+pub(super) fn membarriers(bench: &Bench, places: &[u32]) -> Result<Scenario> {
     membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)?;
     while_spinning(&bench.guest.watched, || {
-        Scene::around(bench, || {
+        Scenario::around(bench, || {
             together(places, |_sender| {
                 for _ in 0..EACH {
                     membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)?;
@@ -201,9 +201,9 @@ pub(super) fn membarriers(bench: &Bench, places: &[u32]) -> Result<Scene> {
 }
 
 /// A thread on a watched CPU unmaps memory of which another watched CPU knows.
-pub(super) fn unmap_on(bench: &Bench, sender: u32, receiver: u32) -> Result<Scene> {
+pub(super) fn unmap_on(bench: &Bench, sender: u32, receiver: u32) -> Result<Scenario> {
     while_spinning(&[receiver], || {
-        Scene::around(bench, || {
+        Scenario::around(bench, || {
             together(&[sender], |_sender| {
                 for _ in 0..UNMAPPED {
                     let pages = sys::Pages::private(1)?;

@@ -5,18 +5,18 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    super::{expect::one, interrupts::Interrupts, stage::Fact},
-    Partner, Provocation, Scene,
+    super::{expect::one, interrupts::Interrupts, shared_page::Fact},
+    Partner, Scenario, Trigger,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[Provocation {
+pub const ALL: &[Trigger] = &[Trigger {
     name: "nmi",
     about: "the kernel asks every CPU for its backtrace (sysrq l)",
     act: |actor| actor.perform_after(|| (), Duration::from_millis(500), || actor.await_partner()),
-    partner: Some(|scene| Ok(Box::new(Backtrace(scene)))),
-    expect: |scene| {
-        let count = usize::try_from(scene.fact(Fact::Count)?)?;
+    partner: Some(|scenario| Ok(Box::new(Backtrace(scenario)))),
+    expect: |scenario| {
+        let count = usize::try_from(scenario.fact(Fact::Count)?)?;
         anyhow::ensure!(count > 0, "/proc/interrupts saw no NMI");
         Ok(vec![
             one("nmi").name("nmi_cpu_backtrace_handler").times(count),
@@ -27,7 +27,7 @@ pub const ALL: &[Provocation] = &[Provocation {
 }];
 
 #[derive(Debug)]
-struct Backtrace<'a>(&'a Scene<'a>);
+struct Backtrace<'a>(&'a Scenario<'a>);
 
 impl Partner for Backtrace<'_> {
     fn act(&mut self) -> Result<()> {
@@ -36,7 +36,7 @@ impl Partner for Backtrace<'_> {
         fs::write("/proc/sysrq-trigger", "l").context("sysrq")?;
         std::thread::sleep(Duration::from_millis(100));
         let count = before.delta(&Interrupts::read()?, "NMI", cpu);
-        self.0.stage.set(Fact::Count, count);
+        self.0.shared_page.set(Fact::Count, count);
         Ok(())
     }
 }

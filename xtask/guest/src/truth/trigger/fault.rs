@@ -3,56 +3,56 @@
 use super::{
     super::{
         expect::{Expect, one, syscall},
-        stage::Fact,
+        shared_page::Fact,
         sys::{self, Pages},
     },
-    Provocation, Scene, signal,
+    Scenario, Trigger, signal,
 };
 use anyhow::Result;
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "fault_first_touch",
         about: "first write to an anonymous page",
         act: |actor| {
             let pages = Pages::private(3)?;
             pages.write(0);
-            actor.stage.set(Fact::Address, pages.address(1));
+            actor.shared_page.set(Fact::Address, pages.address(1));
             advise_small(&pages)?;
             actor.perform(|| pages.write(1))
         },
         partner: None,
-        expect: |scene| Ok(vec![fault(scene, true)?]),
+        expect: |scenario| Ok(vec![fault(scenario, true)?]),
     },
-    Provocation {
+    Trigger {
         name: "fault_first_read",
         about: "first read of an anonymous page",
         act: |actor| {
             let pages = Pages::private(3)?;
             advise_small(&pages)?;
-            actor.stage.set(Fact::Address, pages.address(1));
+            actor.shared_page.set(Fact::Address, pages.address(1));
             actor.perform(|| pages.read(1))
         },
         partner: None,
-        expect: |scene| Ok(vec![fault(scene, false)?]),
+        expect: |scenario| Ok(vec![fault(scenario, false)?]),
     },
-    Provocation {
+    Trigger {
         name: "fault_copy_on_write",
         about: "write to a page that is shared with a child",
         act: |actor| {
             let pages = Pages::private(1)?;
             pages.write(0);
-            actor.stage.set(Fact::Address, pages.address(0));
+            actor.shared_page.set(Fact::Address, pages.address(0));
             let child = sys::fork_sleeper()?;
             let done = actor.perform(|| pages.write(0));
             child.end();
             done
         },
         partner: None,
-        expect: |scene| Ok(vec![fault(scene, true)?]),
+        expect: |scenario| Ok(vec![fault(scenario, true)?]),
     },
-    Provocation {
+    Trigger {
         name: "fault_in_kernel",
         about: "a system call that fills a page nobody has touched: the kernel faults inside the call",
         act: |actor| {
@@ -69,14 +69,14 @@ pub const ALL: &[Provocation] = &[
             Ok(vec![call.does("fault", &[])])
         },
     },
-    Provocation {
+    Trigger {
         name: "fault_fatal_handled",
         about: "write to a read-only page, with a handler for SIGSEGV",
         act: |actor| {
             let pages = Pages::private(1)?;
             pages.write(0);
             pages.protect(0, libc::PROT_READ);
-            actor.stage.set(Fact::Address, pages.address(0));
+            actor.shared_page.set(Fact::Address, pages.address(0));
             let address = pages.start().as_ptr();
             signal::handle(libc::SIGSEGV)?;
             let act = || signal::store_or_skip(address);
@@ -84,17 +84,17 @@ pub const ALL: &[Provocation] = &[
             actor.perform(act)
         },
         partner: None,
-        expect: |scene| {
+        expect: |scenario| {
             Ok(vec![
-                fault(scene, true)?.does("signal", &[]),
+                fault(scenario, true)?.does("signal", &[]),
                 syscall(libc::SYS_rt_sigreturn, "rt_sigreturn"),
             ])
         },
     },
 ];
 
-fn fault(scene: &Scene<'_>, write: bool) -> Result<Expect> {
-    let page = scene.fact(Fact::Address)?;
+fn fault(scenario: &Scenario<'_>, write: bool) -> Result<Expect> {
+    let page = scenario.fact(Fact::Address)?;
     Ok(one("page_fault")
         .fault(page, write)
         .origin("task")

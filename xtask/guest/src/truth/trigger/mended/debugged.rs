@@ -8,38 +8,38 @@ use super::{
     super::{
         super::{
             process,
-            stage::Fact,
+            shared_page::Fact,
             sys::{self, Code, Debugged},
         },
-        Partner, Provocation, Scene,
+        Partner, Scenario, Trigger,
         actor::Actor,
     },
     row,
 };
 
 /// The rows.
-pub(in super::super) const ROWS: &[Provocation] = &[
+pub(in super::super) const ROWS: &[Trigger] = &[
     row(
         "debugged",
         "code with a breakpoint of a debugger",
         run_code,
-        Some(|scene| Ok(Box::new(Debugger::new(scene)))),
+        Some(|scenario| Ok(Box::new(Debugger::new(scenario)))),
     ),
     row(
         "debugged_mended",
         "the same code, once the debugger has detached",
         run_code,
-        Some(|scene| Ok(Box::new(Gone(Debugger::new(scene))))),
+        Some(|scenario| Ok(Box::new(Gone(Debugger::new(scenario))))),
     ),
 ];
 
 fn run_code(actor: &Actor) -> Result<()> {
     let code = Code::map()?;
     code.run();
-    actor.stage.set(Fact::Address, code.address());
+    actor.shared_page.set(Fact::Address, code.address());
     actor.perform(|| {
         // Only then does the debugger wait for what follows.
-        sys::spin_until(&actor.stage.cue, 1);
+        sys::spin_until(&actor.shared_page.cue, 1);
         code.run();
     })
 }
@@ -47,33 +47,33 @@ fn run_code(actor: &Actor) -> Result<()> {
 /// A debugger that has a breakpoint in the actor.
 #[derive(Debug)]
 struct Debugger<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     debugged: Option<Debugged>,
 }
 
 impl<'a> Debugger<'a> {
-    const fn new(scene: &'a Scene<'a>) -> Self {
+    const fn new(scenario: &'a Scenario<'a>) -> Self {
         Self {
-            scene,
+            scenario,
             debugged: None,
         }
     }
 
     fn pid(&self) -> u32 {
-        self.scene.stage.who().0
+        self.scenario.shared_page.who().0
     }
 
     /// Attaches to it, and sets the breakpoint; answers what it took the place of.
     fn attach(&self) -> Result<(Debugged, u64, u8)> {
         let debugged = Debugged::attach(self.pid()).context("PTRACE_SEIZE")?;
         debugged.stop().context("PTRACE_INTERRUPT")?;
-        let address = self.scene.fact(Fact::Address)?;
+        let address = self.scenario.fact(Fact::Address)?;
         let before = debugged.put(address).context("a breakpoint")?;
         Ok((debugged, address, before))
     }
 
     fn cue(&self) {
-        self.scene.stage.cue.store(1, Ordering::Release);
+        self.scenario.shared_page.cue.store(1, Ordering::Release);
     }
 }
 

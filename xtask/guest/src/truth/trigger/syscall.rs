@@ -4,12 +4,12 @@ use std::arch::asm;
 
 use super::{
     super::expect::{one, syscall},
-    Provocation,
+    Trigger,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "syscall_cheap",
         about: "getppid, once",
         act: |actor| {
@@ -21,7 +21,7 @@ pub const ALL: &[Provocation] = &[
         partner: None,
         expect: |_| Ok(vec![syscall(libc::SYS_getppid, "getppid").end("return")]),
     },
-    Provocation {
+    Trigger {
         name: "syscall_blocking",
         about: "nanosleep for 50 ms: the CPU idles in it",
         act: |actor| {
@@ -43,7 +43,7 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "syscall_unassigned",
         about: "a system-call number that nobody implements",
         act: |actor| {
@@ -62,7 +62,7 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "syscall_minus_one",
         about: "system call −1, which leaves the saved number as an interrupt does",
         act: |actor| {
@@ -74,7 +74,7 @@ pub const ALL: &[Provocation] = &[
         partner: None,
         expect: |_| Ok(vec![one("syscall").origin("task").end("return")]),
     },
-    Provocation {
+    Trigger {
         name: "syscall_int80",
         about: "the 32-bit gate, with the number that is semget's in 64 bits and getppid's in 32",
         act: |actor| actor.perform(int80),

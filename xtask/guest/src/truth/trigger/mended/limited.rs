@@ -13,13 +13,13 @@ use anyhow::{Context, Result};
 use super::{
     super::{
         super::{guest::skip, sys},
-        Partner, Provocation,
+        Partner, Trigger,
     },
     row,
 };
 
 /// The rows.
-pub(in super::super) const ROWS: &[Provocation] = &[
+pub(in super::super) const ROWS: &[Trigger] = &[
     row(
         "limited",
         "a control group with a CPU limit that nobody reaches, which the task joins",
@@ -44,10 +44,10 @@ pub(in super::super) const ROWS: &[Provocation] = &[
             thread::sleep(WAKES_ANEW);
             actor.perform_after(|| (), WHILE, || ())
         },
-        Some(|scene| {
+        Some(|scenario| {
             Ok(Box::new(Lifted {
                 _limit: Limit::create(OWN, ROOM)?,
-                _elsewhere: Elsewhere::start(scene.guest.helper())?,
+                _elsewhere: Elsewhere::start(scenario.guest.helper())?,
             }))
         }),
     ),

@@ -8,58 +8,58 @@ use super::{
     super::{
         expect::{Expect, Who, one_of},
         guest::skip,
-        stage::{Fact, Phase},
+        shared_page::{Fact, Phase},
         sys::{self, Pages},
     },
-    Provocation, Scene,
+    Scenario, Trigger,
     actor::Actor,
     sent_by_sibling,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "tlb_munmap",
         about: "munmap by a sibling thread",
         act: |actor| shoot(actor, |pages| pages.unmap(1)),
         partner: None,
-        expect: |scene| Ok(vec![flush(scene, ONE_CPU, "munmap")]),
+        expect: |scenario| Ok(vec![flush(scenario, ONE_CPU, "munmap")]),
     },
-    Provocation {
+    Trigger {
         name: "tlb_mprotect",
         about: "mprotect by a sibling thread",
         act: |actor| shoot(actor, |pages| pages.protect(1, libc::PROT_READ)),
         partner: None,
-        expect: |scene| Ok(vec![flush(scene, ONE_CPU, "mprotect")]),
+        expect: |scenario| Ok(vec![flush(scenario, ONE_CPU, "mprotect")]),
     },
-    Provocation {
+    Trigger {
         name: "tlb_two_cpus",
         about: "munmap by a sibling while threads of the process run on both watched CPUs",
         act: |actor| {
             let Some(second) = actor.second else {
                 return skip("there is one watched CPU only");
             };
-            let stage = Arc::clone(&actor.stage);
+            let shared_page = Arc::clone(&actor.shared_page);
             thread::Builder::new()
                 .name("second".into())
                 .spawn(move || {
                     if sys::pin(0, &[second]).is_ok() {
-                        stage.set(Fact::Helper, sys::thread_id().into());
-                        sys::spin_until(&stage.phase, Phase::Leave as u32);
+                        shared_page.set(Fact::Helper, sys::thread_id().into());
+                        sys::spin_until(&shared_page.phase, Phase::Leave as u32);
                     }
                 })?;
-            while actor.stage.get(Fact::Helper).is_none() {
+            while actor.shared_page.get(Fact::Helper).is_none() {
                 thread::yield_now();
             }
             shoot(actor, |pages| pages.unmap(1))
         },
         partner: None,
-        expect: |scene| {
-            let second = scene.guest.second().unwrap_or_default();
-            let thread = u32::try_from(scene.fact(Fact::Helper)?)?;
+        expect: |scenario| {
+            let second = scenario.guest.second().unwrap_or_default();
+            let thread = u32::try_from(scenario.fact(Fact::Helper)?)?;
             Ok(vec![
-                flush(scene, &["call_function"], "munmap"),
-                flush(scene, &["call_function"], "munmap")
+                flush(scenario, &["call_function"], "munmap"),
+                flush(scenario, &["call_function"], "munmap")
                     .on(second)
                     .of(Who::Thread(thread)),
             ])
@@ -82,9 +82,9 @@ fn shoot(actor: &Actor, act: fn(&Pages)) -> Result<()> {
 /// kernel sends it the same multicast (`smp_call_function_many_cond`, kernel/smp.c, 6.12).
 const ONE_CPU: &[&str] = &["call_function_single", "call_function"];
 
-fn flush(scene: &Scene<'_>, kinds: &[&'static str], through: &'static str) -> Expect {
+fn flush(scenario: &Scenario<'_>, kinds: &[&'static str], through: &'static str) -> Expect {
     let flush = sent_by_sibling(one_of(kinds).end("return"), "flush_tlb_func", through);
-    if scene.guest.names_calls() {
+    if scenario.guest.names_calls() {
         flush.does("csd", &["flush_tlb_func"])
     } else {
         flush

@@ -1,4 +1,4 @@
-//! Runs provocations one after the other under one tracer, and asks its log for each.
+//! Runs triggers one after the other under one tracer, and asks its log for each.
 
 use std::{
     env,
@@ -14,16 +14,16 @@ use super::{
     expect::Expect,
     guest::{Guest, skip},
     log::{Breach, Log},
-    provoke::{Provocation, Scene},
     results::{Verdict, tell},
-    stage::{Phase, SharedStage, Stage},
+    shared_page::{MappedPage, Phase, SharedPage},
     sys,
+    trigger::{Scenario, Trigger},
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(2);
 
-/// A provocation that was performed: when, by whom, and what it must have left in the log.
+/// A trigger that was performed: when, by whom, and what it must have left in the log.
 #[derive(Debug)]
 pub struct Performed {
     begin: u64,
@@ -61,36 +61,38 @@ impl Performed {
     }
 }
 
-/// Performs a provocation. An error that is a [`super::guest::Skip`] says that it cannot be had.
-pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
-    let stage = SharedStage::create()?;
-    let scene = Scene {
+/// Performs a trigger. An error that is a [`super::guest::Skip`] says that it cannot be had.
+pub fn perform(guest: &Guest, trigger: &Trigger) -> Result<Performed> {
+    let shared_page = MappedPage::create()?;
+    let scenario = Scenario {
         guest,
-        stage: &stage,
+        shared_page: &shared_page,
     };
-    let mut partner = match provocation.partner {
-        Some(make) => Some(make(&scene)?),
+    let mut partner = match trigger.partner {
+        Some(make) => Some(make(&scenario)?),
         None => None,
     };
-    let mut actor = Actor::start(guest, provocation.name, &stage)?;
-    actor.until(&stage, Phase::Ready)?;
+    let mut actor = Actor::start(guest, trigger.name, &shared_page)?;
+    actor.until(&shared_page, Phase::Ready)?;
     if let Some(partner) = &mut partner {
         partner.prepare()?;
     }
     guest.wait_quiet()?;
-    stage.enter(Phase::Go);
-    actor.until(&stage, Phase::Begun)?;
+    shared_page.enter(Phase::Go);
+    actor.until(&shared_page, Phase::Begun)?;
     if let Some(partner) = &mut partner {
         partner.act()?;
     }
-    stage.partner.store(1, std::sync::atomic::Ordering::Release);
-    if actor.until_acted(&stage)? {
-        stage.mark_end(sys::now());
+    shared_page
+        .partner
+        .store(1, std::sync::atomic::Ordering::Release);
+    if actor.until_acted(&shared_page)? {
+        shared_page.mark_end(sys::now());
     }
-    let expected = (provocation.expect)(&scene)?;
-    let (begin, end) = stage.marks();
-    let (_, actor_tid) = stage.who();
-    stage.enter(Phase::Leave);
+    let expected = (trigger.expect)(&scenario)?;
+    let (begin, end) = shared_page.marks();
+    let (_, actor_tid) = shared_page.who();
+    shared_page.enter(Phase::Leave);
     let succeeded = actor.wait()?.success();
     Ok(Performed {
         begin,
@@ -101,7 +103,7 @@ pub fn perform(guest: &Guest, provocation: &Provocation) -> Result<Performed> {
     })
 }
 
-/// What a log says of a performed provocation.
+/// What a log says of a performed trigger.
 #[derive(Clone, Debug, Default)]
 pub struct Judgement {
     problems: Vec<String>,
@@ -125,7 +127,7 @@ impl Judgement {
     }
 }
 
-/// Judges a performed provocation by a log. `whole` says that the log has `back` records.
+/// Judges a performed trigger by a log. `whole` says that the log has `back` records.
 #[must_use]
 pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Judgement {
     let mut judgement = Judgement {
@@ -151,7 +153,7 @@ pub fn judge(guest: &Guest, performed: &Performed, log: &Log, whole: bool) -> Ju
                     .map(|one| format!("breach {} was switched away and never back", one.seq)),
             );
         }
-        judgement.noise &= found.missing.is_empty() && !found.provoked;
+        judgement.noise &= found.missing.is_empty() && !found.triggered;
         let all = found.missing.into_iter().chain(found.stray);
         judgement
             .problems
@@ -173,23 +175,23 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts the actor of a provocation.
-    pub fn start(guest: &Guest, name: &str, stage: &SharedStage) -> Result<Self> {
+    /// Starts the actor of a trigger.
+    pub fn start(guest: &Guest, name: &str, shared_page: &MappedPage) -> Result<Self> {
         let second = guest.second();
-        Self::start_on(guest, name, stage, guest.cpu(), second)
+        Self::start_on(guest, name, shared_page, guest.cpu(), second)
     }
 
-    /// Starts the actor of a provocation on a CPU.
+    /// Starts the actor of a trigger on a CPU.
     pub fn start_on(
         guest: &Guest,
         name: &str,
-        stage: &SharedStage,
+        shared_page: &MappedPage,
         cpu: u32,
         second: Option<u32>,
     ) -> Result<Self> {
-        let fd = stage.fd().context("the stage has no file")?;
+        let fd = shared_page.fd().context("the shared page has no file")?;
         let child = Command::new(env::current_exe()?)
-            .args(["provoke", name])
+            .args(["trigger", name])
             .args([fd.to_string(), cpu.to_string(), guest.helper().to_string()])
             .args(second.map(|cpu| cpu.to_string()))
             .spawn()
@@ -204,13 +206,13 @@ impl Actor {
     }
 
     /// Waits for a phase, or a later one.
-    pub fn until(&mut self, stage: &Stage, phase: Phase) -> Result<()> {
+    pub fn until(&mut self, shared_page: &SharedPage, phase: Phase) -> Result<()> {
         let start = Instant::now();
         loop {
-            if stage.is(Phase::Skipped) {
-                return skip(stage.reason());
+            if shared_page.is(Phase::Skipped) {
+                return skip(shared_page.reason());
             }
-            let now = stage.phase.load(std::sync::atomic::Ordering::Acquire);
+            let now = shared_page.phase.load(std::sync::atomic::Ordering::Acquire);
             if now >= phase as u32 {
                 return Ok(());
             }
@@ -225,9 +227,9 @@ impl Actor {
     }
 
     /// Waits for the end of the act; answers whether the actor itself ended.
-    fn until_acted(&mut self, stage: &Stage) -> Result<bool> {
+    fn until_acted(&mut self, shared_page: &SharedPage) -> Result<bool> {
         let start = Instant::now();
-        while !stage.is(Phase::Acted) {
+        while !shared_page.is(Phase::Acted) {
             if self.child.try_wait()?.is_some() {
                 return Ok(true);
             }

@@ -1,8 +1,8 @@
-//! Provocations: how each cause is brought about, and what the log must then say.
+//! Triggers: how each cause is brought about, and what the log must then say.
 //!
-//! One provocation is one row of [`all`]. Its *actor* is a process of its own
-//! that sits on the watched CPU; its *partner* is what the director does from a
-//! housekeeping CPU, where the provocation comes from outside.
+//! One trigger is one row of [`all`]. Its *actor* is a process of its own
+//! that sits on the watched CPU; its *partner* is what the driver does from a
+//! housekeeping CPU, where the trigger comes from outside.
 
 pub mod actor;
 pub mod call;
@@ -28,28 +28,28 @@ use self::actor::Actor;
 use super::{
     expect::{Expect, Sender, one},
     guest::Guest,
-    stage::{Fact, SharedStage},
+    shared_page::{Fact, MappedPage},
 };
 
-/// What the director knows while a provocation is on.
+/// What the driver knows while a trigger is on.
 #[derive(Debug)]
-pub struct Scene<'a> {
+pub struct Scenario<'a> {
     /// The machine.
     pub guest: &'a Guest,
     /// What it shares with the actor.
-    pub stage: &'a SharedStage,
+    pub shared_page: &'a MappedPage,
 }
 
-impl Scene<'_> {
+impl Scenario<'_> {
     /// A fact that must have been noted.
     pub fn fact(&self, fact: Fact) -> Result<u64> {
-        self.stage
+        self.shared_page
             .get(fact)
             .ok_or_else(|| anyhow::anyhow!("nobody noted {fact:?}"))
     }
 }
 
-/// The same breach, sent by the director, in a call whose name has this in it.
+/// The same breach, sent by the driver, in a call whose name has this in it.
 fn sent_by_director(expect: Expect, through: &'static str) -> Expect {
     expect.sent_by(Sender {
         kind: "remote",
@@ -72,8 +72,8 @@ fn sent_by_sibling(expect: Expect, callback: &'static str, through: &'static str
 /// What the threads of a `PREEMPT_RT` kernel bring with them. Interrupt handlers and timers run in
 /// threads of the CPU, warnings are printed by one that an `irq_work` wakes, and two runnable tasks
 /// bring the tick back until it has seen that one is left.
-fn realtime_threads(scene: &Scene<'_>) -> Vec<Expect> {
-    if !scene.guest.realtime {
+fn realtime_threads(scenario: &Scenario<'_>) -> Vec<Expect> {
+    if !scenario.guest.realtime {
         return Vec::new();
     }
     vec![
@@ -84,7 +84,7 @@ fn realtime_threads(scene: &Scene<'_>) -> Vec<Expect> {
     ]
 }
 
-/// The director's part. What it changed is put back when it is dropped.
+/// The driver's part. What it changed is put back when it is dropped.
 pub trait Partner {
     /// Done when the actor is on its CPU, before that CPU is quiet again.
     fn prepare(&mut self) -> Result<()> {
@@ -95,27 +95,27 @@ pub trait Partner {
     fn act(&mut self) -> Result<()>;
 }
 
-/// Makes the director's part ready, before the actor starts.
-pub type MakePartner = for<'a> fn(&'a Scene<'a>) -> Result<Box<dyn Partner + 'a>>;
+/// Makes the driver's part ready, before the actor starts.
+pub type MakePartner = for<'a> fn(&'a Scenario<'a>) -> Result<Box<dyn Partner + 'a>>;
 
 /// One way to enter the kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Provocation {
+pub struct Trigger {
     /// Its name; the test is `truth/NAME`.
     pub name: &'static str,
     /// What it does, for people.
     pub about: &'static str,
     /// The actor's part, in its own process.
     pub act: fn(&Actor) -> Result<()>,
-    /// The director's part.
+    /// The driver's part.
     pub partner: Option<MakePartner>,
     /// What the log must say.
-    pub expect: fn(&Scene<'_>) -> Result<Vec<Expect>>,
+    pub expect: fn(&Scenario<'_>) -> Result<Vec<Expect>>,
 }
 
-/// Every provocation, in the order in which they are run.
+/// Every trigger, in the order in which they are run.
 #[must_use]
-pub fn all() -> Vec<Provocation> {
+pub fn all() -> Vec<Trigger> {
     [
         syscall::ALL,
         fault::ALL,
@@ -135,9 +135,9 @@ pub fn all() -> Vec<Provocation> {
     .concat()
 }
 
-/// The provocation, load or mended actor with this name.
+/// The trigger, load or mended actor with this name.
 #[must_use]
-pub fn find(name: &str) -> Option<Provocation> {
+pub fn find(name: &str) -> Option<Trigger> {
     all()
         .into_iter()
         .chain(load::ALL.iter().copied())

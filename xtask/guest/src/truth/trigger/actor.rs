@@ -6,18 +6,18 @@ use anyhow::{Context, Result};
 
 use super::super::{
     guest::Skip,
-    stage::{Phase, SharedStage, Stage},
+    shared_page::{MappedPage, Phase, SharedPage},
     sys,
 };
 
 /// Between a mark and the act, so that the clocks' rounding cannot reorder them.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// The actor's side of a provocation.
+/// The actor's side of a trigger.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// What it shares with the director.
-    pub stage: Arc<SharedStage>,
+    /// What it shares with the driver.
+    pub shared_page: Arc<MappedPage>,
     /// Its CPU.
     pub cpu: u32,
     /// Another watched CPU, where there is one.
@@ -27,7 +27,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Runs `act` between the marks, on the watched CPU, then waits for the director to end it.
+    /// Runs `act` between the marks, on the watched CPU, then waits for the driver to end it.
     pub fn perform(&self, act: impl FnMut()) -> Result<()> {
         self.perform_after(|| (), Duration::from_millis(50), act)
     }
@@ -40,33 +40,33 @@ impl Actor {
         settle: Duration,
         mut act: impl FnMut(),
     ) -> Result<()> {
-        let stage: &Stage = &self.stage;
-        stage.introduce(std::process::id(), sys::thread_id());
+        let shared_page: &SharedPage = &self.shared_page;
+        shared_page.introduce(std::process::id(), sys::thread_id());
         sys::pin(0, &[self.cpu]).with_context(|| format!("pinned to CPU {}", self.cpu))?;
-        stage.enter(Phase::Ready);
-        sys::spin_until(&stage.phase, Phase::Go as u32);
+        shared_page.enter(Phase::Ready);
+        sys::spin_until(&shared_page.phase, Phase::Go as u32);
         prelude();
         sys::spin(MARGIN);
-        stage.mark_begin(sys::now());
+        shared_page.mark_begin(sys::now());
         sys::spin(MARGIN);
-        stage.enter(Phase::Begun);
+        shared_page.enter(Phase::Begun);
         act();
         sys::spin(settle);
-        stage.mark_end(sys::now());
-        stage.enter(Phase::Acted);
-        sys::spin_until(&stage.phase, Phase::Leave as u32);
+        shared_page.mark_end(sys::now());
+        shared_page.enter(Phase::Acted);
+        sys::spin_until(&shared_page.phase, Phase::Leave as u32);
         Ok(())
     }
 
-    /// Waits, in user mode, until the director has done its part.
+    /// Waits, in user mode, until the driver has done its part.
     pub fn await_partner(&self) {
-        sys::spin_until(&self.stage.partner, 1);
+        sys::spin_until(&self.shared_page.partner, 1);
     }
 
-    /// Whether the director has done its part.
+    /// Whether the driver has done its part.
     #[must_use]
     pub fn partner_has_acted(&self) -> bool {
-        self.stage
+        self.shared_page
             .partner
             .load(std::sync::atomic::Ordering::Acquire)
             == 1
@@ -81,34 +81,34 @@ impl Actor {
                 if sys::pin(0, &[actor.helper]).is_err() {
                     return;
                 }
-                sys::spin_until(&actor.stage.cue, 1);
+                sys::spin_until(&actor.shared_page.cue, 1);
                 act();
                 actor
-                    .stage
+                    .shared_page
                     .done
                     .store(1, std::sync::atomic::Ordering::Release);
-                sys::spin_until(&actor.stage.phase, Phase::Leave as u32);
+                sys::spin_until(&actor.shared_page.phase, Phase::Leave as u32);
             })?;
         Ok(())
     }
 
     /// Lets the sibling act and waits for it, in user mode.
     pub fn cue(&self) {
-        self.stage
+        self.shared_page
             .cue
             .store(1, std::sync::atomic::Ordering::Release);
-        sys::spin_until(&self.stage.done, 1);
+        sys::spin_until(&self.shared_page.done, 1);
     }
 }
 
-/// Runs the actor's part of a provocation in this process: what `truth provoke` does.
+/// Runs the actor's part of a trigger in this process: what `truth trigger` does.
 pub fn run(name: &str, actor: &Actor) -> Result<()> {
-    let provocation = super::find(name).with_context(|| format!("no provocation {name}"))?;
+    let trigger = super::find(name).with_context(|| format!("no trigger {name}"))?;
     // Before the act maps anything: what it maps is its own business.
     sys::settle_memory()?;
-    match (provocation.act)(actor) {
+    match (trigger.act)(actor) {
         Err(error) if error.is::<Skip>() => {
-            actor.stage.skip(&error.to_string());
+            actor.shared_page.skip(&error.to_string());
             Ok(())
         }
         other => other,

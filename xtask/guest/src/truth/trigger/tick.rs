@@ -9,14 +9,14 @@ use super::{
         expect::{Expect, one, one_of},
         sys,
     },
-    Partner, Provocation, Scene,
+    Partner, Scenario, Trigger,
     actor::Actor,
     sent_by_director, sent_by_sibling,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "tick_itimer_sibling",
         about: "a sibling thread's setitimer(ITIMER_PROF): the process's CPU is kicked to start its tick",
         act: |actor| {
@@ -31,11 +31,16 @@ pub const ALL: &[Provocation] = &[
             Ok(with_ticks(kick))
         },
     },
-    Provocation {
+    Trigger {
         name: "tick_cpu_timer_foreign",
         about: "another process's timer_settime on this one's CPU-time clock: the same kick",
         act: |actor| ticking(actor, || actor.await_partner()),
-        partner: Some(|scene| Ok(Box::new(CountTime { scene, timer: None }))),
+        partner: Some(|scenario| {
+            Ok(Box::new(CountTime {
+                scenario,
+                timer: None,
+            }))
+        }),
         expect: |_| {
             let kick = sent_by_director(kick(), "timer_settime");
             Ok(with_ticks(kick))
@@ -75,13 +80,13 @@ fn with_ticks(kick: Expect) -> Vec<Expect> {
 /// A timer of the actor's CPU time.
 #[derive(Debug)]
 struct CountTime<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     timer: Option<sys::CpuTimer>,
 }
 
 impl Partner for CountTime<'_> {
     fn prepare(&mut self) -> Result<()> {
-        let (pid, _) = self.scene.stage.who();
+        let (pid, _) = self.scenario.shared_page.who();
         let timer = sys::CpuTimer::of(pid).context("a timer of another process's CPU time")?;
         self.timer = Some(timer);
         Ok(())

@@ -9,15 +9,15 @@ use super::{
         expect::{Expect, one, one_of},
         guest::Setting,
         interrupts::Interrupts,
-        stage::Fact,
+        shared_page::Fact,
         sys::{self, PerfAttr},
     },
-    Partner, Provocation, Scene, sent_by_director, sent_by_sibling, timer,
+    Partner, Scenario, Trigger, sent_by_director, sent_by_sibling, timer,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "call_membarrier",
         about: "membarrier(PRIVATE_EXPEDITED) by a sibling thread",
         act: |actor| {
@@ -28,71 +28,74 @@ pub const ALL: &[Provocation] = &[
             actor.perform(|| actor.cue())
         },
         partner: None,
-        expect: |scene| {
-            let call = called(scene, one("call_function_single"), "ipi_mb");
+        expect: |scenario| {
+            let call = called(scenario, one("call_function_single"), "ipi_mb");
             Ok(vec![sent_by_sibling(call, "ipi_mb", "membarrier")])
         },
     },
-    Provocation {
+    Trigger {
         name: "call_perf",
         about: "a perf event of this CPU enabled from another one",
         act: |actor| actor.perform(|| actor.await_partner()),
-        partner: Some(|scene| {
+        partner: Some(|scenario| {
             Ok(Box::new(EnablePerf::open(
-                scene.guest.cpu(),
+                scenario.guest.cpu(),
                 sys::PERF_COUNT_SW_DUMMY,
                 0,
             )?))
         }),
-        expect: |scene| {
-            let call = called(scene, one("call_function_single"), "remote_function");
+        expect: |scenario| {
+            let call = called(scenario, one("call_function_single"), "remote_function");
             Ok(vec![sent_by_director(call, "ioctl")])
         },
     },
-    Provocation {
+    Trigger {
         name: "call_text_patching",
         about: "a static key flipped: every CPU is called to take notice of the new code",
         act: |actor| actor.perform(|| actor.await_partner()),
-        partner: Some(|scene| {
+        partner: Some(|scenario| {
             // A first flip, taken back at once: the count below is of the second.
             drop(Setting::change(SCHEDSTATS, "1")?);
             Ok(Box::new(FlipKey {
-                scene,
+                scenario,
                 flipped: None,
             }))
         }),
-        expect: |scene| {
-            let count = usize::try_from(scene.fact(Fact::Count)?)?;
+        expect: |scenario| {
+            let count = usize::try_from(scenario.fact(Fact::Count)?)?;
             anyhow::ensure!(count > 0, "/proc/interrupts saw no call");
             let call = called(
-                scene,
+                scenario,
                 one_of(&["call_function", "call_function_single"]),
                 "do_sync_core",
             );
             Ok(vec![sent_by_director(call, "write").times(count)])
         },
     },
-    Provocation {
+    Trigger {
         name: "call_then_irq_work",
         about: "a perf event that fires once: enabled by a call, fired by its timer, ended by irq_work",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
         },
-        partner: Some(|scene| {
-            let event =
-                EnablePerf::open(scene.guest.cpu(), sys::PERF_COUNT_SW_CPU_CLOCK, 20_000_000)?;
+        partner: Some(|scenario| {
+            let event = EnablePerf::open(
+                scenario.guest.cpu(),
+                sys::PERF_COUNT_SW_CPU_CLOCK,
+                20_000_000,
+            )?;
             Ok(Box::new(event))
         }),
-        expect: |scene| {
+        expect: |scenario| {
             let raised = one("irq_work");
             Ok(vec![
                 sent_by_director(
-                    called(scene, one("call_function_single"), "remote_function"),
+                    called(scenario, one("call_function_single"), "remote_function"),
                     "ioctl",
                 ),
                 one("local_timer").does("hrtimer", &["perf_swevent_hrtimer"]),
                 // Who raises it is told from 6.4 on (include/trace/events/ipi.h, `ipi_send_cpu`).
-                if scene.guest.version < (6, 4) {
+                if scenario.guest.version < (6, 4) {
                     raised
                 } else {
                     raised.raised_in("perf_swevent_hrtimer")
@@ -114,9 +117,9 @@ pub(super) fn membarrier(command: i32) -> Result<()> {
     Ok(())
 }
 
-fn called(scene: &Scene<'_>, expect: Expect, function: &str) -> Expect {
+fn called(scenario: &Scenario<'_>, expect: Expect, function: &str) -> Expect {
     let expect = expect.end("return");
-    if scene.guest.names_calls() {
+    if scenario.guest.names_calls() {
         expect.does("csd", &[function])
     } else {
         expect
@@ -157,17 +160,17 @@ impl Partner for EnablePerf {
 
 #[derive(Debug)]
 struct FlipKey<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     flipped: Option<Setting>,
 }
 
 impl Partner for FlipKey<'_> {
     fn act(&mut self) -> Result<()> {
-        let cpu = self.scene.guest.cpu();
+        let cpu = self.scenario.guest.cpu();
         let before = Interrupts::read()?;
         self.flipped = Some(Setting::change(SCHEDSTATS, "1")?);
         let calls = before.delta(&Interrupts::read()?, "CAL", cpu);
-        self.scene.stage.set(Fact::Count, calls);
+        self.scenario.shared_page.set(Fact::Count, calls);
         Ok(())
     }
 }

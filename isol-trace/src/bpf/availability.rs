@@ -3,7 +3,7 @@
 
 use super::{
     btf::KernelTypes,
-    wanted::{exists, wanted},
+    probe_selection::{exists, wanted},
 };
 use crate::event::{
     ids::Cpu,
@@ -12,7 +12,7 @@ use crate::event::{
 
 /// Every probe that these CPUs want: `Attached` where the kernel has its hook, else `Absent`.
 #[must_use]
-pub fn outlook(watched: &[(Cpu, Detection)], types: &KernelTypes) -> Vec<ProbeVerdict> {
+pub fn availability(watched: &[(Cpu, Detection)], types: &KernelTypes) -> Vec<ProbeVerdict> {
     wanted(watched, types, false)
         .map(|probe| ProbeVerdict {
             name: probe.name.into(),
@@ -32,7 +32,7 @@ mod tests {
     fn a_kernel_without_types_has_no_hook() {
         let none = KernelTypes::none();
         let names = |detection| -> Vec<_> {
-            let verdicts = outlook(&[(Cpu(1), detection)], &none);
+            let verdicts = availability(&[(Cpu(1), detection)], &none);
             assert!(
                 verdicts
                     .iter()

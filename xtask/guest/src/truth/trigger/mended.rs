@@ -1,4 +1,4 @@
-//! Actors that do as the text of a remedy says, and those who make its cause where no other provocation does.
+//! Actors that do as the text of a remedy says, and those who make its cause where no other trigger does.
 //!
 //! They are no tests of their own: the tests of remedies compare the two.
 
@@ -24,22 +24,22 @@ use anyhow::{Context, Result, ensure};
 use super::{
     super::{
         guest::{Setting, skip},
-        stage::Phase,
+        shared_page::Phase,
         sys::{self, Code, Pages, PerfAttr, Ring},
     },
-    MakePartner, Partner, Provocation, Scene,
+    MakePartner, Partner, Scenario, Trigger,
     actor::Actor,
     call, exception, sched, signal, timer,
 };
 
-/// A row: name, what it does, the actor's part, the director's.
+/// A row: name, what it does, the actor's part, the driver's.
 const fn row(
     name: &'static str,
     about: &'static str,
     act: fn(&Actor) -> Result<()>,
     partner: Option<MakePartner>,
-) -> Provocation {
-    Provocation {
+) -> Trigger {
+    Trigger {
         name,
         about,
         act,
@@ -51,7 +51,7 @@ const fn row(
 /// All rows. They expect nothing: whoever performs them looks at the rules of what they leave in
 /// the log.
 #[must_use]
-pub fn all() -> Vec<Provocation> {
+pub fn all() -> Vec<Trigger> {
     [
         ROWS,
         debugged::ROWS,
@@ -62,7 +62,7 @@ pub fn all() -> Vec<Provocation> {
     .concat()
 }
 
-const ROWS: &[Provocation] = &[
+const ROWS: &[Trigger] = &[
     row(
         "touch_mended",
         "a write to pages that were put in place before",
@@ -205,25 +205,25 @@ const ROWS: &[Provocation] = &[
         "SIGUSR1, which another thread of the process takes",
         |actor| {
             sys::block(libc::SIGUSR1)?;
-            let (stage, helper) = (Arc::clone(&actor.stage), actor.helper);
+            let (shared_page, helper) = (Arc::clone(&actor.shared_page), actor.helper);
             thread::Builder::new().name("taker".into()).spawn(move || {
                 if sys::pin(0, &[helper]).is_ok() && sys::take_signal(libc::SIGUSR1).is_ok() {
-                    stage.done.store(1, Ordering::Release);
+                    shared_page.done.store(1, Ordering::Release);
                 }
-                sys::spin_until(&stage.phase, Phase::Leave as u32);
+                sys::spin_until(&shared_page.phase, Phase::Leave as u32);
             })?;
-            actor.perform(|| sys::spin_until(&actor.stage.done, 1))
+            actor.perform(|| sys::spin_until(&actor.shared_page.done, 1))
         },
-        Some(|scene| Ok(Box::new(signal::Sender(scene, libc::SIGUSR1)))),
+        Some(|scenario| Ok(Box::new(signal::Sender(scenario, libc::SIGUSR1)))),
     ),
     row(
         "sched_mended",
         "a real-time task woken on a housekeeping CPU",
         |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-        Some(|scene| {
+        Some(|scenario| {
             Ok(Box::new(sched::Sleeper::start(
-                scene,
-                scene.guest.helper(),
+                scenario,
+                scenario.guest.helper(),
             )?))
         }),
     ),
@@ -231,8 +231,8 @@ const ROWS: &[Provocation] = &[
         "perf_mended",
         "a perf event of a housekeeping CPU enabled",
         |actor| actor.perform(|| actor.await_partner()),
-        Some(|scene| {
-            let cpu = scene.guest.helper();
+        Some(|scenario| {
+            let cpu = scenario.guest.helper();
             let event = call::EnablePerf::open(cpu, sys::PERF_COUNT_SW_DUMMY, 0)?;
             Ok(Box::new(event))
         }),
@@ -253,13 +253,13 @@ const ROWS: &[Provocation] = &[
         "sampling",
         "a perf event of a housekeeping CPU that samples by frequency",
         ticking,
-        Some(|scene| Ok(Box::new(Sampling::prepare(scene, BY_FREQUENCY)))),
+        Some(|scenario| Ok(Box::new(Sampling::prepare(scenario, BY_FREQUENCY)))),
     ),
     row(
         "sampling_mended",
         "one that samples by count",
         ticking,
-        Some(|scene| Ok(Box::new(Sampling::prepare(scene, 0)))),
+        Some(|scenario| Ok(Box::new(Sampling::prepare(scenario, 0)))),
     ),
     row(
         "ldt",
@@ -286,13 +286,13 @@ const ROWS: &[Provocation] = &[
         "buffer",
         "the trace buffer of the CPU gets another size",
         |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-        Some(|scene| Ok(Box::new(Buffer::prepare(scene, false)?))),
+        Some(|scenario| Ok(Box::new(Buffer::prepare(scenario, false)?))),
     ),
     row(
         "buffer_mended",
         "it gets the size that it was given before",
         |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-        Some(|scene| Ok(Box::new(Buffer::prepare(scene, true)?))),
+        Some(|scenario| Ok(Box::new(Buffer::prepare(scenario, true)?))),
     ),
     row(
         "calls",
@@ -387,7 +387,7 @@ fn sibling_writes(actor: &Actor, prepared: fn() -> Result<()>) -> Result<()> {
     done
 }
 
-/// The director does in its own process what siblings of an actor are not to do.
+/// The driver does in its own process what siblings of an actor are not to do.
 #[derive(Debug)]
 struct Elsewhere;
 
@@ -432,9 +432,9 @@ struct Sampling {
 }
 
 impl Sampling {
-    fn prepare(scene: &Scene<'_>, flags: u64) -> Self {
+    fn prepare(scenario: &Scenario<'_>, flags: u64) -> Self {
         Self {
-            cpu: scene.guest.helper(),
+            cpu: scenario.guest.helper(),
             flags,
             event: None,
         }
@@ -468,8 +468,8 @@ struct Buffer {
 const SIZE: &str = "2000";
 
 impl Buffer {
-    fn prepare(scene: &Scene<'_>, before: bool) -> Result<Self> {
-        let cpu = scene.guest.cpu();
+    fn prepare(scenario: &Scenario<'_>, before: bool) -> Result<Self> {
+        let cpu = scenario.guest.cpu();
         let path = format!("/sys/kernel/tracing/per_cpu/cpu{cpu}/buffer_size_kb");
         let size = before.then(|| Setting::change(&path, SIZE)).transpose()?;
         Ok(Self { path, size })

@@ -22,14 +22,14 @@ use super::{
             guest::{Setting, skip},
             sys::{self, Pages, Ring},
         },
-        Partner, Provocation, Scene,
+        Partner, Scenario, Trigger,
         actor::Actor,
     },
     row,
 };
 
 /// The rows.
-pub(in super::super) const ROWS: &[Provocation] = &[
+pub(in super::super) const ROWS: &[Trigger] = &[
     row(
         "disk_read",
         "reads from the disk, each of which a housekeeping CPU hears is complete and hands back",
@@ -88,7 +88,7 @@ const AFFINITY: &str = "/sys/block/nvme0c0n1/queue/rq_affinity";
 
 /// Has each request handed back to the CPU that submitted it. By default one that shares its cache completes the
 /// request (`blk_mq_complete_need_ipi()`, block/blk-mq.c, v6.12), as all CPUs of the guest do.
-fn handing_back<'a>(_: &'a Scene<'a>) -> Result<Box<dyn Partner + 'a>> {
+fn handing_back<'a>(_: &'a Scenario<'a>) -> Result<Box<dyn Partner + 'a>> {
     if !Path::new(DISK).exists() {
         return skip(NO_DISK);
     }

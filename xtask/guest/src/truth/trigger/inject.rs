@@ -16,14 +16,14 @@ use anyhow::Result;
 
 use super::{
     super::{expect::one, guest::skip, interrupts::Interrupts, sys::Pages},
-    Partner, Provocation, realtime_threads,
+    Partner, Trigger, realtime_threads,
 };
 
 /// A row: name, cause, vector of x86 Linux (`arch/x86/include/asm/irq_vectors.h`, 6.1 to 7.2), and
 /// the line of `/proc/interrupts` that says that the kernel was built with that vector.
 macro_rules! vector {
     ($name:literal, $kind:literal, $vector:literal, $line:expr) => {
-        Provocation {
+        Trigger {
             name: $name,
             about: concat!("vector ", stringify!($vector), ", sent by hand"),
             act: |actor| {
@@ -32,16 +32,16 @@ macro_rules! vector {
                 actor.perform_after(|| (), settle, || apic.raise_here($vector))
             },
             partner: Some(|_| possible($line)),
-            expect: |scene| {
+            expect: |scenario| {
                 let vector = one($kind).end("return");
-                Ok([vec![vector], realtime_threads(scene)].concat())
+                Ok([vec![vector], realtime_threads(scenario)].concat())
             },
         }
     };
 }
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
+pub const ALL: &[Trigger] = &[
     vector!("inject_reschedule", "reschedule", 0xfd, Some("RES")),
     vector!("inject_irq_work", "irq_work", 0xf6, Some("IWI")),
     vector!("inject_platform_ipi", "platform_ipi", 0xf7, None),
@@ -63,7 +63,7 @@ const ASSERT: u32 = 1 << 14;
 /// To the CPU that writes it (Intel SDM volume 3, "Interrupt Command Register").
 const SELF: u32 = 1 << 18;
 
-/// The director's part: whether this can be done here.
+/// The driver's part: whether this can be done here.
 fn possible(line: Option<&str>) -> Result<Box<dyn Partner>> {
     if let Some(line) = line
         && !Interrupts::read()?.has(line)

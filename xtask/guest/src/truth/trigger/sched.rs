@@ -12,20 +12,20 @@ use anyhow::{Context, Result};
 use super::{
     super::{
         expect::{Who, one_of, syscall},
-        stage::Fact,
+        shared_page::Fact,
         sys,
     },
-    Partner, Provocation, Scene, sent_by_director,
+    Partner, Scenario, Trigger, sent_by_director,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[Provocation {
+pub const ALL: &[Trigger] = &[Trigger {
     name: "sched_other_task",
     about: "a real-time task woken on the CPU, which runs and sleeps again",
     act: |actor| actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner()),
-    partner: Some(|scene| Ok(Box::new(Sleeper::start(scene, scene.guest.cpu())?))),
-    expect: |scene| {
-        let sleeper = Who::Thread(u32::try_from(scene.fact(Fact::Helper)?)?);
+    partner: Some(|scenario| Ok(Box::new(Sleeper::start(scenario, scenario.guest.cpu())?))),
+    expect: |scenario| {
+        let sleeper = Who::Thread(u32::try_from(scenario.fact(Fact::Helper)?)?);
         let woken = one_of(&["reschedule", "call_function_single"])
             .does("switch", &[])
             .end("switched");
@@ -44,7 +44,7 @@ pub(super) struct Sleeper {
 }
 
 impl Sleeper {
-    pub(super) fn start(scene: &Scene<'_>, cpu: u32) -> Result<Self> {
+    pub(super) fn start(scenario: &Scenario<'_>, cpu: u32) -> Result<Self> {
         let (reader, bell) = pipe()?;
         let (tell, told) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -59,7 +59,7 @@ impl Sleeper {
                 }
             })?;
         let tid = told.recv()?.context("the sleeping thread")?;
-        scene.stage.set(Fact::Helper, tid.into());
+        scenario.shared_page.set(Fact::Helper, tid.into());
         let mut sleeper = Self {
             bell: Some(bell),
             thread: Some(thread),

@@ -2,13 +2,13 @@
 
 use super::{
     super::expect::{one, syscall},
-    Provocation,
+    Trigger,
     signal::Sender,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "exit",
         about: "exit_group: the task dies in its entry",
         act: |actor| {
@@ -24,11 +24,11 @@ pub const ALL: &[Provocation] = &[
             ])
         },
     },
-    Provocation {
+    Trigger {
         name: "exit_killed",
         about: "SIGKILL from another process",
         act: |actor| actor.perform(|| actor.await_partner()),
-        partner: Some(|scene| Ok(Box::new(Sender(scene, libc::SIGKILL)))),
+        partner: Some(|scenario| Ok(Box::new(Sender(scenario, libc::SIGKILL)))),
         expect: |_| Ok(vec![one("reschedule").end("exited")]),
     },
 ];

@@ -31,7 +31,7 @@ impl Words {
 
 /// One way to satisfy a rule: everything in it is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct When {
+pub(super) struct Condition {
     /// [`Cause`]; never empty.
     pub(super) causes: Words,
     /// Of the cause.
@@ -47,13 +47,13 @@ pub(super) struct When {
     /// What a page fault was about.
     pub(super) fault: Option<Fault>,
     /// One of the activities.
-    pub(super) activity: Option<Did>,
+    pub(super) activity: Option<ActivityMatch>,
     /// There is no activity.
     pub(super) nothing: bool,
     /// There is no activity of these kinds, which are [`Activity`].
     pub(super) without: Words,
     /// One of the origins.
-    pub(super) origin: Option<Asked>,
+    pub(super) origin: Option<OriginMatch>,
 }
 
 /// A page fault.
@@ -80,7 +80,7 @@ pub(super) enum Access {
 
 /// An activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Did {
+pub(super) struct ActivityMatch {
     /// [`Activity`]; never empty.
     pub(super) kinds: Words,
     /// Its name.
@@ -91,7 +91,7 @@ pub(super) struct Did {
 
 /// An origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct OriginMatch {
     /// The words of its kinds; empty for any.
     pub(super) kinds: Vec<&'static str>,
     /// How it asked, by [`isol_trace_common::send::Via`].
@@ -104,7 +104,7 @@ pub(super) struct Asked {
     pub(super) stack: Vec<Pattern>,
 }
 
-impl When {
+impl Condition {
     /// Whether a breach of this cause may meet it.
     pub(super) const fn is_of(&self, cause: Cause) -> bool {
         self.causes.has(cause as u8)
@@ -194,7 +194,7 @@ impl Fault {
     }
 }
 
-impl Did {
+impl ActivityMatch {
     /// Whether an activity of this kind may meet it.
     #[cfg(test)]
     pub(super) const fn is_kind(&self, kind: Activity) -> bool {
@@ -219,7 +219,7 @@ impl Did {
     }
 }
 
-impl Asked {
+impl OriginMatch {
     /// Whether one who asked this way may meet it.
     #[cfg(test)]
     pub(super) const fn is_via(&self, via: crate::event::model::Via) -> bool {

@@ -1,4 +1,4 @@
-//! What the director and the actor share while a provocation is on: a page of memory, no system calls.
+//! What the driver and the actor share while a trigger is on: a page of memory, no system calls.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 
 use super::sys::{self, Pages};
 
-/// How far a provocation is.
+/// How far a trigger is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Phase {
@@ -17,15 +17,15 @@ pub enum Phase {
     Start = 0,
     /// The actor is on its CPU, in user mode, and waits.
     Ready = 1,
-    /// The director lets it begin.
+    /// The driver lets it begin.
     Go = 2,
     /// The beginning is marked.
     Begun = 3,
     /// The end is marked.
     Acted = 4,
-    /// The director lets it leave.
+    /// The driver lets it leave.
     Leave = 5,
-    /// The actor cannot do it here; the reason is on the stage.
+    /// The actor cannot do it here; the reason is on the shared page.
     Skipped = 6,
 }
 
@@ -50,10 +50,10 @@ const REASON: usize = 400;
 /// The page.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Stage {
+pub struct SharedPage {
     /// A [`Phase`].
     pub phase: AtomicU32,
-    /// 1 once the director has done its part.
+    /// 1 once the driver has done its part.
     pub partner: AtomicU32,
     /// The step that helpers of the actor wait for.
     pub cue: AtomicU32,
@@ -69,7 +69,7 @@ pub struct Stage {
     reason: [AtomicU8; REASON],
 }
 
-impl Stage {
+impl SharedPage {
     /// Announces a phase.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u32, Ordering::Release);
@@ -153,17 +153,17 @@ impl Stage {
     }
 }
 
-/// A [`Stage`] in shared memory.
+/// A [`SharedPage`] in shared memory.
 #[derive(Debug)]
-pub struct SharedStage {
+pub struct MappedPage {
     pages: Pages,
     file: Option<OwnedFd>,
 }
 
-impl SharedStage {
-    /// A new stage, which children inherit by its file.
+impl MappedPage {
+    /// A new page, which children inherit by its file.
     pub fn create() -> io::Result<Self> {
-        let file = sys::memory_file(c"stage", 1)?;
+        let file = sys::memory_file(c"shared_page", 1)?;
         let pages = Pages::shared(1, file.as_raw_fd())?;
         Ok(Self {
             pages,
@@ -171,7 +171,7 @@ impl SharedStage {
         })
     }
 
-    /// The stage that a parent made.
+    /// The page that a parent made.
     pub fn open(fd: RawFd) -> io::Result<Self> {
         Ok(Self {
             pages: Pages::shared(1, fd)?,
@@ -186,15 +186,15 @@ impl SharedStage {
     }
 }
 
-const _: () = assert!(size_of::<Stage>() <= sys::PAGE);
+const _: () = assert!(size_of::<SharedPage>() <= sys::PAGE);
 
-impl Deref for SharedStage {
-    type Target = Stage;
+impl Deref for MappedPage {
+    type Target = SharedPage;
 
-    fn deref(&self) -> &Stage {
+    fn deref(&self) -> &SharedPage {
         // SAFETY: the mapping is a page long, page-aligned, zeroed at first, and
-        // `Stage` is made of atomics only, for which every bit pattern is valid.
-        unsafe { self.pages.start().cast::<Stage>().as_ref() }
+        // `SharedPage` is made of atomics only, for which every bit pattern is valid.
+        unsafe { self.pages.start().cast::<SharedPage>().as_ref() }
     }
 }
 
@@ -204,21 +204,21 @@ mod tests {
 
     #[test]
     fn what_one_side_notes_the_other_reads() {
-        let director = SharedStage::create().unwrap();
-        let actor = SharedStage::open(director.fd().unwrap()).unwrap();
-        assert!(director.is(Phase::Start));
-        assert_eq!(director.get(Fact::Address), None);
+        let driver = MappedPage::create().unwrap();
+        let actor = MappedPage::open(driver.fd().unwrap()).unwrap();
+        assert!(driver.is(Phase::Start));
+        assert_eq!(driver.get(Fact::Address), None);
         actor.set(Fact::Address, 0);
         actor.introduce(7, 8);
         actor.mark_begin(5);
         actor.mark_end(9);
         actor.enter(Phase::Acted);
-        assert!(director.is(Phase::Acted));
-        assert_eq!(director.get(Fact::Address), Some(0), "zero is a fact");
-        assert_eq!(director.who(), (7, 8));
-        assert_eq!(director.marks(), (5, 9));
+        assert!(driver.is(Phase::Acted));
+        assert_eq!(driver.get(Fact::Address), Some(0), "zero is a fact");
+        assert_eq!(driver.who(), (7, 8));
+        assert_eq!(driver.marks(), (5, 9));
         actor.skip("no such device");
-        assert_eq!(director.reason(), "no such device");
-        assert!(director.is(Phase::Skipped));
+        assert_eq!(driver.reason(), "no such device");
+        assert!(driver.is(Phase::Skipped));
     }
 }

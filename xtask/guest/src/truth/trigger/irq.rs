@@ -9,37 +9,37 @@ use super::{
         expect::{Expect, one, one_of},
         guest::{Setting, skip},
         interrupts::Interrupts,
-        stage::Fact,
+        shared_page::Fact,
     },
-    Partner, Provocation, Scene, realtime_threads, timer,
+    Partner, Scenario, Trigger, realtime_threads, timer,
 };
 
 /// The rows.
-pub const ALL: &[Provocation] = &[
-    Provocation {
+pub const ALL: &[Trigger] = &[
+    Trigger {
         name: "irq_device",
         about: "the serial port's interrupt, from a write on another CPU",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
         },
-        partner: Some(|scene| Ok(Box::new(Serial::aim(scene)?))),
-        expect: |scene| interrupts(scene),
+        partner: Some(|scenario| Ok(Box::new(Serial::aim(scenario)?))),
+        expect: |scenario| interrupts(scenario),
     },
-    Provocation {
+    Trigger {
         name: "irq_moved_away",
         about: "the serial port's interrupt leaves the CPU, which must clean its old vector up",
         act: |actor| {
             actor.perform_after(|| (), Duration::from_millis(200), || actor.await_partner())
         },
-        partner: Some(|scene| {
-            if scene.guest.version < (6, 8) {
+        partner: Some(|scenario| {
+            if scenario.guest.version < (6, 8) {
                 return skip(
                     "before 6.8 the old vector is cleaned up by an IPI without a tracepoint",
                 );
             }
-            Ok(Box::new(Leave(Serial::aim(scene)?)))
+            Ok(Box::new(Leave(Serial::aim(scenario)?)))
         }),
-        expect: |scene| {
+        expect: |scenario| {
             let cleanup = one("local_timer")
                 .does("softirq", &["TIMER"])
                 .does("timer", &["vector_cleanup_callback"])
@@ -47,9 +47,9 @@ pub const ALL: &[Provocation] = &[
             // The CPU is called so that it sets its timer.
             let kick = one_of(&["call_function_single", "reschedule"]).any_number();
             Ok([
-                interrupts(scene)?,
+                interrupts(scenario)?,
                 vec![cleanup, kick],
-                realtime_threads(scene),
+                realtime_threads(scenario),
             ]
             .concat())
         },
@@ -57,16 +57,16 @@ pub const ALL: &[Provocation] = &[
 ];
 
 /// As many interrupts as the kernel counted, and what they bring with them.
-fn interrupts(scene: &Scene<'_>) -> Result<Vec<Expect>> {
-    let count = usize::try_from(scene.fact(Fact::Count)?)?;
+fn interrupts(scenario: &Scenario<'_>) -> Result<Vec<Expect>> {
+    let count = usize::try_from(scenario.fact(Fact::Count)?)?;
     ensure!(count > 0, "/proc/interrupts saw no interrupt");
     let interrupt = one("device_irq")
         .name(DEVICE)
-        .irq(scene.fact(Fact::Irq)?)
+        .irq(scenario.fact(Fact::Irq)?)
         .origin("device");
     // Where the handler is a thread of the CPU, the next interrupt may come before the task is
     // back, and is then an activity: at least the first one is a cause.
-    let (caused, more) = if scene.guest.realtime {
+    let (caused, more) = if scenario.guest.realtime {
         (1, Some(interrupt.clone().any_number()))
     } else {
         (count, None)
@@ -90,14 +90,14 @@ const DEVICE: &str = "ttyS0";
 /// The first serial port, with its interrupt on the watched CPU.
 #[derive(Debug)]
 struct Serial<'a> {
-    scene: &'a Scene<'a>,
+    scenario: &'a Scenario<'a>,
     port: fs::File,
     irq: u64,
     affinity: Setting,
 }
 
 impl<'a> Serial<'a> {
-    fn aim(scene: &'a Scene<'a>) -> Result<Self> {
+    fn aim(scenario: &'a Scenario<'a>) -> Result<Self> {
         let path = format!("/dev/{DEVICE}");
         let Ok(port) = fs::OpenOptions::new().write(true).open(&path) else {
             return skip(format!("this machine has no {path}"));
@@ -105,13 +105,13 @@ impl<'a> Serial<'a> {
         let Some(irq) = Interrupts::read()?.irq_of(DEVICE) else {
             return skip(format!("{DEVICE} has no interrupt"));
         };
-        let cpu = scene.guest.cpu();
+        let cpu = scenario.guest.cpu();
         let affinity = Setting::change(
             &format!("/proc/irq/{irq}/smp_affinity_list"),
             &cpu.to_string(),
         )?;
         let mut serial = Self {
-            scene,
+            scenario,
             port,
             irq,
             affinity,
@@ -130,7 +130,7 @@ impl<'a> Serial<'a> {
     /// Writes to the port; answers how many interrupts the watched CPU got of it.
     fn ring(&mut self) -> Result<u64> {
         let label = self.irq.to_string();
-        let cpu = self.scene.guest.cpu();
+        let cpu = self.scenario.guest.cpu();
         let before = Interrupts::read()?;
         self.port.write_all(b"\r").context(DEVICE)?;
         thread::sleep(Duration::from_millis(100));
@@ -141,8 +141,8 @@ impl<'a> Serial<'a> {
 impl Partner for Serial<'_> {
     fn act(&mut self) -> Result<()> {
         let count = self.ring()?;
-        self.scene.stage.set(Fact::Count, count);
-        self.scene.stage.set(Fact::Irq, self.irq);
+        self.scenario.shared_page.set(Fact::Count, count);
+        self.scenario.shared_page.set(Fact::Irq, self.irq);
         Ok(())
     }
 }
@@ -156,7 +156,7 @@ impl Partner for Leave<'_> {
         let serial = &mut self.0;
         serial
             .affinity
-            .set(&serial.scene.guest.helper().to_string())?;
+            .set(&serial.scenario.guest.helper().to_string())?;
         // The next interrupt still arrives here and takes the move along; the one
         // after that, on the new CPU, has the old vector cleaned up.
         let mut count = 0;
@@ -165,8 +165,8 @@ impl Partner for Leave<'_> {
             count += here;
             if here == 0 && count > 0 {
                 serial.ring()?;
-                serial.scene.stage.set(Fact::Count, count);
-                serial.scene.stage.set(Fact::Irq, serial.irq);
+                serial.scenario.shared_page.set(Fact::Count, count);
+                serial.scenario.shared_page.set(Fact::Irq, serial.irq);
                 return Ok(());
             }
         }
