@@ -436,6 +436,15 @@ impl Files {
     }
 }
 
+/// Whether the same regular file lies at a path below two root directories, perhaps of different mount namespaces.
+pub(super) fn same_file(one: &Arc<File>, other: &Arc<File>, path: &Path) -> bool {
+    let version = |root: &Arc<File>| {
+        let place = Place::Below(root.clone(), path.to_owned());
+        Looked::at(&place, OFlags::empty()).map(|looked| looked.version)
+    };
+    version(one).is_some_and(|one| version(other) == Some(one))
+}
+
 /// Opens what lies at a path below a root directory, as a process with that root would find it.
 pub(super) fn below(root: &impl AsFd, path: &Path, flags: OFlags) -> Option<File> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;

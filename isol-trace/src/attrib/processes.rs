@@ -27,7 +27,7 @@ use identity::Identity;
 pub(super) use quiet::Quiet;
 
 use super::{
-    files::{Files, Place, Reader, RootKey},
+    files::{Files, Place, Reader, RootKey, same_file},
     limit::Limit,
     mappings::{Code, Doubt, Mappings},
 };
@@ -428,7 +428,13 @@ impl Processes {
             View::Ours => own.into_iter().collect(),
             // A recorded name is the process's own.
             View::Chroot(root) => own.into_iter().chain([root.clone()]).collect(),
-            View::Foreign(root) => vec![root.clone()],
+            // Another mount namespace may well have this one's file there. Each would have it read anew, for which a stranger
+            // needs no right.
+            View::Foreign(root) => own
+                .filter(|own| same_file(own, root, &relative))
+                .into_iter()
+                .chain([root.clone()])
+                .collect(),
             View::Unknown(root) => own.into_iter().chain(root.clone()).collect(),
         };
         let below = roots

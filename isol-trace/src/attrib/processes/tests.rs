@@ -73,10 +73,24 @@ fn read_file(
     process: &Process,
     mapping: &Mapping,
 ) -> Option<String> {
+    let mut files = Files::new(Vec::new());
+    let id = number_of(processes, &mut files, pid, process, mapping)?;
+    let mut text = Vec::new();
+    files.open(id)?.read_to_end(&mut text).expect("a file");
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The number that a process's file gets.
+fn number_of(
+    processes: &Processes,
+    files: &mut Files,
+    pid: Pid,
+    process: &Process,
+    mapping: &Mapping,
+) -> Option<FileId> {
     let Backing::File { path, file } = &mapping.backing else {
         return None;
     };
-    let mut files = Files::new(Vec::new());
     let mapped = Mapped {
         mapping,
         path: path.path(),
@@ -86,10 +100,7 @@ fn read_file(
         payer: process.payer,
         has_bars: false,
     };
-    let id = processes.file(&mut files, pid, process, mapped, reader)?;
-    let mut text = Vec::new();
-    files.open(id)?.read_to_end(&mut text).expect("a file");
-    Some(String::from_utf8_lossy(&text).into_owned())
+    processes.file(files, pid, process, mapped, reader)
 }
 
 fn symlink_in(tree: &Tree, path: &str, to: impl AsRef<Path>) {
@@ -516,6 +527,44 @@ fn reading_the_maps_of_all_ends_in_time() {
 fn a_chrooted_process_has_the_files_of_its_root() {
     let root = bottle();
     opened_in(root.path(), "chroot", &[]);
+}
+
+/// Whoever makes mount namespaces would else have the host's programs read anew in each.
+#[test]
+fn a_file_of_the_host_is_the_hosts_in_every_mount_namespace() {
+    let tree = Tree::new();
+    let root = |pid: u32| tree.path(&format!("roots/{pid}"));
+    for pid in 8..13 {
+        fs::create_dir_all(root(pid).join("bin")).expect("folders");
+        fs::hard_link(tree.path("bin/spin"), root(pid).join("bin/spin")).expect("a link");
+    }
+    let mut processes = under(tree.0.path(), None);
+    let mut files = Files::new(Vec::new());
+    let mut number = |pid: u32, namespace: &str, root: &Path| {
+        symlink_in(&tree, &format!("proc/{pid}/ns/mnt"), namespace);
+        symlink_in(&tree, &format!("proc/{pid}/root"), root);
+        if pid != PID.0 {
+            fs::copy(
+                tree.path("proc/7/maps"),
+                tree.path(&format!("proc/{pid}/maps")),
+            )
+            .expect("a copy");
+        }
+        let process = processes
+            .with_code_at(Pid(pid), CODE, &mut Here)
+            .expect("it lives");
+        let mapping = process.maps.find(CODE).expect("code");
+        number_of(&processes, &mut files, Pid(pid), &process, mapping)
+    };
+    let own = number(PID.0, "mnt:[1]", tree.0.path());
+    assert!(own.is_some());
+    for pid in 8..12 {
+        assert_eq!(number(pid, &format!("mnt:[{pid}]"), &root(pid)), own);
+    }
+    // One that has a file of its own there.
+    fs::remove_file(root(12).join("bin/spin")).expect("removed");
+    fs::write(root(12).join("bin/spin"), "theirs").expect("a file");
+    assert_ne!(number(12, "mnt:[12]", &root(12)), own);
 }
 
 /// The real thing: a process with a mount namespace and another root directory in it, as a container has.
