@@ -421,10 +421,18 @@ impl Growing {
 
     /// Hands over the breaches that have come since the last time.
     pub fn breaches(&mut self, mut take: impl FnMut(&Breach)) -> Result<()> {
-        while self.file.read_line(&mut self.line)? > 0 && self.line.ends_with('\n') {
-            if let Line::Breach(breach) = Line::parse(&self.line)? {
+        self.lines(|line| {
+            if let Line::Breach(breach) = Line::parse(line)? {
                 take(&breach);
             }
+            Ok(())
+        })
+    }
+
+    /// Hands over the lines that have come since the last time.
+    pub fn lines(&mut self, mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        while self.file.read_line(&mut self.line)? > 0 && self.line.ends_with('\n') {
+            take(&self.line)?;
             self.line.clear();
         }
         Ok(())
