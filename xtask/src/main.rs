@@ -3,7 +3,7 @@
 //! - [`setup`]: what the others need and a machine may lack, kept in [`cache`];
 //! - [`build`]: the workspace's programs;
 //! - [`vm`]: one command in one guest;
-//! - [`mod@test`], [`lint`]: the checks;
+//! - [`mod@test`], [`lint`]: the checks; [`truth`]: the ground truth in one guest;
 //! - [`verdicts`], [`tally`]: what they find, and counting it;
 //! - [`phases`]: how long each took;
 //! - [`kernel`]: the kernel with the task-isolation series, and its selftests;
@@ -24,6 +24,7 @@ mod say;
 mod setup;
 mod tally;
 mod test;
+mod truth;
 mod verdicts;
 mod vm;
 

@@ -12,29 +12,70 @@ use crate::{
 /// Each test with its verdict, in order.
 pub(crate) type Verdicts = Vec<(String, Verdict)>;
 
-/// Counts the verdicts of `run`. Under emulation a provocation can meet the kernel's own
-/// housekeeping, and what failed is repeated once, in a fresh guest: a test that fails in both has
-/// failed, and what failed in one alone is said.
+/// What the tests of a guest said the first time.
 ///
-/// The second run is told which tests failed in the first. It may run more, or all.
+/// Under emulation a trigger can meet the kernel's own housekeeping, and what failed is repeated once,
+/// in a fresh guest: a test that fails in both has failed, and what failed in one alone is said.
+#[derive(Debug)]
+pub(crate) struct FirstRun {
+    guest: String,
+    verdicts: Verdicts,
+}
+
+impl FirstRun {
+    /// The verdicts of a guest that is called so.
+    pub(crate) fn of(guest: &str, verdicts: Verdicts) -> Self {
+        Self {
+            guest: guest.to_owned(),
+            verdicts,
+        }
+    }
+
+    /// The names of the tests that failed.
+    pub(crate) fn failing(&self) -> Vec<String> {
+        failing(&self.verdicts)
+    }
+
+    /// Counts the verdicts, as they are.
+    pub(crate) fn alone(self) -> Tally {
+        counted(&self.guest, &self.verdicts)
+    }
+
+    /// Counts what this and a second run say together. That may have run more than what had failed, or all.
+    pub(crate) fn and(self, second: Verdicts) -> Tally {
+        counted(&self.guest, &either(self.verdicts, second))
+    }
+
+    /// Says that there is to be a second one.
+    pub(crate) fn say_again(&self) {
+        say(format!(
+            "test: {}: {} failed; once more, in a fresh guest",
+            self.guest,
+            failed(&self.verdicts)
+        ));
+    }
+}
+
+/// Counts the verdicts of `run`, which is told in a second run which tests failed in the first.
 pub(crate) fn of_two_runs(
     guest: &str,
     mut run: impl FnMut(&[String]) -> Result<Verdicts>,
 ) -> Result<Tally> {
-    let mut verdicts = run(&[])?;
-    let failing = failing(&verdicts);
-    if !failing.is_empty() {
-        say(format!(
-            "test: {guest}: {} failed; once more, in a fresh guest",
-            failing.len()
-        ));
-        verdicts = either(verdicts, run(&failing)?);
+    let first = FirstRun::of(guest, run(&[])?);
+    let failing = first.failing();
+    if failing.is_empty() {
+        return Ok(first.alone());
     }
+    first.say_again();
+    Ok(first.and(run(&failing)?))
+}
+
+fn counted(guest: &str, verdicts: &Verdicts) -> Tally {
     let mut tally = Tally::default();
-    for (test, verdict) in &verdicts {
+    for (test, verdict) in verdicts {
         tally.add(&format!("{guest} {test}"), verdict);
     }
-    Ok(tally)
+    tally
 }
 
 /// The names of those that failed.

@@ -1,6 +1,6 @@
 //! What is known of a host. Reading it is here; all that follows is pure.
 
-use super::{check::quoted, finding::Remedy};
+use super::{finding::Remedy, shell::quoted};
 use crate::host::{
     Host, HostError,
     boot::{BootArguments, Isolcpus},

@@ -4,7 +4,7 @@
 //!
 //! - [`facts`]: what is known of a host;
 //! - [`finding`]: one thing that was checked: how it stands, what it costs, what mends it;
-//! - `check`: the checks, one file an area; `rule`: the rules that they name;
+//! - `check`: the checks, one file an area; `rule`: the rules that they name; `shell`: words of commands;
 //! - [`mending`]: one kernel command line and one script for all of them;
 //! - [`coverage`]: which probes would attach and what would not be seen;
 //! - [`text`] and [`json`]: the report for people and for machines.
@@ -16,6 +16,7 @@ pub mod finding;
 pub mod json;
 pub mod mending;
 mod rule;
+mod shell;
 pub mod text;
 
 pub use facts::Facts;

@@ -29,7 +29,7 @@ use crate::{
     say::{print, say},
     setup::{KernelImage, Setup},
     tally::{Tally, Verdict},
-    test::{self, Times},
+    truth::{self, Times},
     verdicts,
     vm::Host,
 };
@@ -186,8 +186,8 @@ fn tested(
     }
     say(format!("test: isol-trace on {name}"));
     tally.merge(verdicts::of_two_runs(&name, |failed| {
-        let again = test::by_name(failed);
-        test::some(
+        let again = truth::by_name(failed);
+        truth::some(
             host,
             &name,
             image(),

@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::results::Probe;
-use crate::{setup::workspace, tally::Verdict};
+use crate::{setup::workspace, tally::Verdict, truth::Probe};
 
 /// The table of a kernel line.
 fn path(line: &str) -> PathBuf {

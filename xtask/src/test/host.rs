@@ -10,12 +10,12 @@ use std::{
 
 use anyhow::Result;
 
-use super::times::Times;
 use crate::{
     exec::{self, Pace},
     say::print,
     setup::BuildTools,
     tally::{Tally, Verdict},
+    truth::Times,
 };
 
 /// Between two looks whether cargo has ended, where nothing more is said.

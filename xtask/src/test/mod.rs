@@ -8,11 +8,9 @@
 mod beside;
 mod golden;
 mod host;
+mod line;
 mod reboot;
-mod results;
 mod side_by_side;
-mod times;
-mod truth;
 
 use std::{
     process::ExitCode,
@@ -23,11 +21,7 @@ use std::{
 use anyhow::{Result, bail};
 use isol_trace_guest::truth::plan::{self, Part};
 
-use self::{beside::Beside, truth::Job};
-pub(crate) use self::{
-    times::Times,
-    truth::{by_name, some},
-};
+use self::{beside::Beside, line::Job};
 use crate::{
     exec::Pace,
     kernel::{self, Kernel},
@@ -36,7 +30,8 @@ use crate::{
     say::say,
     setup::{BuildTools, LINES, Setup},
     tally::{Tally, Verdict},
-    verdicts,
+    truth::Times,
+    verdicts::{FirstRun, Verdicts},
     vm::{Host, qemu::Accel},
 };
 
@@ -182,42 +177,50 @@ impl Run<'_> {
             lines.map(move |line| Job { line, part })
         };
         let room = selection.side_by_side.unwrap_or_else(side_by_side::room);
-        self.side_by_side(room, jobs(Part::Alone), &host, beside);
+        let mut failed = Vec::new();
+        self.side_by_side(room, jobs(Part::Alone), &host, &mut failed);
         self.phase_ends("the kernel lines");
         // Each of these keeps one core busy, and no test of theirs minds another guest.
-        self.side_by_side(2 * room, jobs(Part::Beside), &host, beside);
+        self.side_by_side(2 * room, jobs(Part::Beside), &host, &mut failed);
         self.phase_ends("guests that have others beside them");
-        let Some((kernels, began)) = series else {
-            return Ok(());
-        };
-        let Ok(built) = kernels.join() else {
-            bail!("building the kernels of the series panicked");
-        };
-        self.phase_ends("waiting for the first kernel of the series");
-        let tally = kernel::tally(setup, &host, built, began, &mut self.times)?;
-        self.tally.merge(tally);
-        self.phase_ends("the kernels of the series");
+        if let Some((kernels, began)) = series {
+            let Ok(built) = kernels.join() else {
+                bail!("building the kernels of the series panicked");
+            };
+            self.phase_ends("waiting for the first kernel of the series");
+            let tally = kernel::tally(setup, &host, built, began, &mut self.times)?;
+            self.tally.merge(tally);
+            self.phase_ends("the kernels of the series");
+        }
+        self.again(failed, &host, beside);
         Ok(())
     }
 
-    /// Guests of kernel lines, so many at once.
+    /// Tests in guests, so many at once. Those that failed are left for a second run.
     fn side_by_side<'line>(
         &mut self,
         at_once: usize,
         jobs: impl Iterator<Item = Job<'line>>,
         host: &Host,
-        beside: &Beside,
+        failed: &mut Vec<Failed<'line>>,
     ) {
         let (setup, selection) = (self.setup, self.selection);
         let jobs: Vec<_> = jobs.collect();
         let tested = side_by_side::all(at_once, jobs.iter().copied(), |job| {
-            job_tally(setup, host, job, selection, beside)
+            first_runs(setup, host, job, selection)
         });
         for (job, tested) in jobs.iter().zip(tested) {
             let why = match tested {
-                Some(Ok((tally, times))) => {
-                    self.tally.merge(tally);
+                Some(Ok((runs, times))) => {
                     self.times.merge(times);
+                    for (what, first) in runs {
+                        if first.failing().is_empty() {
+                            self.tally.merge(first.alone());
+                        } else {
+                            let job = *job;
+                            failed.push(Failed { job, what, first });
+                        }
+                    }
                     continue;
                 }
                 Some(Err(error)) => format!("{error:#}"),
@@ -225,6 +228,36 @@ impl Run<'_> {
             };
             self.tally.add(&job.name(), &Verdict::Fail(why));
         }
+    }
+
+    /// Runs tests that failed once more, one guest after the other, on a machine that does nothing else: until
+    /// then they had a compiler beside them.
+    fn again(&mut self, failed: Vec<Failed<'_>>, host: &Host, beside: &Beside) {
+        if failed.is_empty() {
+            return;
+        }
+        beside.wait();
+        for Failed { job, what, first } in failed {
+            first.say_again();
+            let failing = first.failing();
+            let second = what.run(
+                self.setup,
+                host,
+                job,
+                self.selection,
+                &failing,
+                &mut self.times,
+            );
+            match second {
+                Ok(second) => self.tally.merge(first.and(second)),
+                Err(error) => {
+                    self.tally.merge(first.alone());
+                    let why = format!("its second run: {error:#}");
+                    self.tally.add(&job.name(), &Verdict::Fail(why));
+                }
+            }
+        }
+        self.phase_ends("tests that failed, once more");
     }
 
     fn phase_ends(&mut self, name: &str) {
@@ -266,33 +299,66 @@ impl Selection {
     }
 }
 
+/// What guests of a kernel line are booted for.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// The tests of a job.
+    Tests,
+    /// What the doctor prints there.
+    Doctor,
+}
+
+/// Tests that failed in a guest.
+struct Failed<'line> {
+    job: Job<'line>,
+    what: What,
+    first: FirstRun,
+}
+
+impl What {
+    /// Runs it: all, or again what failed.
+    fn run(
+        self,
+        setup: &Setup,
+        host: &Host,
+        job: Job<'_>,
+        selection: &Selection,
+        failed: &[String],
+        times: &mut Times,
+    ) -> Result<Verdicts> {
+        match self {
+            Self::Tests => line::boot(setup, host, job, selection, failed, times),
+            Self::Doctor => {
+                say(format!("test: what the doctor prints, on {}", job.name()));
+                Ok(reboot::run(setup, host, job.line, selection.accel))
+            }
+        }
+    }
+}
+
 /// A guest of a kernel line, and what the doctor prints there.
-fn job_tally(
+fn first_runs(
     setup: &Setup,
     host: &Host,
     job: Job<'_>,
     selection: &Selection,
-    beside: &Beside,
-) -> Result<(Tally, Times)> {
+) -> Result<(Vec<(What, FirstRun)>, Times)> {
     let (name, mut times) = (job.name(), Times::default());
     let mut phase = Phases::begin();
-    let mut tally = verdicts::of_two_runs(&name, |failed| {
-        if !failed.is_empty() {
-            // What failed beside a compiler is asked again without one.
-            beside.wait();
-        }
-        truth::boot(setup, host, job, selection, failed, &mut times)
-    })?;
+    let mut runs = Vec::new();
+    let mut run = |what: What| -> Result<()> {
+        let verdicts = what.run(setup, host, job, selection, &[], &mut times)?;
+        runs.push((what, FirstRun::of(&name, verdicts)));
+        Ok(())
+    };
+    run(What::Tests)?;
     phase.end(&name);
     if job.part == Part::Alone && reboot::belongs(job.line) {
-        say(format!("test: what the doctor prints, on {name}"));
-        tally.merge(verdicts::of_two_runs(&name, |_| {
-            Ok(reboot::run(setup, host, job.line, selection.accel))
-        })?);
+        run(What::Doctor)?;
         phase.end(&format!("{name}: what the doctor prints, two boots"));
     }
     for (part, time) in phase.parts() {
         times.part(part, *time);
     }
-    Ok((tally, times))
+    Ok((runs, times))
 }

@@ -1,11 +1,12 @@
 //! Which CPUs are isolated, and whether that is what was asked for.
 
-use super::{Check, isolcpus, quoted};
+use super::{Check, isolcpus};
 use crate::{
     doctor::{
         Facts, Finding,
         finding::{Area::Isolation, Severity},
         rule,
+        shell::quoted,
     },
     host::{boot::BootArguments, cpuset::Cpusets, reading::Reading},
 };

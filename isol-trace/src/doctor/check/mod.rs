@@ -15,7 +15,6 @@ mod work;
 pub(super) use isolcpus::both;
 
 use super::{Facts, Finding};
-use crate::host::cpu_list::CpuSet;
 
 /// A check.
 enum Check {
@@ -23,24 +22,6 @@ enum Check {
     Always(fn(&Facts) -> Finding),
     /// It says something where there is something to say.
     Where(fn(&Facts) -> Option<Finding>),
-}
-
-/// The CPUs with blanks between them, for the loop of a shell.
-fn spaced(cpus: &CpuSet) -> String {
-    let numbers: Vec<_> = cpus.iter().map(|cpu| cpu.to_string()).collect();
-    numbers.join(" ")
-}
-
-/// A path for a shell.
-pub(super) fn quoted(path: &str) -> String {
-    let is_plain = path
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-:@".contains(&byte));
-    if is_plain {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', "'\\''"))
-    }
 }
 
 /// Makes every check.

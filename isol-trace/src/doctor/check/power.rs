@@ -1,11 +1,12 @@
 //! Who shares the watched CPUs' cores, and what changes their frequency and depth of sleep.
 
-use super::{Check, spaced};
+use super::Check;
 use crate::{
     doctor::{
         Facts, Finding,
         finding::{Area::Power, Severity},
         rule,
+        shell::spaced,
     },
     event::ids::Cpu,
     host::{cpu_list::CpuSet, topology::CpuSettings},

@@ -1,11 +1,12 @@
 //! What the scheduler takes from a task that has a CPU for itself.
 
-use super::{Check, spaced};
+use super::Check;
 use crate::{
     doctor::{
         Facts, Finding,
         finding::{Area::Scheduler, Remedy, Severity},
         rule,
+        shell::spaced,
     },
     event::ids::Cpu,
     host::cpu_list::CpuSet,

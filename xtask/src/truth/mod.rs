@@ -1,19 +1,21 @@
-//! The ground truth in one guest: booted with the tests that are wanted, and judged.
+//! The ground truth in a guest: what runs there, what it says, and how long it took.
 
-use std::time::{Duration, Instant};
+mod results;
+mod times;
+
+use std::time::Duration;
 
 use anyhow::Result;
-use isol_trace_guest::truth::{plan::Part, remedies::DISK_ON};
+use isol_trace_guest::truth::remedies::DISK_ON;
 
-use super::{
-    Selection, golden,
-    results::{self, Results},
+pub(crate) use self::{
+    results::{Probe, Results},
     times::Times,
 };
 use crate::{
     phases::Phases,
     say::{Lines, say},
-    setup::{KernelImage, Setup},
+    setup::KernelImage,
     tally::Verdict,
     verdicts::{self, Verdicts},
     vm::{
@@ -45,59 +47,6 @@ fn single(test: &str) -> Option<&str> {
     (!["run", "probes"].contains(&name) && !name.contains('/')).then_some(name)
 }
 
-/// What a guest of a kernel line runs.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Job<'line> {
-    /// The line.
-    pub(super) line: &'line str,
-    /// Which tests.
-    pub(super) part: Part,
-}
-
-impl Job<'_> {
-    /// What its verdicts and lines begin with.
-    pub(super) fn name(self) -> String {
-        match self.part {
-            Part::Alone | Part::All => self.line.to_owned(),
-            Part::Beside => format!("{} beside", self.line),
-        }
-    }
-}
-
-/// Boots a guest of a kernel line and judges it: its tests, or again those that failed.
-pub(super) fn boot(
-    setup: &Setup,
-    host: &Host,
-    job: Job<'_>,
-    selection: &Selection,
-    failed: &[String],
-    times: &mut Times,
-) -> Result<Verdicts> {
-    let (line, name) = (job.line, job.name());
-    let kernel = match setup.kernel(line) {
-        Ok(kernel) => kernel,
-        Err(error) => return Ok(vec![("run".into(), Verdict::Fail(format!("{error:#}")))]),
-    };
-    say(format!(
-        "test: the ground truth on {name} ({})",
-        kernel.package.as_deref().unwrap_or("a kernel of yours")
-    ));
-    let started = Instant::now();
-    let arguments = match by_name(failed) {
-        Some(names) => ["run"].into_iter().chain(names).collect(),
-        None => vec![job.part.name()],
-    };
-    let outcome = truth(host, &name, kernel, &arguments, selection.accel, times)?;
-    let verdicts = judge(job, &outcome, selection)?;
-    say(format!(
-        "test: {name}: {} tests, {} failed, in {} s",
-        verdicts.len(),
-        verdicts::failed(&verdicts),
-        started.elapsed().as_secs()
-    ));
-    Ok(verdicts)
-}
-
 /// Runs some tests of the ground truth on a kernel that is no line of its own.
 pub(crate) fn some(
     host: &Host,
@@ -107,7 +56,7 @@ pub(crate) fn some(
     times: &mut Times,
 ) -> Result<Verdicts> {
     let arguments: Vec<_> = ["run"].iter().chain(tests).copied().collect();
-    let outcome = truth(host, name, kernel, &arguments, Accel::default(), times)?;
+    let outcome = run(host, name, kernel, &arguments, Accel::default(), times)?;
     let results = Results::read(outcome.results.iter().map(String::as_str));
     let whole = whole(&outcome, &results, verdicts::failed(&results.tests) > 0);
     let mut verdicts = results.tests;
@@ -116,7 +65,7 @@ pub(crate) fn some(
 }
 
 /// Runs the ground truth in a guest.
-fn truth(
+pub(crate) fn run(
     host: &Host,
     name: &str,
     kernel: KernelImage,
@@ -150,31 +99,8 @@ fn truth(
     Ok(outcome)
 }
 
-/// What a guest said, and what it should have said.
-fn judge(job: Job<'_>, outcome: &Outcome, selection: &Selection) -> Result<Verdicts> {
-    let results = Results::read(outcome.results.iter().map(String::as_str));
-    let whole = whole(outcome, &results, verdicts::failed(&results.tests) > 0);
-    if outcome.repeated {
-        say(format!(
-            "test: {} was run twice: the first time the emulator failed",
-            job.name()
-        ));
-    }
-    let mut verdicts = results.tests;
-    verdicts.push(("run".into(), whole));
-    if job.part != Part::Beside {
-        // The table of the line's probes is compared once.
-        let probes = match &results.probes {
-            Some(probes) => golden::check(job.line, probes, selection.bless)?,
-            None => Verdict::Fail("the guest named no probes".into()),
-        };
-        verdicts.push(("probes".into(), probes));
-    }
-    Ok(verdicts)
-}
-
 /// Whether the run itself was whole: no fault, every line there, a status that fits.
-fn whole(outcome: &Outcome, results: &Results, failed: bool) -> Verdict {
+pub(crate) fn whole(outcome: &Outcome, results: &Results, failed: bool) -> Verdict {
     if let Some(failure) = outcome.failure() {
         return Verdict::Fail(failure);
     }
