@@ -35,7 +35,7 @@ use output::{Output, OutputError};
 pub const MAX_FILTERS: usize = 256;
 
 /// How long a breach waits for its names where somebody waits for it.
-const PATIENCE: Duration = Duration::from_millis(25);
+const NAMES_WAIT: Duration = Duration::from_millis(25);
 
 /// What every tracing command needs to know.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub struct TracePlan {
     /// Directories in which debug information is looked for besides the usual ones. All exist.
     pub debug_dirs: Vec<PathBuf>,
     /// How long a breach waits for names that take reading files; without them it goes then.
-    pub patience: Duration,
+    pub names_wait: Duration,
     /// Names of host and kernel.
     pub identity: Identity,
 }
@@ -228,7 +228,7 @@ impl TracePlan {
             strict: None,
             symbol_memory: args.symbol_memory.bytes(),
             debug_dirs: args.debug_dir,
-            patience: PATIENCE,
+            names_wait: NAMES_WAIT,
             identity: host.identity()?,
         })
     }

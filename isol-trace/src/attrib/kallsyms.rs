@@ -194,7 +194,7 @@ impl KernelSymbols {
 
     /// Why names are missing, as a sentence for people; `None` where nothing is wrong, or nothing was read yet.
     #[must_use]
-    pub fn complaint(&self) -> Option<String> {
+    pub fn warning(&self) -> Option<String> {
         if let Some(error) = &self.error {
             return Some(format!(
                 "kernel functions stay without names: cannot read {}: {error}",

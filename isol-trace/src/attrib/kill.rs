@@ -27,10 +27,11 @@ impl Attributor {
     /// no room for, in order. Never waits.
     pub fn look_up_kill(&mut self, raw: RawKill, unlogged: Vec<RawUnlogged>) -> KillLookup {
         let mut awaited = Awaited::default();
-        if let Some(entry) = &raw.entry {
-            self.ask_place(raw.task.pid, entry.ip, &mut awaited);
+        let delivered = &raw.delivered;
+        if let Some(entry) = &delivered.entry {
+            self.ask_place(delivered.task.pid, entry.ip, &mut awaited);
         }
-        self.ask_stack(raw.stack_key(), &mut awaited);
+        self.ask_stack(delivered.stack_key(), &mut awaited);
         KillLookup {
             raw,
             unlogged,
@@ -41,23 +42,28 @@ impl Attributor {
     /// The kill, with what has been found by now.
     pub fn kill(&mut self, lookup: KillLookup) -> Kill {
         let KillLookup {
-            raw,
+            raw:
+                RawKill {
+                    delivered,
+                    breach,
+                    history,
+                },
             unlogged,
             awaited,
         } = lookup;
-        let user_stack = self.stack_of(raw.stack_key());
+        let user_stack = self.stack_of(delivered.stack_key());
         let place = self.place_of(awaited);
         Kill {
-            at: raw.at,
-            cpu: raw.cpu,
-            task: raw.task,
-            signal: raw.signal,
-            fatal: raw.fatal,
-            by: raw.by,
-            code: raw.code,
-            breach: raw.breach,
-            entry: raw.entry.map(|entry| self.unlogged(entry, place)),
-            history: raw.history,
+            at: delivered.at,
+            cpu: delivered.cpu,
+            task: delivered.task,
+            signal: delivered.signal,
+            fatal: delivered.fatal,
+            by: delivered.by,
+            code: delivered.code,
+            breach,
+            entry: delivered.entry.map(|entry| self.unlogged(entry, place)),
+            history,
             unlogged: unlogged
                 .into_iter()
                 .map(|entry| self.unlogged(entry, UserPlace::default()))

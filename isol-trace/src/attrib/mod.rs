@@ -15,7 +15,6 @@
 
 mod awaited;
 mod breach;
-mod complaints;
 pub mod exception_names;
 mod files;
 pub mod irq_names;
@@ -34,6 +33,7 @@ pub mod symbols;
 pub mod syscall_names;
 pub mod tick_names;
 pub mod tlb_names;
+mod warnings;
 
 use std::{
     io,
@@ -50,7 +50,7 @@ pub use symbolizer::Starter;
 pub use syscall_names::Arch;
 
 use self::{
-    mappings::Mappings, names::Names, places::Places, rules::Rules, symbolizer::Patience,
+    mappings::Mappings, names::Names, places::Places, rules::Rules, symbolizer::Deadlines,
     symbols::Means,
 };
 use crate::{
@@ -115,8 +115,8 @@ pub struct Attributor {
     symbolizer: Arc<AtomicU32>,
     /// What would end a breach.
     rules: &'static Rules,
-    /// Complaints that have been told.
-    told: Vec<String>,
+    /// Warnings that were given.
+    reported: Vec<String>,
 }
 
 impl Attributor {
@@ -133,7 +133,7 @@ impl Attributor {
                 let means = Means {
                     number: symbolizer.clone(),
                     starter: options.symbolizer.clone(),
-                    patience: Patience::default(),
+                    deadlines: Deadlines::default(),
                     debug_dirs: options.debug_dirs.clone(),
                 };
                 let mappings = mappings.clone().unwrap_or_else(Mappings::unrecorded);
@@ -148,7 +148,7 @@ impl Attributor {
             no_mappings: None,
             symbolizer,
             rules: Rules::embedded().map_err(io::Error::other)?,
-            told: Vec::new(),
+            reported: Vec::new(),
         })
     }
 
@@ -242,19 +242,19 @@ impl Attributor {
         let users = users.map_or_else(Vec::new, Places::take_sentences);
         let new: Vec<_> = self
             .names
-            .complaint()
+            .warning()
             .into_iter()
             .chain(users)
-            .chain(self.mappings_complaint())
-            .chain(self.room_complaint())
-            .filter(|complaint| !self.told.contains(complaint))
+            .chain(self.mappings_warning())
+            .chain(self.room_warning())
+            .filter(|warning| !self.reported.contains(warning))
             .collect();
-        self.told.extend(new.iter().cloned());
+        self.reported.extend(new.iter().cloned());
         new
     }
 
     /// What is wrong with the record of what programs map.
-    fn mappings_complaint(&self) -> Option<String> {
+    fn mappings_warning(&self) -> Option<String> {
         if let Some(error) = &self.no_mappings {
             return Some(format!(
                 "programs that end before their maps are read come without names: the kernel does not \
@@ -269,7 +269,7 @@ impl Attributor {
     }
 
     /// That what programs map was too much.
-    fn room_complaint(&self) -> Option<String> {
+    fn room_warning(&self) -> Option<String> {
         (self.mappings.as_ref()?.forgotten() > 0).then(|| {
             "programs map more than there is room for: what those had mapped that map or start the most is \
              forgotten, and they come without names where they may run on a watched CPU"

@@ -67,8 +67,8 @@ impl Names {
     }
 
     /// What is wrong with the kernel's symbols.
-    pub(super) fn complaint(&self) -> Option<String> {
-        self.kernel.complaint()
+    pub(super) fn warning(&self) -> Option<String> {
+        self.kernel.warning()
     }
 
     /// The name of a kernel function, as `name`, `name+0x1f` or `name [module]`.

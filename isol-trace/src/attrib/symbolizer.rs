@@ -28,7 +28,7 @@ use self::{
     costs::{Costs, Kind},
     process::{Ended, Process},
 };
-use super::{complaints::Complaints, limit::Limit};
+use super::{limit::Limit, warnings::Warnings};
 use crate::{
     host::cpu_list::CpuSet,
     symbolize::{
@@ -152,7 +152,7 @@ impl About {
 
 /// How long the symbolizer may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Deadlines {
     /// For one question, on a CPU. Up to twice as much, since it is not counted anew for each.
     pub(super) cpu: Duration,
     /// For one question, waiting for a CPU or a disk included.
@@ -165,7 +165,7 @@ pub(super) struct Patience {
     pub(super) start: Duration,
 }
 
-impl Default for Patience {
+impl Default for Deadlines {
     fn default() -> Self {
         Self {
             cpu: Duration::from_secs(10),
@@ -222,7 +222,7 @@ pub(super) struct Symbolizer {
     /// The number of its process, as probes see it, for others.
     number: Arc<AtomicU32>,
     starter: Starter,
-    patience: Patience,
+    deadlines: Deadlines,
     process: Option<Process>,
     /// One that has been confined and asked nothing: the first to take its place.
     spare: Option<Process>,
@@ -237,7 +237,7 @@ pub(super) struct Symbolizer {
     /// Symbolizers that ended since the last answer, for no file's fault.
     failures: u32,
     /// What a person should know and has not been told.
-    complaints: Complaints,
+    warnings: Warnings,
     /// No filter for system calls: said once.
     unfiltered: bool,
 }
@@ -245,17 +245,17 @@ pub(super) struct Symbolizer {
 impl Symbolizer {
     /// Starts one. Where that fails, there is a sentence on it, and no names.
     #[cfg(test)]
-    pub(super) fn start(starter: Starter, patience: Patience) -> Self {
-        Self::start_as(starter, patience, Arc::default())
+    pub(super) fn start(starter: Starter, deadlines: Deadlines) -> Self {
+        Self::start_as(starter, deadlines, Arc::default())
     }
 
     /// Starts one, with a place where its number is kept for others. Where that fails, there is a sentence on it, and
     /// no names.
-    pub(super) fn start_as(starter: Starter, patience: Patience, pid: Arc<AtomicU32>) -> Self {
+    pub(super) fn start_as(starter: Starter, deadlines: Deadlines, pid: Arc<AtomicU32>) -> Self {
         let mut symbolizer = Self {
             number: pid,
             starter,
-            patience,
+            deadlines,
             process: None,
             spare: None,
             starts: Limit::new(BURST, REFILL, Instant::now()),
@@ -264,12 +264,12 @@ impl Symbolizer {
             bars: Bars::default(),
             costs: Costs::default(),
             failures: 0,
-            complaints: Complaints::new("places in more files come without names"),
+            warnings: Warnings::new("places in more files come without names"),
             unfiltered: false,
         };
         if let Err(ended) = symbolizer.running() {
             symbolizer.failures = FAILURES;
-            symbolizer.complaints.once(format!(
+            symbolizer.warnings.once(format!(
                 "places in user space come without names: the process that reads programs' files cannot be started ({ended})"
             ));
         }
@@ -296,7 +296,7 @@ impl Symbolizer {
     /// before a trace begins. Where it fails, one is started when it is needed.
     pub(super) fn keep_spare(&mut self) {
         if self.spare.is_none() && self.failures < FAILURES {
-            let started = Process::start(&self.starter, self.patience, |_| {});
+            let started = Process::start(&self.starter, self.deadlines, |_| {});
             self.spare = started.ok().map(|(process, _)| process);
         }
     }
@@ -310,7 +310,7 @@ impl Symbolizer {
 
     /// Takes what a person should know, each told once.
     pub(super) fn take_sentences(&mut self) -> Vec<String> {
-        self.complaints.take()
+        self.warnings.take()
     }
 
     /// The number of the child process, while there is one.
@@ -391,10 +391,10 @@ impl Symbolizer {
         }
         // What the kernel does for it as it begins is the tracer's doing, too.
         let seen_as = |number| self.number.store(number, Ordering::Relaxed);
-        let (process, confinement) = Process::start(&self.starter, self.patience, seen_as)?;
+        let (process, confinement) = Process::start(&self.starter, self.deadlines, seen_as)?;
         if !confinement.filtered && !self.unfiltered {
             self.unfiltered = true;
-            self.complaints.once(
+            self.warnings.once(
                 "this kernel has no seccomp: the process that reads programs' files is held by its limits and \
                  by having no rights, and its system calls are not filtered"
                     .to_owned(),
@@ -558,7 +558,7 @@ impl Symbolizer {
     fn fail(&mut self, ended: &Ended) {
         self.failures += 1;
         if self.failures == FAILURES {
-            self.complaints.once(format!(
+            self.warnings.once(format!(
                 "places in user space come without names from here on: the process that reads programs' files ended \
                  {FAILURES} times ({ended})"
             ));
@@ -575,14 +575,14 @@ impl Symbolizer {
         };
         match self.bars.strike(*of, fault) {
             Verdict::Again => {}
-            Verdict::File => self.complaints.of_file(&format!("{name} {whose}"), || {
+            Verdict::File => self.warnings.of_file(&format!("{name} {whose}"), || {
                 format!(
                     "places in {name} come without names from here on {whose}: reading it {what}"
                 )
             }),
             Verdict::User => {
                 let all = format!("every file of user {}", of.file.user);
-                self.complaints.of_file(&format!("{all} {whose}"), || {
+                self.warnings.of_file(&format!("{all} {whose}"), || {
                     format!(
                         "places in {name} and in {all} come without names from here on {whose}: reading several of them \
                          {what}"

@@ -14,11 +14,11 @@ use std::{
 };
 
 use super::{
-    complaints::Complaints,
     files::{Files, Reader},
     mappings::Mappings,
     processes::{Mapped, Process, Processes, Quiet, ReadMaps},
-    symbolizer::{Broker, Nothing, Patience, Starter, Symbolizer, UsedFile},
+    symbolizer::{Broker, Deadlines, Nothing, Starter, Symbolizer, UsedFile},
+    warnings::Warnings,
 };
 use crate::{
     event::{
@@ -116,7 +116,7 @@ pub(super) struct Means {
     /// How the symbolizer is started.
     pub(super) starter: Starter,
     /// How long it may take.
-    pub(super) patience: Patience,
+    pub(super) deadlines: Deadlines,
     /// Directories in which debug information is looked for besides the usual ones.
     pub(super) debug_dirs: Vec<PathBuf>,
 }
@@ -142,18 +142,18 @@ pub(crate) struct UserSymbols {
     /// It was said how code that is made at run time is named.
     unmapped: bool,
     /// What a person should know and has not been told.
-    complaints: Complaints,
+    warnings: Warnings,
 }
 
 impl UserSymbols {
     /// The processes under `root`, with what they were recorded to map. Starts the symbolizer.
     pub(super) fn start(root: &Path, means: &Means, mappings: Option<Mappings>) -> Self {
-        let mut complaints = Complaints::new("places in more files lack names or source lines");
+        let mut warnings = Warnings::new("places in more files lack names or source lines");
         let mut debug = Vec::new();
         for path in &means.debug_dirs {
             match File::open(path) {
                 Ok(folder) => debug.push(Arc::new(folder)),
-                Err(error) => complaints.once(format!(
+                Err(error) => warnings.once(format!(
                     "{}: debug information is not looked for there: {error}",
                     path.display()
                 )),
@@ -164,7 +164,7 @@ impl UserSymbols {
             files: Files::new(debug),
             symbolizer: Symbolizer::start_as(
                 means.starter.clone(),
-                means.patience,
+                means.deadlines,
                 means.number.clone(),
             ),
             places: SharedTable::new(PLACES),
@@ -173,7 +173,7 @@ impl UserSymbols {
             stacks: SharedTable::new(STACKS),
             vdso: OnceCell::new(),
             unmapped: false,
-            complaints,
+            warnings,
         }
     }
 
@@ -293,7 +293,7 @@ impl UserSymbols {
 
     /// Takes what a person should know of names that are missing, each once.
     pub(super) fn take_sentences(&mut self) -> Vec<String> {
-        let mut all = self.complaints.take();
+        let mut all = self.warnings.take();
         all.extend(self.symbolizer.take_sentences());
         all
     }
@@ -360,7 +360,7 @@ impl UserSymbols {
     /// Says once that nobody wrote names of code that was made at run time, and who would.
     fn say_how_to_name(&mut self, pid: Pid) {
         if !std::mem::replace(&mut self.unmapped, true) {
-            self.complaints.once(format!(
+            self.warnings.once(format!(
                 "places in code that process {pid} makes at run time come as addresses, since it wrote no names to \
                  /tmp/perf-PID.map: node --perf-basic-prof, python3 -X perf and jcmd PID Compiler.perfmap do"
             ));
@@ -426,7 +426,7 @@ impl UserSymbols {
         if let Some(missing) = place.missing.take()
             && let Some(name) = self.files.name(file)
         {
-            self.complaints.of_file(name, || {
+            self.warnings.of_file(name, || {
                 format!("places in {name} lack names or source lines: {missing}")
             });
         }

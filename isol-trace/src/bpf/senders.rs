@@ -19,7 +19,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// How long a record may take to be finished. Its writer runs with interrupts or preemption off
 /// and takes microseconds, save where a hypervisor takes its CPU away.
-const PATIENCE: Duration = Duration::from_millis(20);
+const WAIT: Duration = Duration::from_millis(20);
 
 /// A ring and how far its writers are.
 pub(super) struct SendersRing {
@@ -56,7 +56,7 @@ impl SendersRing {
                 return;
             }
             let now = Instant::now();
-            if now > *deadline.get_or_insert(now + PATIENCE) {
+            if now > *deadline.get_or_insert(now + WAIT) {
                 return;
             }
             thread::yield_now();

@@ -8,7 +8,7 @@ use std::{
 
 use super::stderr::say;
 use crate::{
-    consume::{Appetite, Consumer},
+    consume::{Consumer, Demand},
     error::Error,
     log::LogReader,
 };
@@ -33,7 +33,7 @@ fn read(input: impl BufRead, name: &str, consumer: &mut dyn Consumer) -> Result<
             source,
         })?;
         consumer.event(&event);
-        if consumer.appetite() >= Appetite::Failed {
+        if consumer.demand() >= Demand::Failed {
             return Ok(());
         }
     }

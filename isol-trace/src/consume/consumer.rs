@@ -1,4 +1,4 @@
-//! Who hears a trace, and how several do.
+//! What takes the events of a trace, and how several take the same.
 
 use std::io;
 
@@ -6,28 +6,28 @@ use crate::event::model::{Event, Totals, TracerSummary};
 
 /// What a consumer still takes. Of several the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Appetite {
+pub enum Demand {
     /// Every event.
     All,
     /// No events for now: what it has must go out first.
     Later,
-    /// No more events, for a fault of its own. It hears them all the same.
+    /// No more events, for a fault of its own. It is given them all the same.
     Failed,
     /// Nobody is there any more to take any, as behind `head`.
     Closed,
 }
 
-/// Whoever hears a trace. One that runs and one that is read from a log are the same to it: the header first, events in
-/// their order, the summary last. Where one of several faults, the others hear the rest all the same: so nothing here
-/// returns an error, and [`Self::appetite`] and [`Self::take_error`] tell of one.
+/// What takes the events of a trace. A trace that runs and one that is read from a log look the same: the header comes first,
+/// then events in their order, and the summary last. Where one of several consumers faults, the others are given the rest
+/// all the same: so nothing here returns an error, and [`Self::demand`] and [`Self::take_error`] tell of one.
 pub trait Consumer {
-    /// Hears an event: of a whole trace the first is its header, and the last its summary.
+    /// Takes an event: of a whole trace the first is its header, and the last its summary.
     fn event(&mut self, event: &Event);
 
-    /// Hears the totals as they stand: now and then, while a trace runs.
+    /// Takes the totals as they stand: now and then, while a trace runs.
     fn totals(&mut self, _: &Totals) {}
 
-    /// Hears what the tracer itself has cost so far, with the totals, if [`Self::wants_tracer`].
+    /// Takes what the tracer itself has cost so far, with the totals, if [`Self::wants_tracer`].
     fn tracer(&mut self, _: &TracerSummary) {}
 
     /// Whether that is to be found out.
@@ -35,24 +35,24 @@ pub trait Consumer {
         false
     }
 
-    /// Hears what a person should know of names and records that are missing, each once.
+    /// Takes a warning for a person, each once: which names and records are missing.
     fn warning(&mut self, _: &str) {}
 
     /// Hands on what it has gathered: for a while nothing more may come, or nothing at all.
     fn flush(&mut self) {}
 
     /// What it still takes.
-    fn appetite(&self) -> Appetite {
-        Appetite::All
+    fn demand(&self) -> Demand {
+        Demand::All
     }
 
-    /// The fault that [`Appetite::Failed`] stands for: the first time that it is asked.
+    /// The fault that [`Demand::Failed`] stands for: the first time that it is asked.
     fn take_error(&mut self) -> Option<io::Error> {
         None
     }
 }
 
-/// Several consumers, each of which hears everything, in this order.
+/// Several consumers, each of which is given everything, in this order.
 #[derive(Default)]
 pub struct FanOut<'a>(Vec<&'a mut dyn Consumer>);
 
@@ -106,9 +106,9 @@ impl Consumer for FanOut<'_> {
         }
     }
 
-    fn appetite(&self) -> Appetite {
-        let all = self.0.iter().map(|it| it.appetite());
-        all.max().unwrap_or(Appetite::All)
+    fn demand(&self) -> Demand {
+        let all = self.0.iter().map(|it| it.demand());
+        all.max().unwrap_or(Demand::All)
     }
 
     fn take_error(&mut self) -> Option<io::Error> {
@@ -125,7 +125,7 @@ mod tests {
     };
 
     /// What it heard, and what it answers.
-    struct Heard(Vec<String>, Appetite, Option<io::ErrorKind>);
+    struct Heard(Vec<String>, Demand, Option<io::ErrorKind>);
 
     impl Consumer for Heard {
         fn event(&mut self, event: &Event) {
@@ -148,7 +148,7 @@ mod tests {
             self.0.push("flush".to_owned());
         }
 
-        fn appetite(&self) -> Appetite {
+        fn demand(&self) -> Demand {
             self.1
         }
 
@@ -158,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn each_hears_everything_and_the_least_appetite_counts() {
-        assert_eq!(FanOut::new().appetite(), Appetite::All);
-        let mut first = Heard(Vec::new(), Appetite::Later, None);
-        let mut second = Heard(Vec::new(), Appetite::All, Some(io::ErrorKind::StorageFull));
+    fn each_is_given_everything_and_the_least_demand_counts() {
+        assert_eq!(FanOut::new().demand(), Demand::All);
+        let mut first = Heard(Vec::new(), Demand::Later, None);
+        let mut second = Heard(Vec::new(), Demand::All, Some(io::ErrorKind::StorageFull));
         let mut both = FanOut::new().with(&mut first).with(&mut second);
         both.event(&Event::Lost {
             cpu: Cpu(1),
@@ -172,18 +172,13 @@ mod tests {
         both.tracer(&TracerSummary::default());
         both.warning("a file has no names");
         both.flush();
-        assert_eq!(both.appetite(), Appetite::Later);
+        assert_eq!(both.demand(), Demand::Later);
         let error = both.take_error().map(|error| error.kind());
         assert_eq!(error, Some(io::ErrorKind::StorageFull));
         assert!(both.take_error().is_none());
         assert_eq!(first.0.len(), 5);
         assert_eq!(first.0, second.0);
-        let order = [
-            Appetite::All,
-            Appetite::Later,
-            Appetite::Failed,
-            Appetite::Closed,
-        ];
+        let order = [Demand::All, Demand::Later, Demand::Failed, Demand::Closed];
         assert!(order.is_sorted());
     }
 }

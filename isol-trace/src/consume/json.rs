@@ -75,7 +75,7 @@ impl TextFormat for Json {
 mod tests {
     use super::*;
     use crate::{
-        consume::{Appetite, Consumer as _},
+        consume::{Consumer as _, Demand},
         log::tests::any,
     };
 
@@ -95,7 +95,7 @@ mod tests {
         let mut room = [0; 16];
         let mut log = JsonLines::new(room.as_mut_slice());
         log.event(&Event::Header(any::plain_header()));
-        assert_eq!(log.appetite(), Appetite::Failed);
+        assert_eq!(log.demand(), Demand::Failed);
         let error = log.take_error().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }

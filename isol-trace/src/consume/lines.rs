@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::consumer::{Appetite, Consumer};
+use super::consumer::{Consumer, Demand};
 use crate::event::model::Event;
 
 /// Bytes gathered before they are written: large enough to make the system call cheap, small enough to stay in cache.
@@ -108,11 +108,11 @@ impl<W: Write, F: TextFormat> Consumer for Lines<W, F> {
         self.write_out();
     }
 
-    fn appetite(&self) -> Appetite {
+    fn demand(&self) -> Demand {
         if self.has_failed {
-            Appetite::Failed
+            Demand::Failed
         } else {
-            Appetite::All
+            Demand::All
         }
     }
 
@@ -226,16 +226,16 @@ mod tests {
             ..Failing::default()
         });
         lines.event(&LOST);
-        assert_eq!(lines.appetite(), Appetite::All, "gathered only");
+        assert_eq!(lines.demand(), Demand::All, "gathered only");
         lines.flush();
-        assert_eq!(lines.appetite(), Appetite::Failed);
+        assert_eq!(lines.demand(), Demand::Failed);
         let error = lines.take_error().expect("no room");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         lines.output.room = None;
         lines.event(&LOST);
         lines.flush();
         assert!(lines.output.written.is_empty());
-        assert_eq!(lines.appetite(), Appetite::Failed);
+        assert_eq!(lines.demand(), Demand::Failed);
         assert!(lines.take_error().is_none(), "it is told once");
     }
 }

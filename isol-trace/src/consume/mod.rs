@@ -17,7 +17,7 @@ pub mod json;
 pub mod lines;
 pub mod people;
 
-pub use consumer::{Appetite, Consumer, FanOut};
+pub use consumer::{Consumer, Demand, FanOut};
 pub use lines::{Format, Lines, TextFormat};
 
 /// Every format of `report`.

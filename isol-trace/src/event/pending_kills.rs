@@ -14,7 +14,7 @@ use super::{
     entry::KernelEntry,
     ids::{Cpu, MonoNanos, Pid, Seq, Tid},
     kill::{KilledBy, SI_TIMER, Signaller},
-    raw::{RawKill, RawUnlogged},
+    raw::{DeliveredSignal, RawKill, RawUnlogged},
     signal::Signal,
     task::TaskId,
     thread_name::thread_name,
@@ -92,21 +92,14 @@ impl Kills {
     /// The kill with its breach and history.
     fn with_history(&self, pending: PendingKill) -> RawKill {
         let PendingKill {
-            at,
-            cpu,
-            task,
-            signal,
-            fatal,
-            by,
-            code,
-            entry,
+            delivered,
             opened,
             led,
         } = pending;
-        let (entered, until) = opened.unwrap_or((cpu, at));
+        let (entered, until) = opened.unwrap_or((delivered.cpu, delivered.at));
         let own: Vec<_> = self
             .recent
-            .of(entered, task.tid)
+            .of(entered, delivered.task.tid)
             .filter(|recent| recent.at <= until)
             .collect();
         let breach = own.last().and_then(|last| {
@@ -118,15 +111,8 @@ impl Kills {
         });
         let skipped = own.len().saturating_sub(HISTORY);
         RawKill {
-            at,
-            cpu,
-            task,
-            signal,
-            fatal,
-            by,
-            code,
+            delivered,
             breach,
-            entry,
             history: own.iter().skip(skipped).map(|recent| recent.seq).collect(),
         }
     }
@@ -135,15 +121,7 @@ impl Kills {
 /// A kill that may have to wait for the end of the entry that led to it.
 #[derive(Debug)]
 pub(super) struct PendingKill {
-    at: MonoNanos,
-    cpu: Cpu,
-    task: TaskId,
-    signal: Signal,
-    fatal: bool,
-    by: KilledBy,
-    code: Option<i32>,
-    /// What the record tells of the entry.
-    entry: Option<RawUnlogged>,
+    delivered: DeliveredSignal,
     /// CPU and departure of the entry; `None` where there is none.
     opened: Option<(Cpu, MonoNanos)>,
     /// What the last entry of the thread has been if it led to this; `None` where that is not known.
@@ -161,18 +139,20 @@ impl PendingKill {
         let by = raised_by(kill, raiser, signal);
         Self {
             led: Led::to(kill, &by, signal),
-            at: MonoNanos(kill.at_ns),
-            cpu: Cpu(kill.cpu),
-            task: TaskId {
-                pid: Some(Pid(kill.pid)),
-                tid: Tid(kill.tid),
-                comm: Some(thread_name(kill.comm)),
+            delivered: DeliveredSignal {
+                at: MonoNanos(kill.at_ns),
+                cpu: Cpu(kill.cpu),
+                task: TaskId {
+                    pid: Some(Pid(kill.pid)),
+                    tid: Tid(kill.tid),
+                    comm: Some(thread_name(kill.comm)),
+                },
+                signal,
+                fatal: kill.flags & KILL_FATAL != 0,
+                by,
+                code: (kill.flags & KILL_SENDER != 0).then_some(kill.code),
+                entry,
             },
-            signal,
-            fatal: kill.flags & KILL_FATAL != 0,
-            by,
-            code: (kill.flags & KILL_SENDER != 0).then_some(kill.code),
-            entry,
             opened: (kill.opened_ns != 0)
                 .then_some((Cpu(kill.entry_cpu), MonoNanos(kill.opened_ns))),
         }
@@ -180,7 +160,7 @@ impl PendingKill {
 
     /// Whether it waits for a breach of this thread on this CPU.
     fn is_of(&self, cpu: Cpu, tid: Tid) -> bool {
-        self.task.tid == tid && self.opened.is_some_and(|(entered, _)| entered == cpu)
+        self.delivered.task.tid == tid && self.opened.is_some_and(|(entered, _)| entered == cpu)
     }
 }
 

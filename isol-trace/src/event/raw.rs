@@ -48,10 +48,10 @@ pub struct RawUnlogged {
     pub ip: Address,
 }
 
-/// A signal that ended a task, or that strict mode raised.
+/// A signal that was delivered, as its record tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawKill {
-    /// When it was delivered.
+pub struct DeliveredSignal {
+    /// When.
     pub at: MonoNanos,
     /// Where.
     pub cpu: Cpu,
@@ -65,16 +65,23 @@ pub struct RawKill {
     pub by: KilledBy,
     /// `si_code` of the signal; `None` where the sender was not seen.
     pub code: Option<i32>,
+    /// What the kernel knew of the entry when that led to the signal, or when the signal was delivered in it.
+    pub entry: Option<RawUnlogged>,
+}
+
+/// A signal that ended a task, or that strict mode raised, and the breaches before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawKill {
+    /// The signal.
+    pub delivered: DeliveredSignal,
     /// The breach that led to it, or in which it arrived; `None` where its record was lost.
     pub breach: Option<Seq>,
-    /// What the kernel knew of that entry when it led to the signal, or when the signal was delivered in it.
-    pub entry: Option<RawUnlogged>,
     /// The last breaches of the task on that CPU, in order; the last one is [`Self::breach`].
     pub history: Vec<Seq>,
 }
 
-impl RawKill {
-    /// What its user stack is known by.
+impl DeliveredSignal {
+    /// What the user stack of its task is known by.
     #[must_use]
     pub const fn stack_key(&self) -> StackKey {
         StackKey {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How long a breach waits for its names.
-const PATIENCE: Duration = Duration::from_secs(5);
+const NAMES_WAIT: Duration = Duration::from_secs(5);
 
 /// A valid `explain`.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl ExplainPlan {
         };
         let mut plan = RecordPlan::new(record, host, search_path, false)?;
         // Nobody reads along.
-        plan.trace.patience = PATIENCE;
+        plan.trace.names_wait = NAMES_WAIT;
         plan.output = match args.output {
             Some(path) => Output::open(path, args.force)?,
             None => Output::Nowhere,

@@ -6,7 +6,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::session::{FOLLOW, Pace, Session};
 use crate::{
-    consume::{Appetite, Consumer},
+    consume::{Consumer, Demand},
     error::Error,
 };
 
@@ -25,7 +25,7 @@ pub trait Control {
     fn ended(&mut self) -> impl Future<Output = Result<Self::End, Error>>;
 
     /// Looks, after each totals, whether this is the end. Given what the consumers still take.
-    fn look(&mut self, _: Appetite) -> Option<Self::End> {
+    fn look(&mut self, _: Demand) -> Option<Self::End> {
         None
     }
 
@@ -65,12 +65,12 @@ pub async fn run<C: Control>(
                     consumer.warning(&warning);
                 }
                 consumer.flush();
-                if let Some(end) = control.look(consumer.appetite()) {
+                if let Some(end) = control.look(consumer.demand()) {
                     return Ok(end);
                 }
             }
             () = sleep(pause) => {
-                pause = if consumer.appetite() == Appetite::Later {
+                pause = if consumer.demand() == Demand::Later {
                     // The kernel counts what the rings cannot take meanwhile.
                     REST
                 } else {

@@ -145,7 +145,7 @@ impl Session {
         };
         Ok(Self {
             tracer,
-            reader: Reader::new(attributor, own, plan.patience),
+            reader: Reader::new(attributor, own, plan.names_wait),
             host,
             plan: plan.clone(),
             lost: watched.iter().map(|(cpu, _)| (*cpu, 0)).collect(),

@@ -327,6 +327,18 @@ fn a_breach_of_this_process_has_its_place() {
     assert!(source.starts_with("attribution.rs:"), "{source}");
 }
 
+/// A sender has left its stack.
+fn leave(attributor: &mut Attributor, record: &UserStack) {
+    let mut assembler = Assembler::new(Pid(1));
+    // A ring's records lie at multiples of eight.
+    let mut words = vec![0_u64; size_of::<UserStack>() / 8];
+    words.as_mut_bytes().copy_from_slice(record.as_bytes());
+    assert_eq!(assembler.record(Cpu(0), words.as_bytes()), Ok(()));
+    for stack in assembler.take_stacks() {
+        attributor.unwind(stack);
+    }
+}
+
 /// A sender's copied stack, here its registers alone, is put in words for a task and not for an
 /// interrupt in its time.
 #[test]
@@ -343,14 +355,7 @@ fn a_sender_has_its_user_stack_and_an_interrupt_has_none() {
         ..UserStack::EMPTY
     };
     let mut attributor = with_user_symbols();
-    let mut assembler = Assembler::new(Pid(1));
-    // A ring's records lie at multiples of eight.
-    let mut words = vec![0_u64; size_of::<UserStack>() / 8];
-    words.as_mut_bytes().copy_from_slice(record.as_bytes());
-    assert_eq!(assembler.record(Cpu(0), words.as_bytes()), Ok(()));
-    for stack in assembler.take_stacks() {
-        attributor.unwind(stack);
-    }
+    leave(&mut attributor, &record);
     let mut sender = RawSender {
         via: Via::Reschedule,
         at: Some(MonoNanos(1234)),
@@ -471,13 +476,7 @@ fn no_stack_is_asked_for_that_is_not_the_askers() {
         pid: 4711,
         ..UserStack::EMPTY
     };
-    let mut assembler = Assembler::new(Pid(1));
-    let mut words = vec![0_u64; size_of::<UserStack>() / 8];
-    words.as_mut_bytes().copy_from_slice(record.as_bytes());
-    assert_eq!(assembler.record(Cpu(0), words.as_bytes()), Ok(()));
-    for stack in assembler.take_stacks() {
-        attributor.unwind(stack);
-    }
+    leave(&mut attributor, &record);
     let mut has_stacks = |callback| {
         let mut raw = unnamed(CauseDetail::Plain(Cause::LocalTimer), Vec::new());
         raw.entry.task.pid = Some(Pid(4711));

@@ -101,10 +101,10 @@ fn root(kallsyms: &str) -> tempfile::TempDir {
 fn hidden_addresses_are_told_with_the_setting_that_hides_them() {
     let root = root("0000000000000000 T _stext\n0000000000000000 t nvme_irq\t[nvme]\n");
     let mut symbols = KernelSymbols::new(root.path());
-    assert_eq!(symbols.complaint(), None, "nothing is read yet");
+    assert_eq!(symbols.warning(), None, "nothing is read yet");
     assert_eq!(symbols.place(Address(0xffff_ffff_8100_0000)), None);
-    let complaint = symbols.complaint().expect("all addresses are zero");
-    assert!(complaint.contains("kernel.kptr_restrict"), "{complaint}");
+    let warning = symbols.warning().expect("all addresses are zero");
+    assert!(warning.contains("kernel.kptr_restrict"), "{warning}");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn zeros_among_real_addresses_are_no_complaint() {
     let root = root("0000000000000000 A fixed_percpu_data\nffffffff81000000 T _stext\n");
     let mut symbols = KernelSymbols::new(root.path());
     assert!(symbols.place(Address(0xffff_ffff_8100_0000)).is_some());
-    assert_eq!(symbols.complaint(), None);
+    assert_eq!(symbols.warning(), None);
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn a_missing_file_is_told_by_name() {
     let root = tempfile::tempdir().expect("a folder");
     let mut symbols = KernelSymbols::new(root.path());
     assert_eq!(symbols.place(Address(0xffff_ffff_8100_0000)), None);
-    let complaint = symbols.complaint().expect("there is no file");
-    assert!(complaint.contains("proc/kallsyms"), "{complaint}");
+    let warning = symbols.warning().expect("there is no file");
+    assert!(warning.contains("proc/kallsyms"), "{warning}");
 }
 
 /// Waits for a reading under way and takes it.

@@ -162,11 +162,11 @@ fn what_cannot_be_recorded_is_told_once() {
     };
     let mut attributor = Attributor::new(Path::new("/"), &options).expect("a thread");
     attributor.record_mappings();
-    let complaints = attributor.warnings();
+    let warnings = attributor.warnings();
     assert_eq!(attributor.warnings(), Vec::<String>::new());
     match attributor.lost_mappings() {
         // A CPU that is not there may have gone offline.
-        Some(lost) => assert_eq!((lost, complaints.len()), (0, 0)),
-        None => assert!(complaints[0].contains("CAP_PERFMON"), "{complaints:?}"),
+        Some(lost) => assert_eq!((lost, warnings.len()), (0, 0)),
+        None => assert!(warnings[0].contains("CAP_PERFMON"), "{warnings:?}"),
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{
-    Patience,
+    Deadlines,
     bars::{Fault, UsedFile},
 };
 use crate::{
@@ -138,7 +138,7 @@ pub(super) struct Process {
     socket: OwnedFd,
     last_words: Option<ChildStderr>,
     memory: u64,
-    patience: Patience,
+    deadlines: Deadlines,
     /// It has given an answer: it may keep something of what it read for that.
     pub(super) has_answered: bool,
     /// Files whose code it keeps, of each address space. It has a table of the same spaces, and forgets the same.
@@ -159,7 +159,7 @@ impl Process {
     /// Starts one, and waits until it is confined. Before it confines itself, `seen_as` gets its number, as probes see it.
     pub(super) fn start(
         starter: &Starter,
-        patience: Patience,
+        deadlines: Deadlines,
         seen_as: impl FnOnce(u32),
     ) -> Result<(Self, Confinement), Ended> {
         let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
@@ -180,7 +180,7 @@ impl Process {
             .map_err(Ended::NotStarted)?;
         // It holds the symbolizer's end of the socket, whose end is to show.
         drop(command);
-        let mut process = Self::number_of(child, pending, socket, starter.memory, patience)?;
+        let mut process = Self::number_of(child, pending, socket, starter.memory, deadlines)?;
         seen_as(process.seen_as);
         let begin = Order::Begin(Allowance {
             memory: starter.memory,
@@ -200,7 +200,7 @@ impl Process {
         pending: PendingNumber,
         socket: OwnedFd,
         memory: u64,
-        patience: Patience,
+        deadlines: Deadlines,
     ) -> Result<Self, Ended> {
         let seen_as = pending.read(child.id());
         let process = Self {
@@ -209,14 +209,14 @@ impl Process {
             seen_as: *seen_as.as_ref().unwrap_or(&0),
             socket,
             memory,
-            patience,
+            deadlines,
             has_answered: false,
             spaces: SharedTable::new(SPACES),
             granted: Duration::ZERO,
             asked_at: Duration::ZERO,
             is_idle: false,
             idle_until: Instant::now(),
-            until: Instant::now() + patience.start,
+            until: Instant::now() + deadlines.start,
         };
         match seen_as {
             Ok(_) => Ok(process),
@@ -299,8 +299,8 @@ impl Process {
     ) -> Result<(), Ended> {
         if matches!(order, Order::Ask(..)) {
             let now = Instant::now();
-            self.idle_until = now + self.patience.idle;
-            self.until = now + self.patience.wall;
+            self.idle_until = now + self.deadlines.idle;
+            self.until = now + self.deadlines.wall;
             self.grant_time();
         }
         self.send(order, descriptor)
@@ -389,10 +389,10 @@ impl Process {
     fn grant_time(&mut self) {
         let used = self.cpu_time().unwrap_or(self.granted);
         self.asked_at = used;
-        if used + self.patience.cpu <= self.granted {
+        if used + self.deadlines.cpu <= self.granted {
             return;
         }
-        let granted = used + 2 * self.patience.cpu;
+        let granted = used + 2 * self.deadlines.cpu;
         let limit = Rlimit {
             current: Some(granted.as_secs().max(1)),
             maximum: None,
@@ -457,7 +457,7 @@ mod tests {
         let folder = format!("/proc/{}", child.id());
         let (socket, _theirs) = channel::pair().expect("a pair");
         let silent = PendingNumber::silent().expect("a pipe");
-        let started = Process::number_of(child, silent, socket, 0, Patience::default());
+        let started = Process::number_of(child, silent, socket, 0, Deadlines::default());
         let said = started.expect_err("nothing was guessed").to_string();
         assert_eq!(
             said,

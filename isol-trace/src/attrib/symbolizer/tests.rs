@@ -39,13 +39,13 @@ pub(in crate::attrib) fn means() -> Means {
             memory: 512 << 20,
             numbers: Numbers::default(),
         },
-        patience: Patience::default(),
+        deadlines: Deadlines::default(),
         debug_dirs: Vec::new(),
     }
 }
 
 fn start() -> Symbolizer {
-    let mut symbolizer = Symbolizer::start(means().starter, Patience::default());
+    let mut symbolizer = Symbolizer::start(means().starter, Deadlines::default());
     assert_eq!(symbolizer.take_sentences(), Vec::<String>::new());
     symbolizer
 }
@@ -273,7 +273,7 @@ fn stop_at(symbolizer: &mut Symbolizer, folder: &mut Folder, bad: FileId) -> Opt
 #[test]
 fn one_that_hangs_is_ended_and_its_file_barred() {
     let mut symbolizer = start();
-    symbolizer.patience.wall = Duration::from_millis(500);
+    symbolizer.deadlines.wall = Duration::from_millis(500);
     let mut folder = Folder::new();
     let honest = folder.honest();
     fs::copy("/proc/self/exe", folder.path("bad")).expect("a copy");
@@ -288,7 +288,7 @@ fn one_that_hangs_is_ended_and_its_file_barred() {
         stop_at(&mut symbolizer, &mut folder, bad),
         Some(Answer::Nothing)
     );
-    symbolizer.patience.wall = Duration::from_mins(1);
+    symbolizer.deadlines.wall = Duration::from_mins(1);
     symbolizer.process = None;
     let said = symbolizer.take_sentences();
     let expected = "places in bad come without names from here on in root's processes: reading it ended the symbolizer (no answer in time)";
@@ -333,7 +333,7 @@ fn one_that_has_no_cpu_competes_for_it_until_nobody_asks() {
         kill(pid, libc::SIGCONT);
         seen
     });
-    symbolizer.patience.wall = Duration::from_secs(20);
+    symbolizer.deadlines.wall = Duration::from_secs(20);
     assert!(is_named(&mut symbolizer, &mut folder, honest));
     let seen = resumer.join().expect("it saw something");
     assert_eq!(seen, Some(libc::SCHED_OTHER));
@@ -474,9 +474,9 @@ fn endless_tables_end_the_symbolizer_and_their_file_is_barred() {
         ),
     ] {
         let mut means = means();
-        means.patience.cpu = cpu;
+        means.deadlines.cpu = cpu;
         means.starter.memory = 128 << 20;
-        let mut symbolizer = Symbolizer::start(means.starter, means.patience);
+        let mut symbolizer = Symbolizer::start(means.starter, means.deadlines);
         fs::write(folder.path(name), endless(expression)).expect("a file");
         let id = folder.id(name);
         let mut broker = Mapped(&mut folder, id);
@@ -590,8 +590,8 @@ impl Broker for Pair<'_> {
 #[test]
 fn a_stack_is_put_down_to_the_file_that_it_is_at() {
     let mut means = means();
-    means.patience.cpu = Duration::from_secs(1);
-    let mut symbolizer = Symbolizer::start(means.starter, means.patience);
+    means.deadlines.cpu = Duration::from_secs(1);
+    let mut symbolizer = Symbolizer::start(means.starter, means.deadlines);
     let mut folder = Folder::new();
     // Begin anew.
     let mut pair = Pair::new(&mut folder, &[0x2f, 0xfd, 0xff]);
@@ -889,7 +889,7 @@ fn what_is_no_symbolizer_is_said_once() {
             memory: 64 << 20,
             numbers: Numbers::default(),
         };
-        let mut symbolizer = Symbolizer::start(starter, Patience::default());
+        let mut symbolizer = Symbolizer::start(starter, Deadlines::default());
         let said = symbolizer.take_sentences();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(

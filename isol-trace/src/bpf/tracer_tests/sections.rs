@@ -113,9 +113,9 @@ fn the_signal_for_an_nmi_names_the_nmi() {
     let [kill] = kills.as_slice() else {
         panic!("{kills:?}")
     };
-    assert_eq!(kill.by, KilledBy::StrictMode);
+    assert_eq!(kill.delivered.by, KilledBy::StrictMode);
     assert_eq!(kill.breach, Some(breaches[1].seq));
-    let entry = kill.entry.as_ref().unwrap();
+    let entry = kill.delivered.entry.as_ref().unwrap();
     assert_eq!(entry.cause.cause(), Cause::Nmi);
     assert_eq!(
         (entry.at, entry.ip),
@@ -156,15 +156,18 @@ fn a_signal_tells_of_its_entry_whose_record_was_lost() {
     bench.assembler.finish(|kill| kills.push(Box::new(kill)));
     assert_eq!(kills.len(), 2, "{kills:?}");
     for kill in kills {
-        assert_eq!((&kill.by, kill.breach), (&KilledBy::StrictMode, None));
-        let entry = kill.entry.as_ref().unwrap();
+        assert_eq!(
+            (&kill.delivered.by, kill.breach),
+            (&KilledBy::StrictMode, None)
+        );
+        let entry = kill.delivered.entry.as_ref().unwrap();
         let CauseDetail::Syscall { number, args } = entry.cause else {
             panic!("{entry:?}")
         };
         assert_eq!(number.map(i64::from), Some(libc::SYS_bpf));
-        assert!(args.is_some() && entry.ip.0 != 0 && entry.at < kill.at);
+        assert!(args.is_some() && entry.ip.0 != 0 && entry.at < kill.delivered.at);
         let Nanos(lasted) = entry.duration.unwrap();
-        assert!(lasted <= kill.at.0 - entry.at.0);
+        assert!(lasted <= kill.delivered.at.0 - entry.at.0);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the guard may take to start the command.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A command that runs below its guard.
 #[derive(Debug)]
@@ -123,9 +123,9 @@ impl Guarded {
 
 /// What the guard says first, and the command's process with it. It takes milliseconds; on a machine that is busy, more.
 fn report(socket: &OwnedFd) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
-    match channel::wait_until(socket.as_fd(), Instant::now() + PATIENCE) {
+    match channel::wait_until(socket.as_fd(), Instant::now() + START_LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            let silent = format!("it said nothing for {} seconds", PATIENCE.as_secs());
+            let silent = format!("it said nothing for {} seconds", START_LIMIT.as_secs());
             return Err(io::Error::new(error.kind(), silent));
         }
         waited => waited?,

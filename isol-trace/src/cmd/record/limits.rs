@@ -11,7 +11,7 @@ use super::{
     asked::AskedTasks,
     command::Running,
 };
-use crate::{consume::Appetite, error::Error, trace::Control};
+use crate::{consume::Demand, error::Error, trace::Control};
 
 /// How often totals are read, lost records reported and the log written out.
 const EVERY: Duration = Duration::from_millis(500);
@@ -104,12 +104,12 @@ impl Control for Limits {
         }
     }
 
-    fn look(&mut self, appetite: Appetite) -> Option<End> {
+    fn look(&mut self, demand: Demand) -> Option<End> {
         // A command goes on, and its breaches are counted, unless nobody wants to know.
-        let is_unheard = match appetite {
-            Appetite::All | Appetite::Later => false,
-            Appetite::Failed => self.child.is_none(),
-            Appetite::Closed => true,
+        let is_unheard = match demand {
+            Demand::All | Demand::Later => false,
+            Demand::Failed => self.child.is_none(),
+            Demand::Closed => true,
         };
         if is_unheard {
             return Some(End::Asked);

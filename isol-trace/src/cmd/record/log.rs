@@ -1,7 +1,7 @@
 //! The log that is written while a trace runs.
 //!
 //! Lines go into a [`Queue`] and are written on a thread of its own: whatever the output does, the loop goes on. What
-//! the output cannot take, the engine does not read from the rings ([`Appetite::Later`]): the kernel counts it as lost, and
+//! the output cannot take, the engine does not read from the rings ([`Demand::Later`]): the kernel counts it as lost, and
 //! the log adds up.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cmd::{signals, stderr::say},
-    consume::{Appetite, Consumer, json::JsonLines, people::PeopleLines},
+    consume::{Consumer, Demand, json::JsonLines, people::PeopleLines},
     error::Error,
     event::model::{Event, Totals},
     plan::output::{Begun, Changed, Kept, Output},
@@ -106,8 +106,8 @@ impl Ending {
         let ending = *self;
         let result = wait(&mut |stalled| {
             let is_late = ending.hurry.is_some_and(|hurry| begun.elapsed() >= hurry);
-            let patience = if is_regular { DISK_STALLED } else { STALLED };
-            !ending.is_over() && stalled < patience && (is_regular || !is_late)
+            let limit = if is_regular { DISK_STALLED } else { STALLED };
+            !ending.is_over() && stalled < limit && (is_regular || !is_late)
         });
         self.hurry = self
             .hurry
@@ -367,12 +367,12 @@ impl Consumer for Log<'_> {
         self.look();
     }
 
-    fn appetite(&self) -> Appetite {
+    fn demand(&self) -> Demand {
         match &self.failed {
-            Some(_) if self.is_closed_pipe() => Appetite::Closed,
-            Some(_) => Appetite::Failed,
-            None if self.queue.as_ref().is_none_or(Queue::has_room) => Appetite::All,
-            None => Appetite::Later,
+            Some(_) if self.is_closed_pipe() => Demand::Closed,
+            Some(_) => Demand::Failed,
+            None if self.queue.as_ref().is_none_or(Queue::has_room) => Demand::All,
+            None => Demand::Later,
         }
     }
 }

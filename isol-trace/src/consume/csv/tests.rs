@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    consume::{Appetite, Consumer as _, json::JsonLines},
+    consume::{Consumer as _, Demand, json::JsonLines},
     log::{LogReader, tests::any},
 };
 
@@ -141,7 +141,7 @@ fn an_output_that_takes_no_more_ends_the_rows() {
     let mut room = [0; 16];
     let mut csv = CsvLines::new(room.as_mut_slice());
     csv.event(&Event::Header(any::plain_header()));
-    assert_eq!(csv.appetite(), Appetite::Failed);
+    assert_eq!(csv.demand(), Demand::Failed);
     assert_eq!(csv.take_error().unwrap().kind(), io::ErrorKind::WriteZero);
 }
 

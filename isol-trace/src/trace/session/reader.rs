@@ -202,10 +202,10 @@ impl Pending {
 /// for. What cannot be read is not remembered.
 fn look_up_kill(tracer: &Tracer, attributor: &mut Attributor, raw: RawKill) -> Pending {
     let unlogged = tracer
-        .remembered(raw.cpu)
+        .remembered(raw.delivered.cpu)
         .iter()
-        .filter_map(|words| unlogged(words, raw.task.tid))
-        .filter(|entry| entry.at <= raw.at)
+        .filter_map(|words| unlogged(words, raw.delivered.task.tid))
+        .filter(|entry| entry.at <= raw.delivered.at)
         .collect();
     Pending::Kill(Box::new(attributor.look_up_kill(raw, unlogged)))
 }

@@ -7,7 +7,7 @@ const FILES: usize = 8;
 
 /// Sentences of a kind, some of them about files.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(super) struct Warnings {
     /// What the last sentence about files says of all others.
     others: &'static str,
     /// Files that were named, by their paths: their bytes may be others each time.
@@ -18,7 +18,7 @@ pub(super) struct Complaints {
     sentences: Vec<String>,
 }
 
-impl Complaints {
+impl Warnings {
     /// None yet. `others` is what all files have that are not named.
     pub(super) fn new(others: &'static str) -> Self {
         Self {
@@ -61,21 +61,21 @@ mod tests {
 
     #[test]
     fn a_file_is_named_once_and_only_so_many_are() {
-        let mut complaints = Complaints::new("more files lack names");
-        complaints.once("no files".to_owned());
+        let mut warnings = Warnings::new("more files lack names");
+        warnings.once("no files".to_owned());
         for round in 0..3 {
             // It is another file each time.
-            complaints.of_file("/tmp/0", || format!("0 in {round}"));
+            warnings.of_file("/tmp/0", || format!("0 in {round}"));
         }
         for round in 0..3 {
             for file in 0..20 {
-                complaints.of_file(&format!("/tmp/{file}"), || format!("{file} in {round}"));
+                warnings.of_file(&format!("/tmp/{file}"), || format!("{file} in {round}"));
             }
         }
         let mut expected = vec!["no files".to_owned()];
         expected.extend((0..FILES).map(|file| format!("{file} in 0")));
         expected.push("more files lack names, which is not said of each".to_owned());
-        assert_eq!(complaints.take(), expected);
-        assert_eq!(complaints.take(), Vec::<String>::new());
+        assert_eq!(warnings.take(), expected);
+        assert_eq!(warnings.take(), Vec::<String>::new());
     }
 }
