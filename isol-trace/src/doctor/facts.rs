@@ -166,7 +166,7 @@ impl Facts {
             default_irq_affinity: host.default_irq_affinity(),
             irqbalance: host.runs("irqbalance"),
             workqueues: host.workqueues(),
-            lockup_watchdogs: host.lockup_watchdogs(),
+            lockup_watchdogs: host.lockup_watchdogs(&watched.watched),
             machine_check_interval: host.machine_check_interval(),
             memory: host.memory(),
             scheduler: host.scheduler(&watched.watched),

@@ -17,9 +17,9 @@ pub struct Scheduler {
 /// The watchdogs that look for lockups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockupWatchdogs {
-    /// The one that NMIs serve.
+    /// The one that NMIs serve; absent where it was not asked for.
     pub nmi: Reading<i64>,
-    /// The one that a timer of each CPU serves.
+    /// The one that a timer of each CPU serves; absent where it was not asked for.
     pub soft: Reading<i64>,
     /// CPUs that they watch.
     pub cpus: Reading<CpuSet>,
@@ -42,13 +42,29 @@ impl Host {
         }
     }
 
-    /// Reads the settings of the lockup watchdogs.
+    /// Reads the settings of the lockup watchdogs, as far as they look at the `watched` CPUs.
+    ///
+    /// Whoever reads whether one is on changes what `kernel.watchdog` switches: the kernel then takes what that one
+    /// does at the moment for what was asked of it, so that one which is off because all are does not come back with
+    /// them (`proc_watchdog_common`, kernel/watchdog.c, v6.12). So none is asked for where all are off, and the switch of
+    /// all only where they look at a watched CPU.
     #[must_use]
-    pub fn lockup_watchdogs(&self) -> LockupWatchdogs {
+    pub fn lockup_watchdogs(&self, watched: &CpuSet) -> LockupWatchdogs {
+        let cpus = self.cpu_list(&format!("{KERNEL}/watchdog_cpumask"));
+        let looks_here = |cpus: &CpuSet| !(cpus & watched).is_empty();
+        let are_on = cpus.known().is_some_and(looks_here)
+            && self.number(&format!("{KERNEL}/watchdog")).known() != Some(&0);
+        let switch = |name: &str| {
+            if are_on {
+                self.number(&format!("{KERNEL}/{name}"))
+            } else {
+                Reading::Absent
+            }
+        };
         LockupWatchdogs {
-            nmi: self.number(&format!("{KERNEL}/nmi_watchdog")),
-            soft: self.number(&format!("{KERNEL}/soft_watchdog")),
-            cpus: self.cpu_list(&format!("{KERNEL}/watchdog_cpumask")),
+            nmi: switch("nmi_watchdog"),
+            soft: switch("soft_watchdog"),
+            cpus,
         }
     }
 
@@ -80,9 +96,7 @@ mod tests {
             .file(
                 "/sys/kernel/debug/sched/fair_server/cpu2/runtime",
                 "50000000",
-            )
-            .file("/proc/sys/kernel/nmi_watchdog", "0")
-            .file("/proc/sys/kernel/watchdog_cpumask", "0,3");
+            );
         let host = tree.host();
         let found = host.scheduler(&"1-2".parse().unwrap());
         assert_eq!(found.timer_migration, Reading::Known(1));
@@ -93,10 +107,25 @@ mod tests {
                 (Cpu(2), Reading::Known(50_000_000))
             ]
         );
-        let lockup = host.lockup_watchdogs();
-        assert_eq!(lockup.nmi, Reading::Known(0));
-        assert_eq!(lockup.soft, Reading::Absent);
-        assert_eq!(lockup.cpus.known().unwrap().to_string(), "0,3");
+    }
+
+    /// To ask changes what the kernel takes for asked.
+    #[test]
+    fn watchdogs_that_look_elsewhere_or_are_off_are_not_asked_for() {
+        let found = |cpus, all| {
+            let tree = Tree::new()
+                .file("/proc/sys/kernel/nmi_watchdog", "0")
+                .file("/proc/sys/kernel/soft_watchdog", "1")
+                .file("/proc/sys/kernel/watchdog", all)
+                .file("/proc/sys/kernel/watchdog_cpumask", cpus);
+            let found = tree.host().lockup_watchdogs(&"1-2".parse().unwrap());
+            assert_eq!(found.cpus.known().unwrap().to_string(), cpus);
+            (found.nmi, found.soft)
+        };
+        let not_asked = (Reading::Absent, Reading::Absent);
+        assert_eq!(found("0,3", "1"), not_asked);
+        assert_eq!(found("0-3", "0"), not_asked);
+        assert_eq!(found("0-3", "1"), (Reading::Known(0), Reading::Known(1)));
     }
 
     #[test]

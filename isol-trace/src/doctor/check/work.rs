@@ -77,7 +77,7 @@ fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
     let dogs = &facts.lockup_watchdogs;
     let is_on = |dog: &Reading<i64>| dog.known().is_some_and(|&value| value != 0);
     let (nmi, soft) = (is_on(&dogs.nmi), is_on(&dogs.soft));
-    if let (true, Reading::Unreadable(why)) = (nmi || soft, &dogs.cpus) {
+    if let Reading::Unreadable(why) = &dogs.cpus {
         return Some(Finding::unreadable(id, Work, why));
     }
     let here = dogs.cpus.known()? & &facts.watched;
@@ -115,7 +115,7 @@ fn lockup_watchdogs(facts: &Facts) -> Option<Finding> {
             facts.noise_takers()
         ))
         .boot("nowatchdog")
-        .verify("sysctl kernel.watchdog_cpumask kernel.nmi_watchdog kernel.soft_watchdog"),
+        .verify("sysctl kernel.watchdog_cpumask"),
     )
 }
 
