@@ -1,5 +1,7 @@
 //! The one place in which a breach is built: of what the records tell, and the names of it.
 
+use std::sync::Arc;
+
 use super::{
     Attributor, Awaited,
     senders::{Asker, TimerOwner, asker, timer_owner, trim},
@@ -19,6 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub struct BreachLookup {
     raw: Box<RawBreach>,
+    cause_name: Option<Arc<str>>,
     awaited: Awaited,
 }
 
@@ -44,20 +47,27 @@ impl Attributor {
         for origin in &raw.origins {
             self.ask_stack_of(origin, Some(&raw.entry.task), &mut awaited);
         }
+        let cause_name = self.names.cause_name(&raw.entry.cause);
         // What follows runs another program at the same addresses.
         if let (Some(users), Some(pid)) = (&mut self.users, pid)
-            && matches!(
-                self.names.cause_name(&raw.entry.cause).as_deref(),
-                Some("execve" | "execveat")
-            )
+            && matches!(cause_name.as_deref(), Some("execve" | "execveat"))
         {
             users.executed(pid);
         }
-        BreachLookup { raw, awaited }
+        BreachLookup {
+            raw,
+            cause_name,
+            awaited,
+        }
     }
 
     /// The breach, with what has been found by now.
-    pub fn breach(&mut self, BreachLookup { raw, awaited }: BreachLookup) -> Box<Breach> {
+    pub fn breach(&mut self, lookup: BreachLookup) -> Box<Breach> {
+        let BreachLookup {
+            raw,
+            cause_name,
+            awaited,
+        } = lookup;
         let RawBreach {
             seq,
             entry,
@@ -84,7 +94,7 @@ impl Attributor {
             end: entry.end,
             section: Some(entry.section),
             task: entry.task,
-            cause_name: self.names.cause_name(&entry.cause),
+            cause_name,
             cause_handler: self.names.cause_handler(&entry.cause),
             cause: entry.cause,
             cause_net: entry.cause_net,

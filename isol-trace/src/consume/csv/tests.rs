@@ -162,3 +162,23 @@ fn the_documentation_has_every_column() {
     let columns: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, columns);
 }
+
+#[test]
+fn a_place_that_is_not_known_is_an_empty_cell() {
+    let cell = |function: Function| {
+        let mut out = Vec::new();
+        let mut cell = Cell {
+            out: &mut out,
+            calendar: None,
+        };
+        cell.function(&function);
+        String::from_utf8(out).unwrap()
+    };
+    let place = |address, name: Option<&str>| Function {
+        address,
+        name: name.map(Into::into),
+    };
+    assert_eq!(cell(place(None, None)), "");
+    assert_eq!(cell(place(Some(Address(16)), None)), "0x10");
+    assert_eq!(cell(place(Some(Address(16)), Some("f"))), "f");
+}
