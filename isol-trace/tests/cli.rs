@@ -389,3 +389,87 @@ fn the_search_path_is_that_of_the_caller() {
     // Found: what is refused now is the host.
     assert!(refusal(command).starts_with("loading probes needs"));
 }
+
+/// The binary, started by a shell with a redirection.
+fn redirected(words: &[&str], redirection: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!("exec \"$0\" \"$@\" {redirection}"))
+        .arg(env!("CARGO_BIN_EXE_isol-trace"))
+        .args(words);
+    shell.env(
+        "ISOL_TRACE_ROOT",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/nohz-full"),
+    );
+    shell
+}
+
+/// Nobody is there to read it, and it is not that somebody has read enough.
+#[test]
+fn a_stdout_that_is_not_there_is_refused() {
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/explain/killed.jsonl");
+    for words in [
+        &["record"][..],
+        &["record", "-o", "-"],
+        &["record", "-o", "/dev/stdout"],
+        &["record", "-o", "log", "--dry-run"],
+        &["explain", log],
+        &["explain", "--", "true"],
+        &["report", "--format", "csv", log],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["schema"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["record", "--help"],
+        &["--version"],
+    ] {
+        for redirection in [">&-", "1</dev/null", "<&- >&-"] {
+            assert_eq!(
+                refusal(redirected(words, redirection)),
+                "cannot write to stdout: it is closed, or open for reading alone",
+                "{words:?} {redirection}"
+            );
+        }
+    }
+    assert!(!Path::new("log").exists());
+}
+
+#[test]
+fn a_stdin_that_is_not_there_is_refused() {
+    for words in [&["explain", "-"][..], &["report", "--format", "csv", "-"]] {
+        for redirection in ["<&-", "0>/dev/null"] {
+            assert_eq!(
+                refusal(redirected(words, redirection)),
+                "cannot read the log 'stdin': it is closed, or open for writing alone",
+                "{words:?} {redirection}"
+            );
+        }
+    }
+}
+
+/// Whoever throws away what is written has said so.
+#[test]
+fn streams_that_lead_nowhere_are_taken() {
+    for redirection in [
+        ">/dev/null",
+        "1<>/dev/null",
+        "<&- >/dev/null",
+        "2>&- >/dev/null",
+    ] {
+        let output = redirected(&["schema"], redirection).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{redirection}");
+        assert!(output.stderr.is_empty(), "{redirection}");
+    }
+}
+
+/// The status is all that there is then.
+#[test]
+fn a_stderr_that_is_not_there_leaves_the_exit_status() {
+    let words = ["record", "--duration", "soon"];
+    let output = redirected(&words, "2>&-").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}

@@ -261,3 +261,29 @@ fn a_program_that_is_cut_short_is_not_given_to_a_shell() {
     );
     assert!(!path.exists() && !folder.path().join("was-run").exists());
 }
+
+/// Closed streams keep no log from its file, and a command's own writing to one fails as it does without isol-trace.
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn a_closed_stdout_is_in_the_way_of_nothing_that_is_not_written_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let status = folder.path().join("status");
+    let task = format!("echo lost; echo $? > {}", status.display());
+    let mut shell = Command::new("sh");
+    let recorded = shell
+        .args(["-c", "exec \"$0\" \"$@\" >&- <&-"])
+        .arg(env!("CARGO_BIN_EXE_isol-trace"))
+        .args(["record", "--cpus", "1", "-o", log.to_str().unwrap()])
+        .args(["--", "sh", "-c", &task])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(recorded.stderr).unwrap();
+    assert_eq!(recorded.status.code(), Some(0), "{said}");
+    assert_eq!(recorded.stdout, b"");
+    let text = fs::read_to_string(&log).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("{\"type\":\"summary\""), "{last}");
+    // What a shell's `echo` says of a write that failed.
+    assert_ne!(fs::read_to_string(&status).unwrap(), "0\n", "{said}");
+}

@@ -26,8 +26,10 @@ use crate::{
     cli::{self, Cli, Command, ExplainArgs},
     error::Error,
     guard,
-    host::{Host, descriptors, stack},
-    plan::{RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan},
+    host::{Host, descriptors, stack, streams},
+    plan::{
+        RecordPlan, TopPlan, TracePlan, doctor::DoctorPlan, explain::ExplainPlan, output::is_stdout,
+    },
     sink::{LogFile, Queue, queue::Outcome},
     symbolize::child as symbolizer,
 };
@@ -61,8 +63,8 @@ fn run_in_room(words: &[OsString]) -> ExitCode {
         Err(error) if error.use_stderr() => wrong(&cli::usage_sentence(&error, words)),
         // Help or version.
         Err(error) => conclude(
-            error
-                .print()
+            streams::stdout()
+                .and_then(|_| error.print())
                 .and_then(|()| io::stdout().flush())
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(Error::Stdout),
@@ -83,6 +85,10 @@ fn runtime() -> Result<Runtime, Error> {
 /// Hands a command line to its command.
 fn dispatch(command: Command) -> Result<ExitCode, Error> {
     let host = Host::of_this_process();
+    if writes_to_stdout(&command) {
+        // What cannot be written is not recorded first.
+        streams::stdout().map_err(Error::Stdout)?;
+    }
     if matches!(
         command,
         Command::Top(_) | Command::Record(_) | Command::Explain(ExplainArgs { log: None, .. })
@@ -114,6 +120,15 @@ fn dispatch(command: Command) -> Result<ExitCode, Error> {
         Command::Schema { format } => artefact::schema(format),
         Command::Completions { shell } => artefact::completions(shell),
         Command::Man { command } => artefact::manual(command.as_deref()),
+    }
+}
+
+/// Whether a command writes to stdout. `top` asks for more of it, and says so itself.
+fn writes_to_stdout(command: &Command) -> bool {
+    match command {
+        Command::Top(_) => false,
+        Command::Record(args) => args.dry_run || args.output.as_deref().is_none_or(is_stdout),
+        _ => true,
     }
 }
 

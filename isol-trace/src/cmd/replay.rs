@@ -10,18 +10,29 @@ use super::stderr::say;
 use crate::{
     consume::{Consumer, Demand},
     error::Error,
+    host::streams,
     log::LogReader,
 };
 
 /// Has a consumer hear a log to its end, or as far as it takes any; `-` is stdin.
 pub(super) fn replay(path: &Path, consumer: &mut dyn Consumer) -> Result<(), Error> {
     if path.as_os_str() == "-" {
-        return read(io::stdin().lock(), "stdin", consumer);
+        return read_file(streams::stdin(), "stdin", consumer);
     }
-    let name = path.display().to_string();
-    match File::open(path) {
-        Ok(file) => read(BufReader::new(file), &name, consumer),
-        Err(source) => Err(Error::OpenLog { name, source }),
+    read_file(File::open(path), &path.display().to_string(), consumer)
+}
+
+fn read_file(
+    opened: io::Result<File>,
+    name: &str,
+    consumer: &mut dyn Consumer,
+) -> Result<(), Error> {
+    match opened {
+        Ok(file) => read(BufReader::new(file), name, consumer),
+        Err(source) => Err(Error::OpenLog {
+            name: name.to_owned(),
+            source,
+        }),
     }
 }
 

@@ -16,6 +16,7 @@
 //! - [`interrupts`]: the kernel's own interrupt counters;
 //! - [`descriptors`]: how many files this process may open;
 //! - [`stack`]: how far the stack of the first thread may grow;
+//! - [`streams`]: stdin and stdout, which may be closed;
 //! - [`affinity`]: keeping ourselves off the watched CPUs;
 //! - [`boot`], [`kernel_config`] and [`release`]: what was booted, and how it was built;
 //! - [`device_irq`], [`workqueue`], [`memory`], [`scheduler`], [`topology`], [`clocksource`] and
@@ -48,6 +49,7 @@ pub mod release;
 pub mod rights;
 pub mod scheduler;
 pub mod stack;
+pub mod streams;
 pub mod sysfs;
 pub mod topology;
 pub mod watched;

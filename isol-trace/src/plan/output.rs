@@ -102,11 +102,7 @@ pub enum OutputError {
 impl Output {
     /// Opens what was typed after `-o`; `-` is stdout. `replace` allows that the file is there.
     pub fn open(path: PathBuf, replace: bool) -> Result<Self, OutputError> {
-        // Opening these anew would write from the beginning of a file that stdout appends to.
-        let is_stdout = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
-            .iter()
-            .any(|name| path.as_os_str() == *name);
-        if is_stdout {
+        if is_stdout(&path) {
             return Ok(Self::Stdout);
         }
         OutputFile::open(path, replace).map(Self::File)
@@ -121,6 +117,15 @@ impl Output {
             Self::Stdout
         }
     }
+}
+
+/// Whether what was typed after `-o` stands for stdout.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
+    // Opening these anew would write from the beginning of a file that stdout appends to.
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+        .iter()
+        .any(|name| path.as_os_str() == *name)
 }
 
 impl OutputFile {

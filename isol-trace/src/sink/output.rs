@@ -7,11 +7,12 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Seek, Write},
-    os::fd::AsFd,
     path::Path,
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::host::streams;
 
 /// What is handed to a pipe, a terminal or a device at once. A pipe that polls as writable has room for a page
 /// (`fs/pipe.c:pipe_poll`, v6.12), so that a write of this size does not wait where nobody else writes.
@@ -43,8 +44,7 @@ impl LogFile {
 
     /// Standard output, past the standard library's line buffer.
     pub fn stdout() -> io::Result<Self> {
-        let descriptor = io::stdout().as_fd().try_clone_to_owned()?;
-        Self::from_file(descriptor.into())
+        Self::from_file(streams::stdout()?)
     }
 
     /// An open file.
