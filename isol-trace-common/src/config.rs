@@ -190,6 +190,11 @@ pub const BARRIER_SLOT: u32 = MAX_CPUS + 1;
 /// Slots of the map of rings: one per CPU, and the two above.
 pub const RING_SLOTS: u32 = MAX_CPUS + 2;
 
+/// More than any thread's number: `PID_MAX_LIMIT` of a 64-bit kernel (`include/linux/threads.h`, v6.1 to v7.2).
+pub const MAX_THREADS: u32 = 4 << 20;
+/// Threads whose sections are in one value of their map.
+pub const SECTIONS_TOGETHER: u32 = 4;
+
 /// Words of a mask of CPUs.
 pub const MASK_WORDS: usize = MAX_CPUS as usize / 64;
 

@@ -168,31 +168,32 @@ pub const fn is_of_exception(signal: u32) -> bool {
     signal < 64 && EXCEPTION_SIGNALS >> signal & 1 != 0
 }
 
-/// An isolated section, as its map has it.
+/// An isolated section, as its map has it: never 0, which says that a thread is in none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Section(pub u32);
+pub struct Section(pub u16);
 
 impl Section {
     /// One that the task alone knows of.
     pub const PLAIN: Self = Self(1);
     /// Strict mode has struck in it.
-    const STRUCK: u32 = 1 << 1;
+    const STRUCK: u16 = 1 << 1;
     /// NMIs and machine checks lead to the signal, too.
-    const NMI: u32 = 1 << 2;
+    const NMI: u16 = 1 << 2;
 
     /// One that the kernel has activated: `signal` is what a breach leads to, 0 for none.
     #[must_use]
     #[inline(always)]
     pub const fn activated(signal: u32, nmi: bool) -> Self {
         let nmi = if nmi { Self::NMI } else { 0 };
-        Self(Self::PLAIN.0 | nmi | (signal & 0xff) << 8)
+        let [signal, ..] = signal.to_le_bytes();
+        Self(Self::PLAIN.0 | nmi | (signal as u16) << 8)
     }
 
     /// The signal that the kernel raises for a breach; 0 for none.
     #[must_use]
     #[inline(always)]
     pub const fn signal(self) -> u32 {
-        self.0 >> 8 & 0xff
+        (self.0 >> 8) as u32
     }
 
     /// Whether the kernel signals for NMIs.

@@ -11,7 +11,10 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use isol_trace_common::{
-    config::{Config, Control, MASK_WORDS, RING_SLOTS, SENDERS_SLOT, Watch},
+    config::{
+        Config, Control, MASK_WORDS, MAX_THREADS, RING_SLOTS, SECTIONS_TOGETHER, SENDERS_SLOT,
+        Watch,
+    },
     kill::{Remembered, Signalled, Strike},
     span::{CpuState, away::Away},
 };
@@ -57,13 +60,16 @@ pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, { RING_SLOTS as usize }
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
-/// Tasks whose entry ended while another task ran, by thread.
+/// Tasks whose entry ended while another task ran, by thread: 8 MB. All threads that have run on a
+/// watched CPU and sleep are in it.
 #[map]
-pub(crate) static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(4096, 0);
+pub(crate) static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(65_536, 0);
 
-/// Threads in an isolated section, each with its [`isol_trace_common::kill::Section`].
+/// The isolated section of each thread that there can be, [`SECTIONS_TOGETHER`] in one value (the kernel
+/// rounds values up to eight bytes): nobody can fill it. 8 MiB.
 #[map]
-pub(crate) static SECTIONS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+pub(crate) static SECTIONS: Array<[u16; SECTIONS_TOGETHER as usize]> =
+    Array::with_max_entries(MAX_THREADS / SECTIONS_TOGETHER, 0);
 
 /// Threads that our strict mode is for: the command's, and of what it forked.
 #[map]

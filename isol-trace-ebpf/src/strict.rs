@@ -6,7 +6,7 @@
 //! itself travels by one where interrupts are off
 //! (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
 
-use aya_ebpf::{bindings::BPF_EXIST, helpers::generated::bpf_send_signal_thread};
+use aya_ebpf::helpers::generated::bpf_send_signal_thread;
 use isol_trace_common::{
     cause::Cause,
     kill::{DURATION_WORD, REMEMBERED_WORDS, Raiser, Strike},
@@ -17,7 +17,7 @@ use isol_trace_common::{
 use crate::{
     context::{current_tid, now, this_cpu},
     kfield::{self, Registers},
-    maps::{SECTIONS, STRICT, STRIKES, config},
+    maps::{STRICT, STRIKES, config},
     ring::copy_words,
     tasks,
 };
@@ -74,7 +74,7 @@ fn strike(state: &CpuState) {
     }
     state.task.flags.set(flags | TASK_STRUCK);
     if let Some(section) = tasks::section(tid) {
-        let _none = SECTIONS.insert(&tid, &section.struck().0, u64::from(BPF_EXIST));
+        tasks::set_section(tid, Some(section.struck()));
     }
 }
 

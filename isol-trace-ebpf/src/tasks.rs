@@ -2,12 +2,12 @@
 
 use core::ptr::addr_of;
 
-use aya_ebpf::{
-    bindings::{BPF_EXIST, BPF_NOEXIST},
-    helpers::bpf_get_current_comm,
-};
+use aya_ebpf::helpers::bpf_get_current_comm;
 use isol_trace_common::{
-    config::{Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION, isolation},
+    config::{
+        Control, FILTER_COMM, FILTER_PID, FILTER_SECTION, PR_TASK_ISOLATION, SECTIONS_TOGETHER,
+        isolation,
+    },
     kill::Section,
     ledger::add,
     record::{Kind, Task},
@@ -42,11 +42,34 @@ pub(crate) fn new_generation() {
     }
 }
 
+/// Where the section of a thread is kept.
+#[inline(always)]
+fn section_place(tid: u32) -> Option<*mut u16> {
+    let together = SECTIONS.get_ptr_mut(tid / SECTIONS_TOGETHER)?;
+    // SAFETY: the value has a word for each of the threads.
+    Some(unsafe {
+        together
+            .cast::<u16>()
+            .add((tid % SECTIONS_TOGETHER) as usize)
+    })
+}
+
 /// The section that a thread is in.
 #[inline(always)]
 pub(crate) fn section(tid: u32) -> Option<Section> {
-    // SAFETY: the value is a plain word that nobody points into.
-    unsafe { SECTIONS.get(&tid) }.map(|&word| Section(word))
+    // SAFETY: the thread itself may change the word meanwhile; a plain word is read whole.
+    let word = unsafe { section_place(tid)?.read_volatile() };
+    (word != 0).then_some(Section(word))
+}
+
+/// Keeps the section that a thread is in: the current one, or the one whose number it had or has. The
+/// map has room for every number.
+#[inline(always)]
+pub(crate) fn set_section(tid: u32, section: Option<Section>) {
+    if let Some(place) = section_place(tid) {
+        // SAFETY: the pointer is of a live map value, whose word only programs of the thread change.
+        unsafe { place.write_volatile(section.map_or(0, |it| it.0)) };
+    }
 }
 
 /// Fills the task cache and announces the task to the reader.
@@ -95,9 +118,11 @@ pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
 /// Whether a filter leaves a task out that need not be the current one.
 #[inline(always)]
 pub(crate) fn is_other_left_out(pid: u32, tid: u32, comm: &[u64; 2]) -> bool {
-    // SAFETY: the value is never read.
-    let in_section = unsafe { SECTIONS.get(&tid) }.is_some();
-    let flags = if in_section { TASK_IN_SECTION } else { 0 };
+    let flags = if section(tid).is_some() {
+        TASK_IN_SECTION
+    } else {
+        0
+    };
     is_left_out(pid, tid, comm, flags)
 }
 
@@ -133,7 +158,8 @@ pub(crate) fn is_section_call(number: u32, registers: Registers) -> bool {
 /// A thread is in no section any more.
 #[inline(always)]
 pub(crate) fn leave_section(tid: u32) {
-    if SECTIONS.remove(&tid).is_ok() {
+    if section(tid).is_some() {
+        set_section(tid, None);
         new_generation();
     }
 }
@@ -142,7 +168,7 @@ pub(crate) fn leave_section(tid: u32) {
 /// Nothing stays under them.
 #[inline(always)]
 pub(crate) fn gone(tid: u32) {
-    let _none = SECTIONS.remove(&tid);
+    set_section(tid, None);
     let _none = AWAY.remove(&tid);
     let task = kfield::current();
     let pid = kfield::task_pid(task);
@@ -187,7 +213,7 @@ pub(crate) fn toggle_section(state: &CpuState, tid: u32, operation: u64) {
     let inside = known.is_some();
     match operation {
         isolation::LEAVE if inside || config!(knows_isolation) != 0 => {
-            let _none = SECTIONS.remove(&tid);
+            set_section(tid, None);
         }
         isolation::FIRST_QUIET..=isolation::LAST_QUIET => return,
         // Entered anew: what strict mode has answered is past. What the kernel has told of its own
@@ -196,13 +222,10 @@ pub(crate) fn toggle_section(state: &CpuState, tid: u32, operation: u64) {
             if config!(knows_isolation) != 0 || !known.is_some_and(Section::is_struck) {
                 return;
             }
-            let _none = SECTIONS.insert(&tid, &Section::PLAIN.0, u64::from(BPF_EXIST));
+            set_section(tid, Some(Section::PLAIN));
         }
         isolation::ENTER if Registers::of_current().result() == Some(TRY_AGAIN) => return,
-        // What the kernel has told of its activation stays.
-        _ => {
-            let _known = SECTIONS.insert(&tid, &Section::PLAIN.0, u64::from(BPF_NOEXIST));
-        }
+        _ => set_section(tid, Some(Section::PLAIN)),
     }
     forget(state);
 }

@@ -9,7 +9,7 @@ use isol_trace_common::{
 use crate::{
     context::current_tid,
     derived,
-    maps::{SECTIONS, STRIKES, armed, watched_state},
+    maps::{STRIKES, armed, watched_state},
     program::{Arguments, tracepoints},
     strict, tasks,
 };
@@ -41,7 +41,7 @@ fn enter(arguments: Arguments) {
     };
     let section = Section::activated(signal, flags & NMI != 0);
     let tid = current_tid();
-    let _full = SECTIONS.insert(&tid, &section.0, 0);
+    tasks::set_section(tid, Some(section));
     // Of a breach that no signal followed, because the task was to get one of its own anyway.
     let _none = STRIKES.remove(&tid);
     if let Some(state) = watched_state() {
@@ -81,9 +81,12 @@ fn exit(_arguments: Arguments) {
     if armed().is_none() {
         return;
     }
-    if SECTIONS.remove(&current_tid()).is_ok()
-        && let Some(state) = watched_state()
-    {
+    let tid = current_tid();
+    if tasks::section(tid).is_none() {
+        return;
+    }
+    tasks::set_section(tid, None);
+    if let Some(state) = watched_state() {
         tasks::forget(state);
     }
 }

@@ -53,6 +53,62 @@ fn a_section_begins_and_ends_though_its_calls_outlast_their_entries() {
     }
 }
 
+/// Anybody on a watched CPU may begin sections and sleep: as many as that is, nobody else's are forgotten,
+/// nor how long somebody was away.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_PERFMON"]
+fn the_sections_of_thousands_of_threads_are_followed() {
+    const THREADS: usize = 5000;
+    let mut bench = in_an_entry(false);
+    let [exit, enter] = ["raw_user_exit", "raw_user_enter"].map(|it| bench.descriptor(it));
+    let (done, is_done) = std::sync::mpsc::channel();
+    let (mut backs, mut sections) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (go, goes) = std::sync::mpsc::channel::<()>();
+                let done = done.clone();
+                let does = move || {
+                    // In the call; back from it, and once more in the kernel, in its section.
+                    for runs in [[exit].as_slice(), &[enter, exit, enter]] {
+                        if goes.recv().is_err() {
+                            return;
+                        }
+                        for &program in runs {
+                            test_run(program, &[0]);
+                        }
+                        done.send(()).unwrap();
+                    }
+                };
+                let builder = std::thread::Builder::new().stack_size(64 << 10);
+                builder.spawn_scoped(scope, does).unwrap();
+                go
+            })
+            .collect();
+        for thread in &threads {
+            thread.send(()).unwrap();
+            is_done.recv().unwrap();
+            bench.in_section_call(isolation::ENTER);
+            let _switched = bench.events();
+        }
+        for thread in &threads {
+            thread.send(()).unwrap();
+            is_done.recv().unwrap();
+            for event in bench.events() {
+                match event {
+                    RawEvent::Complete(Event::Back { .. }) => backs += 1,
+                    RawEvent::Breach(breach) if breach.entry.end == End::Return => {
+                        sections.push(breach.entry.section);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    });
+    assert_eq!((backs, bench.snapshot().ledger.lost_notes), (THREADS, 0));
+    assert_eq!(sections, [true; THREADS]);
+}
+
 /// What a filter leaves out is not away, whatever becomes of its section.
 #[test]
 #[ignore = "needs CAP_BPF and CAP_PERFMON"]
