@@ -55,7 +55,7 @@ pub struct Ledger<W = u64> {
     pub kernel_ns: W,
     /// Time idled inside breaches, nanoseconds.
     pub idle_ns: W,
-    /// Time that victims waited while another task ran, nanoseconds.
+    /// Time that preempted tasks waited while another task ran, nanoseconds.
     pub away_ns: W,
     /// The longest kernel time of a breach, nanoseconds.
     pub max_ns: W,

@@ -84,11 +84,11 @@ pub struct Entry {
     pub flags: u8,
     /// Thread that left user mode.
     pub tid: u32,
-    /// `CLOCK_MONOTONIC` at the departure from user mode, nanoseconds.
+    /// `CLOCK_MONOTONIC` when user mode was left, nanoseconds.
     pub opened_ns: u64,
-    /// From the departure to the end, nanoseconds.
+    /// From then to the end, nanoseconds.
     pub duration_ns: u64,
-    /// The user instruction pointer at the departure.
+    /// The user instruction pointer when user mode was left.
     pub ip: u64,
     /// `syscall`: its number. `exception`: the trap number. `device_irq`: the interrupt number.
     /// `page_fault`: the error code. Other causes: 0.

@@ -5,7 +5,7 @@
 use isol_trace_common::{
     cause::Cause,
     kill::is_of_exception,
-    span::{CpuState, Phase, entry::Departure},
+    span::{CpuState, Phase, entry::UserExit},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     kfield::{self, Registers, current, is_of_user_mode},
     maps::{armed, is_derived},
     off_cpu,
-    span::{flush, leave_behind, open_entry},
+    span::{close_on_switch, flush, open_entry},
 };
 
 /// Whether an entry is open, or one is being opened or closed.
@@ -36,7 +36,7 @@ pub(crate) fn settle(state: &CpuState) {
 }
 
 /// Where entries are derived: an event outside any span means that user mode was left. An
-/// entry that was settling goes on if the registers saved at the departure are still the same.
+/// entry that was settling goes on if the registers saved when user mode was left are still the same.
 #[inline(always)]
 pub(crate) fn open(state: &CpuState) {
     if is_under_way(state) {
@@ -62,7 +62,7 @@ pub(crate) fn open(state: &CpuState) {
         flush(state);
     }
     // The number may be a system call's that has returned: system calls are opened by their own tracepoint.
-    let _none = open_entry(state, control, tid, || Departure {
+    let _none = open_entry(state, control, tid, || UserExit {
         at_ns: now(),
         tid,
         ip: registers.ip(),
@@ -89,7 +89,7 @@ pub(crate) fn switched_to(state: &CpuState, task: u64, tid: u32) {
     }
     let at_ns = now();
     if state.phase() == Phase::Open {
-        leave_behind(state, at_ns, tid);
+        close_on_switch(state, at_ns, tid);
     }
     if !off_cpu::is_in_call(tid) {
         off_cpu::resumed(state, at_ns, tid, task);
@@ -140,7 +140,7 @@ pub(crate) fn open_nmi(state: &CpuState, handler: u64, length: u64) {
     let end = now();
     let _none = open_entry(state, control, tid, || {
         let registers = Registers::of_current();
-        Departure {
+        UserExit {
             at_ns: end.saturating_sub(length),
             tid,
             ip: registers.ip(),

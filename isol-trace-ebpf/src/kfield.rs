@@ -12,7 +12,7 @@ use isol_trace_common::{
 
 use crate::{context::current_tid, maps::config};
 
-/// The user registers that the current task saved at its last departure from user mode.
+/// The user registers that the current task saved when it last left user mode.
 #[derive(Clone, Copy)]
 pub(crate) struct Registers(*const u8);
 
@@ -88,7 +88,7 @@ impl Registers {
         self.at(config!(offsets.regs_bp))
     }
 
-    /// The system call's number; `None` where the departure was none, or hides it.
+    /// The system call's number; `None` where the entry is none, or hides it.
     #[inline(always)]
     pub(crate) fn syscall(self) -> Option<u32> {
         if config!(offsets.regs_number) == ABSENT {

@@ -86,7 +86,7 @@ fn is_left_out(state: &CpuState, tid: u32) -> bool {
     if state.task.tid.get() == tid {
         return state.task.flags.get() & TASK_FILTERED != 0;
     }
-    // It has slept in the kernel while another one was here, and has not departed again.
+    // It has slept in the kernel while another one was here, and has not left user mode again.
     let task = kfield::current();
     tasks::is_other_left_out(kfield::task_pid(task), tid, &kfield::task_comm(task))
 }

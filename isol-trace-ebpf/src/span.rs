@@ -4,7 +4,7 @@ use isol_trace_common::{
     cause::Cause,
     config::Control,
     record::{End, Kind},
-    span::{CpuState, NOTE_SECTION_CALL, Phase, entry::Departure},
+    span::{CpuState, NOTE_SECTION_CALL, Phase, entry::UserExit},
 };
 
 use crate::{
@@ -22,20 +22,20 @@ pub(crate) fn open_entry(
     state: &CpuState,
     control: &Control,
     tid: u32,
-    departure: impl FnOnce() -> Departure,
+    exit: impl FnOnce() -> UserExit,
 ) -> Option<u32> {
     state.claim();
     if state.task.tid.get() != tid || state.task.generation.get() != tasks::generation(control) {
         tasks::look_up(state, control, tid);
     }
-    let departure = departure();
-    state.open(&departure);
-    departure.syscall
+    let exit = exit();
+    state.open(&exit);
+    exit.syscall
 }
 
 /// The current task left user mode.
 #[inline(always)]
-pub(crate) fn depart(
+pub(crate) fn enter_kernel(
     state: &CpuState,
     control: &Control,
     at_ns: u64,
@@ -45,12 +45,12 @@ pub(crate) fn depart(
     match state.phase() {
         Phase::Closed => {}
         Phase::Settling => flush(state),
-        Phase::Open => leave_behind(state, at_ns, tid),
+        Phase::Open => close_on_switch(state, at_ns, tid),
         Phase::Busy => return,
     }
     let syscall = open_entry(state, control, tid, || {
         let syscall = registers.syscall();
-        Departure {
+        UserExit {
             at_ns,
             tid,
             ip: registers.ip(),
@@ -69,7 +69,7 @@ pub(crate) fn depart(
 
 /// A task goes to user mode.
 #[inline(always)]
-pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
+pub(crate) fn exit_to_user(state: &CpuState, at_ns: u64, tid: u32) {
     state.user_since_ns.set(at_ns);
     match state.phase() {
         Phase::Open => {}
@@ -94,7 +94,7 @@ pub(crate) fn arrive(state: &CpuState, at_ns: u64, tid: u32) {
     state.release();
 }
 
-/// A system call whose number was hidden at the departure shows it now: `int 0x80` of x86 keeps it
+/// A system call whose number was hidden at the entry shows it now: `int 0x80` of x86 keeps it
 /// in `orig_ax`, and `syscall(-1)` is known by what its instruction leaves in the registers.
 #[inline(never)]
 fn late_syscall(state: &CpuState) {
@@ -117,7 +117,7 @@ fn late_syscall(state: &CpuState) {
 
 /// Closes an open span because another task begins one: its owner is still in the kernel.
 #[inline(never)]
-pub(crate) fn leave_behind(state: &CpuState, at_ns: u64, tid: u32) {
+pub(crate) fn close_on_switch(state: &CpuState, at_ns: u64, tid: u32) {
     let end = state.end_for(tid);
     if let Some(kind) = state.close(&Kernel, at_ns, end) {
         write_entry(state, kind);

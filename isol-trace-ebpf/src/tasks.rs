@@ -110,7 +110,7 @@ pub(crate) fn look_up(state: &CpuState, control: &Control, tid: u32) {
     };
     if !write(&record) {
         add(&state.ledger.lost_notes, 1);
-        // Announced again at the next departure.
+        // Announced again at the next entry.
         state.task.tid.set(0);
     }
 }
@@ -230,7 +230,7 @@ pub(crate) fn toggle_section(state: &CpuState, tid: u32, operation: u64) {
     forget(state);
 }
 
-/// The current task is looked up anew at its next departure.
+/// The current task is looked up anew at its next entry.
 #[inline(always)]
 pub(crate) fn forget(state: &CpuState) {
     state.task.tid.set(0);

@@ -1,6 +1,6 @@
-//! Victims whose entry ended while another task ran: how long until they are back in user mode.
+//! Tasks whose entry ended while another task ran: how long until they are back in user mode.
 //!
-//! Time asleep is no noise: a victim that slept is away from the moment that somebody wakes it.
+//! Time asleep is no noise: a task that slept is away from the moment that somebody wakes it.
 //!
 //! A section begins and ends as its `prctl` returns. One that is still in it then says so here.
 
@@ -16,7 +16,7 @@ pub const AWAY_SECTION_CALL: u32 = 1 << 0;
 /// back on another CPU.
 pub const AWAY_UNTOLD: u32 = 1 << 1;
 
-/// A victim that is not back yet, by its thread in a map of all CPUs.
+/// A task that is not back yet, by its thread in a map of all CPUs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Away {

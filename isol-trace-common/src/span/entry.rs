@@ -13,9 +13,9 @@ use crate::{
     },
 };
 
-/// A departure from user mode.
+/// A task leaves user mode.
 #[derive(Clone, Copy, Debug)]
-pub struct Departure {
+pub struct UserExit {
     /// When.
     pub at_ns: u64,
     /// The thread.
@@ -32,10 +32,10 @@ impl CpuState {
     /// Opens a span. The state must be [`Phase::Busy`] or [`Phase::Closed`] (see [`CpuState::claim`]),
     /// and the task cache must be of this thread.
     #[inline(always)]
-    pub fn open(&self, departure: &Departure) {
+    pub fn open(&self, exit: &UserExit) {
         let entry = &self.entry;
         let task = self.task.flags.get();
-        let cause = if departure.syscall.is_some() {
+        let cause = if exit.syscall.is_some() {
             Cause::Syscall
         } else {
             Cause::Unknown
@@ -46,13 +46,13 @@ impl CpuState {
             0
         };
         entry.head.set(head(0, cause as u8, 0, section));
-        entry.tid.set(departure.tid);
-        entry.opened_ns.set(departure.at_ns);
-        entry.ip.set(departure.ip);
-        entry.number.set(departure.syscall.unwrap_or(0));
+        entry.tid.set(exit.tid);
+        entry.opened_ns.set(exit.at_ns);
+        entry.ip.set(exit.ip);
+        entry.number.set(exit.syscall.unwrap_or(0));
         entry.subject.set(0);
         entry.idle_ns.set(0);
-        self.sp.set(departure.sp);
+        self.sp.set(exit.sp);
         let filtered = if task & TASK_FILTERED != 0 {
             NOTE_FILTERED
         } else {
@@ -116,7 +116,7 @@ impl CpuState {
         self.entry.subject.set(subject);
     }
 
-    /// A system call that hid its number at the departure (`int 0x80`, `syscall(-1)`).
+    /// A system call that hid its number at the entry (`int 0x80`, `syscall(-1)`).
     #[inline(always)]
     pub fn late_syscall(&self, number: u32) {
         let [kind, _, end, flags] = self.entry.head.get().to_le_bytes();

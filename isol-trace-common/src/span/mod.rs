@@ -204,7 +204,7 @@ pub struct CpuState {
     pub migrated: Cell<u32>,
     /// Net time of all activities of the span that have ended.
     pub accounted_ns: Cell<u64>,
-    /// The user stack pointer at the departure: with `ip` it tells two departures apart.
+    /// The user stack pointer when user mode was left: with `ip` it tells two entries apart.
     pub sp: Cell<u64>,
     /// When a task last went to user mode here; 0 before the first.
     pub user_since_ns: Cell<u64>,

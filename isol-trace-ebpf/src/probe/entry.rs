@@ -6,7 +6,7 @@ use crate::{
     maps::{armed, is_derived, is_watched, state_of},
     preempt::unpreempted,
     program::{Arguments, tracepoints},
-    span::{arrive, depart},
+    span::{enter_kernel, exit_to_user},
 };
 
 tracepoints! {
@@ -21,7 +21,7 @@ tracepoints! {
 fn user_exit(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && !is_derived(cpu) {
-        departure(cpu);
+        left_user(cpu);
     }
 }
 
@@ -30,7 +30,7 @@ fn user_exit(_arguments: Arguments) {
 fn user_enter(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && !is_derived(cpu) {
-        arrival(cpu);
+        returns_to_user(cpu);
     }
 }
 
@@ -39,7 +39,7 @@ fn user_enter(_arguments: Arguments) {
 fn sys_enter(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && is_derived(cpu) {
-        unpreempted(|| departure(cpu));
+        unpreempted(|| left_user(cpu));
     }
 }
 
@@ -48,23 +48,23 @@ fn sys_enter(_arguments: Arguments) {
 fn sys_exit(_arguments: Arguments) {
     let cpu = this_cpu();
     if is_watched(cpu) && is_derived(cpu) {
-        unpreempted(|| arrival(cpu));
+        unpreempted(|| returns_to_user(cpu));
     }
 }
 
 #[inline(always)]
-fn departure(cpu: u32) {
+fn left_user(cpu: u32) {
     let Some(control) = armed() else { return };
     let Some(state) = state_of(cpu) else { return };
     let task = CurrentTask::get();
-    depart(state, control, now(), task.tid(), task.registers());
+    enter_kernel(state, control, now(), task.tid(), task.registers());
 }
 
 #[inline(always)]
-fn arrival(cpu: u32) {
+fn returns_to_user(cpu: u32) {
     if armed().is_none() {
         return;
     }
     let Some(state) = state_of(cpu) else { return };
-    arrive(state, now(), CurrentTask::get().tid());
+    exit_to_user(state, now(), CurrentTask::get().tid());
 }

@@ -190,7 +190,7 @@ impl Tracer {
             let retired = state.retired().ok_or(TracerError::NoMap("STATES"))?;
             self.states.set(cpu.0, retired, 0).map_err(failed)?;
         }
-        self.watch.forget_victims(cpus)
+        self.watch.forget_away(cpus)
     }
 
     fn attach_all(

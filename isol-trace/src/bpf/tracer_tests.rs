@@ -176,7 +176,7 @@ fn an_entry_is_a_record_and_a_count() {
     assert_eq!(
         bench.breaches(),
         [],
-        "a return without a departure is no entry"
+        "a return without an entry before is none"
     );
     bench.run("raw_user_exit", &[]);
     assert_eq!(bench.snapshot().phase, Phase::Open);

@@ -12,7 +12,7 @@ use crate::event::{ids::Cpu, model::Detection};
 
 /// The section of the programs' mask, which the loader makes a map of.
 const MASK: &str = ".data.watch";
-const VICTIMS: &str = "AWAY";
+const AWAY: &str = "AWAY";
 
 const WATCH_WORDS: usize = size_of::<Watch>() / 8;
 
@@ -44,7 +44,7 @@ fn set(mask: &mut [u64], cpu: Cpu, to: bool) {
 pub(super) struct WatchedMask {
     map: Array<MapData, WatchWords>,
     mask: Watch,
-    pub(super) victims: BpfHashMap<MapData, u32, AwayWords>,
+    pub(super) away: BpfHashMap<MapData, u32, AwayWords>,
 }
 
 /// An [`Away`] as a map value.
@@ -69,7 +69,7 @@ impl WatchedMask {
         Ok(Self {
             map: typed(ebpf, MASK)?,
             mask: Watch::NONE,
-            victims: typed(ebpf, VICTIMS)?,
+            away: typed(ebpf, AWAY)?,
         })
     }
 
@@ -93,22 +93,22 @@ impl WatchedMask {
         self.store()
     }
 
-    /// Forgets victims of CPUs that are watched no longer: when they are back cannot be known.
-    pub(super) fn forget_victims(&mut self, cpus: &[Cpu]) -> Result<(), TracerError> {
+    /// Forgets tasks that are away from CPUs that are watched no longer: when they are back cannot be known.
+    pub(super) fn forget_away(&mut self, cpus: &[Cpu]) -> Result<(), TracerError> {
         let mut gone = Vec::new();
-        for item in &self.victims {
-            let (tid, away) = item.map_err(|source| failed(VICTIMS, source))?;
+        for item in &self.away {
+            let (tid, away) = item.map_err(|source| failed(AWAY, source))?;
             if cpus.contains(&away.cpu()) {
                 gone.push(tid);
             }
         }
         for tid in gone {
-            match self.victims.remove(&tid) {
+            match self.away.remove(&tid) {
                 // It came back or died meanwhile.
                 Ok(()) | Err(MapError::KeyNotFound) => {}
                 Err(MapError::SyscallError(error))
                     if error.io_error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(failed(VICTIMS, source)),
+                Err(source) => return Err(failed(AWAY, source)),
             }
         }
         Ok(())
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_victims_cpu_is_where_the_words_have_it() {
+    fn the_cpu_of_a_task_that_is_away_is_where_the_words_have_it() {
         assert_eq!(std::mem::offset_of!(Away, cpu), 16);
         let away = AwayWords([1, 2, 3, 4, 7, 5, 1, 0, 8, 9]);
         assert_eq!(away.cpu(), Cpu(7));

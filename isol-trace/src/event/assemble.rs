@@ -28,7 +28,7 @@ use crate::cache::Cache;
 /// forgotten, and announced again whenever they come back to a CPU. One that never leaves its CPU is not.
 const NAMES: usize = 32_768;
 
-/// Switched breaches whose victims are still away, likewise: as many as the programs keep.
+/// Switched breaches whose tasks are still away, likewise: as many as the programs keep.
 const AWAY: usize = 65_536;
 
 /// A record that waits for what could have led to it.

@@ -52,7 +52,7 @@ pub enum Record<'a> {
     Entry(EntryView<'a>),
     /// A thread's name.
     Task(&'a Task),
-    /// A victim is back.
+    /// A task is back.
     Back(&'a Back),
     /// Something was asked of a watched CPU.
     Send(Via, &'a Send),

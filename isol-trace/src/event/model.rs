@@ -26,7 +26,7 @@ pub enum Event {
     Header(Header),
     /// A breach.
     Breach(Box<Breach>),
-    /// A victim whose entry had ended as `switched` is in user mode again.
+    /// A task whose entry had ended as `switched` is in user mode again.
     Back {
         /// Its breach; `None` where that record was lost.
         breach: Option<Seq>,

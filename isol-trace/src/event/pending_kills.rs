@@ -122,7 +122,7 @@ impl Kills {
 #[derive(Debug)]
 pub(super) struct PendingKill {
     delivered: DeliveredSignal,
-    /// CPU and departure of the entry; `None` where there is none.
+    /// CPU and beginning of the entry; `None` where there is none.
     opened: Option<(Cpu, MonoNanos)>,
     /// What the last entry of the thread has been if it led to this; `None` where that is not known.
     led: Option<Led>,
@@ -220,7 +220,7 @@ impl Led {
     /// What must have led to a signal that the thread has raised itself.
     ///
     /// Without context tracking a system call is closed where its own work ends, and signals are
-    /// delivered after that; a fault is closed at the next departure.
+    /// delivered after that; a fault is closed at the next entry.
     const fn to(kill: &wire::Kill, by: &KilledBy, signal: Signal) -> Option<Self> {
         if !matches!(by, KilledBy::Task) || kill.sender_tid != kill.tid {
             return None;

@@ -266,7 +266,7 @@ fn function(out: &mut Vec<u8>, function: &Function) {
     }
 }
 
-/// A victim is back in user mode.
+/// A task is back in user mode.
 pub(crate) fn back(out: &mut Vec<u8>, breach: Option<Seq>, away: Nanos, at: MonoNanos, tid: Tid) {
     let mut object = Object::begin(out);
     object.word(key!("type"), "back");

@@ -36,7 +36,7 @@ const STALE: Nanos = Nanos(5_000_000_000);
 pub struct Kept {
     /// The breach itself.
     pub breach: Arc<Breach>,
-    /// How long its victim was away after it, once that is known.
+    /// How long its task was away after it, once that is known.
     pub away: Option<Nanos>,
 }
 

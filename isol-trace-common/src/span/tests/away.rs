@@ -71,7 +71,7 @@ fn who_has_been_in_user_mode_since_does_not_come_back_to_the_entry() {
         ..Away::default()
     };
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     sim.switch(0, true);
     let opened = sim.state.entry.opened_ns.get();
     for (kept, comes_back) in [

@@ -4,7 +4,7 @@
 use std::vec;
 
 use super::{
-    super::{CpuState, Phase, entry::Departure},
+    super::{CpuState, Phase, entry::UserExit},
     scenes::still,
     sim::{Op, Sim},
 };
@@ -25,7 +25,7 @@ fn tainted(sim: &Sim) -> u64 {
 /// Opens an entry without the driver, whose reference believes in clocks.
 fn open(state: &CpuState, at_ns: u64) {
     state.claim();
-    state.open(&Departure {
+    state.open(&UserExit {
         at_ns,
         tid: 1,
         ip: 0,
@@ -104,9 +104,9 @@ fn the_first_cause_stays() {
 #[test]
 fn an_exception_does_not_replace_a_system_call_or_a_fault() {
     let sim = still();
-    sim.depart(1, Some(39));
+    sim.enter_kernel(1, Some(39));
     assert!(!sim.state.attribute_late(Cause::Exception, 6));
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     open(&sim.state, 0);
     assert!(sim.state.attribute(Cause::PageFault, 4, 0x10));
     assert!(!sim.state.attribute_late(Cause::Exception, 14));
@@ -116,14 +116,14 @@ fn an_exception_does_not_replace_a_system_call_or_a_fault() {
 #[test]
 fn a_cause_is_demoted_wherever_it_is_listed() {
     let sim = still();
-    sim.depart(1, None);
+    sim.enter_kernel(1, None);
     sim.nmi(40, 1, true);
     sim.interrupt_entry(Cause::LocalTimer, Activity::Vector, 0);
     sim.activity_exit(Activity::Vector);
     let listed = &sim.state.entry.activities[1].head;
     assert_ne!(listed.get() >> 8 & u32::from(ACTIVITY_IS_CAUSE), 0);
     // `int 0x80` shows only at its end.
-    sim.arrive(1, Some(20));
+    sim.exit_to_user(1, Some(20));
     let entry = sim.only().entry;
     assert_eq!(entry.cause, Cause::Syscall as u8);
     assert_eq!(entry.number, 20);
@@ -142,11 +142,11 @@ fn the_handlers_of_one_nmi_are_one_entry() {
     sim.pass(900);
     sim.nmi(50, 0xa, true);
     sim.pass(900);
-    sim.depart(1, Some(39));
+    sim.enter_kernel(1, Some(39));
     sim.nmi(7, 0xa, false);
     sim.nmi(9, 0xb, false);
     sim.nmi(11, 0xc, true);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     let seen: vec::Vec<_> = sim
         .entries()
         .iter()

@@ -7,7 +7,7 @@ use super::{
     super::{
         NOTE_FILTERED, NOTE_OWN, Phase, TASK_FILTERED, TASK_IN_SECTION, TASK_OWN,
         away::Away,
-        entry::Departure,
+        entry::UserExit,
         life::{PF_EXITING, has_user_mode},
     },
     sim::{Op, Reading, Record, Sim},
@@ -39,13 +39,13 @@ pub(super) fn task_flags(tid: u32) -> u32 {
 
 impl Sim {
     /// `user_exit`.
-    pub(super) fn depart(&self, tid: u32, syscall: Option<u32>) {
+    pub(super) fn enter_kernel(&self, tid: u32, syscall: Option<u32>) {
         self.runs(tid);
         let at = self.read().at;
         match self.state.phase() {
             Phase::Closed => {}
             Phase::Settling => self.flush(),
-            Phase::Open => self.leave_behind(at, tid),
+            Phase::Open => self.close_on_switch(at, tid),
             Phase::Busy => return,
         }
         self.open(tid, at, syscall);
@@ -59,7 +59,7 @@ impl Sim {
             self.state.task.flags.set(task_flags(tid));
             self.state.task.tid.set(tid);
         }
-        self.state.open(&Departure {
+        self.state.open(&UserExit {
             at_ns: at,
             tid,
             ip: u64::from(tid) << 12,
@@ -83,7 +83,7 @@ impl Sim {
     }
 
     /// `user_enter`; `hidden` is a system call's number that only shows now.
-    pub(super) fn arrive(&self, tid: u32, hidden: Option<u32>) {
+    pub(super) fn exit_to_user(&self, tid: u32, hidden: Option<u32>) {
         self.runs(tid);
         let at = self.read().at;
         self.nmi_window();
@@ -168,7 +168,7 @@ impl Sim {
         fits
     }
 
-    pub(super) fn leave_behind(&self, at: u64, tid: u32) {
+    pub(super) fn close_on_switch(&self, at: u64, tid: u32) {
         let end = self.state.end_for(tid);
         assert_eq!(end, self.true_end(tid), "end for task {tid}");
         self.close(at, end);

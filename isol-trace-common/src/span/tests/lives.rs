@@ -55,7 +55,7 @@ struct Derived {
 
 impl Derived {
     /// `derived::open`.
-    fn depart(&self) {
+    fn enter_kernel(&self) {
         let tid = self.sim.current.get();
         if !has_user_mode(tid, self.sim.task_flags()) {
             return;
@@ -81,7 +81,7 @@ impl Derived {
     fn interrupt(&self, cause: Cause) {
         let under_way = matches!(self.sim.state.phase(), Phase::Open | Phase::Busy);
         if !under_way && !self.sim.is_in_call(self.sim.current.get()) {
-            self.depart();
+            self.enter_kernel();
         }
         self.sim.interrupt_entry(cause, Activity::Vector, 0);
         self.sim.pass(50);
@@ -114,7 +114,7 @@ impl Derived {
         }
         let at = self.sim.read().at;
         if self.sim.state.phase() == Phase::Open {
-            self.sim.leave_behind(at, tid);
+            self.sim.close_on_switch(at, tid);
         }
         if !self.sim.is_in_call(tid) {
             self.sim.back(at, tid);
@@ -126,10 +126,10 @@ impl Derived {
         match *step {
             Step::Pass(length) => self.sim.pass(length),
             Step::Syscall | Step::Die if tid == 0 || dying => {}
-            Step::Syscall if self.in_call.remove(&tid) => self.sim.arrive(tid, None),
+            Step::Syscall if self.in_call.remove(&tid) => self.sim.exit_to_user(tid, None),
             Step::Syscall => {
                 self.in_call.insert(tid);
-                self.sim.depart(tid, Some(1));
+                self.sim.enter_kernel(tid, Some(1));
             }
             Step::Interrupt(cause) => self.interrupt(cause),
             Step::Nmi => self.sim.nmi(10, 1, true),

@@ -29,9 +29,9 @@ enum How {
 enum Ends {
     Returns,
     Exits,
-    /// Another task arrives.
+    /// Another task returns to user mode.
     Switched(u32),
-    /// Another task departs: its arrival was not seen.
+    /// Another task leaves user mode: that it had got there was not seen.
     LeftBehind,
 }
 
@@ -42,8 +42,8 @@ enum Episode {
     Entry(u32, How, Vec<Op>, Ends, Vec<Op>),
     /// An NMI in user mode.
     Nmi(u32, u64),
-    /// A task arrives that never left here, or had left long ago.
-    Arrival(u32),
+    /// A task returns to user mode that never left it here, or did long ago.
+    Resumed(u32),
     /// The CPU is not in an entry that we know of.
     Outside(Vec<Op>),
 }
@@ -113,7 +113,7 @@ fn episode() -> impl Strategy<Value = Episode> {
         6 => (tid(), how(), vec(op(6), 0..6), ends, vec(op(1), 0..3))
             .prop_map(|(tid, how, ops, ends, after)| Episode::Entry(tid, how, ops, ends, after)),
         1 => (tid(), 0..3_000_u64).prop_map(|(tid, length)| Episode::Nmi(tid, length)),
-        1 => tid().prop_map(Episode::Arrival),
+        1 => tid().prop_map(Episode::Resumed),
         1 => vec(op(2), 0..4).prop_map(Episode::Outside),
     ]
 }
@@ -129,7 +129,7 @@ impl Sim {
             How::Syscall(number) => Some(*number),
             _ => None,
         };
-        self.depart(tid, number);
+        self.enter_kernel(tid, number);
         let set = |cause: Cause, number: u32| {
             self.with_span(|span| {
                 span.cause = cause;
@@ -181,7 +181,7 @@ impl Sim {
                     _ => None,
                 };
                 match ends {
-                    Ends::Returns => self.arrive(*tid, hidden),
+                    Ends::Returns => self.exit_to_user(*tid, hidden),
                     Ends::Exits => {
                         self.exit();
                         for op in after {
@@ -195,7 +195,7 @@ impl Sim {
                         if other != tid {
                             self.switch(*other, true);
                         }
-                        self.arrive(*other, None);
+                        self.exit_to_user(*other, None);
                     }
                     Ends::LeftBehind => {}
                 }
@@ -204,7 +204,7 @@ impl Sim {
                 self.runs(*tid);
                 self.nmi(*length, 1, true);
             }
-            Episode::Arrival(tid) => self.arrive(*tid, None),
+            Episode::Resumed(tid) => self.exit_to_user(*tid, None),
             Episode::Outside(ops) => {
                 if self.state.phase() == Phase::Closed {
                     self.runs(0);
@@ -221,7 +221,7 @@ impl Sim {
         match self.state.phase() {
             Phase::Open => {
                 let tid = self.span.borrow().as_ref().map_or(0, |span| span.tid);
-                self.arrive(tid, None);
+                self.exit_to_user(tid, None);
             }
             Phase::Settling => self.flush(),
             Phase::Closed | Phase::Busy => {}

@@ -67,7 +67,7 @@ fn nets(record: &FullEntry<MAX_ACTIVITIES>) -> vec::Vec<(u8, u64)> {
 #[test]
 fn what_nests_inside_is_taken_off() {
     let sim = still();
-    sim.depart(1, None);
+    sim.enter_kernel(1, None);
     sim.pass(5);
     sim.interrupt_entry(Cause::LocalTimer, Activity::Vector, 0);
     sim.all(&[
@@ -79,7 +79,7 @@ fn what_nests_inside_is_taken_off() {
     let irq = Op::Run(Activity::Irq, vec![Op::Pass(40), Op::Nmi(7)], true);
     let timer = Op::Run(Activity::Timer, vec![Op::Pass(1_000), irq], true);
     sim.all(&[Op::Run(Activity::Softirq, vec![Op::Pass(3), timer], true)]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
 
     let record = sim.only();
     let expected = [
@@ -105,7 +105,7 @@ fn before_the_first_departure_nothing_is_known() {
     let sim = still();
     let irq = Op::Run(Activity::Irq, vec![Op::Nmi(5)], true);
     sim.all(&[irq, Op::Other(2, true, vec![Op::Pass(9)])]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     sim.exit();
     assert_eq!(sim.ledger().entries, 0);
     assert!(sim.ring.borrow().is_empty());
@@ -114,21 +114,21 @@ fn before_the_first_departure_nothing_is_known() {
     assert!(!sim.state.attribute(Cause::LocalTimer, 0, 0));
     assert!(!sim.state.attribute_late(Cause::Exception, 6));
 
-    sim.depart(2, Some(39));
-    sim.arrive(2, None);
+    sim.enter_kernel(2, Some(39));
+    sim.exit_to_user(2, None);
     assert_eq!(sim.ledger().entries, 1);
 }
 
 #[test]
 fn a_task_that_never_left_returns() {
     let sim = still();
-    sim.depart(1, Some(56));
+    sim.enter_kernel(1, Some(56));
     sim.pass(50);
     sim.switch(2, false);
     sim.pass(10);
     // The child goes to user mode for the first time.
-    sim.arrive(2, None);
-    sim.arrive(3, None);
+    sim.exit_to_user(2, None);
+    sim.exit_to_user(3, None);
     assert_eq!(sim.entries().len(), 1);
     assert_eq!(sim.only().entry.end, End::Switched as u8);
     assert_eq!(sim.only().entry.duration_ns, 60);
@@ -138,16 +138,16 @@ fn a_task_that_never_left_returns() {
 #[test]
 fn a_victim_comes_back() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     sim.pass(5);
     sim.switch(2, false);
     sim.pass(20);
-    sim.arrive(2, None);
+    sim.exit_to_user(2, None);
     sim.pass(1_000);
-    sim.depart(2, Some(24));
+    sim.enter_kernel(2, Some(24));
     sim.pass(6);
     sim.switch(1, true);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
 
     let back = sim.backs();
     assert_eq!(back.len(), 1);
@@ -157,26 +157,26 @@ fn a_victim_comes_back() {
     assert_eq!(sim.ledger().away_ns, 1_006);
     let ends: vec::Vec<u8> = sim.entries().iter().map(|entry| entry.end).collect();
     assert_eq!(ends, [End::Switched as u8; 2]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     assert_eq!(sim.backs().len(), 1, "once is enough");
 }
 
-/// A victim that sleeps wants no CPU: it is away from the moment that somebody wakes it.
+/// A task that sleeps wants no CPU: it is away from the moment that somebody wakes it.
 #[test]
 fn time_asleep_is_no_time_away() {
     let away = |happens: fn(&Sim)| {
         let sim = still();
-        sim.depart(1, Some(35));
+        sim.enter_kernel(1, Some(35));
         happens(&sim);
         sim.pass(100);
-        sim.arrive(1, None);
+        sim.exit_to_user(1, None);
         assert_eq!(sim.backs().len(), 1);
         assert_eq!(sim.ledger().away_ns, sim.backs()[0].away_ns);
         sim.backs()[0].away_ns
     };
     let sleeps_and_is_replaced: fn(&Sim) = |sim| {
         sim.switch(2, true);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         sim.pass(5_000);
         sim.wake(1);
     };
@@ -185,14 +185,14 @@ fn time_asleep_is_no_time_away() {
         sim.switch(2, true);
         sim.wake(1);
         sim.pass(5_000);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
     };
     assert_eq!(away(is_woken_before_it_is_replaced), 100, "woken before");
     let ran_again: fn(&Sim) = |sim| {
         sim.switch(3, true);
         sim.switch(1, true);
         sim.switch(2, false);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         sim.pass(5_000);
         sim.wake(1);
     };
@@ -203,14 +203,14 @@ fn time_asleep_is_no_time_away() {
     );
     let nobody_saw_it: fn(&Sim) = |sim| {
         sim.switch(2, true);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         sim.wake(2);
     };
     assert_eq!(away(nobody_saw_it), 100, "another's wake-up means nothing");
     let another_is_woken_first: fn(&Sim) = |sim| {
         sim.switch(2, true);
         sim.wake(3);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         sim.pass(5_000);
         sim.wake(1);
     };
@@ -221,7 +221,7 @@ fn time_asleep_is_no_time_away() {
     );
     let twice: fn(&Sim) = |sim| {
         sim.switch(2, true);
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         sim.wake(1);
         sim.pass(50);
         sim.wake(1);
@@ -233,21 +233,21 @@ fn time_asleep_is_no_time_away() {
 fn a_victim_that_moved_or_died_or_was_left_out_does_not_come_back() {
     for how in ["moved", "died", "filtered"] {
         let sim = still();
-        let victim = if how == "filtered" { FILTERED } else { 1 };
-        sim.depart(victim, Some(24));
+        let preempted = if how == "filtered" { FILTERED } else { 1 };
+        sim.enter_kernel(preempted, Some(24));
         sim.switch(2, false);
         if how == "moved" {
-            sim.migrate(victim);
+            sim.migrate(preempted);
         }
-        sim.arrive(2, None);
+        sim.exit_to_user(2, None);
         if how == "died" {
-            sim.current.set(victim);
+            sim.current.set(preempted);
             sim.exit();
             sim.switch(0, true);
-            sim.is_born(victim);
+            sim.is_born(preempted);
         }
         sim.pass(1_000);
-        sim.arrive(victim, None);
+        sim.exit_to_user(preempted, None);
         assert!(sim.backs().is_empty(), "{how}");
         assert_eq!(sim.ledger().away_ns, 0, "{how}");
     }
@@ -256,52 +256,52 @@ fn a_victim_that_moved_or_died_or_was_left_out_does_not_come_back() {
 #[test]
 fn a_move_of_another_task_or_in_an_earlier_entry_means_nothing() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     sim.migrate(1);
-    sim.arrive(1, None);
-    sim.depart(1, Some(24));
+    sim.exit_to_user(1, None);
+    sim.enter_kernel(1, Some(24));
     sim.migrate(2);
     sim.switch(2, false);
-    sim.arrive(2, None);
-    sim.arrive(1, None);
+    sim.exit_to_user(2, None);
+    sim.exit_to_user(1, None);
     assert_eq!(sim.backs().len(), 1);
 }
 
 #[test]
 fn a_task_dies_in_its_entry() {
     let sim = still();
-    sim.depart(1, Some(231));
+    sim.enter_kernel(1, Some(231));
     sim.pass(70);
     sim.exit();
     assert_eq!(sim.only().entry.end, End::Exited as u8);
     assert_eq!(sim.only().entry.duration_ns, 70);
     sim.pass(9_000_000);
     sim.switch(2, true);
-    sim.arrive(2, None);
+    sim.exit_to_user(2, None);
     assert_eq!(sim.ledger().entries, 1, "what runs next is another story");
 }
 
 #[test]
 fn the_death_of_another_task_leaves_the_entry_open() {
     let sim = still();
-    sim.depart(1, Some(1));
+    sim.enter_kernel(1, Some(1));
     sim.switch(900, true);
     sim.exit();
     assert_eq!(sim.state.phase(), Phase::Open);
     sim.switch(1, true);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     assert_eq!(sim.only().entry.end, End::Blocked as u8);
 }
 
 #[test]
 fn idling_is_no_noise_but_its_interrupts_are() {
     let sim = still();
-    sim.depart(1, Some(35));
+    sim.enter_kernel(1, Some(35));
     sim.pass(10);
     let irq = Op::Run(Activity::Irq, vec![Op::Pass(30)], true);
     sim.all(&[Op::Other(0, true, vec![Op::Pass(500), irq, Op::Pass(200)])]);
     sim.pass(5);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     let record = sim.only();
     assert_eq!(record.idle_ns, 700);
     assert_eq!(record.entry.duration_ns, 745);
@@ -314,9 +314,9 @@ fn idling_is_no_noise_but_its_interrupts_are() {
 #[test]
 fn preemption_is_no_sleep() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     sim.all(&[Op::Other(900, false, vec![Op::Pass(80)])]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     let record = sim.only();
     assert_eq!(record.entry.end, End::Return as u8);
     assert_eq!(nets(&record), [(Activity::Switch as u8, 80)]);
@@ -329,18 +329,18 @@ fn preemption_is_no_sleep() {
 #[test]
 fn an_end_does_not_reach_past_a_switch() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     let begun_elsewhere = Op::Other(900, false, vec![Op::StrayEnd(Activity::Softirq)]);
     let softirq = vec![Op::Pass(10), begun_elsewhere, Op::Pass(20)];
     sim.all(&[Op::Run(Activity::Softirq, softirq, true)]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     assert_eq!(nets(&sim.only())[0], (Activity::Softirq as u8, 30));
 }
 
 #[test]
 fn an_unseen_end_is_no_time_but_no_harm() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     let unseen = Op::Run(Activity::Timer, vec![Op::Pass(10)], false);
     sim.all(&[
         Op::Run(Activity::Softirq, vec![unseen.clone(), Op::Pass(5)], true),
@@ -348,7 +348,7 @@ fn an_unseen_end_is_no_time_but_no_harm() {
         unseen,
         Op::Pass(1),
     ]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     let record = sim.only();
     let expected = [
         (Activity::Softirq as u8, 15),
@@ -363,11 +363,11 @@ fn an_unseen_end_is_no_time_but_no_harm() {
 fn a_full_list_counts_what_it_drops() {
     for (count, dropped_shown) in [(16, 0), (17, 1), (271, 255), (400, 255)] {
         let sim = still();
-        sim.depart(1, Some(24));
+        sim.enter_kernel(1, Some(24));
         for _ in 0..count {
             sim.all(&[Op::Run(Activity::Csd, vec![Op::Pass(2)], true)]);
         }
-        sim.arrive(1, None);
+        sim.exit_to_user(1, None);
         let record = sim.only();
         assert_eq!(record.entry.activities, 16);
         assert_eq!(record.entry.dropped_activities, dropped_shown);
@@ -383,7 +383,7 @@ fn a_full_list_counts_what_it_drops() {
 #[test]
 fn more_under_way_than_there_are_frames_stays_balanced() {
     let sim = still();
-    sim.depart(1, Some(24));
+    sim.enter_kernel(1, Some(24));
     for _ in 0..MAX_DEPTH + 3 {
         sim.activity_entry(Activity::Irq);
         sim.pass(1);
@@ -395,7 +395,7 @@ fn more_under_way_than_there_are_frames_stays_balanced() {
     assert_eq!(sim.state.depth.get(), 0);
     assert_eq!(sim.state.skipped.get(), 0);
     sim.all(&[Op::Run(Activity::Timer, vec![Op::Pass(50)], true)]);
-    sim.arrive(1, None);
+    sim.exit_to_user(1, None);
     let record = sim.only();
     // The deepest has its own and that of the three without a frame: 4 in, 3 out.
     assert_eq!(nets(&record)[7], (Activity::Irq as u8, 7));
@@ -406,12 +406,12 @@ fn more_under_way_than_there_are_frames_stays_balanced() {
 #[test]
 fn filters_and_the_tracer_itself_are_accounted() {
     let sim = still();
-    sim.depart(FILTERED, None);
-    sim.arrive(FILTERED, None);
-    sim.depart(OWN, Some(0));
-    sim.arrive(OWN, None);
-    sim.depart(IN_SECTION, Some(0));
-    sim.arrive(IN_SECTION, None);
+    sim.enter_kernel(FILTERED, None);
+    sim.exit_to_user(FILTERED, None);
+    sim.enter_kernel(OWN, Some(0));
+    sim.exit_to_user(OWN, None);
+    sim.enter_kernel(IN_SECTION, Some(0));
+    sim.exit_to_user(IN_SECTION, None);
     let Ledger {
         entries,
         unattributed,
@@ -427,13 +427,13 @@ fn filters_and_the_tracer_itself_are_accounted() {
 #[test]
 fn whoever_departs_again_was_left_behind() {
     let sim = still();
-    sim.depart(1, Some(1));
+    sim.enter_kernel(1, Some(1));
     sim.pass(10);
-    sim.depart(1, Some(2));
+    sim.enter_kernel(1, Some(2));
     sim.pass(20);
-    sim.depart(2, Some(3));
+    sim.enter_kernel(2, Some(3));
     sim.pass(30);
-    sim.arrive(2, None);
+    sim.exit_to_user(2, None);
     let seen: vec::Vec<_> = sim
         .entries()
         .iter()

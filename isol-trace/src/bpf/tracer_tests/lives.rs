@@ -36,12 +36,12 @@ impl Bench {
     }
 
     fn keep_away(&mut self, tid: u32, opened_ns: u64) {
-        let map = &mut self.tracer.watch.victims;
+        let map = &mut self.tracer.watch.away;
         map.insert(tid, away(opened_ns), 0).unwrap();
     }
 
     fn keeps_away(&self, tid: u32) -> bool {
-        self.tracer.watch.victims.get(&tid, 0).is_ok()
+        self.tracer.watch.away.get(&tid, 0).is_ok()
     }
 
     /// The sections of threads with neighbouring numbers.

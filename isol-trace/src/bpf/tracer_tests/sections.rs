@@ -18,7 +18,7 @@ fn in_an_entry(section_only: bool) -> Bench {
     bench
 }
 
-/// Another task departs from and goes to the watched CPU's user mode.
+/// Another task leaves user mode on the watched CPU, and returns to it.
 fn another_task_passes(bench: &Bench) {
     let [exit, enter] = ["raw_user_exit", "raw_user_enter"].map(|it| bench.descriptor(it));
     // It has the affinity of this thread.

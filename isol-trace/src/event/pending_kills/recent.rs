@@ -49,7 +49,7 @@ impl Past {
 struct Current {
     tid: Tid,
     past: Past,
-    /// The latest departure of any thread from that CPU.
+    /// When any thread last left user mode on that CPU.
     latest: Option<MonoNanos>,
 }
 
@@ -101,7 +101,7 @@ impl RecentBreaches {
             .retain(|&(cpu, tid), past| past.seen() > limit || keeps(cpu, tid));
     }
 
-    /// Whether one has come of a departure from this CPU at that time or later.
+    /// Whether one has come that began on this CPU at that time or later.
     pub(super) fn has_reached(&self, cpu: Cpu, at: MonoNanos) -> bool {
         let latest = self.current.get(cpu).and_then(|current| current.latest);
         latest.is_some_and(|latest| latest >= at)
