@@ -1,6 +1,7 @@
 //! Any bytes as a program, as its debug file, as split and as shared debug information, and as a perf map.
 //!
-//! The room is compiled in by its path, without the rest of the library: it depends on nothing of it but its numbers.
+//! What runs in the symbolizer is compiled in by its path, with what both sides share, and without the rest of the
+//! library: it depends on nothing of it but its numbers.
 
 #![no_main]
 
@@ -12,8 +13,19 @@ use libfuzzer_sys::fuzz_target;
     unused_imports,
     reason = "the rest of the library is not here"
 )]
-#[path = "../../isol-trace/src/symbolize/mod.rs"]
-mod symbolize;
+#[path = "../../isol-trace/src/symbolize"]
+mod symbolize {
+    pub mod child;
+    pub mod shared;
+
+    pub use child::parse::{
+        image::{Image, LinkedAddress},
+        limits::Limits,
+        perf_map::PerfMap,
+        program::Program,
+    };
+    pub use shared::text::NAME;
+}
 
 #[allow(dead_code, reason = "the rest of the library is not here")]
 #[path = "../../isol-trace/src/event"]

@@ -16,7 +16,7 @@ use std::{
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use isol_trace::{
-    attrib::{Attributor, Options, Starter},
+    attrib::{Attributor, Options},
     consume::{Consumer as _, json::JsonLines},
     event::{
         entry::{KernelActivity, KernelEntry},
@@ -26,6 +26,7 @@ use isol_trace::{
         raw::{ActivityOrigin, RawBreach},
     },
     sink::LogFile,
+    symbolize::Starter,
 };
 
 /// Records of one measured round.

@@ -40,7 +40,7 @@ use crate::{
         stack,
     },
     plan::command::CommandPlan,
-    symbolize::{channel, protocol::encode},
+    symbolize::shared::{channel, protocol::encode},
 };
 
 /// The first word of the command line that makes this program a guard. Behind it: the number of the socket's descriptor,

@@ -6,11 +6,11 @@ use std::{
 };
 
 use isol_trace::{
-    attrib::rules::Rules,
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, RuleId, Seq, Tid},
         model::{Breach, Cause, CauseDetail, End, Origin, TaskId},
     },
+    remedy::Rules,
 };
 
 thread_local! {

@@ -1,16 +1,18 @@
 //! What is still being looked up for an event.
 
-use super::{
-    Attributor,
-    places::{Known, PlaceKey},
-    symbols::UserPlace,
-};
+use super::Attributor;
 use crate::{
     event::{
         ids::{Address, Pid},
         user_stack::StackKey,
     },
-    symbolize::Words,
+    symbolize::{
+        Words,
+        parent::{
+            places::{Known, PlaceKey},
+            symbols::UserPlace,
+        },
+    },
 };
 
 /// The places in user space that an event waits for.

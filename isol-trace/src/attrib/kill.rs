@@ -1,9 +1,12 @@
 //! The one place in which a kill is built: of what the records tell, and the names of it.
 
-use super::{Attributor, Awaited, symbols::UserPlace};
-use crate::event::{
-    model::{Kill, Unlogged},
-    raw::{RawKill, RawUnlogged},
+use super::{Attributor, Awaited};
+use crate::{
+    event::{
+        model::{Kill, Unlogged},
+        raw::{RawKill, RawUnlogged},
+    },
+    symbolize::parent::symbols::UserPlace,
 };
 
 /// A kill for which places in user space are being looked up.

@@ -1,39 +1,22 @@
-//! Names and places: what user space adds to a breach.
+//! Attribution: what user space adds to a breach and to a kill, names and places, and what would end it.
 //!
-//! [`Attributor`] is the whole of it. The tables (`*_names`) are pure; the readers
-//! take a root path, read when first asked and remember:
+//! [`Attributor`] is the whole of it. It is told what the records say ([`RawBreach`](crate::event::raw::RawBreach),
+//! [`RawKill`](crate::event::raw::RawKill)), asks the rooms that know names, and builds what people read, in one place
+//! each (`breach`, `kill`):
 //!
-//! - [`kallsyms`]: functions of the kernel;
-//! - [`irq_names`]: device interrupts;
-//! - [`symbols`]: places and stacks in user space, which [`places`] finds on a thread of its own;
-//! - `mappings`: what programs map, recorded as they do it, for those that do not live to be read.
-//!
-//! [`rules`] then says what would end the breach.
+//! - [`names`](crate::names) has the kernel's;
+//! - [`symbolize`](crate::symbolize) has places and stacks in user space. It takes its time: `awaited` is what an event
+//!   waits for;
+//! - `senders`: what the names on a sender's stack tell of it;
+//! - [`remedy`](crate::remedy) then says what would end the breach.
 //!
 //! Nothing here runs on a watched CPU, and nothing asks the watched task for more
 //! than one look at its maps.
 
 mod awaited;
 mod breach;
-pub mod exception_names;
-mod files;
-pub mod irq_names;
-pub mod kallsyms;
 mod kill;
-mod limit;
-mod mappings;
-mod names;
-pub mod places;
-mod processes;
-pub mod rules;
 mod senders;
-pub mod softirq_names;
-mod symbolizer;
-pub mod symbols;
-pub mod syscall_names;
-pub mod tick_names;
-pub mod tlb_names;
-mod warnings;
 
 use std::{
     io,
@@ -45,20 +28,19 @@ use std::{
 pub use awaited::Awaited;
 pub use breach::BreachLookup;
 pub use kill::KillLookup;
-pub use symbolizer::Starter;
 
-pub use syscall_names::Arch;
-
-use self::{
-    mappings::Mappings, names::Names, places::Places, rules::Rules, symbolizer::Deadlines,
-    symbols::Means,
-};
 use crate::{
     event::{
         ids::{Address, Cpu},
         user_stack::CopiedStack,
     },
     host::cpu_list::CpuSet,
+    names::{Names, syscalls::Arch},
+    remedy::Rules,
+    symbolize::{
+        mappings::Mappings,
+        parent::{Starter, places::Places, symbolizer::Deadlines, symbols::Means},
+    },
 };
 
 /// How long the start of a trace waits until the code of every process has been read.

@@ -22,7 +22,6 @@ mod sections;
 #[path = "tracer_tests/vectors.rs"]
 mod vectors;
 use crate::{
-    attrib::{kallsyms, symbols::UserSymbols},
     bpf::{
         numbers::tests::{this_process, this_thread},
         preempt,
@@ -35,6 +34,8 @@ use crate::{
         model::{Activity, CauseDetail, Event},
         raw::RawEvent,
     },
+    names::kallsyms,
+    symbolize::parent::symbols::UserSymbols,
 };
 
 /// The CPU that is called watched.

@@ -46,7 +46,7 @@ pub(super) const FIRST_TOUCH: &str = "first-touch";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attrib::rules::Rules;
+    use crate::remedy::Rules;
 
     /// Whoever reads a finding looks its rule up in the table of remedies.
     #[test]

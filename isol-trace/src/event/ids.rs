@@ -51,7 +51,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A rule of [`crate::attrib::rules`], by its stable name: small letters, digits and dashes.
+/// A rule of [`crate::remedy`], by its stable name: small letters, digits and dashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(Arc<str>);
 

@@ -3,7 +3,7 @@
 use isol_trace_common::user_stack::UserStack;
 
 use super::ids::{Address, Cpu, MonoNanos, Pid, Tid};
-use crate::symbolize::protocol::Stack;
+use crate::symbolize::shared::protocol::Stack;
 
 /// Which sender a stack belongs to. One thread is at one place of one CPU at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,10 @@
 //!
 //! A system call is made in a wrapper of the C library: that is not where the mistake is. Without debug
 //! information a library's frame names its file; with it, function and source file decide, by the
-//! same rule as for places in the log ([`crate::symbolize::own`]).
+//! same rule as for places in the log ([`crate::symbolize::shared::own`]).
 
 use super::call::is_common;
-use crate::symbolize::own::is_library;
+use crate::symbolize::shared::own::is_library;
 
 /// A frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::{
 
 use super::kill_report::{KillReport, rank};
 use crate::{
-    attrib::rules::Numbers,
     consume::Consumer,
     event::{
         ids::{Cpu, Pid, Seq, Tid},
         model::{ActivityItem, Breach, Detection, End, Event, Function, Kill, Origin, Sender},
     },
+    remedy::Numbers,
 };
 
 /// Breaches that are kept of each thread: those that a kill of isol-trace names, and some that came after them.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::attrib::rules::Numbers;
-use crate::event::{
-    ids::{MonoNanos, Seq},
-    model::{Breach, Kill, KilledBy, Unlogged},
+use crate::{
+    event::{
+        ids::{MonoNanos, Seq},
+        model::{Breach, Kill, KilledBy, Unlogged},
+    },
+    remedy::Numbers,
 };
 
 /// An entry of the task: the one that led to a signal, or in which it arrived, or one before.

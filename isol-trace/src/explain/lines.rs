@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Entry, KillReport, cause::cause, place::of_entry, task::name};
 use crate::{
-    attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{
             Activity, ActivityItem, Breach, Cause, End, Function, Kill, KilledBy, Origin, Sender,
         },
     },
+    remedy::{Numbers, Rules},
     tui::text::{UNKNOWN, counted, duration, function, kin, maybe_duration, nobody, on_cpu},
 };
 

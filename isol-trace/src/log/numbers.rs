@@ -1,10 +1,8 @@
 //! Numbers that the log gives by their names alone, each looked up in the table that named it.
 
 use crate::{
-    attrib::{
-        softirq_names::softirq_name, tick_names::tick_dependencies, tlb_names::tlb_flush_reason,
-    },
     event::model::{Activity, Cause},
+    names::{softirqs::softirq_name, ticks::tick_dependencies, tlb::tlb_flush_reason},
 };
 
 /// More than any of the tables has.

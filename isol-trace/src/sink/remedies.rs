@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 use super::encode::{Object, key, text};
 use crate::{
-    attrib::rules::{Numbers, Remedy, Rules},
     event::{
         ids::RuleId,
         model::{Breach, Event},
     },
+    remedy::{Numbers, Remedy, Rules},
 };
 
 /// Remedies that one log spells out: rules with the number of a process in a command could make as

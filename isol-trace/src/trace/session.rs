@@ -12,12 +12,12 @@ pub(super) use follow::FOLLOW;
 
 use std::{collections::BTreeMap, io, ops::ControlFlow, time::Duration};
 
-use self::reader::Reader;
 use isol_trace_common::config::PreemptCount;
 
+use self::reader::Reader;
 use crate::{
     allocator::give_memory_back,
-    attrib::{Attributor, Options, Starter, kallsyms},
+    attrib::{Attributor, Options},
     bpf::{
         attach::Step,
         btf::KernelTypes,
@@ -36,8 +36,10 @@ use crate::{
         own::OwnCounts,
     },
     host::{Host, affinity, cpu_list::CpuSet, descriptors, follow::Following},
+    names::kallsyms,
     plan::TracePlan,
     stats::summary::cpu_summary,
+    symbolize::Starter,
 };
 
 /// Rows of `/proc/interrupts` that attaching and detaching move: reschedules, function

@@ -8,7 +8,6 @@ use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 
 use super::Update;
 use crate::{
-    attrib::rules::Rules,
     clock::Anchor,
     event::{
         ids::{Address, Cpu, MonoNanos, Nanos, Pid, Seq, Tid},
@@ -18,6 +17,7 @@ use crate::{
             TracerSummary, Via,
         },
     },
+    remedy::Rules,
 };
 
 /// When the stories begin.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use isol_trace::attrib::{Attributor, Options, Starter};
+use isol_trace::{
+    attrib::{Attributor, Options},
+    symbolize::Starter,
+};
 
 /// One that has started its symbolizer, and names places in user space.
 pub(crate) fn with_user_symbols() -> Attributor {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::Command;
 use crate::{
-    attrib::rules::{Numbers, Rules},
     consume::Consumer,
     event::{
         ids::{Address, Nanos, Pid, RuleId},
@@ -14,6 +13,7 @@ use crate::{
     },
     explain::{Gatherer, breach_in_words, name, rendered_report},
     host::cpu_list::CpuSet,
+    remedy::{Numbers, Rules},
     tui::text::{count, counted, cpus_in_words, duration},
 };
 

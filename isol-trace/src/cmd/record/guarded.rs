@@ -19,7 +19,7 @@ use crate::{
     guard::{FAREWELL, Report, WORD, begin_deaf},
     host::{affinity, cpu_list::CpuSet, descriptors, stack},
     plan::command::CommandPlan,
-    symbolize::{channel, protocol::decode},
+    symbolize::shared::{channel, protocol::decode},
 };
 
 /// How long the guard may take to start the command.

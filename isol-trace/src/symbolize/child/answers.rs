@@ -10,10 +10,14 @@ use super::{
     compilers::Compilers,
     images::{Images, Tables},
     line::Asker,
+    parse::{
+        image::{FileOffset, Image},
+        limits::Limits,
+        tables::Table,
+        unwind::{Finder, Found, unwind},
+    },
 };
-use crate::symbolize::{
-    image::{FileOffset, Image},
-    limits::Limits,
+use crate::symbolize::shared::{
     maps::{Mapping, UserMaps},
     place,
     protocol::{
@@ -21,9 +25,7 @@ use crate::symbolize::{
         SPACES, Stack, WITH_LINE, Want,
     },
     shared_table::SharedTable,
-    tables::Table,
     text::{NAME, SOURCE, limited},
-    unwind::{Finder, Found, unwind},
 };
 
 /// Bytes of a list of mappings that are read: some 100,000 lines.

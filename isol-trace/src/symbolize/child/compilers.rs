@@ -2,10 +2,12 @@
 
 use std::{fs::File, io};
 
-use super::{images::given, line::Asker};
-use crate::symbolize::{
-    limits::Limits,
-    perf_map::PerfMap,
+use super::{
+    images::given,
+    line::Asker,
+    parse::{limits::Limits, perf_map::PerfMap},
+};
+use crate::symbolize::shared::{
     protocol::{FileId, Payer, Want},
     shared_table::{Need, SharedTable},
 };

@@ -2,16 +2,20 @@
 
 use std::{cell::OnceCell, collections::HashSet, fs::File, io, sync::Arc};
 
-use super::line::Asker;
-use crate::symbolize::{
-    image::{FileOffset, Image, MAX_FILE},
-    limits::{ImageError, Limits, Missing},
-    place::Place,
-    program::Program,
-    protocol::{DebugName, FileId, Given, Payer, Want},
+use super::{
+    line::Asker,
+    parse::{
+        image::{FileOffset, Image, MAX_FILE},
+        limits::{ImageError, Limits},
+        program::Program,
+        tables::Table,
+    },
     sandbox::ADDRESS_SPACE,
+};
+use crate::symbolize::shared::{
+    place::{Missing, Place},
+    protocol::{DebugName, FileId, Given, Payer, Want},
     shared_table::{Entry, Need, SharedTable},
-    tables::Table,
 };
 
 /// Files with a part of split debug information that are looked for, of one program.

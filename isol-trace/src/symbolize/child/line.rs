@@ -2,8 +2,9 @@
 
 use std::{fs::File, io, os::fd::BorrowedFd};
 
-use crate::symbolize::{
+use crate::symbolize::shared::{
     channel,
+    maps::Mapping,
     protocol::{FileId, Given, Number, Order, Report, Want, decode, encode},
 };
 
@@ -58,7 +59,7 @@ impl Asker<'_, '_> {
     }
 
     /// Says a part of the answer.
-    pub(super) fn part(&mut self, maps: Vec<crate::symbolize::maps::Mapping>) -> io::Result<()> {
+    pub(super) fn part(&mut self, maps: Vec<Mapping>) -> io::Result<()> {
         self.line.say(&Report::Part(self.number, maps))
     }
 }

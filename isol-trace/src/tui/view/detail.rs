@@ -15,11 +15,11 @@ use super::{
     scrolled,
 };
 use crate::{
-    attrib::rules::{Numbers, Rules},
     event::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{Breach, CauseDetail, Origin, Sender},
     },
+    remedy::{Numbers, Rules},
     tui::{App, app::Pane, model::Kept, rows::cause_words, text, theme::Theme},
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{untried::UNTRIED, *};
 
 /// The table of rules, as people edit it.
-const RULES: &str = include_str!("../../../../../isol-trace/src/attrib/rules/rules.toml");
+const RULES: &str = include_str!("../../../../../isol-trace/src/remedy/rules.toml");
 
 /// What a rule says of itself.
 struct Rule {
