@@ -97,7 +97,7 @@ pub struct KillRecord {
     pub kill: Kill,
     /// The entry as [`crate::record::Kind::EntrySyscall`] has it, with no [`crate::record::End`] (0), and as
     /// its duration the time until it was struck or the signal delivered. Zeros without [`KILL_ENTRY`].
-    pub entry: [u64; REMEMBERED_WORDS],
+    pub entry: [u64; ENTRY_WORDS],
 }
 
 /// Word of an entry that has its duration.
@@ -118,7 +118,7 @@ pub struct Strike {
     /// Zero, for later.
     pub reserved: u16,
     /// The entry then, as [`KillRecord::entry`].
-    pub entry: [u64; REMEMBERED_WORDS],
+    pub entry: [u64; ENTRY_WORDS],
 }
 
 /// The last signal sent to a process that could end it.
@@ -219,7 +219,7 @@ impl Section {
 }
 
 /// Entries that a CPU remembers of those whose records found no room. A power of two.
-pub const REMEMBERED: usize = 8;
+pub const HISTORY_ENTRIES: usize = 8;
 
 /// The last entries of a CPU whose records found no room in the ring: what they were is not lost
 /// when their task dies of one of them.
@@ -229,15 +229,15 @@ pub const REMEMBERED: usize = 8;
     feature = "user",
     derive(zerocopy::FromBytes, zerocopy::KnownLayout, zerocopy::Immutable)
 )]
-pub struct Remembered {
-    /// How many there have been: the next goes to this place, modulo [`REMEMBERED`].
+pub struct OverflowHistory {
+    /// How many there have been: the next goes to this place, modulo [`HISTORY_ENTRIES`].
     pub count: u64,
     /// Each as [`crate::record::Kind::EntrySyscall`] has it.
-    pub entries: [[u64; REMEMBERED_WORDS]; REMEMBERED],
+    pub entries: [[u64; ENTRY_WORDS]; HISTORY_ENTRIES],
 }
 
 /// Words of an entry and its arguments.
-pub const REMEMBERED_WORDS: usize = (size_of::<crate::record::Entry>() + 48) / 8;
+pub const ENTRY_WORDS: usize = (size_of::<crate::record::Entry>() + 48) / 8;
 
 #[cfg(test)]
 mod tests {
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!(size_of::<Strike>(), 112);
         assert_eq!(offset_of!(Strike, entry), 16);
         assert_eq!(size_of::<Signalled>(), 40);
-        assert_eq!(REMEMBERED_WORDS, 12);
-        assert!(REMEMBERED.is_power_of_two());
+        assert_eq!(ENTRY_WORDS, 12);
+        assert!(HISTORY_ENTRIES.is_power_of_two());
     }
 
     #[test]

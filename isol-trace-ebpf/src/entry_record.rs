@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use isol_trace_common::{
-    kill::{REMEMBERED as PLACES, REMEMBERED_WORDS},
+    kill::{ENTRY_WORDS, HISTORY_ENTRIES},
     ledger::add,
     record::{Entry, FEW_ACTIVITIES, FullEntry, Kind, MAX_ACTIVITIES},
     span::{CpuState, EntryCells},
@@ -11,7 +11,7 @@ use isol_trace_common::{
 
 use crate::{
     context::this_cpu,
-    maps::REMEMBERED,
+    maps::OVERFLOW_HISTORY,
     ring::{copy_words, reserve, submit, words},
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn write_plain_syscall(state: &CpuState) {
 fn written(state: &CpuState, done: bool) {
     if !done {
         add(&state.ledger.lost, 1);
-        remember(&state.entry);
+        keep_in_history(&state.entry);
     }
 }
 
@@ -87,21 +87,21 @@ fn copy_halves(from: *const u32, to: *mut u32) {
 
 /// Keeps an entry whose record found no room.
 #[inline(never)]
-fn remember(entry: &EntryCells) {
-    let Some(room) = REMEMBERED.get(this_cpu()) else {
+fn keep_in_history(entry: &EntryCells) {
+    let Some(room) = OVERFLOW_HISTORY.get(this_cpu()) else {
         return;
     };
     let room = room.get();
     // SAFETY: the pointer is of a live map value of this CPU's own.
     let count = unsafe { (&raw const (*room).count).read_volatile() };
-    let place = count as usize & (PLACES - 1);
+    let place = count as usize & (HISTORY_ENTRIES - 1);
     // SAFETY: `place` is within bounds, and an entry's cells are longer than a place.
     unsafe {
         let places = (&raw mut (*room).entries).cast::<u64>();
         copy_words(
             core::ptr::from_ref(entry).cast(),
-            places.add(place * REMEMBERED_WORDS),
-            REMEMBERED_WORDS,
+            places.add(place * ENTRY_WORDS),
+            ENTRY_WORDS,
         );
     }
     // SAFETY: as above.

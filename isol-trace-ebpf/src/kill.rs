@@ -3,8 +3,8 @@
 use isol_trace_common::{
     config::SENDERS_SLOT,
     kill::{
-        DURATION_WORD, KILL_BY_INTERRUPT, KILL_ENTRY, KILL_FATAL, KILL_SENDER, Kill, KillRecord,
-        REMEMBERED_WORDS, Raiser, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
+        DURATION_WORD, ENTRY_WORDS, KILL_BY_INTERRUPT, KILL_ENTRY, KILL_FATAL, KILL_SENDER, Kill,
+        KillRecord, Raiser, SI_KERNEL, SIGKILL, Signalled, Strike, is_deadly,
     },
     record::Kind,
     span::{CpuState, Phase, TASK_FILTERED},
@@ -159,10 +159,10 @@ fn write(kill: &Kill, entry: Option<*const u64>, lasted_ns: u64) -> bool {
         let to = room.add(KILL_WORDS);
         match entry {
             Some(from) => {
-                copy_words(from, to, REMEMBERED_WORDS);
+                copy_words(from, to, ENTRY_WORDS);
                 to.add(DURATION_WORD).write_volatile(lasted_ns);
             }
-            None => zero_words(to, REMEMBERED_WORDS),
+            None => zero_words(to, ENTRY_WORDS),
         }
     }
     submit(room);

@@ -15,7 +15,7 @@ use isol_trace_common::{
         Config, Control, MASK_WORDS, MAX_THREADS, RING_SLOTS, SECTIONS_TOGETHER, SENDERS_SLOT,
         Watch,
     },
-    kill::{Remembered, Signalled, Strike},
+    kill::{OverflowHistory, Signalled, Strike},
     span::{CpuState, away::Away},
 };
 
@@ -83,25 +83,25 @@ pub(crate) static STRIKES: HashMap<u32, Strike> = HashMap::with_max_entries(1024
 #[map]
 pub(crate) static SIGNALLED: LruHashMap<u32, Signalled> = LruHashMap::with_max_entries(1024, 0);
 
-/// A [`Remembered`] in a map.
+/// A [`OverflowHistory`] in a map.
 #[repr(transparent)]
-pub(crate) struct RememberedCell(UnsafeCell<Remembered>);
+pub(crate) struct HistoryCell(UnsafeCell<OverflowHistory>);
 
 // SAFETY: each CPU changes only its own, and only where it closes a span: programs of one CPU do
 // not close spans inside one another.
-unsafe impl Sync for RememberedCell {}
+unsafe impl Sync for HistoryCell {}
 
-impl RememberedCell {
+impl HistoryCell {
     /// Where it is.
     #[inline(always)]
-    pub(crate) const fn get(&self) -> *mut Remembered {
+    pub(crate) const fn get(&self) -> *mut OverflowHistory {
         self.0.get()
     }
 }
 
 /// The last entries of each CPU whose records found no room; user space sizes it to the possible CPUs.
 #[map]
-pub(crate) static REMEMBERED: Array<RememberedCell> = Array::with_max_entries(1, 0);
+pub(crate) static OVERFLOW_HISTORY: Array<HistoryCell> = Array::with_max_entries(1, 0);
 
 /// Watched processes, where there is a filter.
 #[map]

@@ -9,7 +9,7 @@
 use aya_ebpf::helpers::generated::bpf_send_signal_thread;
 use isol_trace_common::{
     cause::Cause,
-    kill::{DURATION_WORD, REMEMBERED_WORDS, Raiser, Strike},
+    kill::{DURATION_WORD, ENTRY_WORDS, Raiser, Strike},
     record::FLAG_SECTION,
     span::{CpuState, Phase, TASK_FILTERED, TASK_OWN, TASK_STRUCK},
 };
@@ -133,14 +133,14 @@ fn keep(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
         signal,
         raiser: raiser as u8,
         reserved: 0,
-        entry: [0; REMEMBERED_WORDS],
+        entry: [0; ENTRY_WORDS],
     };
     // SAFETY: an entry's cells are longer than what is kept of them, which is this function's own.
     unsafe {
         copy_words(
             core::ptr::from_ref(&state.entry).cast(),
             (&raw mut strike.entry).cast(),
-            REMEMBERED_WORDS,
+            ENTRY_WORDS,
         );
     }
     strike.entry[DURATION_WORD] = now().saturating_sub(opened_ns);

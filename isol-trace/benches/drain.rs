@@ -28,7 +28,7 @@ use isol_trace::{
     bpf::{
         btf::KernelTypes,
         request::{Execution, Request},
-        tracer::{TURN, Taken, Tracer},
+        tracer::{BATCH, Drained, Tracer},
     },
     clock::monotonic,
     event::{
@@ -150,14 +150,14 @@ impl Reader {
                 malformed,
             } = self;
             assembler.begin(monotonic());
-            let taken = tracer.drain(TURN, |taken| match taken {
-                Taken::Record(cpu, bytes) if assembler.record(cpu, bytes).is_err() => {
+            let taken = tracer.drain(BATCH, |drained| match drained {
+                Drained::Record(cpu, bytes) if assembler.record(cpu, bytes).is_err() => {
                     *malformed += 1;
                 }
-                Taken::Record(..) => {}
-                Taken::Limit => assembler.more(),
+                Drained::Record(..) => {}
+                Drained::Limit => assembler.more(),
             });
-            assembler.settled(|event| {
+            assembler.drain_ready(|event| {
                 std::hint::black_box(&event);
                 *decoded += 1;
             });

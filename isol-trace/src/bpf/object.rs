@@ -3,7 +3,7 @@
 use isol_trace_common::{
     cause::Cause,
     config::Control,
-    kill::{REMEMBERED, REMEMBERED_WORDS, Remembered},
+    kill::{ENTRY_WORDS, HISTORY_ENTRIES, OverflowHistory},
     ledger::{CauseTotals, Ledger},
     record::{FullEntry, MAX_ACTIVITIES},
     span::{CpuState, Phase},
@@ -24,25 +24,25 @@ pub(super) struct StateWords([u64; STATE_WORDS]);
 // SAFETY: plain words without padding.
 unsafe impl aya::Pod for StateWords {}
 
-/// [`Remembered`] as a map value.
+/// [`OverflowHistory`] as a map value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct RememberedWords([u64; size_of::<Remembered>() / 8]);
+pub(super) struct HistoryWords([u64; size_of::<OverflowHistory>() / 8]);
 
 // SAFETY: plain words without padding.
-unsafe impl aya::Pod for RememberedWords {}
+unsafe impl aya::Pod for HistoryWords {}
 
-impl RememberedWords {
+impl HistoryWords {
     /// The entries, the oldest first.
-    pub(super) fn in_order(&self) -> Vec<[u64; REMEMBERED_WORDS]> {
+    pub(super) fn in_order(&self) -> Vec<[u64; ENTRY_WORDS]> {
         let Some((&count, entries)) = self.0.split_first() else {
             return Vec::new();
         };
-        let (entries, _) = entries.as_chunks::<REMEMBERED_WORDS>();
-        let first = count.saturating_sub(REMEMBERED as u64);
+        let (entries, _) = entries.as_chunks::<ENTRY_WORDS>();
+        let first = count.saturating_sub(HISTORY_ENTRIES as u64);
         (first..count)
             .filter_map(|number| {
-                let place = usize::try_from(number % REMEMBERED as u64).ok()?;
+                let place = usize::try_from(number % HISTORY_ENTRIES as u64).ok()?;
                 entries.get(place).copied()
             })
             .collect()
@@ -177,16 +177,16 @@ mod tests {
 
     #[test]
     fn entries_are_remembered_in_the_order_in_which_they_came() {
-        let mut words = [0; size_of::<Remembered>() / 8];
-        let read = |words| RememberedWords(words).in_order();
+        let mut words = [0; size_of::<OverflowHistory>() / 8];
+        let read = |words| HistoryWords(words).in_order();
         assert!(read(words).is_empty());
         for number in 0..11_usize {
             words[0] = number as u64 + 1;
-            let place = 1 + number % REMEMBERED * REMEMBERED_WORDS;
+            let place = 1 + number % HISTORY_ENTRIES * ENTRY_WORDS;
             words[place] = number as u64;
             let first: Vec<_> = read(words).iter().map(|entry| entry[0]).collect();
             let expected: Vec<_> = (0..=number as u64).collect();
-            let skipped = expected.len().saturating_sub(REMEMBERED);
+            let skipped = expected.len().saturating_sub(HISTORY_ENTRIES);
             assert_eq!(first, expected[skipped..], "after {number}");
         }
     }

@@ -15,7 +15,7 @@ use aya::{
 };
 use isol_trace_common::{
     config::{BARRIER_SLOT, Control, SENDERS_SLOT},
-    kill::REMEMBERED_WORDS,
+    kill::ENTRY_WORDS,
 };
 use zerocopy::IntoBytes as _;
 
@@ -24,7 +24,7 @@ use super::{
     btf::KernelTypes,
     error::TracerError,
     functions::LinkedObject,
-    object::{ControlWords, OBJECT, RememberedWords, Snapshot, StateWords},
+    object::{ControlWords, HistoryWords, OBJECT, Snapshot, StateWords},
     probe_selection::{check_essential, exists, wanted},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
@@ -49,7 +49,7 @@ pub struct Tracer {
     own_sends: PerCpuArray<MapData, u64>,
     lost_sends: PerCpuArray<MapData, u64>,
     lost_stacks: PerCpuArray<MapData, u64>,
-    remembered: Array<MapData, RememberedWords>,
+    overflow_history: Array<MapData, HistoryWords>,
     outer: ArrayOfMaps<MapData, MapData>,
     /// Which CPUs the programs watch.
     watch: WatchedMask,
@@ -64,18 +64,18 @@ pub struct Tracer {
     statistics: Option<Statistics>,
 }
 
-/// What a turn through the rings finds.
+/// What a poll of the rings finds.
 #[derive(Clone, Copy, Debug)]
-pub enum Taken<'a> {
+pub enum Drained<'a> {
     /// A record in the ring of this CPU.
     Record(Cpu, &'a [u8]),
-    /// The ring of the last record may have more than the turn takes.
+    /// The ring of the last record may have more than one batch.
     Limit,
 }
 
-/// Records that the commands take from one ring in a turn, before the next ring has its own; see
+/// Records that the commands take from one ring in a poll, before they read the next ring; see
 /// [`Tracer::drain`].
-pub const TURN: usize = 4_096;
+pub const BATCH: usize = 4_096;
 
 /// Bytes of the ring of senders: 3,000 of their records.
 const SENDERS_RING_BYTES: u32 = 1 << 20;
@@ -105,7 +105,7 @@ impl Tracer {
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("STATES", request.possible_cpus)
-            .map_max_entries("REMEMBERED", request.possible_cpus)
+            .map_max_entries("OVERFLOW_HISTORY", request.possible_cpus)
             .load(LinkedObject::new(OBJECT, types, request.execution).bytes())?;
         fill_filters(&mut ebpf, request)?;
         let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
@@ -122,7 +122,7 @@ impl Tracer {
         let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
         let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
         let lost_stacks = typed(&mut ebpf, "LOST_STACKS")?;
-        let remembered = typed(&mut ebpf, "REMEMBERED")?;
+        let overflow_history = typed(&mut ebpf, "OVERFLOW_HISTORY")?;
         let mut tracer = Self {
             ebpf,
             rings: Vec::new(),
@@ -132,7 +132,7 @@ impl Tracer {
             own_sends,
             lost_sends,
             lost_stacks,
-            remembered,
+            overflow_history,
             outer,
             watch,
             ring_bytes: request.ring_bytes,
@@ -275,27 +275,27 @@ impl Tracer {
             })
     }
 
-    /// One turn through all rings: hands every record that waits to `take`, CPU by CPU in the
+    /// One poll of all rings: hands every record that waits to `take`, CPU by CPU in the
     /// order of its ring, at most `limit` of each, and then what senders left. Returns how many
     /// records of watched CPUs there were.
-    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Taken<'_>)) -> usize {
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Drained<'_>)) -> usize {
         let mut taken = 0;
         for (cpu, ring) in &mut self.rings {
             let mut here = 0;
             while here < limit
                 && let Some(item) = ring.next()
             {
-                take(Taken::Record(*cpu, &item));
+                take(Drained::Record(*cpu, &item));
                 here += 1;
             }
             if here == limit {
-                take(Taken::Limit);
+                take(Drained::Limit);
             }
             taken += here;
         }
         // The ring's own CPU means nothing to such a record.
         self.senders
-            .drain(|item| take(Taken::Record(Cpu(SENDERS_SLOT), item)));
+            .drain(|item| take(Drained::Record(Cpu(SENDERS_SLOT), item)));
         taken
     }
 
@@ -336,8 +336,8 @@ impl Tracer {
     /// The last entries of a CPU whose records found no room, the oldest first, each in the words of
     /// an entry and its arguments; none where that cannot be read.
     #[must_use]
-    pub fn remembered(&self, Cpu(cpu): Cpu) -> Vec<[u64; REMEMBERED_WORDS]> {
-        self.remembered
+    pub fn overflow_history(&self, Cpu(cpu): Cpu) -> Vec<[u64; ENTRY_WORDS]> {
+        self.overflow_history
             .get(&cpu, 0)
             .map(|words| words.in_order())
             .unwrap_or_default()

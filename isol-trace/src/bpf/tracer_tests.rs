@@ -121,11 +121,11 @@ impl Bench {
             tracer, assembler, ..
         } = self;
         assembler.begin(MonoNanos(u64::MAX));
-        tracer.drain(usize::MAX, |taken| match taken {
-            Taken::Record(cpu, bytes) => assembler.record(cpu, bytes).unwrap(),
-            Taken::Limit => panic!("no ring has as many"),
+        tracer.drain(usize::MAX, |drained| match drained {
+            Drained::Record(cpu, bytes) => assembler.record(cpu, bytes).unwrap(),
+            Drained::Limit => panic!("no ring has as many"),
         });
-        assembler.settled(|event| events.push(event));
+        assembler.drain_ready(|event| events.push(event));
         events
     }
 

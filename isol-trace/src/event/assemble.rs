@@ -3,8 +3,8 @@
 //! Pure: the same records give the same breaches. What only the running host can tell
 //! (symbols, interrupt names) is [`crate::attrib`]'s.
 //!
-//! Rings are read in turns: [`Assembler::begin`], then every ring's records
-//! ([`Assembler::record`], [`Assembler::more`]), then [`Assembler::settled`].
+//! Rings are read in polls: [`Assembler::begin`], then every ring's records
+//! ([`Assembler::record`], [`Assembler::more`]), then [`Assembler::drain_ready`].
 
 use isol_trace_common::record::{Back, End, Moved, Task};
 
@@ -33,7 +33,7 @@ const AWAY: usize = 65_536;
 
 /// A record that waits for what could have led to it.
 #[derive(Debug)]
-enum Unsettled {
+enum Waiting {
     Entry(Box<KernelEntry>),
     Back(Back),
     Moved(Moved),
@@ -44,7 +44,7 @@ enum Unsettled {
 #[derive(Debug)]
 pub struct Assembler {
     join: Join,
-    order: Order<Unsettled>,
+    order: Order<Waiting>,
     names: Cache<u32, TaskId>,
     last: Option<TaskId>,
     away: Cache<(Cpu, MonoNanos), Seq>,
@@ -80,7 +80,7 @@ impl Assembler {
         std::mem::take(&mut self.stacks)
     }
 
-    /// A turn through all rings begins. `now` is read before the first of them.
+    /// A poll of all rings begins. `now` is read before the first of them.
     pub const fn begin(&mut self, now: MonoNanos) {
         self.order.begin(now);
     }
@@ -92,21 +92,21 @@ impl Assembler {
                 let task = self.task(Tid(view.entry.tid));
                 let entry = KernelEntry::of(cpu, &view, task, |tid| self.named(tid));
                 self.order
-                    .put(entry.seen_until(), Unsettled::Entry(Box::new(entry)));
+                    .put(entry.seen_until(), Waiting::Entry(Box::new(entry)));
             }
             Record::Back(back) => {
                 let at = MonoNanos(back.back_ns);
-                self.order.put(at, Unsettled::Back(*back));
+                self.order.put(at, Waiting::Back(*back));
             }
             Record::Moved(moved) => {
                 let at = MonoNanos(moved.at_ns);
-                self.order.put(at, Unsettled::Moved(*moved));
+                self.order.put(at, Waiting::Moved(*moved));
             }
             Record::Kill(raiser, signal, kill, entry) => {
                 let entry = entry.as_ref().map(RawUnlogged::of);
                 let pending = PendingKill::of(kill, raiser, signal, entry);
                 self.order
-                    .put(MonoNanos(kill.at_ns), Unsettled::Kill(Box::new(pending)));
+                    .put(MonoNanos(kill.at_ns), Waiting::Kill(Box::new(pending)));
             }
             Record::Send(via, send) => {
                 self.order.read(MonoNanos(send.at_ns));
@@ -121,17 +121,17 @@ impl Assembler {
         Ok(())
     }
 
-    /// The ring of the last record has more than this turn takes.
+    /// The ring of the last record has more than this batch.
     pub fn more(&mut self) {
         self.order.more();
     }
 
-    /// Ends the turn: hands over, in the order in which they ended, the events whose senders are
-    /// all known. The others wait for the next turn.
-    pub fn settled(&mut self, mut take: impl FnMut(RawEvent)) {
-        for item in self.order.settled() {
+    /// Ends the poll: hands over, in the order in which they ended, the events whose senders are
+    /// all known. The others wait for the next poll.
+    pub fn drain_ready(&mut self, mut take: impl FnMut(RawEvent)) {
+        for item in self.order.drain_ready() {
             match item {
-                Unsettled::Entry(entry) => {
+                Waiting::Entry(entry) => {
                     let seq = self.number(&entry);
                     let mut killed = Vec::new();
                     self.kills.numbered(seq, &entry, |kill| killed.push(kill));
@@ -141,16 +141,16 @@ impl Assembler {
                         take(RawEvent::Kill(Box::new(kill)));
                     }
                 }
-                Unsettled::Back(back) => take(RawEvent::Complete(self.back(&back))),
-                Unsettled::Moved(moved) => take(RawEvent::Complete(moved_task(&moved))),
-                Unsettled::Kill(pending) => self
+                Waiting::Back(back) => take(RawEvent::Complete(self.back(&back))),
+                Waiting::Moved(moved) => take(RawEvent::Complete(moved_task(&moved))),
+                Waiting::Kill(pending) => self
                     .kills
                     .on_record(*pending, |kill| take(RawEvent::Kill(Box::new(kill)))),
             }
         }
     }
 
-    /// After the last turn: hands over the kills whose breaches have no record.
+    /// After the last poll: hands over the kills whose breaches have no record.
     pub fn finish(&mut self, take: impl FnMut(RawKill)) {
         self.kills.finish(take);
     }

@@ -1,19 +1,19 @@
 //! Records wait here until whoever could have led to them is known.
 //!
-//! Rings are read one after the other. While one is read, a CPU whose ring has had its turn may
+//! Each poll reads the rings one after the other. While one is read, a CPU whose ring was read already may
 //! send, and the receiver's record be there at once: before its sender's, which waits for the
-//! next turn. But what ended before a turn began had its senders' records written by then, and
-//! all of them are read in this turn. So a turn gives out only that, in the order of time.
-//! Where a ring had more than a turn takes, the turn has seen no further than its last record.
+//! next poll. But what ended before a poll began had its senders' records written by then, and
+//! all of them are read in this poll. So a poll gives out only that, in the order of time: up to its watermark.
+//! Where a ring had more than one batch, the watermark is its last record that was read.
 
 use super::ids::MonoNanos;
 
-/// What waits, and how far the current turn has seen.
+/// What waits, and how far the current poll has read.
 #[derive(Debug)]
 pub(super) struct Order<T> {
     waiting: Vec<(MonoNanos, T)>,
     /// Everything that was written before this has been read.
-    seen: MonoNanos,
+    watermark: MonoNanos,
     /// Of the record that was read last.
     last: MonoNanos,
 }
@@ -23,14 +23,14 @@ impl<T> Order<T> {
     pub(super) const fn new() -> Self {
         Self {
             waiting: Vec::new(),
-            seen: MonoNanos(0),
+            watermark: MonoNanos(0),
             last: MonoNanos(0),
         }
     }
 
-    /// A turn through all rings begins.
+    /// A poll of all rings begins.
     pub(super) const fn begin(&mut self, now: MonoNanos) {
-        self.seen = now;
+        self.watermark = now;
     }
 
     /// A record was read that was written at this time.
@@ -40,7 +40,7 @@ impl<T> Order<T> {
 
     /// There is more in the ring that was read last.
     pub(super) fn more(&mut self) {
-        self.seen = self.seen.min(self.last);
+        self.watermark = self.watermark.min(self.last);
     }
 
     /// Puts in what ended at this time.
@@ -50,16 +50,13 @@ impl<T> Order<T> {
     }
 
     /// Takes out what need not wait any longer.
-    pub(super) fn settled(&mut self) -> Vec<T> {
+    pub(super) fn drain_ready(&mut self) -> Vec<T> {
         // Stable, and quick: the records of a ring are in order.
         self.waiting.sort_by_key(|(ended, _)| *ended);
-        let settled = self
+        let ready = self
             .waiting
-            .partition_point(|(ended, _)| *ended <= self.seen);
-        self.waiting
-            .drain(..settled)
-            .map(|(_, item)| item)
-            .collect()
+            .partition_point(|(ended, _)| *ended <= self.watermark);
+        self.waiting.drain(..ready).map(|(_, item)| item).collect()
     }
 }
 
@@ -67,8 +64,8 @@ impl<T> Order<T> {
 mod tests {
     use super::*;
 
-    /// What a turn at `now` gives out of these records, a slice a ring; `true` where there is more.
-    fn turn(order: &mut Order<u64>, now: u64, rings: &[(&[u64], bool)]) -> Vec<u64> {
+    /// What a poll at `now` gives out of these records, a slice a ring; `true` where there is more.
+    fn poll(order: &mut Order<u64>, now: u64, rings: &[(&[u64], bool)]) -> Vec<u64> {
         order.begin(MonoNanos(now));
         for (records, more) in rings {
             for &at in *records {
@@ -78,29 +75,29 @@ mod tests {
                 order.more();
             }
         }
-        order.settled()
+        order.drain_ready()
     }
 
     #[test]
-    fn what_ended_while_the_rings_were_read_waits_for_the_next_turn() {
+    fn what_ended_while_the_rings_were_read_waits_for_the_next_poll() {
         let mut order = Order::new();
         assert_eq!(
-            turn(&mut order, 100, &[(&[90, 105], false), (&[80], false)]),
+            poll(&mut order, 100, &[(&[90, 105], false), (&[80], false)]),
             [80, 90]
         );
         assert_eq!(
-            turn(&mut order, 200, &[(&[], false), (&[102], false)]),
+            poll(&mut order, 200, &[(&[], false), (&[102], false)]),
             [102, 105]
         );
-        assert_eq!(turn(&mut order, 300, &[]), [0; 0]);
+        assert_eq!(poll(&mut order, 300, &[]), [0; 0]);
     }
 
     #[test]
     fn nothing_goes_out_that_is_younger_than_what_is_still_unread() {
         let mut order = Order::new();
         let rings: [(&[u64], bool); 2] = [(&[10, 20], true), (&[15, 50], false)];
-        assert_eq!(turn(&mut order, 100, &rings), [10, 15, 20]);
-        assert_eq!(turn(&mut order, 200, &[(&[30, 60], false)]), [30, 50, 60]);
+        assert_eq!(poll(&mut order, 100, &rings), [10, 15, 20]);
+        assert_eq!(poll(&mut order, 200, &[(&[30, 60], false)]), [30, 50, 60]);
     }
 
     #[test]
@@ -110,6 +107,6 @@ mod tests {
         for item in ["breach", "back"] {
             order.put(MonoNanos(5), item);
         }
-        assert_eq!(order.settled(), ["breach", "back"]);
+        assert_eq!(order.drain_ready(), ["breach", "back"]);
     }
 }

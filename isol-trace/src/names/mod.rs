@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Kernel names that are remembered, in each of two generations.
-const REMEMBERED: usize = 2048;
+const HISTORY_ENTRIES: usize = 2048;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ impl Names {
     pub(crate) fn new(root: &Path, arch: Option<Arch>) -> Self {
         Self {
             arch,
-            remembered: Cache::new(REMEMBERED),
+            remembered: Cache::new(HISTORY_ENTRIES),
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
         }

@@ -297,7 +297,7 @@ struct Adaptive {
 impl Adaptive {
     const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_millis(3);
-    /// Records in one turn that call for the next at once.
+    /// Records in one poll that call for the next at once.
     const MANY: usize = 256;
 
     const fn new() -> Self {

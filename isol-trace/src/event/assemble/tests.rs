@@ -48,7 +48,7 @@ fn event_of(all: &mut Assembler, cpu: u32, bytes: &[u8]) -> Option<RawEvent> {
     let mut events = Vec::new();
     all.begin(MonoNanos(u64::MAX));
     all.record(Cpu(cpu), bytes).unwrap();
-    all.settled(|event| events.push(event));
+    all.drain_ready(|event| events.push(event));
     assert!(events.len() <= 1, "{events:?}");
     events.pop()
 }
@@ -344,11 +344,11 @@ fn a_breach_waits_until_its_senders_ring_has_been_read() {
     let mut all = Assembler::new(Pid(1));
     all.begin(MonoNanos(100));
     all.record(Cpu(1), words(&called).as_bytes()).unwrap();
-    all.settled(|event| panic!("too early: {event:?}"));
+    all.drain_ready(|event| panic!("too early: {event:?}"));
     all.begin(MonoNanos(200));
     all.record(Cpu(0), words(&send).as_bytes()).unwrap();
     let mut origins = Vec::new();
-    all.settled(|event| {
+    all.drain_ready(|event| {
         if let RawEvent::Breach(breach) = event {
             assert_eq!(breach.seq, Seq(1));
             origins.extend(breach.origins);
@@ -370,7 +370,7 @@ fn breaches_are_numbered_in_the_order_in_which_they_ended() {
         all.record(Cpu(cpu), words(&entry).as_bytes()).unwrap();
     }
     let mut seen = Vec::new();
-    all.settled(|event| {
+    all.drain_ready(|event| {
         if let RawEvent::Breach(breach) = event {
             seen.push((breach.seq, breach.entry.cpu));
         }

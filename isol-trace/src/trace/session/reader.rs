@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::reorder::{Limits, ReorderBuffer};
 use crate::{
     attrib::{Attributor, Awaited, BreachLookup, KillLookup},
-    bpf::tracer::{TURN, Taken, Tracer},
+    bpf::tracer::{BATCH, Drained, Tracer},
     clock::monotonic,
     event::{
         assemble::Assembler,
@@ -77,19 +77,19 @@ impl Reader {
         } = self;
         assembler.begin(monotonic());
         attributor.take_mappings();
-        let records = tracer.drain(TURN, |taken| match taken {
-            Taken::Record(cpu, bytes) => {
+        let records = tracer.drain(BATCH, |drained| match drained {
+            Drained::Record(cpu, bytes) => {
                 if let Err(error) = assembler.record(cpu, bytes) {
                     *malformed = Some(error);
                 }
             }
-            Taken::Limit => assembler.more(),
+            Drained::Limit => assembler.more(),
         });
         for stack in assembler.take_stacks() {
             attributor.unwind(stack);
         }
         let now = Instant::now();
-        assembler.settled(|event| {
+        assembler.drain_ready(|event| {
             let (limits, pending) = match event {
                 RawEvent::Breach(raw) => {
                     let lookup = attributor.look_up(raw);
@@ -202,7 +202,7 @@ impl Pending {
 /// for. What cannot be read is not remembered.
 fn look_up_kill(tracer: &Tracer, attributor: &mut Attributor, raw: RawKill) -> Pending {
     let unlogged = tracer
-        .remembered(raw.delivered.cpu)
+        .overflow_history(raw.delivered.cpu)
         .iter()
         .filter_map(|words| unlogged(words, raw.delivered.task.tid))
         .filter(|entry| entry.at <= raw.delivered.at)

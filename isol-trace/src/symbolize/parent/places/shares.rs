@@ -13,7 +13,7 @@ pub(super) const OF_USER: usize = 16;
 const OF_PROCESS: usize = 4;
 
 /// Processes of whom it is remembered who pays, in each of two generations.
-const REMEMBERED: usize = 4096;
+const HISTORY_ENTRIES: usize = 4096;
 
 /// Questions that are open, and about whom.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Shares {
             open: 0,
             processes: HashMap::new(),
             users: HashMap::new(),
-            known: Cache::new(REMEMBERED),
+            known: Cache::new(HISTORY_ENTRIES),
         }
     }
 

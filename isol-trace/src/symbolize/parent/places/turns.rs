@@ -14,7 +14,7 @@ use super::shares::OF_USER;
 use crate::{cache::Cache, event::ids::Pid, symbolize::shared::protocol::Payer};
 
 /// Those whose cost is remembered while they ask nothing, in each of two generations.
-const REMEMBERED: usize = 1024;
+const HISTORY_ENTRIES: usize = 1024;
 
 /// A question that was not put: its user has too many that wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl<K: Copy + Ord + Hash> Order<K> {
         Self {
             waiting: BTreeSet::new(),
             waits_at: HashMap::new(),
-            cost: Cache::new(REMEMBERED),
+            cost: Cache::new(HISTORY_ENTRIES),
             share: Duration::ZERO,
         }
     }
@@ -185,7 +185,7 @@ impl<Q> Turns<Q> {
 
     /// Forgets users of whom nothing waits, when there are many.
     fn forget(&mut self) {
-        if self.processes.len() > REMEMBERED {
+        if self.processes.len() > HISTORY_ENTRIES {
             self.processes
                 .retain(|_, processes| !processes.waiting.is_empty());
         }
