@@ -287,3 +287,60 @@ fn a_closed_stdout_is_in_the_way_of_nothing_that_is_not_written_there() {
     // What a shell's `echo` says of a write that failed.
     assert_ne!(fs::read_to_string(&status).unwrap(), "0\n", "{said}");
 }
+
+/// What a command has started is its own, also where its parent is no more; whoever else was killed there is not.
+#[test]
+#[ignore = "needs root, and a kernel with BTF"]
+fn what_a_command_has_started_is_told_as_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let script = "sh -c 'kill -KILL $$'; (setsid sh -c 'kill -USR1 $$; :' &) ; touch ready; \
+                  until [ -e go ]; do sleep 0.05; done; exit 3";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isol-trace"));
+    let child = command
+        .args(["explain", "--cpus", "1", "-o"])
+        .arg(&log)
+        .args(["--", "sh", "-c", script])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !folder.path().join("ready").exists() {
+        assert!(begun.elapsed() < HANGS, "it does not begin");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let stranger = Command::new("taskset")
+        .args(["-c", "1", "sh", "-c", "kill -TERM $$; :"])
+        .status()
+        .unwrap();
+    assert_eq!(stranger.code(), None, "{stranger:?}");
+    fs::write(folder.path().join("go"), "").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    let (own, others) = told
+        .split_once("\nalso on these CPUs meanwhile, of processes that sh was not seen to start:\n")
+        .unwrap_or_else(|| panic!("{told}"));
+    for signal in ["killed on CPU 1", "killed (SIGUSR1) on CPU 1"] {
+        assert!(own.contains(&format!(" was {signal} by itself")), "{told}");
+    }
+    assert!(!own.contains("SIGTERM"), "{told}");
+    assert!(others.contains(" was killed (SIGTERM) on CPU 1"), "{told}");
+    assert!(others.contains("\nsh was not killed: it ended with exit status 3;"));
+    let log = fs::read_to_string(&log).unwrap();
+    let kills: Vec<_> = log
+        .lines()
+        .filter(|it| it.starts_with("{\"type\":\"kill\""))
+        .collect();
+    for (signal, is_own) in [(9, true), (10, true), (15, false)] {
+        let of = |it: &&&str| it.contains(&format!("\"signal\":{signal},"));
+        let kill = kills
+            .iter()
+            .find(of)
+            .unwrap_or_else(|| panic!("{signal}: {kills:?}"));
+        assert_eq!(kill.contains("\"of_command\":true"), is_own, "{kill}");
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct KillLookup {
     raw: RawKill,
+    of_command: bool,
     unlogged: Vec<RawUnlogged>,
     awaited: Awaited,
 }
@@ -35,8 +36,13 @@ impl Attributor {
             self.ask_place(delivered.task.pid, entry.ip, &mut awaited);
         }
         self.ask_stack(delivered.stack_key(), &mut awaited);
+        // Now: its number may be another process's later.
+        let process = self.mappings.as_ref().zip(delivered.task.pid);
+        let of_command =
+            process.is_some_and(|(mappings, pid)| mappings.is_of_command(pid, delivered.at));
         KillLookup {
             raw,
+            of_command,
             unlogged,
             awaited,
         }
@@ -51,6 +57,7 @@ impl Attributor {
                     breach,
                     history,
                 },
+            of_command,
             unlogged,
             awaited,
         } = lookup;
@@ -60,6 +67,7 @@ impl Attributor {
             at: delivered.at,
             cpu: delivered.cpu,
             task: delivered.task,
+            of_command,
             signal: delivered.signal,
             fatal: delivered.fatal,
             by: delivered.by,

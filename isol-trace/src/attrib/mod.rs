@@ -31,7 +31,7 @@ pub use kill::KillLookup;
 
 use crate::{
     event::{
-        ids::{Address, Cpu},
+        ids::{Address, Cpu, Pid},
         user_stack::CopiedStack,
     },
     host::cpu_list::CpuSet,
@@ -202,6 +202,13 @@ impl Attributor {
     pub fn take_mappings(&self) {
         if let Some(mappings) = &self.mappings {
             mappings.turn();
+        }
+    }
+
+    /// The tracer has started its command, as this process.
+    pub fn command_is(&self, pid: Pid) {
+        if let Some(mappings) = &self.mappings {
+            mappings.command_is(pid);
         }
     }
 

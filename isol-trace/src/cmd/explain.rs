@@ -44,6 +44,7 @@ fn of_command(plan: RecordPlan) -> Result<ExitCode, Error> {
         name: &name,
         pid: recorded.pid,
         status,
+        sees_children: recorded.sees_children,
         is_filtered,
         last: recorded.pid.and_then(|pid| gatherer.last_of(pid)),
     };

@@ -58,6 +58,8 @@ pub(super) struct Recorded {
     pub(super) status: Option<ExitStatus>,
     /// The command's process.
     pub(super) pid: Option<Pid>,
+    /// Whether it was recorded which processes the command has started.
+    pub(super) sees_children: bool,
 }
 
 /// The command that was recorded, for what is said of it at the end.
@@ -157,6 +159,7 @@ async fn record(
         None => start()?,
     };
     let pid = child.as_ref().and_then(Running::number);
+    let sees_children = session.follow_command(pid);
     let limits = Limits::new(plan.duration, tasks, child, signals);
     let (end, status) = until_end(&mut session, &mut all, limits).await?;
     // A command that was handed one ends by it, as a rule, and whoever sent it waits.
@@ -202,7 +205,11 @@ async fn record(
         Err(error) if error.is_closed_stdout() && matches!(end, End::Child(_)) => {}
         verdict => verdict?,
     }
-    Ok(Recorded { status, pid })
+    Ok(Recorded {
+        status,
+        pid,
+        sees_children,
+    })
 }
 
 /// Traces until the end, and then until the command has ended: whatever ended it, the account is closed and summed up.

@@ -95,6 +95,9 @@ pub struct Kill {
     pub cpu: Cpu,
     /// To whom.
     pub task: TaskId,
+    /// Its process was seen to be the command that was recorded, or to have been started by that, or by what that has
+    /// started.
+    pub of_command: bool,
     /// Which.
     pub signal: Signal,
     /// Its action is to end the process, rather than to call a handler.

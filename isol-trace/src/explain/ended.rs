@@ -23,6 +23,8 @@ pub struct Ended<'a> {
     pub pid: Option<Pid>,
     /// Its own status.
     pub status: ExitStatus,
+    /// Whether it was recorded which processes it has started.
+    pub sees_children: bool,
     /// Whether filters have left tasks out.
     pub is_filtered: bool,
     /// The last of its entries that was recorded.
@@ -47,34 +49,51 @@ pub fn rendered_end(recorded: &KillReports, ended: &Ended<'_>) -> String {
     text
 }
 
-/// The reports: where one is the command's own, others are told in a line, for whoever was killed on its CPUs meanwhile
-/// may have nothing to do with it. Strict mode's are its concern, whichever of its processes they ended.
+/// The reports of the command and of what it has started. Others are told in a line, for whoever else was killed on its
+/// CPUs meanwhile may have nothing to do with it; in full where there is no other story. Strict mode's are its concern in
+/// any case.
 fn reports(recorded: &KillReports, ended: &Ended<'_>) -> String {
-    let is_own = |report: &KillReport| ended.pid.is_some() && report.kill.task.pid == ended.pid;
-    if !recorded.reports.iter().any(is_own) {
-        return rendered(recorded);
-    }
-    let is_strict =
-        |report: &KillReport| matches!(report.kill.by, KilledBy::StrictMode | KilledBy::Tracer);
-    let (full, short): (Vec<_>, Vec<_>) = recorded
+    let (own, others): (Vec<_>, Vec<_>) = recorded
         .reports
         .iter()
         .cloned()
-        .partition(|report| is_own(report) || is_strict(report));
+        .partition(|report| is_own(report, ended));
+    let meanwhile = if ended.sees_children {
+        format!(
+            "on these CPUs meanwhile, of processes that {} was not seen to start:\n",
+            printable(ended.name)
+        )
+    } else {
+        "on these CPUs meanwhile:\n".to_owned()
+    };
+    if own.is_empty() {
+        // Which of them are its own nobody knows, where that is not recorded.
+        let title = if ended.sees_children { &*meanwhile } else { "" };
+        return format!("{title}{}", rendered(recorded));
+    }
     let mut text = rendered(&KillReports {
-        reports: full,
+        reports: own,
         ..*recorded
     });
-    if !short.is_empty() {
-        text.push_str("\nalso on these CPUs meanwhile:\n");
+    if !others.is_empty() {
+        text.push_str("\nalso ");
+        text.push_str(&meanwhile);
     }
-    for report in &short {
+    for report in &others {
         let report = rendered_report(report);
         let line = report.lines().next().unwrap_or_default();
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {line}");
     }
     text
+}
+
+/// Whether a report is the command's, or of something that it has started.
+fn is_own(report: &KillReport, ended: &Ended<'_>) -> bool {
+    let kill = &report.kill;
+    kill.of_command
+        || (ended.pid.is_some() && kill.task.pid == ended.pid)
+        || matches!(kill.by, KilledBy::StrictMode | KilledBy::Tracer)
 }
 
 /// What no report tells of the command's end; `None` where one does.
@@ -154,6 +173,7 @@ mod tests {
             name: "./my-task",
             pid: Some(Pid(7)),
             status: ExitStatus::from_raw(raw),
+            sees_children: true,
             is_filtered: recorded.breaches == 0,
             last: last.map(Arc::new),
         };

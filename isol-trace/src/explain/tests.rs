@@ -471,6 +471,7 @@ fn a_command_is_told_of_by_its_report_or_by_a_sentence() {
             name: "./feed",
             pid: Some(Pid(pid)),
             status: std::process::ExitStatus::from_raw(raw),
+            sees_children: false,
             is_filtered: false,
             last: gatherer.last_of(Pid(pid)),
         };
@@ -505,9 +506,12 @@ fn of_others_a_command_that_was_killed_is_told_in_a_line() {
     for event in history() {
         gatherer.event(&event);
     }
-    let strangers = other(5, KilledBy::Kernel);
-    let childs = other(6, KilledBy::StrictMode);
-    for kill in [&strangers, &kill(), &childs] {
+    let strangers = Kill {
+        of_command: false,
+        ..other(5, KilledBy::Kernel)
+    };
+    let [childs, grandchilds] = [6, 7].map(|pid| other(pid, KilledBy::Task));
+    for kill in [&strangers, &kill(), &childs, &grandchilds] {
         gatherer.event(&killed(kill.clone()));
     }
     let recorded = gatherer.finish();
@@ -516,6 +520,7 @@ fn of_others_a_command_that_was_killed_is_told_in_a_line() {
             name: "./feed",
             pid: Some(Pid(pid)),
             status: std::process::ExitStatus::from_raw(9),
+            sees_children: true,
             is_filtered: false,
             last: None,
         };
@@ -523,19 +528,52 @@ fn of_others_a_command_that_was_killed_is_told_in_a_line() {
     };
     let text = told_after(1234);
     let (full, line) = text
-        .split_once("\nalso on these CPUs meanwhile:\n")
+        .split_once(
+            "\nalso on these CPUs meanwhile, of processes that ./feed was not seen to start:\n",
+        )
         .unwrap();
     assert_eq!(
         full,
         tell(
             history()
                 .into_iter()
-                .chain([killed(kill()), killed(childs)])
+                .chain([kill(), childs, grandchilds].map(killed))
         )
     );
     let report = tell(history().into_iter().chain([killed(strangers)]));
     assert_eq!(line, format!("  {}\n", report.lines().next().unwrap()));
-    assert_eq!(told_after(2), rendered(&recorded), "in a PID namespace");
+}
+
+/// Whoever was killed while it ran.
+#[test]
+fn a_stranger_alone_is_not_taken_for_the_command() {
+    let told = |sees_children| {
+        let stranger = Kill {
+            of_command: false,
+            by: KilledBy::Task,
+            ..kill()
+        };
+        let mut gatherer = Gatherer::default();
+        gatherer.event(&killed(stranger.clone()));
+        let ended = Ended {
+            name: "./feed",
+            pid: Some(Pid(2)),
+            status: std::process::ExitStatus::from_raw(0),
+            sees_children,
+            is_filtered: false,
+            last: None,
+        };
+        let text = rendered_end(&gatherer.finish(), &ended);
+        let report = tell([killed(stranger)]);
+        let (title, end) = text.split_once(&report).unwrap();
+        assert!(end.starts_with("\n./feed was not killed"), "{end}");
+        title.to_owned()
+    };
+    assert_eq!(
+        told(true),
+        "on these CPUs meanwhile, of processes that ./feed was not seen to start:\n"
+    );
+    assert_eq!(told(false), "", "nobody knows, as in a PID namespace");
 }
 
 #[test]

@@ -22,6 +22,8 @@ struct JsonKill {
     mono_ns: u64,
     cpu: u32,
     task: JsonTask,
+    #[serde(default)]
+    of_command: bool,
     signal: u32,
     /// A kill, unless it says otherwise.
     #[serde(default = "is_fatal")]
@@ -106,6 +108,7 @@ fn kill(raw: JsonKill) -> Result<Kill, String> {
         at: MonoNanos(raw.mono_ns),
         cpu: Cpu(raw.cpu),
         task: raw.task.into(),
+        of_command: raw.of_command,
         signal: Signal::new(raw.signal)
             .ok_or_else(|| format!("{} is no number of a signal", raw.signal))?,
         fatal: raw.fatal,

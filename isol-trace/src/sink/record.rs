@@ -329,6 +329,9 @@ pub(crate) fn kill(out: &mut Vec<u8>, calendar: &mut Calendar, kill: &Kill) {
     times(&mut object, calendar, kill.at);
     object.number(key!("cpu"), kill.cpu.0);
     task(object.member(key!("task")), &kill.task);
+    if kill.of_command {
+        object.flag(key!("of_command"), true);
+    }
     object.number(key!("signal"), kill.signal.number());
     object.text(key!("name"), &kill.signal.name());
     object.flag(key!("fatal"), kill.fatal);

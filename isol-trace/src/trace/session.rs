@@ -174,6 +174,15 @@ impl Session {
         self.tracer.arm().map_err(Error::tracer)
     }
 
+    /// The command that was to be traced was started as this process, which is a child of ours, or of its guard. Whether
+    /// it is recorded which processes it starts.
+    pub fn follow_command(&mut self, pid: Option<Pid>) -> bool {
+        if let Some(pid) = pid {
+            self.reader.attributor.command_is(pid);
+        }
+        self.reader.attributor.lost_mappings().is_some()
+    }
+
     /// The first line of the log.
     #[must_use]
     pub fn header(&self) -> Header {

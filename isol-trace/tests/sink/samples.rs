@@ -395,6 +395,7 @@ pub(crate) fn kill() -> Kill {
         at: MonoNanos(BEGIN.0 + 4_000_000_000),
         cpu: Cpu(1),
         task: breach().task,
+        of_command: true,
         signal: Signal::KILL,
         fatal: true,
         by: KilledBy::StrictMode,
@@ -434,6 +435,7 @@ fn unlogged(at: u64) -> Unlogged {
 /// Another process has killed it, and an entry before that found no room.
 pub(crate) fn remote_kill() -> Kill {
     Kill {
+        of_command: false,
         by: KilledBy::Remote(Signaller {
             cpu: Cpu(0),
             task: TaskId {

@@ -55,6 +55,7 @@ pub(super) fn kill() -> Kill {
         at: MonoNanos(END),
         cpu: Cpu(3),
         task: task(1234, 1234, "feed"),
+        of_command: true,
         signal: Signal::KILL,
         fatal: true,
         by: KilledBy::StrictMode,

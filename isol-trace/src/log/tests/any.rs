@@ -415,7 +415,13 @@ fn unlogged() -> impl Strategy<Value = Unlogged> {
 }
 
 fn kill() -> impl Strategy<Value = Kill> {
-    let who = (number(), any::<u32>(), task(), 1..=64_u32, any::<bool>());
+    let who = (
+        number(),
+        any::<u32>(),
+        (task(), any::<bool>()),
+        1..=64_u32,
+        any::<bool>(),
+    );
     let why = (
         killed_by(),
         option::of(any::<i32>()),
@@ -427,7 +433,8 @@ fn kill() -> impl Strategy<Value = Kill> {
         |((at, cpu, task, signal, fatal), (by, code, breach, history), entries, stack)| Kill {
             at: MonoNanos(at),
             cpu: Cpu(cpu),
-            task,
+            task: task.0,
+            of_command: task.1,
             signal: Signal::new(signal).unwrap_or(Signal::KILL),
             fatal,
             by,

@@ -2,11 +2,12 @@
 //! `/proc/PID/maps` need not be read while they run.
 //!
 //! [`rings`] has the kernel's records, [`act`] what one says, [`spaces`] what follows of all of them, [`room`] whom
-//! they forget where that is too much.
+//! they forget where that is too much; [`lineage`] says which processes the tracer's command has started.
 //! The reader's thread empties the rings at each of its turns, lest they fill while symbols are looked
 //! up; the symbols' thread does before each of its questions, so that the answer is not behind.
 
 mod act;
+mod lineage;
 mod order;
 mod rings;
 mod room;
@@ -21,7 +22,7 @@ use std::{
 pub(super) use act::Act;
 pub(super) use space::{Beginning, Code, Doubt, Space};
 
-use self::{order::Order, rings::Ring, room::Room, spaces::Spaces};
+use self::{lineage::Lineage, order::Order, rings::Ring, room::Room, spaces::Spaces};
 use super::shared::maps::Mapping;
 use crate::{
     clock::monotonic,
@@ -47,6 +48,7 @@ struct Recorder {
     rings: Vec<Ring>,
     order: Order,
     spaces: Spaces,
+    lineage: Lineage,
     until: MonoNanos,
 }
 
@@ -74,6 +76,8 @@ impl Mappings {
             rings,
             order: Order::default(),
             spaces,
+            // Records have the numbers of our own PID namespace.
+            lineage: Lineage::of(Pid(std::process::id())),
             until: MonoNanos(0),
         })))
     }
@@ -127,6 +131,18 @@ impl Mappings {
             .collect()
     }
 
+    /// The tracer has started its command, as this process.
+    pub(crate) fn command_is(&self, pid: Pid) {
+        let mut recorder = self.up_to_date();
+        let now = recorder.until;
+        recorder.lineage.command_is(pid, now);
+    }
+
+    /// Whether a process was seen, at a moment, to be the command or to descend from it.
+    pub(crate) fn is_of_command(&self, pid: Pid, at: MonoNanos) -> bool {
+        self.up_to_date().lineage.is_of_command(pid, at)
+    }
+
     /// Records that found no room.
     pub(crate) fn lost(&self) -> u64 {
         self.lock().spaces.lost()
@@ -162,6 +178,7 @@ impl Recorder {
             rings,
             order,
             spaces,
+            lineage,
             until,
         } = self;
         let now = monotonic();
@@ -169,6 +186,7 @@ impl Recorder {
             ring.drain(now, |at, act| order.put(at, act));
         }
         for (at, act) in order.before(now) {
+            lineage.apply(at, &act);
             spaces.apply(at, act);
         }
         *until = now;

@@ -238,6 +238,7 @@ fn a_killed_command_is_said_to_be_with_what_explains_it() {
         at: MonoNanos(5),
         cpu: Cpu(1),
         task,
+        of_command: true,
         signal: Signal::KILL,
         fatal: true,
         by: KilledBy::Tracer,
