@@ -1,7 +1,8 @@
 //! Any bytes as a program, as its debug file, as split and as shared debug information, and as a perf map.
 //!
 //! What runs in the symbolizer is compiled in by its path, with what both sides share, and without the rest of the
-//! library: it depends on nothing of it but its numbers.
+//! library: it depends on nothing of it but its numbers and what it knows of an
+//! architecture.
 
 #![no_main]
 
@@ -26,6 +27,10 @@ mod symbolize {
     };
     pub use shared::text::NAME;
 }
+
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the rest of the library is not here")]
+#[path = "../../isol-trace/src/arch/mod.rs"]
+mod arch;
 
 #[allow(dead_code, reason = "the rest of the library is not here")]
 #[path = "../../isol-trace/src/event"]

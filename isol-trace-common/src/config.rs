@@ -13,24 +13,22 @@ pub const ABSENT: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Offsets {
-    /// `pt_regs.ip` (x86) or `pt_regs.pc` (arm64).
+    /// The instruction pointer in `pt_regs`. Where registers lie is said by the names that `arch` of the user's side has.
     pub regs_ip: u32,
-    /// `pt_regs.sp`.
+    /// The stack pointer.
     pub regs_sp: u32,
-    /// `pt_regs.bp` (x86): the frame pointer, in programs that have one.
+    /// The frame pointer, in programs that have one.
     pub regs_bp: u32,
-    /// `pt_regs.flags` (x86).
+    /// The flags.
     pub regs_flags: u32,
-    /// `pt_regs.orig_ax` (x86): the system-call number or -1.
+    /// The system-call number or -1.
     pub regs_number: u32,
-    /// `pt_regs.ax` (x86): what a system call returns.
+    /// What a system call returns.
     pub regs_result: u32,
     /// The six argument registers, in the order of the system-call convention.
     pub regs_args: [u32; 6],
-    /// `pt_regs.cx` (x86): the SYSCALL instruction leaves the instruction pointer in it.
-    pub regs_cx: u32,
-    /// `pt_regs.r11` (x86): the SYSCALL instruction leaves the flags in it.
-    pub regs_r11: u32,
+    /// Two more, by which `arch` of the kernel's side tells that user mode was left by the instruction for system calls.
+    pub regs_syscall: [u32; 2],
     /// `task_struct.pid`: the thread's number.
     pub task_pid: u32,
     /// `task_struct.tgid`: the process's number.
@@ -41,7 +39,7 @@ pub struct Offsets {
     pub task_cpu: u32,
     /// `task_struct.flags`.
     pub task_flags: u32,
-    /// `task_struct.thread` plus `thread_struct.trap_nr` (x86).
+    /// The exception that the kernel is about to signal, in `task_struct`.
     pub task_trap_number: u32,
     /// `timer_list.function`.
     pub timer_function: u32,
@@ -101,8 +99,7 @@ impl Offsets {
         regs_number: ABSENT,
         regs_result: ABSENT,
         regs_args: [ABSENT; 6],
-        regs_cx: ABSENT,
-        regs_r11: ABSENT,
+        regs_syscall: [ABSENT; 2],
         task_pid: ABSENT,
         task_tgid: ABSENT,
         task_comm: ABSENT,

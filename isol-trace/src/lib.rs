@@ -4,6 +4,7 @@
 //!
 //! - [`host`]: what is isolated here;
 //! - [`bpf`]: every Aya type: object, loader, probes and their verdicts, rings, counters;
+//! - [`arch`]: what only one architecture has;
 //! - [`event`]: bytes → breaches;
 //! - [`names`]: what the kernel's things are called;
 //! - [`symbolize`]: an address of a process → function, source line and stack, in a process of its own;
@@ -25,6 +26,7 @@
 //! - [`error`]: the sentence with which a command ends early.
 
 mod allocator;
+pub mod arch;
 pub mod attrib;
 pub mod bpf;
 mod cache;

@@ -12,11 +12,15 @@ use crate::{
 /// flags in r11 (Intel SDM, SYSCALL).
 #[inline(always)]
 pub(crate) fn is_syscall_instruction(registers: Registers) -> bool {
-    if config!(offsets.regs_cx) == ABSENT {
+    let (ip_copy, flags_copy) = (
+        config!(offsets.regs_syscall[0]),
+        config!(offsets.regs_syscall[1]),
+    );
+    if ip_copy == ABSENT {
         return false;
     }
-    registers.at(config!(offsets.regs_cx)) == registers.ip()
-        && registers.at(config!(offsets.regs_r11)) == registers.at(config!(offsets.regs_flags))
+    registers.at(ip_copy) == registers.ip()
+        && registers.at(flags_copy) == registers.at(config!(offsets.regs_flags))
 }
 
 /// `task_struct.thread.trap_nr`: the exception that the kernel is about to signal.

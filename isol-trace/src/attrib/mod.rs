@@ -30,12 +30,13 @@ pub use breach::BreachLookup;
 pub use kill::KillLookup;
 
 use crate::{
+    arch::Arch,
     event::{
         ids::{Address, Cpu, Pid},
         user_stack::CopiedStack,
     },
     host::cpu_list::CpuSet,
-    names::{Names, syscalls::Arch},
+    names::Names,
     remedy::Rules,
     symbolize::{
         mappings::Mappings,

@@ -1,8 +1,11 @@
 //! What the names on a sender's stack tell of it.
 
-use crate::event::{
-    model::{Function, TaskId, Via},
-    origin::RawSender,
+use crate::{
+    arch::INTERRUPT_ENTRIES,
+    event::{
+        model::{Function, TaskId, Via},
+        origin::RawSender,
+    },
 };
 
 /// The tracer's own frames, on top of every stack: the program, and what calls it.
@@ -13,10 +16,6 @@ const OWN_FRAMES: &[&str] = &[
     "__bpf_trace_",
     "__traceiter_",
 ];
-
-/// Where an interrupt or an NMI began (`arch/x86/include/asm/idtentry.h`, v6.1 to v7.2): a task that
-/// has one of these on its stack did not ask itself.
-const INTERRUPT_ENTRIES: &[&str] = &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi"];
 
 /// Who asked, as far as the names on its stack tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

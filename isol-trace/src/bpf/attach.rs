@@ -22,8 +22,8 @@ pub struct Step {
 /// Attaches a probe; returns the program that did it, or why no way worked.
 pub(super) fn attach(ebpf: &mut Ebpf, probe: &Probe, btf: &Btf) -> Result<&'static str, String> {
     let mut reasons: Vec<String> = Vec::new();
-    for way in probe.ways {
-        let result = match *way {
+    for way in probe.ways() {
+        let result = match way {
             Attach::BtfTracepoint(program) => run(ebpf, program, |it| match it {
                 Program::BtfTracePoint(it) => {
                     it.load(program, btf)?;

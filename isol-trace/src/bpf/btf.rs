@@ -9,6 +9,8 @@ use std::{collections::HashMap, path::Path};
 
 use isol_trace_common::config::{ABSENT, Offsets};
 
+use crate::arch::{REGISTERS, TRAP_NUMBER};
+
 /// What keeps the type information from being used.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
@@ -247,22 +249,20 @@ impl KernelTypes {
         let at = |structure: &str, path: &str| self.offset_of(structure, path).unwrap_or(ABSENT);
         let regs = |path: &str| at("pt_regs", path);
         Offsets {
-            regs_ip: regs("ip"),
-            regs_sp: regs("sp"),
-            regs_bp: regs("bp"),
-            regs_flags: regs("flags"),
-            regs_number: regs("orig_ax"),
-            regs_result: regs("ax"),
-            // The x86-64 system-call convention: arch/x86/entry/entry_64.S, v6.12.
-            regs_args: ["di", "si", "dx", "r10", "r8", "r9"].map(regs),
-            regs_cx: regs("cx"),
-            regs_r11: regs("r11"),
+            regs_ip: regs(REGISTERS.ip),
+            regs_sp: regs(REGISTERS.sp),
+            regs_bp: regs(REGISTERS.frame),
+            regs_flags: regs(REGISTERS.flags),
+            regs_number: regs(REGISTERS.number),
+            regs_result: regs(REGISTERS.result),
+            regs_args: REGISTERS.args.map(regs),
+            regs_syscall: REGISTERS.syscall.map(regs),
             task_pid: at("task_struct", "pid"),
             task_tgid: at("task_struct", "tgid"),
             task_comm: at("task_struct", "comm"),
             task_cpu: at("task_struct", "thread_info.cpu"),
             task_flags: at("task_struct", "flags"),
-            task_trap_number: at("task_struct", "thread.trap_nr"),
+            task_trap_number: at("task_struct", TRAP_NUMBER),
             timer_function: at("timer_list", "function"),
             hrtimer_function: at("hrtimer", "function"),
             work_function: at("work_struct", "func"),

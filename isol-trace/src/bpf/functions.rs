@@ -180,15 +180,15 @@ mod tests {
             .flat_map(|(_, names)| *names)
             .copied()
             .collect();
-        for probe in PROBES {
+        for probe in PROBES.iter() {
             let said = need_not.iter().position(|name| *name == probe.name);
             if let Some(said) = said {
                 need_not.swap_remove(said);
             }
-            for way in probe.ways {
+            for way in probe.ways() {
                 let (Attach::BtfTracepoint(program)
                 | Attach::RawTracepoint(program)
-                | Attach::Function(program)) = *way;
+                | Attach::Function(program)) = way;
                 let held = Function::ALL.map(|function| calls(program, function));
                 let [disabled, enabled] = held.map(|calls| calls > 0);
                 assert_eq!(disabled, enabled, "{program}");

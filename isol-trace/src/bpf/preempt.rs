@@ -1,13 +1,13 @@
 //! Where the kernel keeps `preempt_count`, which tells a task's own act from that of an
 //! interrupt in its time.
 //!
-//! No helper tells. On x86 the count is a variable of each CPU: `__preempt_count`, or a field
-//! of `pcpu_hot` (`arch/x86/include/asm/current.h`, v6.2 to v6.14). Its address is in
-//! `/proc/kallsyms`, for those who may see addresses.
+//! No helper tells. The count is a variable of each CPU, or a field of one, which [`arch`](crate::arch) names. Its
+//! address is in `/proc/kallsyms`, for those who may see addresses.
 
 use isol_trace_common::config::PreemptCount;
 
 use super::btf::KernelTypes;
+use crate::arch::{PerCpu, preempt_count};
 
 /// Softirqs being served, hard interrupts and NMIs (`include/linux/preempt.h`, v6.1 to v7.2): bits 8,
 /// 16 to 19 and 20 to 23. Bits 9 to 15 only say that softirqs are held off.
@@ -18,19 +18,15 @@ const INTERRUPT_BITS_BESIDE_DISABLING: u32 = 0x1f00_0100;
 /// What that change brought with it.
 const DISABLING_IS_COUNTED: &str = "interrupt_disable_state";
 
-/// Field of `pcpu_hot` that holds the count, where it is one.
-fn hot_offset(types: &KernelTypes) -> Option<u32> {
-    types.offset_of("pcpu_hot", "preempt_count")
+/// The variable of this kernel.
+fn variable(types: &KernelTypes) -> PerCpu {
+    preempt_count(|structure, path| types.offset_of(structure, path))
 }
 
 /// The symbols whose addresses [`locate`] needs.
 #[must_use]
 pub fn symbols(types: &KernelTypes) -> [&'static str; 2] {
-    let count = match hot_offset(types) {
-        Some(_) => "pcpu_hot",
-        None => "__preempt_count",
-    };
-    ["__per_cpu_offset", count]
+    ["__per_cpu_offset", variable(types).symbol]
 }
 
 /// The count, by the addresses of [`symbols`]; [`PreemptCount::UNKNOWN`] where this kernel does not
@@ -43,7 +39,7 @@ pub fn locate(addresses: [Option<u64>; 2], types: &KernelTypes) -> PreemptCount 
     };
     PreemptCount {
         bases,
-        address: address.wrapping_add(u64::from(hot_offset(types).unwrap_or(0))),
+        address: address.wrapping_add(u64::from(variable(types).offset)),
         interrupt_bits: if types.has_structure(DISABLING_IS_COUNTED) {
             INTERRUPT_BITS_BESIDE_DISABLING
         } else {

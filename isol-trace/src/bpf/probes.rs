@@ -1,8 +1,13 @@
 //! The table of probes: which program goes to which hook, and when it is wanted.
 //!
-//! A new tracepoint is one row here.
+//! A new tracepoint is one row here; one that only an architecture has is a row of [`arch`].
 
-use crate::event::model::Detection;
+use std::sync::LazyLock;
+
+use crate::{
+    arch::{self, Tracepoint},
+    event::model::Detection,
+};
 
 /// A way to attach a probe. Earlier ones are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +43,35 @@ pub(super) struct Probe {
     /// When it is wanted.
     pub(super) when: When,
     /// How it may be attached.
-    pub(super) ways: &'static [Attach],
+    ways: [Option<Attach>; 2],
+}
+
+impl Probe {
+    /// A tracepoint that is always wanted.
+    const fn of(tracepoint: &Tracepoint) -> Self {
+        Self {
+            name: tracepoint.name,
+            when: When::Always,
+            ways: [
+                Some(Attach::BtfTracepoint(tracepoint.name)),
+                Some(Attach::RawTracepoint(tracepoint.raw)),
+            ],
+        }
+    }
+
+    /// A function that is wanted where the kernel lacks a tracepoint.
+    const fn without(tracepoint: &'static str, function: &'static str) -> Self {
+        Self {
+            name: function,
+            when: When::Without(tracepoint),
+            ways: [Some(Attach::Function(function)), None],
+        }
+    }
+
+    /// How it may be attached. Earlier ones are preferred.
+    pub(super) fn ways(&self) -> impl Iterator<Item = Attach> {
+        self.ways.into_iter().flatten()
+    }
 }
 
 macro_rules! tracepoint {
@@ -47,12 +80,11 @@ macro_rules! tracepoint {
     };
     ($name:literal, $when:expr) => {
         Probe {
-            name: $name,
             when: $when,
-            ways: &[
-                Attach::BtfTracepoint($name),
-                Attach::RawTracepoint(concat!("raw_", $name)),
-            ],
+            ..Probe::of(&Tracepoint {
+                name: $name,
+                raw: concat!("raw_", $name),
+            })
         }
     };
 }
@@ -62,18 +94,14 @@ macro_rules! raw_tracepoint {
         Probe {
             name: $name,
             when: When::Always,
-            ways: &[Attach::RawTracepoint(concat!("raw_", $name))],
+            ways: [Some(Attach::RawTracepoint(concat!("raw_", $name))), None],
         }
     };
 }
 
 macro_rules! function {
     ($name:literal, without $tracepoint:literal) => {
-        Probe {
-            name: $name,
-            when: When::Without($tracepoint),
-            ways: &[Attach::Function($name)],
-        }
+        Probe::without($tracepoint, $name)
     };
 }
 
@@ -82,37 +110,27 @@ const VECTORS: When = When::Detection(Detection::Vectors);
 
 /// Every probe, in the order in which they are attached: what names and explains first,
 /// what opens and closes spans last.
-pub(super) const PROBES: &[Probe] = &[
-    tracepoint!("local_timer_entry"),
-    tracepoint!("local_timer_exit"),
-    tracepoint!("reschedule_entry"),
-    tracepoint!("reschedule_exit"),
-    tracepoint!("call_function_entry"),
-    tracepoint!("call_function_exit"),
-    tracepoint!("call_function_single_entry"),
-    tracepoint!("call_function_single_exit"),
-    tracepoint!("irq_work_entry"),
-    tracepoint!("irq_work_exit"),
-    tracepoint!("x86_platform_ipi_entry"),
-    tracepoint!("x86_platform_ipi_exit"),
-    tracepoint!("thermal_apic_entry"),
-    tracepoint!("thermal_apic_exit"),
-    tracepoint!("threshold_apic_entry"),
-    tracepoint!("threshold_apic_exit"),
-    tracepoint!("deferred_error_apic_entry"),
-    tracepoint!("deferred_error_apic_exit"),
-    tracepoint!("error_apic_entry"),
-    tracepoint!("error_apic_exit"),
-    tracepoint!("spurious_apic_entry"),
-    tracepoint!("spurious_apic_exit"),
+pub(super) static PROBES: LazyLock<Vec<Probe>> = LazyLock::new(|| {
+    let reschedule = arch::RESCHEDULE;
+    let mut all: Vec<Probe> = arch::VECTORS.iter().map(Probe::of).collect();
+    all.extend_from_slice(INTERRUPTS);
+    all.extend(arch::EXCEPTIONS.iter().map(Probe::of));
+    all.extend_from_slice(WORK);
+    all.push(Probe::without(reschedule.tracepoint, reschedule.function));
+    all.extend_from_slice(REST);
+    all
+});
+
+/// Devices' interrupts and softirqs, behind the vectors of the architecture.
+const INTERRUPTS: &[Probe] = &[
     tracepoint!("irq_handler_entry"),
     tracepoint!("irq_handler_exit"),
     tracepoint!("softirq_entry"),
     tracepoint!("softirq_exit"),
-    tracepoint!("nmi_handler"),
-    tracepoint!("mce_record"),
-    tracepoint!("page_fault_user"),
-    tracepoint!("page_fault_kernel"),
+];
+
+/// What the kernel does in an entry, behind the exceptions of the architecture, and who sends.
+const WORK: &[Probe] = &[
     tracepoint!("signal_generate"),
     tracepoint!("signal_deliver"),
     tracepoint!("tlb_flush"),
@@ -133,7 +151,10 @@ pub(super) const PROBES: &[Probe] = &[
     function!("smp_call_function_single", without "csd_queue_cpu"),
     function!("smp_call_function_single_async", without "csd_queue_cpu"),
     function!("smp_call_function_many_cond", without "csd_queue_cpu"),
-    function!("native_smp_send_reschedule", without "ipi_send_cpu"),
+];
+
+/// Who queues and arms, what tasks do, and what opens and closes spans.
+const REST: &[Probe] = &[
     tracepoint!("workqueue_queue_work"),
     tracepoint!("timer_start"),
     tracepoint!("hrtimer_start"),
@@ -175,7 +196,7 @@ mod tests {
     fn names_are_unique_and_every_probe_has_a_way() {
         let names: HashSet<_> = PROBES.iter().map(|probe| probe.name).collect();
         assert_eq!(names.len(), PROBES.len());
-        assert!(PROBES.iter().all(|probe| !probe.ways.is_empty()));
+        assert!(PROBES.iter().all(|probe| probe.ways().count() > 0));
     }
 
     #[test]
@@ -191,8 +212,8 @@ mod tests {
         let programs: HashSet<_> = object.programs.keys().cloned().collect();
         let rows: HashSet<_> = PROBES
             .iter()
-            .flat_map(|probe| probe.ways)
-            .map(|way| match *way {
+            .flat_map(Probe::ways)
+            .map(|way| match way {
                 Attach::BtfTracepoint(program)
                 | Attach::RawTracepoint(program)
                 | Attach::Function(program) => program.to_owned(),

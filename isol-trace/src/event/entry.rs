@@ -17,16 +17,7 @@ use super::{
     model::{CauseDetail, TaskId},
     thread_name::thread_name,
 };
-
-/// x86 page-fault error code: the page was present, so its rights forbade the access
-/// (`arch/x86/include/asm/trap_pf.h`).
-const PF_PROT: u32 = 1 << 0;
-/// x86 page-fault error code: a write.
-const PF_WRITE: u32 = 1 << 1;
-/// x86 page-fault error code: taken in user mode.
-const PF_USER: u32 = 1 << 2;
-/// x86 page-fault error code: an instruction fetch.
-const PF_INSTR: u32 = 1 << 4;
+use crate::arch::{PageFault, page_fault};
 
 /// One kernel entry of a watched task. [`super::join`] finds who provoked it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,13 +151,21 @@ pub(super) fn cause(view: &EntryView<'_>) -> CauseDetail {
             number: (entry.number != u32::MAX).then_some(entry.number),
             args: view.args.copied(),
         },
-        Cause::PageFault => CauseDetail::PageFault {
-            address: Address(entry.subject),
-            write: entry.number & PF_WRITE != 0,
-            user: entry.number & PF_USER != 0,
-            fetch: entry.number & PF_INSTR != 0,
-            protection: entry.number & PF_PROT != 0,
-        },
+        Cause::PageFault => {
+            let PageFault {
+                write,
+                user,
+                fetch,
+                protection,
+            } = page_fault(entry.number);
+            CauseDetail::PageFault {
+                address: Address(entry.subject),
+                write,
+                user,
+                fetch,
+                protection,
+            }
+        }
         Cause::Exception => CauseDetail::Exception {
             trap: Some(entry.number),
         },

@@ -1,21 +1,20 @@
 //! What the kernel's things are called: system calls, exceptions, interrupts, softirqs, functions.
 //!
-//! Numbers and addresses go in, words come out ([`Names`]), each looked up once. Most of it is tables; two rooms read
+//! Numbers and addresses go in, words come out (`Names`), each looked up once. Most of it is tables; two rooms read
 //! the host, each when it is first asked, and remember: [`kallsyms`] the kernel's symbols, [`irqs`] the names that
-//! drivers gave their interrupts.
+//! drivers gave their interrupts. What system calls and exceptions are called, [`arch`](crate::arch) knows.
 
-pub mod exceptions;
 pub mod irqs;
 pub mod kallsyms;
 pub mod softirqs;
-pub mod syscalls;
 pub mod ticks;
 pub mod tlb;
 
 use std::{path::Path, sync::Arc};
 
-use self::{irqs::IrqNames, kallsyms::KernelSymbols, syscalls::Arch};
+use self::{irqs::IrqNames, kallsyms::KernelSymbols};
 use crate::{
+    arch::{self, Arch},
     cache::Cache,
     event::{
         entry::KernelActivity,
@@ -138,11 +137,9 @@ impl Names {
             return Some(name);
         }
         let name: Arc<str> = match what {
-            Named::CompatSyscall(number) => {
-                syscalls::compat_syscall_name(self.arch?, number)?.into()
-            }
-            Named::Syscall(number) => syscalls::syscall_name(self.arch?, number)?.into(),
-            Named::Exception(trap) => exceptions::exception_name(trap)?.into(),
+            Named::CompatSyscall(number) => self.arch?.compat_syscall_name(number)?.into(),
+            Named::Syscall(number) => self.arch?.syscall_name(number)?.into(),
+            Named::Exception(trap) => arch::exception_name(trap)?.into(),
             Named::Vector(cause) => Cause::from_wire(u8::try_from(cause).ok()?)?.word().into(),
             Named::Softirq(number) => softirqs::softirq_name(number)?.into(),
             Named::Signal(number) => (&*Signal::new(number)?.name()).into(),

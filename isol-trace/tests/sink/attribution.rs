@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use crate::attributor::{with_user_symbols, with_user_symbols_of};
 use isol_trace::{
+    arch::Arch,
     attrib::{Attributor, Options},
     event::{
         assemble::Assembler,
@@ -14,7 +15,6 @@ use isol_trace::{
         raw::{ActivityOrigin, RawBreach},
     },
     host::cpu_list::CpuSet,
-    names::syscalls::Arch,
 };
 use isol_trace_common::{record::Kind, user_stack::UserStack};
 use zerocopy::IntoBytes as _;

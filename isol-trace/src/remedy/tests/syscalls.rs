@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{build::syscall, found};
-use crate::names::syscalls::{Arch, compat_syscall_name, syscall_name};
+use crate::arch::Arch;
 
 /// System calls of no class: they manage the kernel, or exist in name only. A new kernel's calls come
 /// here or into the table.
@@ -113,9 +113,9 @@ const CLASSES: &[(&str, &[&str])] = &[
 fn every_call() -> BTreeSet<&'static str> {
     let names = |number| {
         [
-            syscall_name(Arch::X86_64, number),
-            compat_syscall_name(Arch::X86_64, number),
-            syscall_name(Arch::Aarch64, number),
+            Arch::X86_64.syscall_name(number),
+            Arch::X86_64.compat_syscall_name(number),
+            Arch::Aarch64.syscall_name(number),
         ]
     };
     (0..2_000).flat_map(names).flatten().collect()

@@ -15,6 +15,7 @@ use super::{
     scrolled,
 };
 use crate::{
+    arch::SYSCALL_GATE_32,
     event::{
         ids::{MonoNanos, Nanos, RuleId},
         model::{Breach, CauseDetail, Origin, Sender},
@@ -208,7 +209,7 @@ fn cause_facts(breach: &Breach) -> Option<String> {
                 format!("nr {number} ({})", args.join(", "))
             })
         }
-        CauseDetail::CompatSyscall { number } => Some(format!("nr {number}, by int 0x80")),
+        CauseDetail::CompatSyscall { number } => Some(format!("nr {number}, by {SYSCALL_GATE_32}")),
         CauseDetail::Syscall { number: None, .. } => Some("its number was hidden".to_owned()),
         CauseDetail::PageFault {
             address,

@@ -6,12 +6,11 @@ use std::{ops::Range, sync::Arc};
 
 use framehop::{ExplicitModuleSectionInfo, Module};
 use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSegment as _,
-    elf::{EM_X86_64, FileHeader64},
+    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, elf::FileHeader64,
     read::elf::ElfFile,
 };
 
-use crate::symbolize::shared::protocol::Code;
+use crate::{arch::MACHINE, symbolize::shared::protocol::Code};
 
 /// Bytes of a file's unwind tables; one with more than that has none.
 const BUDGET: u64 = 16 << 20;
@@ -46,7 +45,7 @@ impl Table {
     /// Reads an ELF file of this architecture; `None` where it is none.
     pub(in crate::symbolize::child) fn parse(data: &[u8]) -> Option<Self> {
         let elf = ElfFile::<FileHeader64<Endianness>>::parse(data).ok()?;
-        if elf.elf_header().e_machine.get(elf.endian()) != EM_X86_64 {
+        if elf.elf_header().e_machine.get(elf.endian()) != MACHINE {
             return None;
         }
         let segments = elf.segments().map(|segment| {

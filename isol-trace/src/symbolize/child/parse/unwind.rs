@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use framehop::{
-    FrameAddress, Unwinder as _,
-    x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64},
-};
+use framehop::{FrameAddress, MayAllocateDuringUnwind, Unwinder as _};
 
 use super::tables::Table;
-use crate::symbolize::shared::protocol::{Code, CodeOf, FRAMES, Stack};
+use crate::{
+    arch::{UnwindCache, Unwinder, unwind_registers},
+    symbolize::shared::protocol::{Code, CodeOf, FRAMES, Stack},
+};
 
 /// Code that an address lies in.
 pub(in crate::symbolize::child) struct Found {
@@ -37,9 +37,9 @@ pub(in crate::symbolize::child) fn unwind(
     stack: &Stack,
     finder: &mut impl Finder,
 ) -> Vec<(u64, bool)> {
-    let mut unwinder = UnwinderX86_64::<Arc<[u8]>>::new();
-    let mut rules = CacheX86_64::<framehop::MayAllocateDuringUnwind>::new();
-    let mut registers = UnwindRegsX86_64::new(stack.ip, stack.sp, stack.bp);
+    let mut unwinder = Unwinder::<Arc<[u8]>>::new();
+    let mut rules = UnwindCache::<MayAllocateDuringUnwind>::new();
+    let mut registers = unwind_registers(stack.ip, stack.sp, stack.bp);
     let mut read = |address: u64| stack.word(address).ok_or(());
     // The one that the last frame lies in comes last.
     let mut seen: Vec<Code> = Vec::new();

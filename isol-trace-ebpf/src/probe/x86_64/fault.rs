@@ -1,4 +1,4 @@
-//! Page faults and TLB flushes.
+//! Page faults (`arch/x86/include/asm/trace/exceptions.h`).
 
 use isol_trace_common::{activity::Activity, cause::Cause};
 
@@ -13,7 +13,6 @@ use crate::{
 tracepoints! {
     page_fault_user, raw_page_fault_user => user;
     page_fault_kernel, raw_page_fault_kernel => kernel;
-    tlb_flush, raw_tlb_flush => tlb_flush;
 }
 
 /// `exceptions:page_fault_user(unsigned long address, regs, unsigned long error_code)`. Interrupts are off.
@@ -48,17 +47,5 @@ fn kernel(arguments: Arguments) {
         Activity::Fault,
         arguments.word(2) as u32,
         [arguments.word(0), 0],
-    );
-}
-
-/// `tlb:tlb_flush(int reason, unsigned long pages)`.
-#[inline(always)]
-fn tlb_flush(arguments: Arguments) {
-    let Some(state) = watched_state() else { return };
-    state.mark(
-        &Kernel,
-        Activity::TlbFlush,
-        arguments.word(0) as u32,
-        [0, arguments.word(1)],
     );
 }
