@@ -10,6 +10,7 @@
 //! - [`demo`]: the tool at work;
 //! - [`mod@bench`]: what it costs.
 
+mod arch;
 mod bench;
 mod build;
 mod cache;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::series::{self, Base, Recipe};
 use crate::{
+    arch::{IMAGE, IMAGE_IN_TREE, MAKE},
     exec::{self, Pace},
     say::say,
     setup::{
@@ -34,7 +35,7 @@ pub(super) struct Built {
 impl Built {
     /// What boots.
     pub(super) fn image(&self) -> PathBuf {
-        self.folder.join("bzImage")
+        self.folder.join(IMAGE)
     }
 
     /// The selftest's program, which needs no library; a kernel without the series has none.
@@ -93,7 +94,7 @@ pub(super) fn ensure(setup: &Setup, recipe: Recipe, pace: Pace) -> Result<Built>
     make(recipe, &tools, pace, &source, &output, &log)?;
     let lock = setup.cache.lock()?;
     let folder = setup.cache.install(&lock, &name, |target| {
-        fs::copy(output.join("arch/x86/boot/bzImage"), target.join("bzImage"))?;
+        fs::copy(output.join(IMAGE_IN_TREE), target.join(IMAGE))?;
         fs::copy(output.join(".config"), target.join("config"))?;
         fs::write(target.join(WARNINGS), warnings(&fs::read(&log)?))?;
         if recipe.stock {
@@ -196,7 +197,7 @@ fn make(
         command
             .arg(format!("--jobs={jobs}"))
             .arg(format!("O={}", output.display()))
-            .arg("ARCH=x86_64")
+            .arg(MAKE)
             .arg(format!("HOSTCC={}", tools.host_compiler()))
             .arg(target)
             .current_dir(source);
@@ -217,7 +218,7 @@ fn make(
     if !recipe.stock && !config.lines().any(|line| line == "CONFIG_TASK_ISOLATION=y") {
         bail!("the configuration lacks what CONFIG_TASK_ISOLATION depends on");
     }
-    run("bzImage")
+    run(IMAGE)
 }
 
 /// Compiles the selftest against the patched headers, for a guest without libraries.

@@ -41,12 +41,6 @@ const FOLDER: &str = "kernel-tools";
 /// Folders of programs, below a root.
 const PROGRAM_FOLDERS: [&str; 2] = ["usr/bin", "bin"];
 
-/// Folders of libraries, below a root.
-const LIBRARY_FOLDERS: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
-
-/// Folders of headers, below a root.
-const HEADER_FOLDERS: [&str; 2] = ["usr/include", "usr/include/x86_64-linux-gnu"];
-
 /// Programs and headers for building a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KernelTools {
@@ -64,7 +58,7 @@ impl KernelTools {
             .env("PATH", before(root, &PROGRAM_FOLDERS, "PATH"))
             .env(
                 "LD_LIBRARY_PATH",
-                before(root, &LIBRARY_FOLDERS, "LD_LIBRARY_PATH"),
+                before(root, &apt::library_folders(), "LD_LIBRARY_PATH"),
             );
         // Bison's skeletons and the macro processor of bison and flex are named by absolute paths
         // in their programs; these variables name others.
@@ -84,10 +78,10 @@ impl KernelTools {
     pub(crate) fn host_compiler(&self) -> String {
         let mut words = vec![COMPILER.to_owned()];
         if let Some(root) = &self.unpacked {
-            for folder in HEADER_FOLDERS {
+            for folder in apt::header_folders() {
                 words.push(format!("-idirafter {}", root.join(folder).display()));
             }
-            for folder in LIBRARY_FOLDERS {
+            for folder in apt::library_folders() {
                 words.push(format!("-L{}", root.join(folder).display()));
             }
         }
@@ -128,8 +122,8 @@ pub(super) fn ensure(setup: &Setup) -> Result<KernelTools> {
     let closure = apt.closure(&packages, &machine.codename)?;
     setup.cache.install(&lock, FOLDER, |target| {
         apt.unpack(&closure, target)?;
-        for folder in LIBRARY_FOLDERS {
-            repair_links(&target.join(folder), &Path::new("/").join(folder))?;
+        for folder in apt::library_folders() {
+            repair_links(&target.join(&folder), &Path::new("/").join(&folder))?;
         }
         for tool in &missing {
             ensure!(
@@ -180,7 +174,7 @@ fn holds(root: &Path, missing: &[Missing]) -> bool {
 }
 
 /// A list of folders for a variable: those below the root before what the environment has.
-fn before(root: &Path, folders: &[&str], variable: &str) -> OsString {
+fn before(root: &Path, folders: &[impl AsRef<Path>], variable: &str) -> OsString {
     let mut list: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     if let Some(inherited) = env::var_os(variable).filter(|inherited| !inherited.is_empty()) {
         list.extend(env::split_paths(&inherited));

@@ -12,6 +12,7 @@ use super::{
     apt::{self, Apt},
 };
 use crate::{
+    arch::{IMAGE_IN_TREE, PACKAGE_SUFFIX},
     cache::{CacheLock, UNFINISHED},
     say::say,
 };
@@ -59,7 +60,7 @@ impl Line {
     fn pattern(self) -> String {
         let series = self.series.replace('.', "\\.");
         format!(
-            "^linux-(image|binary)-{series}\\.[0-9].*-{}-amd64$",
+            "^linux-(image|binary)-{series}\\.[0-9].*-{}{PACKAGE_SUFFIX}$",
             self.flavour
         )
     }
@@ -111,7 +112,7 @@ pub(super) fn ensure(setup: &Setup, line_or_path: &str) -> Result<KernelImage> {
 fn by_path(name: &str) -> Result<KernelImage> {
     let path = Path::new(name);
     let image = if path.is_dir() {
-        path.join("arch/x86/boot/bzImage")
+        path.join(IMAGE_IN_TREE)
     } else {
         path.to_path_buf()
     };
@@ -220,7 +221,7 @@ fn newest(packages: Vec<String>) -> Option<String> {
 
 /// The numbers of a package's version, in order: `6.12.107+deb13` gives 6, 12, 107, 13.
 fn numbers(name: &str) -> Vec<u64> {
-    name.trim_end_matches("-amd64")
+    name.trim_end_matches(PACKAGE_SUFFIX)
         .split(|character: char| !character.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
         .collect()

@@ -16,13 +16,15 @@ use super::{
     Setup,
     apt::{self, Apt},
 };
-use crate::{cache::CacheLock, exec, say::say};
+use crate::{
+    arch::{QEMU_PACKAGE, QEMU_PROGRAM},
+    cache::CacheLock,
+    exec,
+    say::say,
+};
 
 /// The oldest major version that runs guests faithfully.
 const OLDEST: u32 = 10;
-
-/// The program's name.
-const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Names a QEMU of the developer's choice.
 const VARIABLE: &str = "ISOL_TRACE_QEMU";
@@ -53,13 +55,14 @@ impl Qemu {
 
 /// Gives an unpacked QEMU its libraries, modules and firmware.
 fn prepare(command: &mut Command, root: &Path) {
-    let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
+    let folders = apt::library_folders();
+    let modules = root.join(&folders[0]).join("qemu");
+    let libraries = folders
         .map(|folder| root.join(folder).display().to_string())
         .join(":");
-    command.env("LD_LIBRARY_PATH", libraries).env(
-        "QEMU_MODULE_DIR",
-        root.join("usr/lib/x86_64-linux-gnu/qemu"),
-    );
+    command
+        .env("LD_LIBRARY_PATH", libraries)
+        .env("QEMU_MODULE_DIR", modules);
     for firmware in ["usr/share/qemu", "usr/share/seabios"] {
         command.arg("-L").arg(root.join(firmware));
     }
@@ -69,7 +72,7 @@ fn prepare(command: &mut Command, root: &Path) {
 pub(super) fn is_there(setup: &Setup) -> bool {
     env::var_os(VARIABLE).is_some()
         || setup.cache.path(FOLDER).exists()
-        || probe(PROGRAM.into(), None).is_ok_and(|qemu| qemu.major >= OLDEST)
+        || probe(QEMU_PROGRAM.into(), None).is_ok_and(|qemu| qemu.major >= OLDEST)
 }
 
 /// Finds a QEMU that is new enough, or gets one.
@@ -77,7 +80,7 @@ pub(super) fn ensure(setup: &Setup) -> Result<Qemu> {
     if let Some(named) = env::var_os(VARIABLE) {
         return named_by_developer(named.into());
     }
-    let installed = probe(PROGRAM.into(), None).ok();
+    let installed = probe(QEMU_PROGRAM.into(), None).ok();
     if let Some(qemu) = installed.clone().filter(|qemu| qemu.major >= OLDEST) {
         return Ok(qemu);
     }
@@ -117,7 +120,7 @@ fn named_by_developer(program: PathBuf) -> Result<Qemu> {
 /// The one in the cache, if it still runs.
 fn cached(setup: &Setup) -> Result<Qemu> {
     let root = setup.cache.path(FOLDER);
-    probe(root.join("usr/bin").join(PROGRAM), Some(root))
+    probe(root.join("usr/bin").join(QEMU_PROGRAM), Some(root))
 }
 
 /// Asks a QEMU for its version.
@@ -136,10 +139,10 @@ fn probe(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Qemu> {
 fn fetch(setup: &Setup, lock: &CacheLock) -> Result<()> {
     let machine = apt::machine(
         &format!("QEMU {OLDEST} or newer"),
-        &format!("install {PROGRAM} {OLDEST} or newer, or name it with {VARIABLE}"),
+        &format!("install {QEMU_PROGRAM} {OLDEST} or newer, or name it with {VARIABLE}"),
     )?;
     let apt = Apt::for_machine(&setup.cache, lock, &machine)?;
-    let versions = apt.versions("qemu-system-x86")?;
+    let versions = apt.versions(QEMU_PACKAGE)?;
     let Some((version, suite)) = choose(&versions, &machine.codename) else {
         bail!(
             "Debian {} has no QEMU {OLDEST} or newer, nor have its backports; name one with {VARIABLE}",
@@ -149,11 +152,12 @@ fn fetch(setup: &Setup, lock: &CacheLock) -> Result<()> {
     say(format!(
         "setup: fetching QEMU {version} from {suite} (unpacked into the cache, nothing is installed)"
     ));
-    let packages = apt.closure(&["qemu-system-x86"], &suite)?;
+    let packages = apt.closure(&[QEMU_PACKAGE], &suite)?;
     setup.cache.install(lock, FOLDER, |target| {
         apt.unpack(&packages, target)?;
-        let program = target.join("usr/bin").join(PROGRAM);
-        fs::metadata(&program).context("the package qemu-system-x86 has no program")?;
+        let program = target.join("usr/bin").join(QEMU_PROGRAM);
+        fs::metadata(&program)
+            .with_context(|| format!("the package {QEMU_PACKAGE} has no program"))?;
         probe(program, Some(target.to_path_buf()))
             .context("the unpacked QEMU does not run on this machine")?;
         Ok(())

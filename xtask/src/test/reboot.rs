@@ -11,6 +11,7 @@ use isol_trace_guest::truth::remedies::{BOOTED, BOOTED_ON};
 use serde::Deserialize;
 
 use crate::{
+    arch::CLOCK,
     setup::{KernelImage, Setup},
     tally::Verdict,
     verdicts::Verdicts,
@@ -24,12 +25,16 @@ const TEST: &str = "doctor/rebooted";
 const SCRIPT: &str = "/root/mend";
 
 /// The clock that the kernel keeps comes a second after the boot, and the doctor looks at it.
-const SETTLE: &str = "tries=0
-until grep -qx tsc /sys/devices/system/clocksource/clocksource0/current_clocksource; do
+fn settle() -> String {
+    format!(
+        "tries=0
+until grep -qx {CLOCK} /sys/devices/system/clocksource/clocksource0/current_clocksource; do
     tries=$((tries + 1))
     [ $tries -lt 300 ] || break
     sleep 0.1
-done";
+done"
+    )
+}
 
 /// Records CPUs 1 and 2 while a task computes on the first of them, and a housekeeping CPU that shares a
 /// queue with it reads from the disk.
@@ -63,7 +68,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
         isolated: false,
         disk: true,
         accel,
-        ..Guest::new(kernel.clone(), shell(&[SETTLE, doctor, RECORD]))
+        ..Guest::new(kernel.clone(), shell(&[&settle(), doctor, RECORD]))
     };
     let before = Said::read(&host.said(&guest)?)?;
     let (found, status) = before.doctors.first().context("the doctor says nothing")?;
@@ -74,7 +79,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
     );
     if found.has_defect("clocksource") {
         return Ok(Verdict::Skip(
-            "the emulated machine's TSC was given up: that is no argument's to mend".into(),
+            "the emulated machine's clock was given up: that is no argument's to mend".into(),
         ));
     }
     let boot = found.mending.boot.as_ref().context("it has no arguments")?;
@@ -91,7 +96,7 @@ fn tried(host: &Host, kernel: &KernelImage, accel: Accel) -> Result<Verdict> {
         append: boot.add.join(" "),
         extras: vec![Extra::new(script, SCRIPT)],
         accel,
-        ..Guest::new(kernel.clone(), shell(&[SETTLE, &mend, doctor, RECORD]))
+        ..Guest::new(kernel.clone(), shell(&[&settle(), &mend, doctor, RECORD]))
     };
     let after = Said::read(&host.said(&guest)?)?;
     ensure!(after.script == Some(0), "the script fails");

@@ -7,7 +7,11 @@ use std::{
 
 use isol_trace_guest::boot::{RESULTS_PORT, STDERR_PORT, STDOUT_PORT};
 
-use crate::setup::Qemu;
+pub(crate) use crate::arch::QUIET;
+use crate::{
+    arch::{CONSOLE, EMULATED_CPU, MACHINE, NMI_EVERYWHERE},
+    setup::Qemu,
+};
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -22,15 +26,9 @@ pub(crate) enum Accel {
     Kvm,
 }
 
-/// An emulated CPU, without features that make emulation slow: a kernel that believes strings to be
-/// copied and cleared fast has that done byte by byte, and page tables of five levels have one more
-/// to walk. Starting the tracer twice took 19.3 s of this machine's CPU time with them, 13.8 s
-/// without, and without clearing what is allocated ([`QUIET`]).
-const EMULATED: &str = "max,-erms,-fsrm,-fzrm,-fsrs,-fsrc,-la57";
-
-/// The boot arguments of every guest: its console, and an end to the emulator at a panic. Memory is
+/// The boot arguments of every guest besides its console: an end to the emulator at a panic. Memory is
 /// not cleared when it is allocated, as for the emulated CPU.
-const ALWAYS: &str = "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0";
+const ALWAYS: &str = "quiet panic=-1 oops=panic init_on_alloc=0";
 
 /// A disk of which two CPUs share a queue: the first queue has an isolated CPU and one that is none, and
 /// so has the second. It reads as zeroes, forgets what is written, and takes its time, in which a task that
@@ -41,12 +39,6 @@ const DISK: [&str; 4] = [
     "-device",
     "nvme,serial=isol-trace,drive=disk,max_ioqpairs=2",
 ];
-
-/// What makes a watched CPU quiet besides its isolation: no clocksource watchdog visits it.
-pub(crate) const QUIET: &str = "tsc=reliable";
-
-/// What lets an injected NMI reach every CPU rather than the first.
-const NMI_EVERYWHERE: &str = "apic_extnmi=all";
 
 /// The arguments that isolate up to two CPUs, leaving the first to housekeeping.
 ///
@@ -70,11 +62,18 @@ pub(crate) fn command_line(cpus: u32, isolated: bool, append: &str) -> String {
     } else {
         isolation(cpus)
     };
-    [ALWAYS, NMI_EVERYWHERE, isolation.as_str(), append.trim()]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let console = format!("console={CONSOLE}");
+    [
+        console.as_str(),
+        ALWAYS,
+        NMI_EVERYWHERE,
+        isolation.as_str(),
+        append.trim(),
+    ]
+    .into_iter()
+    .filter(|part| !part.is_empty())
+    .collect::<Vec<_>>()
+    .join(" ")
 }
 
 /// One boot.
@@ -161,9 +160,9 @@ impl Stream {
 pub(crate) fn command(qemu: &Qemu, boot: &Boot, sockets: &Path) -> Command {
     let mut command = qemu.command();
     command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
-    command.args(["-no-reboot", "-nic", "none", "-machine", "q35"]);
+    command.args(["-no-reboot", "-nic", "none", "-machine", MACHINE]);
     match boot.accel {
-        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", EMULATED]),
+        Accel::Tcg => command.args(["-accel", "tcg,thread=multi", "-cpu", EMULATED_CPU]),
         Accel::Counted => command
             .args(["-accel", "tcg,thread=single", "-cpu", "max"])
             .args(["-icount", "shift=0,sleep=off"]),

@@ -8,6 +8,7 @@ mod sources;
 
 use std::{
     collections::BTreeSet,
+    env::consts::ARCH,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -32,6 +33,18 @@ const UPDATED: &str = "updated";
 
 /// How long fetched lists are taken as they are.
 const FRESH: Duration = Duration::from_mins(10);
+
+/// Folders of libraries that Debian's packages for this machine have, below a root: those that are named by its
+/// architecture (Debian Policy, 9.1.1).
+pub(super) fn library_folders() -> [String; 2] {
+    ["usr/lib", "lib"].map(|folder| format!("{folder}/{ARCH}-linux-gnu"))
+}
+
+/// Folders of headers, likewise.
+pub(super) fn header_folders() -> [String; 2] {
+    let common = "usr/include";
+    [common.to_owned(), format!("{common}/{ARCH}-linux-gnu")]
+}
 
 /// Which packages count as installed when dependencies are worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
