@@ -11,12 +11,12 @@ use crate::{
         affinity::AffinityError,
         descriptors::{TooFewDescriptors, TooLittleMemory},
     },
-    log::LogError,
     plan::{
         PlanError,
         command::CommandError,
         output::{Changed, OutputError},
     },
+    wire::LogError,
 };
 
 /// Why a command ended early.

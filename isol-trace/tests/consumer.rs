@@ -8,7 +8,7 @@ use isol_trace::{
         ids::{Cpu, Nanos},
         model::Event,
     },
-    log::LogReader,
+    wire::LogReader,
 };
 
 /// The longest breach of each CPU.

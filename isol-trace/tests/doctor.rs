@@ -153,8 +153,8 @@ fn the_schema_of_the_report_is_printed_and_that_of_the_log_by_default() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(printed(&["doctor"]), SCHEMA);
-    assert_eq!(printed(&[]), isol_trace::sink::SCHEMA);
-    assert_eq!(printed(&["log"]), isol_trace::sink::SCHEMA);
+    assert_eq!(printed(&[]), isol_trace::wire::SCHEMA);
+    assert_eq!(printed(&["log"]), isol_trace::wire::SCHEMA);
 }
 
 /// Files whose reading disturbs other CPUs, or may.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use isol_trace::{cli::Cli, doctor, sink::SCHEMA};
+use isol_trace::{cli::Cli, doctor, wire::SCHEMA};
 use isol_trace_common::{
     activity::Activity,
     cause::Cause,

@@ -67,15 +67,15 @@ fn nanoseconds(reading: Timespec) -> i64 {
         .saturating_add(reading.tv_nsec)
 }
 
-/// Writes times; the text of the second is kept, since most lines share it with the line before.
+/// Spells times; the text of the second is kept, since most lines share it with the line before.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     /// Where the monotonic clock lies on the calendar.
     anchor: Anchor,
     /// The second that `text` spells.
     second: Option<i64>,
-    /// `2026-01-31T23:59:59`.
-    text: [u8; 19],
+    /// The last time that was spelled, `2026-01-31T23:59:59.000000000Z`.
+    text: String,
 }
 
 impl Calendar {
@@ -84,33 +84,44 @@ impl Calendar {
         Self {
             anchor,
             second: None,
-            text: [0; 19],
+            text: String::new(),
         }
+    }
+
+    /// The text of `at`.
+    pub(crate) fn text(&mut self, at: MonoNanos) -> &str {
+        let wall = self.anchor.offset.saturating_add_unsigned(at.0);
+        let second = wall.div_euclid(SECOND);
+        if self.second == Some(second) {
+            self.text.truncate(SECONDS);
+        } else {
+            self.text.clear();
+            self.text.extend(spell(second).map(char::from));
+            self.second = Some(second);
+        }
+        // Ten digits with a leading one, which keeps the fraction's leading zeros.
+        let fraction = (SECOND + wall.rem_euclid(SECOND)).unsigned_abs();
+        let mut digits = itoa::Buffer::new();
+        self.text.push('.');
+        self.text.push_str(&digits.format(fraction)[1..]);
+        self.text.push('Z');
+        &self.text
     }
 
     /// Writes `at`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, at: MonoNanos) {
-        let wall = self.anchor.offset.saturating_add_unsigned(at.0);
-        let second = wall.div_euclid(SECOND);
-        if self.second != Some(second) {
-            self.text = spell(second);
-            self.second = Some(second);
-        }
-        out.extend_from_slice(&self.text);
-        // Ten digits with a leading one, which keeps the fraction's leading zeros.
-        let start = out.len();
-        let fraction = (SECOND + wall.rem_euclid(SECOND)).unsigned_abs();
-        out.extend_from_slice(itoa::Buffer::new().format(fraction).as_bytes());
-        out[start] = b'.';
-        out.push(b'Z');
+        out.extend_from_slice(self.text(at).as_bytes());
     }
 }
+
+/// The length of a date and time down to the second.
+const SECONDS: usize = "2026-01-31T23:59:59".len();
 
 /// Date and time of a second since 1970 began, in UTC.
 ///
 /// The civil calendar in whole 400-year eras that begin on 1 March, after Howard
 /// Hinnant's "chrono-compatible low-level date algorithms", `civil_from_days`.
-fn spell(second: i64) -> [u8; 19] {
+fn spell(second: i64) -> [u8; SECONDS] {
     let day = second.div_euclid(86_400);
     let clock = second.rem_euclid(86_400);
     // Days since 1 March of the year 0.
@@ -139,7 +150,7 @@ fn spell(second: i64) -> [u8; 19] {
     text
 }
 
-/// Nanoseconds since 1970 began of a time as [`Calendar::write`] spells it; `None` for any other text.
+/// Nanoseconds since 1970 began of a time as [`Calendar::text`] spells it; `None` for any other text.
 fn read(text: &str) -> Option<i64> {
     let fraction = text.get(19..)?.strip_prefix('.')?.strip_suffix('Z')?;
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -11,7 +11,7 @@ use crate::{
     cli::{self, Format},
     doctor,
     error::Error,
-    sink,
+    wire,
 };
 
 /// Prints the completion script of a shell.
@@ -46,7 +46,7 @@ pub fn manual(command: Option<&str>) -> Result<ExitCode, Error> {
 /// Prints the JSON Schema of what isol-trace writes.
 pub fn schema(format: Format) -> Result<ExitCode, Error> {
     let schema = match format {
-        Format::Log => sink::SCHEMA,
+        Format::Log => wire::SCHEMA,
         Format::Doctor => doctor::json::SCHEMA,
     };
     print(schema.as_bytes()).map(|()| ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use crate::{
     consume::{Consumer, Demand},
     error::Error,
     host::streams,
-    log::LogReader,
+    wire::LogReader,
 };
 
 /// Has a consumer hear a log to its end, or as far as it takes any; `-` is stdin.

@@ -1,15 +1,17 @@
 //! The log: one event, one line of JSON.
 
+mod remedies;
+
 use std::io::{self, Write};
 
+use self::remedies::Remedies;
 use super::lines::{Lines, TextFormat};
 use crate::{
     clock::{Anchor, calendar::Calendar},
     event::model::Event,
-    sink::{
-        record,
-        remedies::{self, Remedies},
-        summary,
+    wire::{
+        model::{Record, Remedy},
+        writer,
     },
 };
 
@@ -43,30 +45,14 @@ impl TextFormat for Json {
             .calendar
             .get_or_insert_with(|| Calendar::new(Anchor::now()));
         self.remedies.hear(event);
-        match event {
-            Event::Header(header) => record::header(out, calendar, header),
-            Event::Breach(breach) => {
-                record::breach(out, calendar, breach);
-                if let Some(remedy) = self.remedies.new_of(breach) {
-                    out.push(b'\n');
-                    remedies::record(out, &remedy);
-                }
-            }
-            Event::Back {
-                breach,
-                away,
-                at,
-                tid,
-            } => record::back(out, *breach, *away, *at, *tid),
-            Event::Lost { cpu, records, at } => record::lost(out, *cpu, *records, *at),
-            Event::Watched(set) => record::watched_set(out, calendar, set),
-            Event::Moved { task, from, to, at } => {
-                record::moved(out, calendar, task, *from, *to, *at);
-            }
-            Event::Kill(kill) => record::kill(out, calendar, kill),
-            Event::Summary(summary) => summary::summary(out, summary),
-        }
+        writer::write(out, &Record::of(event, calendar))?;
         out.push(b'\n');
+        if let Event::Breach(breach) = event
+            && let Some(remedy) = self.remedies.new_of(breach)
+        {
+            writer::write(out, &Remedy::from(&remedy))?;
+            out.push(b'\n');
+        }
         Ok(())
     }
 }
@@ -76,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{
         consume::{Consumer as _, Demand},
-        log::tests::any,
+        wire::tests::any,
     };
 
     #[test]

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::{
         event::ids::{Cpu, MonoNanos},
-        log::tests::any,
+        wire::tests::any,
     };
 
     const LOST: Event = Event::Lost {

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 macro_rules! number {
     ($(#[$outer:meta])* $name:ident($inner:ty)) => {
         $(#[$outer])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub $inner);
 

@@ -12,6 +12,9 @@ pub enum Detection {
 }
 
 impl Detection {
+    /// Every detection.
+    pub const ALL: [Self; 2] = [Self::ContextTracking, Self::Vectors];
+
     /// The word that the log shows.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -24,7 +27,7 @@ impl Detection {
     /// The detection of a word; `None` where no detection has it.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::ContextTracking, Self::Vectors]
+        Self::ALL
             .into_iter()
             .find(|detection| detection.word() == word)
     }

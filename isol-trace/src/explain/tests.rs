@@ -16,7 +16,7 @@ use crate::{
         },
         signal::Signal,
     },
-    log::tests::any,
+    wire::tests::any,
 };
 use sample::{END, entry, history, kill, killed, logged, shootdown, stack, task};
 

@@ -83,7 +83,7 @@ fn the_documentations_examples_are_real() {
 fn the_documentation_tells_every_field() {
     let text = include_str!("../../../docs/json.md");
     let schema: serde_json::Value =
-        serde_json::from_str(isol_trace::sink::SCHEMA).expect("the schema is JSON");
+        serde_json::from_str(isol_trace::wire::SCHEMA).expect("the schema is JSON");
     for (definition, body) in schema["$defs"].as_object().expect("definitions") {
         let Some(properties) = body["properties"].as_object() else {
             continue;

@@ -3,7 +3,7 @@
 use crate::samples;
 use isol_trace::{
     event::model::{Activity, Cause, End, KilledBy},
-    sink::{SCHEMA, SCHEMA_NAME},
+    wire::{SCHEMA, SCHEMA_NAME},
 };
 use jsonschema::Validator;
 use serde_json::{Value, json};

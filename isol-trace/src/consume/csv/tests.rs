@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     consume::{Consumer as _, Demand, json::JsonLines},
-    log::{LogReader, tests::any},
+    wire::{LogReader, tests::any},
 };
 
 /// What `report` makes of these events.

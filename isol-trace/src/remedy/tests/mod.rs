@@ -9,7 +9,7 @@ mod recorded;
 mod syscalls;
 
 use super::*;
-use crate::{event::model::Header, log::tests::any::plain_header};
+use crate::{event::model::Header, wire::tests::any::plain_header};
 
 fn embedded() -> &'static Rules {
     Rules::embedded().expect("the table is valid")

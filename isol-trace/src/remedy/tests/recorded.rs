@@ -13,7 +13,7 @@ use crate::{
         ids::RuleId,
         model::{Breach, Cause, Event, Header},
     },
-    log::LogReader,
+    wire::LogReader,
 };
 
 /// Every rule that a recorded breach shows.

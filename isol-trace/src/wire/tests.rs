@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{model::Record, *};
 use crate::{
+    clock::calendar::Calendar,
     consume::{Consumer as _, json::JsonLines},
     event::{ids::Seq, model::Event},
 };
@@ -59,6 +60,16 @@ proptest! {
         prop_assert_eq!(written(&back), text);
         // What has been read once holds no more than the log does, and stays the same.
         prop_assert_eq!(read(&written(&back)).unwrap(), back);
+    }
+
+    /// The writer is a serializer as any other: what text has escaped beyond JSON's own is tested beside it.
+    #[test]
+    fn a_record_is_what_serde_makes_of_it(event in any::event()) {
+        let mut calendar = Calendar::new(any::ANCHOR);
+        let record = Record::of(&event, &mut calendar);
+        let mut line = Vec::new();
+        writer::write(&mut line, &record).unwrap();
+        prop_assert_eq!(String::from_utf8(line), Ok(serde_json::to_string(&record).unwrap()));
     }
 
     #[test]

@@ -5,19 +5,19 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 
 use super::{
-    breach::JsonBreach,
-    change::{JsonMoved, JsonWatched},
-    header::{Format, JsonHeader, Preface},
-    kill::ReadKill,
-    summary::JsonSummary,
+    SCHEMA_NAME,
+    model::{Back, Breach, Header, Kill, Lost, Moved, Summary, Watched},
+    to_event::Mismatch,
+    value::Text,
 };
-use crate::{
-    event::{
-        ids::{Cpu, MonoNanos, Nanos, Seq, Tid},
-        model::Event,
-    },
-    sink::SCHEMA_NAME,
-};
+use crate::event::model::Event;
+
+/// What the first line says of the log itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preface {
+    /// The version of isol-trace that wrote it.
+    pub version: String,
+}
 
 /// What is wrong with a log.
 #[derive(Debug, thiserror::Error)]
@@ -74,24 +74,15 @@ pub struct LogReader<R> {
 
 /// The type of a record.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 struct Tag<'a> {
-    #[serde(borrow)]
-    r#type: std::borrow::Cow<'a, str>,
+    r#type: Text<'a>,
 }
 
+/// The format alone, which has to be known before anything else is read.
 #[derive(Deserialize)]
-struct JsonBack {
-    breach: Option<u64>,
-    away_ns: u64,
-    mono_ns: u64,
-    tid: u32,
-}
-
-#[derive(Deserialize)]
-struct JsonLost {
-    cpu: u32,
-    records: u64,
-    mono_ns: u64,
+struct Format {
+    schema: Option<String>,
 }
 
 /// The longest line that is read: many times what the longest record takes.
@@ -180,37 +171,38 @@ impl<R: BufRead> LogReader<R> {
             return Ok(None);
         }
         let tag: Tag<'_> = self.parse(text)?;
-        Ok(Some(match &*tag.r#type {
+        let mismatch = |what: Mismatch| self.mismatch(&what);
+        Ok(Some(match tag.r#type.as_str() {
             "header" => self.header(text)?,
-            "breach" => Event::Breach(Box::new(self.parse::<JsonBreach>(text)?.into())),
-            "back" => {
-                let raw: JsonBack = self.parse(text)?;
-                Event::Back {
-                    breach: raw.breach.map(Seq),
-                    away: Nanos(raw.away_ns),
-                    at: MonoNanos(raw.mono_ns),
-                    tid: Tid(raw.tid),
-                }
+            "breach" => {
+                let breach = self.parse::<Breach<'_>>(text)?.try_into();
+                Event::Breach(Box::new(breach.map_err(mismatch)?))
             }
-            "lost" => {
-                let raw: JsonLost = self.parse(text)?;
-                Event::Lost {
-                    cpu: Cpu(raw.cpu),
-                    records: raw.records,
-                    at: MonoNanos(raw.mono_ns),
-                }
+            "back" => self.parse::<Back>(text)?.into(),
+            "lost" => self.parse::<Lost>(text)?.into(),
+            "watched" => self.parse::<Watched<'_>>(text)?.into(),
+            "moved" => self.parse::<Moved<'_>>(text)?.into(),
+            "kill" => {
+                let kill = self.parse::<Kill<'_>>(text)?.try_into();
+                Event::Kill(Box::new(kill.map_err(mismatch)?))
             }
-            "watched" => self.parse::<JsonWatched>(text)?.into(),
-            "moved" => self.parse::<JsonMoved>(text)?.into(),
-            "kill" => Event::Kill(Box::new(self.parse::<ReadKill>(text)?.0)),
-            "summary" => Event::Summary(self.parse::<JsonSummary>(text)?.into()),
+            "summary" => Event::Summary(self.parse::<Summary<'_>>(text)?.into()),
             _ => return Ok(None),
         }))
     }
 
+    /// What is wrong with a record whose members are what they should be.
+    fn mismatch(&self, what: &Mismatch) -> LogError {
+        LogError::Record {
+            line: self.line,
+            column: 0,
+            what: what.to_string(),
+        }
+    }
+
     fn header(&mut self, text: &[u8]) -> Result<Event, LogError> {
         let is_header =
-            serde_json::from_slice(text).is_ok_and(|tag: Tag<'_>| tag.r#type == "header");
+            serde_json::from_slice(text).is_ok_and(|tag: Tag<'_>| tag.r#type.as_str() == "header");
         let format: Format = serde_json::from_slice(text).unwrap_or(Format { schema: None });
         match format.schema {
             Some(schema) if is_header && schema == SCHEMA_NAME => {}
@@ -219,13 +211,10 @@ impl<R: BufRead> LogReader<R> {
             }
             _ => return Err(LogError::NoHeader),
         }
-        let raw: JsonHeader = self.parse(text)?;
-        let (preface, header) = raw.parts().ok_or_else(|| LogError::Record {
-            line: self.line,
-            column: 0,
-            what: "its 'time' is no time in UTC with nanoseconds".to_owned(),
-        })?;
-        self.preface = Some(preface);
+        let record: Header<'_> = self.parse(text)?;
+        let version = record.version.as_str().to_owned();
+        let header = record.try_into().map_err(|what| self.mismatch(&what))?;
+        self.preface = Some(Preface { version });
         Ok(Event::Header(header))
     }
 

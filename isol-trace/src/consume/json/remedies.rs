@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 
-use super::encode::{Object, key, text};
 use crate::{
     event::{
         ids::RuleId,
@@ -20,7 +19,7 @@ const MOST: usize = 1024;
 
 /// Which remedies a log has.
 #[derive(Debug, Default)]
-pub(crate) struct Remedies {
+pub(super) struct Remedies {
     /// The host's numbers.
     host: Numbers,
     /// Rules without numbers of a breach in their commands.
@@ -31,7 +30,7 @@ pub(crate) struct Remedies {
 
 impl Remedies {
     /// Takes the CPUs of a header or a change: from then on commands have other numbers.
-    pub(crate) fn hear(&mut self, event: &Event) {
+    pub(super) fn hear(&mut self, event: &Event) {
         let host = match event {
             Event::Header(header) => Numbers::of_header(header),
             Event::Watched(set) => self.host.watching(&set.cpus, &set.housekeeping),
@@ -46,7 +45,7 @@ impl Remedies {
     }
 
     /// The remedy of a breach, where it is new to the log.
-    pub(crate) fn new_of(&mut self, breach: &Breach) -> Option<Remedy> {
+    pub(super) fn new_of(&mut self, breach: &Breach) -> Option<Remedy> {
         let id = breach.remedy.as_ref()?;
         if self.rules.contains(id) || self.rules.len() + self.breaches.len() >= MOST {
             return None;
@@ -60,20 +59,4 @@ impl Remedies {
         let is_new = self.breaches.insert((id.clone(), rule.key(&numbers)));
         is_new.then(|| rule.filled(&numbers))
     }
-}
-
-/// Writes the record.
-pub(crate) fn record(out: &mut Vec<u8>, remedy: &Remedy) {
-    let mut object = Object::begin(out);
-    object.word(key!("type"), "remedy");
-    object.text(key!("id"), remedy.id.as_str());
-    object.text(key!("text"), &remedy.text);
-    for (key, all) in [
-        (key!("run"), &remedy.run),
-        (key!("boot"), &remedy.boot),
-        (key!("verify"), &vec![remedy.verify.clone()]),
-    ] {
-        object.array(key, all, |out, one| text(out, one));
-    }
-    object.end();
 }
