@@ -1,6 +1,9 @@
 //! How many breach records a second one core turns into JSON lines, and how much attribution takes.
 //!
 //! `cargo bench -p isol-trace --bench json`. The target is 1,000,000 records a second.
+//!
+//! It ends with what the log's own serializer wins over that of `serde_json` for the same records: both write them by
+//! turns, and the best round of each counts.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on fails")]
 
@@ -12,6 +15,7 @@ use std::{
     hint::black_box,
     io::{self, Seek, Write},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -27,6 +31,7 @@ use isol_trace::{
     },
     sink::LogFile,
     symbolize::Starter,
+    wire::{model, writer},
 };
 
 /// Records of one measured round.
@@ -158,5 +163,61 @@ fn attribution(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lines, attribution);
+/// The records of the storm's lines.
+fn records(lines: &str) -> Vec<model::Breach<'_>> {
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a breach"))
+        .collect()
+}
+
+/// How long the records take.
+fn round<'a>(
+    records: &'a [model::Breach<'a>],
+    out: &mut Vec<u8>,
+    write: impl Fn(&mut Vec<u8>, &model::Breach<'a>) -> serde_json::Result<()>,
+) -> Duration {
+    let begin = Instant::now();
+    for record in records {
+        // As the log does: what is gathered stays in the cache.
+        if out.len() > 64 * 1024 {
+            out.clear();
+        }
+        write(out, black_box(record)).expect("a record");
+    }
+    begin.elapsed()
+}
+
+#[expect(clippy::print_stdout, reason = "a bench tells what it has measured")]
+fn serializers(_: &mut Criterion) {
+    let mut lines = Vec::new();
+    write(
+        &mut JsonLines::with_anchor(&mut lines, samples::anchor()),
+        &storm(),
+    );
+    let lines = String::from_utf8(lines).expect("UTF-8");
+    let breaches: String = lines
+        .lines()
+        .filter(|line| line.starts_with("{\"type\":\"breach\""))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let records = records(&breaches);
+    let mut out = Vec::with_capacity(128 * 1024);
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..200 {
+        let ours = round(&records, &mut out, writer::write);
+        let serde_json = round(&records, &mut out, |out, record| {
+            serde_json::to_writer(out, record)
+        });
+        best = [best[0].min(ours), best[1].min(serde_json)];
+    }
+    let nanoseconds = best.map(|round| round.as_nanos() as f64 / records.len() as f64);
+    let [ours, serde_json] = nanoseconds;
+    println!(
+        "a record: {ours:.0} ns by the log's serializer, {serde_json:.0} ns by serde_json: {:.2} times as long",
+        serde_json / ours
+    );
+}
+
+criterion_group!(benches, lines, attribution, serializers);
 criterion_main!(benches);
