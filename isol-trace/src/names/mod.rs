@@ -2,7 +2,7 @@
 //!
 //! Numbers and addresses go in, words come out (`Names`), each looked up once. Most of it is tables; two rooms read
 //! the host, each when it is first asked, and remember: [`kallsyms`] the kernel's symbols, [`irqs`] the names that
-//! drivers gave their interrupts. What system calls and exceptions are called, [`arch`](crate::arch) knows.
+//! drivers gave their interrupts. What system calls and exceptions are called, [`arch`] knows.
 
 pub mod irqs;
 pub mod kallsyms;
