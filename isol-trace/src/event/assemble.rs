@@ -22,14 +22,14 @@ use super::{
     thread_name::{thread_name, thread_name_of},
     user_stack::CopiedStack,
 };
-use crate::cache::Cache;
+use crate::cache::{Cache, cache};
 
-/// Threads remembered by name, in each of two generations: those of whom nothing was heard while as many others came are
+/// Threads remembered by name: those of whom nothing was heard while as many others came are
 /// forgotten, and announced again whenever they come back to a CPU. One that never leaves its CPU is not.
-const NAMES: usize = 32_768;
+const NAMES: usize = 65_536;
 
-/// Switched breaches whose tasks are still away, likewise: as many as the programs keep.
-const AWAY: usize = 65_536;
+/// Switched breaches whose tasks are still away: twice as many as the programs keep, which forget in an order of their own.
+const AWAY: usize = 2 * 65_536;
 
 /// A record that waits for what could have led to it.
 #[derive(Debug)]
@@ -60,9 +60,9 @@ impl Assembler {
         Self {
             join: Join::new(own),
             order: Order::new(),
-            names: Cache::new(NAMES),
+            names: cache(NAMES),
             last: None,
-            away: Cache::new(AWAY),
+            away: cache(AWAY),
             stacks: Vec::new(),
             kills: Kills::default(),
             next: 0,
@@ -160,7 +160,7 @@ impl Assembler {
         self.next += 1;
         let seq = Seq(self.next);
         if entry.end == End::Switched {
-            self.away.insert((entry.cpu, entry.at), seq);
+            self.away.put((entry.cpu, entry.at), seq);
         }
         seq
     }
@@ -172,7 +172,7 @@ impl Assembler {
             comm: Some(thread_name_of(&task.comm)),
         };
         self.last = None;
-        self.names.insert(task.tid, named);
+        self.names.put(task.tid, named);
     }
 
     /// The thread by name. Consecutive entries are mostly of one thread.
@@ -182,7 +182,11 @@ impl Assembler {
         {
             return last.clone();
         }
-        let task = self.names.get(&tid.0).unwrap_or_else(|| unnamed(tid));
+        let task = self
+            .names
+            .get(&tid.0)
+            .cloned()
+            .unwrap_or_else(|| unnamed(tid));
         self.last = Some(task.clone());
         task
     }
@@ -195,7 +199,7 @@ impl Assembler {
 
     fn back(&mut self, back: &Back) -> Event {
         Event::Back {
-            breach: self.away.take(&(Cpu(back.cpu), MonoNanos(back.opened_ns))),
+            breach: self.away.pop(&(Cpu(back.cpu), MonoNanos(back.opened_ns))),
             away: Nanos(back.away_ns),
             at: MonoNanos(back.back_ns),
             tid: Tid(back.tid),

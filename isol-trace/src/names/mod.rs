@@ -15,7 +15,7 @@ use std::{path::Path, sync::Arc};
 use self::{irqs::IrqNames, kallsyms::KernelSymbols};
 use crate::{
     arch::{self, Arch},
-    cache::Cache,
+    cache::{Cache, cache},
     event::{
         entry::KernelActivity,
         ids::Address,
@@ -24,8 +24,8 @@ use crate::{
     },
 };
 
-/// Kernel names that are remembered, in each of two generations.
-const HISTORY_ENTRIES: usize = 2048;
+/// Kernel names that are remembered.
+const REMEMBERED: usize = 4096;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ impl Names {
     pub(crate) fn new(root: &Path, arch: Option<Arch>) -> Self {
         Self {
             arch,
-            remembered: Cache::new(HISTORY_ENTRIES),
+            remembered: cache(REMEMBERED),
             kernel: KernelSymbols::new(root),
             irqs: IrqNames::new(root),
         }
@@ -134,7 +134,7 @@ impl Names {
     /// A name from the cache or, the first time, from its table.
     fn named(&mut self, what: Named) -> Option<Arc<str>> {
         if let Some(name) = self.remembered.get(&what) {
-            return Some(name);
+            return Some(name.clone());
         }
         let name: Arc<str> = match what {
             Named::CompatSyscall(number) => self.arch?.compat_syscall_name(number)?.into(),
@@ -147,7 +147,7 @@ impl Names {
             Named::Tick(mask) => ticks::tick_dependencies(mask)?.into(),
             Named::Function(address) => self.kernel.place(address)?.to_string().into(),
         };
-        self.remembered.insert(what, name.clone());
+        self.remembered.put(what, name.clone());
         Some(name)
     }
 }

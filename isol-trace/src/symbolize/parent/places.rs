@@ -31,7 +31,7 @@ use self::{
 };
 use super::symbols::{Means, STACKS, UserPlace, UserSymbols};
 use crate::{
-    cache::Cache,
+    cache::{Cache, cache},
     event::{
         ids::{Address, Pid},
         user_stack::{CopiedStack, StackKey},
@@ -250,7 +250,7 @@ impl Places {
             .spawn(move || work(&asked, &answered))?;
         Ok(Self {
             addresses: Asked::new(remembered, GOOD_FOR, KEPT_FOR),
-            programs: Cache::new(remembered),
+            programs: cache(2 * remembered),
             executed: 0,
             stacks: Asked::new(STACKS, Duration::MAX, Duration::MAX),
             given: SharedTable::new(STACKS),
@@ -264,7 +264,7 @@ impl Places {
 
     /// Where `ip` of a process lies, or by what that will be known.
     pub fn place(&mut self, pid: Pid, ip: Address) -> Known<PlaceKey, UserPlace> {
-        let program = self.programs.get(&pid).unwrap_or(0);
+        let program = self.programs.get(&pid).copied().unwrap_or(0);
         let key = PlaceKey { pid, program, ip };
         self.ask(|all| &mut all.addresses, key, pid, About::Place)
     }
@@ -351,7 +351,7 @@ impl Places {
     pub fn executed(&mut self, pid: Pid) {
         // Breaches that wait for their names were in the program before.
         self.executed += 1;
-        self.programs.insert(pid, self.executed);
+        self.programs.put(pid, self.executed);
         let _ = self.questions.send(Question::Of(pid, About::Executed));
     }
 

@@ -3,7 +3,11 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use crate::{cache::Cache, event::ids::Pid, symbolize::shared::protocol::Payer};
+use crate::{
+    cache::{Cache, cache},
+    event::ids::Pid,
+    symbolize::shared::protocol::Payer,
+};
 
 /// Questions that may be open of a user, however many users there are.
 pub(super) const OF_USER: usize = 16;
@@ -12,8 +16,8 @@ pub(super) const OF_USER: usize = 16;
 /// three times its share.
 const OF_PROCESS: usize = 4;
 
-/// Processes of whom it is remembered who pays, in each of two generations.
-const HISTORY_ENTRIES: usize = 4096;
+/// Processes of whom it is remembered who pays.
+const REMEMBERED: usize = 8192;
 
 /// Questions that are open, and about whom.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Shares {
             open: 0,
             processes: HashMap::new(),
             users: HashMap::new(),
-            known: Cache::new(HISTORY_ENTRIES),
+            known: cache(REMEMBERED),
         }
     }
 
@@ -65,7 +69,7 @@ impl Shares {
 
     /// It was found out who pays for what is asked about a process.
     pub(super) fn belongs(&mut self, pid: Pid, payer: Payer) {
-        self.known.insert(pid, payer);
+        self.known.put(pid, payer);
         let Some(own) = self.processes.get_mut(&pid) else {
             return;
         };

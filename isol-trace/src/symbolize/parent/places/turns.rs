@@ -11,10 +11,14 @@ use std::{
 };
 
 use super::shares::OF_USER;
-use crate::{cache::Cache, event::ids::Pid, symbolize::shared::protocol::Payer};
+use crate::{
+    cache::{Cache, cache},
+    event::ids::Pid,
+    symbolize::shared::protocol::Payer,
+};
 
-/// Those whose cost is remembered while they ask nothing, in each of two generations.
-const HISTORY_ENTRIES: usize = 1024;
+/// Those whose cost is remembered while they ask nothing.
+const REMEMBERED: usize = 2048;
 
 /// A question that was not put: its user has too many that wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub(super) struct Refused<Q>(pub(super) Q);
 
 /// Those who wait, by what they have cost.
 #[derive(Debug)]
-struct Order<K> {
+struct Order<K: Eq + Hash> {
     waiting: BTreeSet<(Duration, K)>,
     /// The same, by who it is.
     waits_at: HashMap<K, Duration>,
@@ -38,15 +42,16 @@ impl<K: Copy + Ord + Hash> Order<K> {
         Self {
             waiting: BTreeSet::new(),
             waits_at: HashMap::new(),
-            cost: Cache::new(HISTORY_ENTRIES),
+            cost: cache(REMEMBERED),
             share: Duration::ZERO,
         }
     }
 
     /// It waits from now on.
     fn put(&mut self, key: K) {
-        let cost = self.cost.get(&key).unwrap_or_default().max(self.share);
-        self.cost.insert(key, cost);
+        let cost = self.cost.get(&key).copied().unwrap_or_default();
+        let cost = cost.max(self.share);
+        self.cost.put(key, cost);
         self.wait(key, cost);
     }
 
@@ -67,9 +72,9 @@ impl<K: Copy + Ord + Hash> Order<K> {
 
     /// What its last answer has cost.
     fn spent(&mut self, key: K, time: Duration) {
-        let before = self.cost.get(&key).unwrap_or(self.share);
+        let before = *self.cost.get(&key).unwrap_or(&self.share);
         let cost = before + time;
-        self.cost.insert(key, cost);
+        self.cost.put(key, cost);
         let waits = self.remove(key);
         if waits {
             self.wait(key, cost);
@@ -185,7 +190,7 @@ impl<Q> Turns<Q> {
 
     /// Forgets users of whom nothing waits, when there are many.
     fn forget(&mut self) {
-        if self.processes.len() > HISTORY_ENTRIES {
+        if self.processes.len() > REMEMBERED {
             self.processes
                 .retain(|_, processes| !processes.waiting.is_empty());
         }

@@ -46,7 +46,7 @@ const FILES: u32 = 4;
 const PAYERS: u32 = 3;
 
 /// Uses that are remembered as barred or suspect. Where there are more, the payer with the most begins anew with some.
-const HISTORY_ENTRIES: usize = 4096;
+const REMEMBERED: usize = 4096;
 
 /// One file: the same also when it has been written to since. A file system gives the inode of a file that is gone to the
 /// next one, which was born later, and may be another user's.
@@ -145,7 +145,7 @@ pub(super) struct Bars {
 impl Default for Bars {
     fn default() -> Self {
         Self {
-            strikes: SharedTable::new(HISTORY_ENTRIES),
+            strikes: SharedTable::new(REMEMBERED),
             users: HashMap::new(),
             payers: HashMap::new(),
             of_others: HashMap::new(),
@@ -322,7 +322,7 @@ mod tests {
         let mut bars = Bars::default();
         bars.strike(file(1, 7), Fault::Certain);
         bars.strike(file(2, 7), Fault::Likely);
-        let last = 2 * HISTORY_ENTRIES as u64;
+        let last = 2 * REMEMBERED as u64;
         for inode in 10..last {
             bars.strike(file(inode, 8), Fault::Likely);
         }

@@ -41,7 +41,7 @@ const USER: Duration = Duration::from_secs(20);
 const SHARE: u32 = 10;
 
 /// Files and users that are remembered. Where there are more, the payer with the most begins anew with some.
-const HISTORY_ENTRIES: usize = 4096;
+const REMEMBERED: usize = 4096;
 
 /// Time that was taken, less the share of the time that passed since.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,8 @@ pub(super) struct Costs {
 impl Default for Costs {
     fn default() -> Self {
         Self {
-            files: SharedTable::new(HISTORY_ENTRIES),
-            users: SharedTable::new(HISTORY_ENTRIES),
+            files: SharedTable::new(REMEMBERED),
+            users: SharedTable::new(REMEMBERED),
         }
     }
 }
@@ -178,7 +178,7 @@ mod tests {
         let mut costs = Costs::default();
         let now = Instant::now();
         costs.add(file(1, 7), Duration::from_secs(4), now);
-        for inode in 10..3 * HISTORY_ENTRIES as u64 {
+        for inode in 10..3 * REMEMBERED as u64 {
             costs.add(file(inode, 8), Duration::from_nanos(1), now);
         }
         assert!(costs.add(file(1, 7), Duration::from_secs(2), now));
