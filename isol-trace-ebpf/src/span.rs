@@ -79,6 +79,9 @@ pub(crate) fn exit_to_user(state: &CpuState, at_ns: u64, tid: u32) {
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
         late_syscall(state);
+        if state.cause() == Cause::Unknown as u8 {
+            late_breakpoint(state);
+        }
     }
     match state.close(&Kernel, at_ns, end) {
         Some(Kind::EntrySyscall) => write_plain_syscall(state),
@@ -113,6 +116,15 @@ fn late_syscall(state: &CpuState) {
     }
     state.late_syscall(number);
     registers.arguments(|n, value| state.entry.args[n].set(value));
+}
+
+/// A breakpoint that no signal told of: a uprobe, which the kernel answers itself
+/// (`arch/x86/kernel/uprobes.c:arch_uprobe_exception_notify`, v6.1 to v7.2).
+#[inline(never)]
+fn late_breakpoint(state: &CpuState) {
+    if let Some(trap) = arch::trap_of_breakpoint(state.entry.ip.get()) {
+        state.attribute_late(Cause::Exception, trap);
+    }
 }
 
 /// Closes an open span because another task begins one: its owner is still in the kernel.

@@ -11,4 +11,6 @@ mod x86_64;
 #[cfg(traced_arch = "x86_64")]
 use x86_64 as traced;
 
-pub(crate) use traced::{in_interrupt, is_page_fault, is_syscall_instruction, trap_number};
+pub(crate) use traced::{
+    in_interrupt, is_page_fault, is_syscall_instruction, trap_number, trap_of_breakpoint,
+};

@@ -1,5 +1,6 @@
 //! x86-64.
 
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use isol_trace_common::config::ABSENT;
 
 use crate::{
@@ -37,6 +38,20 @@ const PAGE_FAULT_TRAP: u64 = 14;
 #[inline(always)]
 pub(crate) const fn is_page_fault(trap: u64) -> bool {
     trap == PAGE_FAULT_TRAP
+}
+
+/// The exception by which user mode of the current task was left, if that is a breakpoint: it comes behind `int3` (Intel
+/// SDM, INT 3).
+#[inline(always)]
+pub(crate) fn trap_of_breakpoint(ip: u64) -> Option<u32> {
+    const INT3: u8 = 0xcc;
+    /// `X86_TRAP_BP` (`arch/x86/include/asm/trapnr.h`).
+    const BREAKPOINT_TRAP: u32 = 3;
+    let mut instruction = 0_u8;
+    let to = (&raw mut instruction).cast();
+    // SAFETY: the byte is this function's own. What is no memory of the task, or would fault, is refused.
+    let failed = unsafe { bpf_probe_read_user(to, 1, ip.wrapping_sub(1) as *const _) };
+    (failed == 0 && instruction == INT3).then_some(BREAKPOINT_TRAP)
 }
 
 /// Whether this CPU serves a softirq, an interrupt or an NMI rather than the current task; `None`

@@ -66,6 +66,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     row("userfaultfd", "remedy_userfaultfd", "the handler fills all before", "missing", "missing_mended"),
     row("cfs-bandwidth", "remedy_cfs_bandwidth", "the control group has no CPU limit any more", "limited", "limited_mended"),
     row("debugger", "remedy_debugger", "the debugger has detached", "debugged", "debugged_mended"),
+    row("debugger", "remedy_uprobe", "uprobes are taken off the program", "uprobed", "uprobed_mended"),
     row("second-task", "remedy_second_task", "the other task is on a housekeeping CPU", "sched_other_task", "sched_mended"),
     row("signal", "remedy_signal", "another thread takes the signal", "signal_remote", "signal_mended"),
     row("own-timer", "remedy_own_timer", "a thread on a housekeeping CPU owns the timer", "timer_own", "timer_mended"),

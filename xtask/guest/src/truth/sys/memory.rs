@@ -2,8 +2,13 @@
 
 use std::{
     ffi::CStr,
+    fs::File,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::fs::FileExt as _,
+    },
+    path::Path,
     ptr::NonNull,
 };
 
@@ -166,13 +171,21 @@ pub struct Code(Pages);
 impl Code {
     /// Maps it.
     pub fn map() -> io::Result<Self> {
-        let file = memory_file(c"code", 1)?;
-        let fd = file.as_raw_fd();
+        Self::in_file(&memory_file(c"code", 1)?.into())
+    }
+
+    /// Maps it from a file with a name, which is made anew.
+    pub fn of_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        Self::in_file(&options.open(path)?)
+    }
+
+    fn in_file(file: &File) -> io::Result<Self> {
         // `nop`, in the place of which a breakpoint fits, and `ret`.
-        let code = [0x90_u8, 0xc3];
-        // SAFETY: the bytes live, and the length is their own.
-        check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, code.as_ptr(), code.len(), 0) })?;
+        file.write_all_at(&[0x90, 0xc3], 0)?;
         let rights = libc::PROT_READ | libc::PROT_EXEC;
+        let fd = file.as_raw_fd();
         Ok(Self(Pages::map(1, rights, libc::MAP_PRIVATE, fd, 0)?))
     }
 

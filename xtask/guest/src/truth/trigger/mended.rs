@@ -6,6 +6,7 @@ mod debugged;
 mod disk;
 mod limited;
 mod missing;
+mod uprobed;
 
 use std::{
     io::{Write as _, pipe},
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Trigger> {
         disk::ROWS,
         limited::ROWS,
         missing::ROWS,
+        uprobed::ROWS,
     ]
     .concat()
 }
