@@ -92,7 +92,7 @@ pub(crate) fn switched_to(state: &CpuState, task: u64, tid: u32) {
         close_on_switch(state, at_ns, tid);
     }
     if !off_cpu::is_in_call(tid) {
-        off_cpu::resumed(state, at_ns, tid, task);
+        off_cpu::returned_to_user(state, at_ns, tid, task);
     }
 }
 

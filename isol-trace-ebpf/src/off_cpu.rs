@@ -1,4 +1,5 @@
-//! Tasks whose entry ended while another task ran: what is kept of each until it is in user mode again.
+//! Tasks that were off CPU when their entry's record ended: what the map [`AWAY`] keeps of each of them until
+//! it is back in user mode.
 
 use isol_trace_common::{
     ledger::add,
@@ -17,19 +18,19 @@ use crate::{
     tasks,
 };
 
-/// Keeps when the owner of this CPU's span was preempted, for its return. An entry that a filter
-/// left out has no record that a return could belong to.
+/// The record of this CPU's span has ended without its owner, which is off CPU: keeps the owner until it is
+/// back in user mode. If a filter left the entry out, no record will tell of that.
 #[inline(always)]
-pub(crate) fn keep_here(state: &CpuState) {
-    // Of one that goes to another CPU this was done when it did.
+pub(crate) fn remember_owner_here(state: &CpuState) {
+    // If the owner was moved to another CPU, the probe of the move has decided what is kept.
     if state.migrated.get() == 0 {
-        keep(state, this_cpu());
+        remember_owner(state, this_cpu());
     }
 }
 
-/// Keeps what there is to do when the owner of the span of a CPU is back.
+/// Keeps the owner of the span of `cpu` until it is back in user mode, unless there is nothing to do then.
 #[inline(never)]
-pub(crate) fn keep(state: &CpuState, cpu: u32) {
+pub(crate) fn remember_owner(state: &CpuState, cpu: u32) {
     let tid = state.entry.tid.get();
     let away = Away::left(state, cpu);
     if away.is_forgettable() {
@@ -38,12 +39,13 @@ pub(crate) fn keep(state: &CpuState, cpu: u32) {
     if AWAY.insert(&tid, &away, 0).is_err() {
         add(&state.ledger.lost_notes, 1);
     } else if away.asleep != 0 && !state.owner_sleeps() {
-        // Woken by another CPU since the flag was read; its program may not have found the task here.
+        // Another CPU has woken the task since `asleep` was read. The program that ran for that wake-up may
+        // not have found the task in the map.
         woken(tid, now());
     }
 }
 
-/// Somebody wakes a task.
+/// A task is woken. If it is kept here and slept, the time that it is away begins now.
 #[inline(always)]
 pub(crate) fn woken(tid: u32, at_ns: u64) {
     if let Some(away) = AWAY.get_ptr_mut(&tid) {
@@ -53,13 +55,14 @@ pub(crate) fn woken(tid: u32, at_ns: u64) {
     }
 }
 
-/// A task that owns no span here is in user mode again: perhaps it had been preempted, even in the
-/// call that begins or ends its section.
+/// A task that does not own this CPU's span is in user mode. If it is kept here, it has returned from an
+/// entry whose record had ended before: unless it is left out, a record tells how long it was away. If that
+/// entry was the `prctl` that begins or ends its section, the section begins or ends now.
 ///
-/// Nothing of a dead task is kept ([`tasks::gone`]). If it is all the same, then its number is another
-/// task's now: that is a defect, and counted as one.
+/// Nothing is kept of a dead task ([`tasks::thread_died`]). If something is, its number is another task's now: that
+/// is a defect, and is counted as one.
 #[inline(never)]
-pub(crate) fn resumed(state: &CpuState, at_ns: u64, tid: u32, task: u64) {
+pub(crate) fn returned_to_user(state: &CpuState, at_ns: u64, tid: u32, task: u64) {
     // SAFETY: entries of one thread are written and removed only by programs that run
     // where it runs, or after it has died.
     let Some(away) = (unsafe { AWAY.get(&tid) }) else {
@@ -67,7 +70,7 @@ pub(crate) fn resumed(state: &CpuState, at_ns: u64, tid: u32, task: u64) {
     };
     let mut section_call = away.section_call();
     match away.back(tid, kfield::task_born(task), at_ns) {
-        Some(record) if away.notes & AWAY_UNTOLD == 0 => tell_back(state, &record),
+        Some(record) if away.notes & AWAY_UNTOLD == 0 => write_back(state, &record),
         Some(_) => {}
         None => {
             add(&state.ledger.tainted, 1);
@@ -81,31 +84,32 @@ pub(crate) fn resumed(state: &CpuState, at_ns: u64, tid: u32, task: u64) {
 }
 
 #[inline(always)]
-fn tell_back(state: &CpuState, record: &Back) {
+fn write_back(state: &CpuState, record: &Back) {
     add(&state.ledger.away_ns, record.away_ns);
     if !write(record) {
         add(&state.ledger.lost_notes, 1);
     }
 }
 
-/// Whether a task is inside the system call in which it was preempted.
+/// Whether a task is still inside the system call in which it went off CPU.
 #[inline(always)]
 pub(crate) fn is_in_call(tid: u32) -> bool {
     // SAFETY: read before anything else is done with the map.
     unsafe { AWAY.get(&tid) }.is_some_and(|away| away.in_call != 0)
 }
 
-/// A task is moved to a CPU whose last entry was of its number.
+/// A task is moved to a CPU whose last entry was of a task with the same number. If it is that task and still
+/// in that entry, the span is its own again, and nothing is kept of it here.
 #[inline(always)]
-pub(crate) fn comes_back(state: &CpuState, task: u64, tid: u32, cpu: u32) {
+pub(crate) fn migrated_back(state: &CpuState, task: u64, tid: u32, cpu: u32) {
     // SAFETY: entries of one thread are written and removed by programs that run where it runs, or move it.
     let kept = unsafe { AWAY.get(&tid) };
-    if state.owner_comes_back(cpu, kfield::task_born(task), kept) && kept.is_some() {
+    if state.owner_migrated_back(cpu, kfield::task_born(task), kept) && kept.is_some() {
         let _gone = AWAY.remove(&tid);
     }
 }
 
-/// Nothing is kept of a task any more.
+/// Removes what is kept of a task.
 #[inline(always)]
 pub(crate) fn forget(tid: u32) {
     let _none = AWAY.remove(&tid);

@@ -74,7 +74,7 @@ pub(crate) fn exit_to_user(state: &CpuState, at_ns: u64, tid: u32) {
     match state.phase() {
         Phase::Open => {}
         Phase::Settling | Phase::Busy => return,
-        Phase::Closed => return off_cpu::resumed(state, at_ns, tid, kfield::current()),
+        Phase::Closed => return off_cpu::returned_to_user(state, at_ns, tid, kfield::current()),
     }
     let end = state.end_for(tid);
     if state.cause() != Cause::Syscall as u8 && end != End::Switched {
@@ -89,8 +89,8 @@ pub(crate) fn exit_to_user(state: &CpuState, at_ns: u64, tid: u32) {
         None => {}
     }
     if end == End::Switched {
-        off_cpu::keep_here(state);
-        off_cpu::resumed(state, at_ns, tid, kfield::current());
+        off_cpu::remember_owner_here(state);
+        off_cpu::returned_to_user(state, at_ns, tid, kfield::current());
     } else if state.notes.get() & NOTE_SECTION_CALL != 0 {
         tasks::toggle_section(state, tid, state.entry.args[1].get());
     }
@@ -135,7 +135,7 @@ pub(crate) fn close_on_switch(state: &CpuState, at_ns: u64, tid: u32) {
         write_entry(state, kind);
     }
     if end == End::Switched {
-        off_cpu::keep_here(state);
+        off_cpu::remember_owner_here(state);
     }
     state.release();
 }

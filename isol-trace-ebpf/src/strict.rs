@@ -1,10 +1,11 @@
 //! Strict mode: a breach inside an isolated section is answered with a signal.
 //!
-//! Two hands do that. The kernel's own, where it has the task-isolation series: then its tracepoint
-//! tells which entry was the breach ([`noted`]). And, on request and on every kernel, ours
-//! ([`strike`]): for the command that the tracer starts, once a section, and never for an `irq_work` interrupt, because the signal
-//! itself travels by one where interrupts are off
-//! (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
+//! Either of two sides sends that signal:
+//!
+//! - the kernel, if it has the task-isolation series: its tracepoint tells which entry was the breach ([`kernel_found_breach`]);
+//! - isol-trace's own programs, on request and on every kernel ([`strike`]): to threads of the command that the
+//!   tracer starts, once a section. They never answer an `irq_work` interrupt, because the signal itself travels
+//!   by one where interrupts are off (`kernel/trace/bpf_trace.c:bpf_send_signal_common`, v6.1 and v6.12).
 
 use aya_ebpf::helpers::generated::bpf_send_signal_thread;
 use isol_trace_common::{
@@ -22,7 +23,8 @@ use crate::{
     tasks,
 };
 
-/// A system call: a breach, unless it is one by which a task leaves, or comes back from a handler.
+/// A system call is a breach, unless by it the thread exits, returns from a signal handler, or makes the
+/// `prctl` of its isolated section.
 #[inline(always)]
 pub(crate) fn strike_call(state: &CpuState, number: u32, registers: Registers) {
     if config!(strict_signal) == 0 {
@@ -37,7 +39,7 @@ pub(crate) fn strike_call(state: &CpuState, number: u32, registers: Registers) {
     }
 }
 
-/// An interrupt or a fault that has just become the cause of the entry.
+/// An interrupt or a fault has just become the cause of the entry: that is a breach, unless it is `irq_work`.
 #[inline(always)]
 pub(crate) fn strike_cause(state: &CpuState, cause: Cause) {
     if config!(strict_signal) != 0 && cause as u8 != Cause::IrqWork as u8 {
@@ -45,11 +47,11 @@ pub(crate) fn strike_cause(state: &CpuState, cause: Cause) {
     }
 }
 
-/// Answers the open entry with the signal, once a section.
+/// Answers the open entry with the signal, if it is a breach in a section that has not been answered yet.
 #[inline(never)]
 fn strike(state: &CpuState) {
     let (tid, flags) = (state.entry.tid.get(), state.task.flags.get());
-    // The entry's own flag: task isolation of the kernel may have ended the section with it.
+    // The entry's flag counts, not the task's: the kernel's task isolation may have ended the section in this entry.
     let [.., in_section] = state.entry.head.get().to_le_bytes();
     if in_section & FLAG_SECTION == 0
         || flags & (TASK_STRUCK | TASK_FILTERED | TASK_OWN) != 0
@@ -63,12 +65,12 @@ fn strike(state: &CpuState) {
         return;
     }
     let signal = config!(strict_signal);
-    if !keep(state, tid, signal as u8, Raiser::Tracer) {
+    if !remember_strike(state, tid, signal as u8, Raiser::Tracer) {
         return;
     }
     // SAFETY: the helper has no requirements.
     if unsafe { bpf_send_signal_thread(signal) } != 0 {
-        // Another one is still on its way on this CPU: the next breach is answered.
+        // Not sent: another signal is still on its way on this CPU. The next breach is answered instead.
         let _none = STRIKES.remove(&tid);
         return;
     }
@@ -78,9 +80,9 @@ fn strike(state: &CpuState) {
     }
 }
 
-/// The current task forks a process or starts a thread: what the tracer's first thread starts is to be strict, and
-/// what that starts. That is the guard, which starts the command. The process that reads programs' files is started
-/// anew by another thread.
+/// The current task forks a process or starts a thread. Strict mode is for the processes that the tracer's
+/// first thread starts, and for everything that those start: the first thread starts the guard, and the guard
+/// starts the command. The symbolizer is not among them, because another thread of the tracer starts it anew.
 #[inline(always)]
 pub(crate) fn forked(parent: u64, child: u64) {
     if config!(strict_signal) == 0 {
@@ -94,9 +96,9 @@ pub(crate) fn forked(parent: u64, child: u64) {
     }
 }
 
-/// The current task, which was `old`, has become another program, and has its leader's number from here on.
+/// The current task has executed another program. Its number was `old`, and is `tid` from here on: its leader's.
 #[inline(always)]
-pub(crate) fn became(old: u32, tid: u32) {
+pub(crate) fn exec_changed_tid(old: u32, tid: u32) {
     if old == tid {
         return;
     }
@@ -104,12 +106,12 @@ pub(crate) fn became(old: u32, tid: u32) {
     if unsafe { STRICT.get(&old) }.is_some() {
         let _full = STRICT.insert(&tid, &1, 0);
     }
-    gone(old);
+    thread_died(old);
 }
 
-/// A thread is no more: its number will be another's.
+/// A thread has died: another thread may get its number.
 #[inline(always)]
-pub(crate) fn gone(tid: u32) {
+pub(crate) fn thread_died(tid: u32) {
     if config!(strict_signal) != 0 {
         let _none = STRICT.remove(&tid);
     }
@@ -119,13 +121,13 @@ pub(crate) fn gone(tid: u32) {
 
 /// The kernel's strict mode has found a breach, and a signal will follow.
 #[inline(always)]
-pub(crate) fn noted(state: &CpuState, tid: u32, signal: u32) {
-    let _kept = keep(state, tid, signal as u8, Raiser::StrictMode);
+pub(crate) fn kernel_found_breach(state: &CpuState, tid: u32, signal: u32) {
+    let _kept = remember_strike(state, tid, signal as u8, Raiser::StrictMode);
 }
 
-/// Keeps which entry it was for the delivery of the signal.
+/// Keeps the open entry until the signal is delivered, so that the record of the delivery can show it.
 #[inline(always)]
-fn keep(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
+fn remember_strike(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
     let opened_ns = state.entry.opened_ns.get();
     let mut strike = Strike {
         opened_ns,
@@ -135,7 +137,7 @@ fn keep(state: &CpuState, tid: u32, signal: u8, raiser: Raiser) -> bool {
         reserved: 0,
         entry: [0; ENTRY_WORDS],
     };
-    // SAFETY: an entry's cells are longer than what is kept of them, which is this function's own.
+    // SAFETY: the entry's cells have more words than are copied, and `strike` is this function's own.
     unsafe {
         copy_words(
             core::ptr::from_ref(&state.entry).cast(),

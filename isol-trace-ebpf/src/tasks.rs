@@ -167,7 +167,7 @@ pub(crate) fn leave_section(tid: u32) {
 /// The current thread dies: its number, and its process's if it is the last of it, will be another's.
 /// Nothing stays under them.
 #[inline(always)]
-pub(crate) fn gone(tid: u32) {
+pub(crate) fn thread_died(tid: u32) {
     set_section(tid, None);
     let _none = AWAY.remove(&tid);
     let task = kfield::current();
@@ -187,7 +187,7 @@ pub(crate) fn gone(tid: u32) {
 /// The current thread, which was `old`, has its leader's number from here on, whose thread has died
 /// (`fs/exec.c:de_thread`, v6.12). What is kept of it goes on under that number.
 #[inline(always)]
-pub(crate) fn became(old: u32, tid: u32) {
+pub(crate) fn exec_changed_tid(old: u32, tid: u32) {
     // SAFETY: copied out before anything else is done with the map.
     if let Some(&away) = unsafe { AWAY.get(&old) } {
         let _full = AWAY.insert(&tid, &away, 0);

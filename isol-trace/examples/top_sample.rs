@@ -1,4 +1,4 @@
-//! The dashboard over made-up breaches: to look at it without privileges or a kernel.
+//! Shows the dashboard with made-up breaches, without privileges and without a trace of the kernel.
 //!
 //! `cargo run --example top_sample -- busy` (or `quiet`, `storm`, `many`, `degraded`,
 //! `ends`, `fails`, `panics`).
@@ -28,7 +28,7 @@ async fn main() -> std::io::Result<()> {
     std::io::Write::write_fmt(&mut out, format_args!("{outcome:?}\n"))
 }
 
-/// Sends what a session would; `None` where the dashboard was left.
+/// Sends the updates that a trace would send. `None`: the dashboard was left, or the scene has the trace fail.
 async fn play(scene: &str, updates: mpsc::Sender<Update>) -> Option<()> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let nanos = |part: i64| u64::try_from(part).unwrap_or(0);

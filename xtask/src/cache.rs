@@ -1,6 +1,6 @@
 //! The cache outside the tree: where it is, who may write to it, and how something enters it.
 //!
-//! Whatever is in the cache is whole: it is made under a temporary name and renamed when finished.
+//! Everything in the cache is complete: it is made under a temporary name, and renamed when it is finished.
 
 use std::{
     env, fs,
@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result};
 
 use crate::say::say;
 
-/// How the names of folders begin that are not finished yet.
+/// The prefix of the name of a folder that is not finished yet.
 pub(crate) const UNFINISHED: &str = ".unfinished-";
 
-/// Levels of folders below the cache that things are put in.
+/// How many levels of folders below the cache may hold unfinished folders: nothing is installed deeper.
 const SWEEP_DEPTH: u32 = 2;
 
 /// The cache's folder.
@@ -26,14 +26,15 @@ pub(crate) struct Cache {
     root: PathBuf,
 }
 
-/// Held while the cache is written to; dropped, it lets the next run in.
+/// The right to write to the cache, or to one folder of it. When it is dropped, the next one that waits gets it.
 #[must_use]
 pub(crate) struct CacheLock {
     _file: File,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
-/// The turn of this run's own threads: they wait for each other, which is nothing to be said.
+/// Lets one thread of this run write at a time. Threads of one run wait for each other in silence; only the
+/// wait for another run is reported.
 static TURN: Mutex<()> = Mutex::new(());
 
 impl Cache {
@@ -72,8 +73,8 @@ impl Cache {
         Ok(lock)
     }
 
-    /// Waits for the right to do something that takes long and has a folder of its own, `inside` the
-    /// cache, which is empty now.
+    /// Waits for the right to a long task, which works in the folder `inside` of the cache. Meanwhile others
+    /// may write to the rest of the cache. Returns the path of that folder, which has been emptied.
     pub(crate) fn lock_folder(&self, inside: &str) -> Result<(CacheLock, PathBuf)> {
         let lock = CacheLock {
             _turn: None,
@@ -87,7 +88,7 @@ impl Cache {
         Ok((lock, folder))
     }
 
-    /// Waits for whoever has locked the file `name`, who `does` something.
+    /// Locks the file `name`. If another run holds the lock, says so and waits; `does` is what that run does.
     fn wait_for(&self, name: &str, does: &str) -> Result<File> {
         let path = self.path(name);
         let file = File::create(&path)
@@ -145,7 +146,7 @@ impl Cache {
     }
 }
 
-/// Removes what killed runs left in `folder` and so many levels below.
+/// Removes the unfinished folders that killed runs left in `folder`, and in folders up to `depth` levels below it.
 fn sweep(folder: &Path, depth: u32) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -161,7 +162,7 @@ fn sweep(folder: &Path, depth: u32) -> Result<()> {
     Ok(())
 }
 
-/// The cache's folder by the variables that `variable` reads.
+/// The cache's folder, as the environment names it. `variable` reads one variable.
 fn location(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let named = |name| variable(name).filter(|path| path.is_absolute());
     named("ISOL_TRACE_CACHE")

@@ -1,4 +1,5 @@
-//! The span itself: open, attribute, close.
+//! The span itself, which is one kernel entry: it is opened, attributed to a cause, and closed. The span's
+//! owner is the task that left user mode.
 
 use super::{
     CpuState, Env, NOTE_FILTERED, NOTE_OWN, NOTE_SLEPT, NOTE_SWITCHED_OUT, Phase, TASK_FILTERED,
@@ -30,7 +31,7 @@ pub struct UserExit {
 
 impl CpuState {
     /// Opens a span. The state must be [`Phase::Busy`] or [`Phase::Closed`] (see [`CpuState::claim`]),
-    /// and the task cache must be of this thread.
+    /// and the task cache must hold this thread.
     #[inline(always)]
     pub fn open(&self, exit: &UserExit) {
         let entry = &self.entry;
@@ -62,7 +63,8 @@ impl CpuState {
         self.notes.set(filtered | own);
         self.slots.set(0);
         self.migrated.set(0);
-        // Stores of neighbours become a call of memset, byte by byte, unless something is between them.
+        // Without a barrier between them the compiler merges stores to adjacent fields into a call of memset,
+        // which writes byte by byte.
         barrier();
         self.accounted_ns.set(0);
         self.depth.set(0);
@@ -70,20 +72,21 @@ impl CpuState {
         self.enter_phase(Phase::Open);
     }
 
-    /// Takes the state for opening: from here to [`CpuState::open`] an NMI keeps away.
+    /// Marks the state as busy before a span is opened: from here to [`CpuState::open`] programs that
+    /// interrupt this one leave it alone.
     #[inline(always)]
     pub fn claim(&self) {
         self.enter_phase(Phase::Busy);
     }
 
-    /// The cause so far.
+    /// The number of the cause, as far as it is known so far.
     #[must_use]
     #[inline(always)]
     pub fn cause(&self) -> u8 {
         self.entry.head.get().to_le_bytes()[1]
     }
 
-    /// Names the cause of an open span that has none yet. Returns whether it was taken.
+    /// Sets the cause of an open span that has none yet. Returns whether it was set.
     #[inline(always)]
     pub fn attribute(&self, cause: Cause, number: u32, subject: u64) -> bool {
         if self.phase() != Phase::Open || self.cause() != Cause::Unknown as u8 {
@@ -93,8 +96,8 @@ impl CpuState {
         true
     }
 
-    /// Names the cause of an open span, whatever it had: for an exception, whose
-    /// name comes late. A system call stays one.
+    /// Replaces the cause of an open span: an exception is known only by the signal that it leads to. A
+    /// system call or a page fault stays the cause. Returns whether the cause was replaced.
     #[inline(always)]
     pub fn attribute_late(&self, cause: Cause, number: u32) -> bool {
         let now = self.cause();
@@ -116,7 +119,8 @@ impl CpuState {
         self.entry.subject.set(subject);
     }
 
-    /// A system call that hid its number at the entry (`int 0x80`, `syscall(-1)`).
+    /// Makes the cause a system call, whose number could not be seen when user mode was left (`int 0x80`,
+    /// `syscall(-1)`).
     #[inline(always)]
     pub fn late_syscall(&self, number: u32) {
         let [kind, _, end, flags] = self.entry.head.get().to_le_bytes();
@@ -130,7 +134,7 @@ impl CpuState {
         self.entry.subject.set(0);
     }
 
-    /// The end of a span in which `returning` goes to user mode.
+    /// How the open span ends, now that the thread `returning` has got to user mode on this CPU.
     #[must_use]
     #[inline(always)]
     pub fn end_for(&self, returning: u32) -> End {
@@ -138,10 +142,10 @@ impl CpuState {
         if self.entry.tid.get() != returning {
             End::Switched
         } else if notes & (NOTE_SLEPT | NOTE_SWITCHED_OUT) == 0 {
-            // By far the most frequent: it has never stopped running.
+            // By far the most frequent case: the owner has run all the time.
             End::Return
         } else if self.migrated.get() != 0 {
-            // Its owner is on another CPU, or has died there: this is another task of that number.
+            // The owner was moved to another CPU, or has died there: a task of that number here is not in this entry.
             End::Switched
         } else if notes & NOTE_SLEPT != 0 {
             End::Blocked
@@ -150,27 +154,27 @@ impl CpuState {
         }
     }
 
-    /// Whether a thread that is on this CPU is the owner of the open span, rather than another
-    /// one that has its number since the owner died elsewhere.
+    /// Whether a thread on this CPU is the owner of the open span. After the owner was moved to another CPU
+    /// it may have died there, and another thread may have got its number.
     #[must_use]
     #[inline(always)]
     pub fn is_owner(&self, tid: u32) -> bool {
         self.entry.tid.get() == tid && self.migrated.get() == 0
     }
 
-    /// Another CPU has taken the owner over.
+    /// The owner is moved to another CPU.
     #[inline(always)]
-    pub fn owner_left(&self) {
+    pub fn owner_migrated(&self) {
         self.migrated.set(1);
     }
 
-    /// A thread of the owner's number, born at `born_ns`, is moved to this CPU. Returns whether it
-    /// is the owner, which is back in its span then.
+    /// A thread with the owner's number, which was born at `born_ns`, is moved to this CPU. Returns whether
+    /// it is the owner and still in this entry: then the span is its own again.
     ///
-    /// `kept`: what a map has of its last entry, on whatever CPU. If that is another entry than
-    /// this one, it has been in user mode since.
+    /// `kept` is what the map of tasks that are away has under that number, from whatever CPU. If it is of
+    /// another entry than this one, the thread has been in user mode since this one.
     #[inline(always)]
-    pub fn owner_comes_back(&self, cpu: u32, born_ns: u64, kept: Option<&Away>) -> bool {
+    pub fn owner_migrated_back(&self, cpu: u32, born_ns: u64, kept: Option<&Away>) -> bool {
         let opened = self.entry.opened_ns.get();
         if self.phase() != Phase::Open || self.migrated.get() == 0 || !lived(born_ns, opened) {
             return false;
@@ -183,7 +187,7 @@ impl CpuState {
     }
 
     /// Closes the span: completes the record, posts it to the ledger and leaves
-    /// the state [`Phase::Busy`] until [`CpuState::release`]. Returns the record to
+    /// the state [`Phase::Busy`] until [`CpuState::release`]. Returns the kind of the record to
     /// write; `None` where a filter leaves the entry out.
     #[inline(always)]
     pub fn close(&self, env: &impl Env, now: u64, end: End) -> Option<Kind> {
@@ -191,9 +195,9 @@ impl CpuState {
             self.end_all(env);
         }
         self.enter_phase(Phase::Busy);
-        // What was measured may have ended after the caller read the clock: an NMI since
-        // then, or a frame that only this closed. The whole must not be shorter than its
-        // parts, so it is read again, now that nothing more can be added.
+        // An activity may have ended after the caller read the clock: an NMI that came since, or one
+        // that was ended just above. The entry must not be shorter than the sum of its activities. So
+        // the clock is read again, now that no activity can be added.
         let now = if self.accounted_ns.get() == 0 {
             now
         } else {
@@ -202,7 +206,7 @@ impl CpuState {
         self.finish(end, self.measure(now))
     }
 
-    /// Notes how long the entry has lasted. A clock that went back is never clamped in silence.
+    /// Stores how long the entry has lasted at `now`. If the clock went back, that is 0, and counted as a defect.
     #[inline(always)]
     fn measure(&self, now: u64) -> u64 {
         let opened = self.entry.opened_ns.get();
@@ -216,7 +220,7 @@ impl CpuState {
         duration
     }
 
-    /// When the span that was closed last ended.
+    /// The end of the span that was closed last.
     #[must_use]
     #[inline(always)]
     pub fn ended_ns(&self) -> u64 {
@@ -224,14 +228,14 @@ impl CpuState {
         entry.opened_ns.get().wrapping_add(entry.duration_ns.get())
     }
 
-    /// Closes a span that is settling: its duration is the one noted last.
+    /// Closes a span that is settling. Its duration is the one that [`CpuState::settle`] stored last.
     #[inline(always)]
     pub fn close_settled(&self, end: End) -> Option<Kind> {
         self.enter_phase(Phase::Busy);
         self.finish(end, self.entry.duration_ns.get())
     }
 
-    /// The state is free again.
+    /// Frees the state: the CPU has no span until the next one is opened.
     #[inline(always)]
     pub fn release(&self) {
         self.enter_phase(Phase::Closed);
@@ -267,7 +271,7 @@ impl CpuState {
         self.entry.counts.set((listed | dropped << 8) as u32);
         let timed = flags & FLAG_NO_DURATION == 0;
         let kernel = if idle > duration {
-            // Both come from one clock: idling longer than the whole is a defect.
+            // Both come from one clock: idle time that is longer than the entry is a defect.
             add(&self.ledger.tainted, u64::from(timed));
             0
         } else {
@@ -292,7 +296,7 @@ impl CpuState {
         Some(kind)
     }
 
-    /// Notes that the entry has probably ended at `now`; see [`Phase::Settling`].
+    /// The entry has probably ended at `now`: stores its duration until then; see [`Phase::Settling`].
     #[inline(always)]
     pub fn settle(&self, now: u64) {
         let _so_far: u64 = self.measure(now);
@@ -305,7 +309,7 @@ impl CpuState {
         self.enter_phase(Phase::Open);
     }
 
-    /// The end of this entry will not be seen.
+    /// The end of this entry will not be seen: marks its duration as unknown.
     #[inline(always)]
     pub fn untimed(&self) {
         let [kind, cause, end, flags] = self.entry.head.get().to_le_bytes();
@@ -314,7 +318,7 @@ impl CpuState {
             .set(head(kind, cause, end, flags | FLAG_NO_DURATION));
     }
 
-    /// Marks the entry with a note.
+    /// Sets a `NOTE_…` bit of the span.
     #[inline(always)]
     pub fn note(&self, note: u32) {
         self.notes.set(self.notes.get() | note);

@@ -1,4 +1,5 @@
-//! Switches between tasks inside a span.
+//! Tasks inside a span: switches to other tasks and back, wake-ups of the span's owner (the task that left
+//! user mode), and whose parent was recorded last.
 
 use super::{CpuState, Env, IDLE, NO_SLOT, NOTE_SLEPT, NOTE_SWITCHED_OUT, Phase};
 use crate::activity::Activity;
@@ -8,22 +9,22 @@ use crate::activity::Activity;
 pub struct Switch {
     /// The thread that stops running.
     pub previous: u32,
-    /// It sleeps or is dead, rather than being preempted.
+    /// Whether that thread sleeps or is dead. If not, it is preempted.
     pub sleeps: bool,
     /// The thread that runs next; 0 is the idle task.
     pub next: u32,
-    /// The next thread's name, as two words.
+    /// The next thread's name, as two words of 64 bits.
     pub next_comm: [u64; 2],
 }
 
-/// One word, since CPUs that wake tasks here at one moment write it.
+/// Both in one word, which one store writes: several CPUs may wake tasks of this CPU at the same time.
 #[inline(always)]
 const fn thread_and_generation(tid: u32, generation: u32) -> u64 {
     (generation as u64) << 32 | tid as u64
 }
 
 impl CpuState {
-    /// Somebody wakes a thread that slept here, perhaps on another CPU.
+    /// A thread that slept on this CPU is woken. The waker may be on another CPU.
     #[inline(always)]
     pub fn wake(&self, tid: u32) {
         if self.asleep.get() == tid {
@@ -31,15 +32,16 @@ impl CpuState {
         }
     }
 
-    /// Whether this thread is the last whose parent was recorded on this CPU, and no name has changed since.
-    /// Mostly one thread is woken again and again.
+    /// Whether this thread is the last one whose parent was recorded for this CPU, and the generation (of
+    /// names and sections) is still the same. One thread is enough to remember: mostly the same one is woken
+    /// again and again.
     #[must_use]
     #[inline(always)]
     pub fn is_parent_recorded(&self, tid: u32, generation: u32) -> bool {
         self.parent_recorded.get() == thread_and_generation(tid, generation)
     }
 
-    /// The parent of a thread that is to run on this CPU was recorded.
+    /// Remembers that the parent of a thread that is to run on this CPU was recorded.
     #[inline(always)]
     pub fn record_parent(&self, tid: u32, generation: u32) {
         self.parent_recorded
@@ -53,7 +55,8 @@ impl CpuState {
         self.asleep.get() == self.entry.tid.get()
     }
 
-    /// Another task takes the CPU inside the span.
+    /// The CPU switches from one task to another inside the span. While another task than the owner runs,
+    /// that is an activity; while the idle task runs, the CPU idles.
     #[inline(always)]
     pub fn switch(&self, env: &impl Env, switch: &Switch) {
         if self.phase() != Phase::Open {

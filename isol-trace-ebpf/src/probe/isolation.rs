@@ -70,7 +70,7 @@ fn breach(arguments: Arguments) {
     let phase = state.phase();
     let is_under_way = phase == Phase::Open || (nmi && phase == Phase::Settling);
     if is_under_way && state.is_owner(tid) {
-        strict::noted(state, tid, section.signal());
+        strict::kernel_found_breach(state, tid, section.signal());
     }
 }
 

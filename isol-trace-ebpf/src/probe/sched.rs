@@ -81,9 +81,9 @@ fn migrate(arguments: Arguments) {
     if leaves {
         let Some(state) = state_of(from) else { return };
         if state.is_owner(tid) {
-            state.owner_left();
+            state.owner_migrated();
             if reaches && state.phase() == Phase::Open {
-                off_cpu::keep(state, from);
+                off_cpu::remember_owner(state, from);
             }
             // Mostly the CPU's own stopper moves it. Where another CPU does, because it wakes it
             // elsewhere, the span stays open until a task is in user mode here again.
@@ -107,7 +107,7 @@ fn migrate(arguments: Arguments) {
     if reaches {
         let Some(state) = state_of(to) else { return };
         if state.entry.tid.get() == tid {
-            off_cpu::comes_back(state, task, tid, to);
+            off_cpu::migrated_back(state, task, tid, to);
         }
         // It may have entered or left a section since it was here.
         if state.task.tid.get() == tid {
@@ -229,11 +229,11 @@ fn exec(arguments: Arguments) {
     let (old, tid) = (arguments.word(1) as u32, current_tid());
     tasks::leave_section(old);
     tasks::leave_section(tid);
-    strict::became(old, tid);
+    strict::exec_changed_tid(old, tid);
     if old == tid {
         return;
     }
-    tasks::became(old, tid);
+    tasks::exec_changed_tid(old, tid);
     let Some(state) = watched_state() else { return };
     unpreempted(|| {
         if state.phase() == Phase::Open && state.is_owner(old) {
@@ -256,8 +256,8 @@ fn exit(_arguments: Arguments) {
         unpreempted(|| dies_here(state, tid));
     }
     // Wherever it dies, and last: until its entry is closed, something may still be kept of it.
-    tasks::gone(tid);
-    strict::gone(tid);
+    tasks::thread_died(tid);
+    strict::thread_died(tid);
 }
 
 /// The current task dies on a watched CPU.

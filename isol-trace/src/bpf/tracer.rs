@@ -28,7 +28,7 @@ use super::{
     probe_selection::{check_essential, exists, wanted},
     program_info::{self, Statistics},
     request::{Request, configure, fill_filters},
-    rings::{MIN_RING_BYTES, make_ring, ring_map, typed},
+    rings::{MIN_RING_BYTES, create_ring_map, make_ring, take_map},
     senders::SendersRing,
     watch::WatchedMask,
 };
@@ -108,7 +108,7 @@ impl Tracer {
             .map_max_entries("OVERFLOW_HISTORY", request.possible_cpus)
             .load(LinkedObject::new(OBJECT, types, request.execution).bytes())?;
         fill_filters(&mut ebpf, request)?;
-        let mut outer: ArrayOfMaps<MapData, MapData> = typed(&mut ebpf, "RINGS")?;
+        let mut outer: ArrayOfMaps<MapData, MapData> = take_map(&mut ebpf, "RINGS")?;
         let watch = WatchedMask::take(&mut ebpf)?;
         let bytes = if request.user_stacks {
             STACKS_RING_BYTES
@@ -117,12 +117,12 @@ impl Tracer {
         };
         let senders = SendersRing::new(make_ring(&mut outer, SENDERS_SLOT, bytes)?)
             .map_err(TracerError::Senders)?;
-        let states = typed(&mut ebpf, "STATES")?;
-        let control = typed(&mut ebpf, "CONTROL")?;
-        let own_sends = typed(&mut ebpf, "OWN_SENDS")?;
-        let lost_sends = typed(&mut ebpf, "LOST_SENDS")?;
-        let lost_stacks = typed(&mut ebpf, "LOST_STACKS")?;
-        let overflow_history = typed(&mut ebpf, "OVERFLOW_HISTORY")?;
+        let states = take_map(&mut ebpf, "STATES")?;
+        let control = take_map(&mut ebpf, "CONTROL")?;
+        let own_sends = take_map(&mut ebpf, "OWN_SENDS")?;
+        let lost_sends = take_map(&mut ebpf, "LOST_SENDS")?;
+        let lost_stacks = take_map(&mut ebpf, "LOST_STACKS")?;
+        let overflow_history = take_map(&mut ebpf, "OVERFLOW_HISTORY")?;
         let mut tracer = Self {
             ebpf,
             rings: Vec::new(),
@@ -140,7 +140,7 @@ impl Tracer {
             verdicts: Vec::new(),
             attached: Vec::new(),
             generation: 1,
-            barrier: ring_map(MIN_RING_BYTES)?,
+            barrier: create_ring_map(MIN_RING_BYTES)?,
             statistics: None,
         };
         tracer.watch_more(&request.watched)?;

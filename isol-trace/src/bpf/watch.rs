@@ -7,7 +7,7 @@ use aya::{
 use isol_trace_common::{config::Watch, span::away::Away};
 use zerocopy::IntoBytes as _;
 
-use super::{error::TracerError, rings::typed};
+use super::{error::TracerError, rings::take_map};
 use crate::event::{ids::Cpu, model::Detection};
 
 /// The section of the programs' mask, which the loader makes a map of.
@@ -67,9 +67,9 @@ impl WatchedMask {
     /// Takes the maps out of the object. Nobody is watched.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, TracerError> {
         Ok(Self {
-            map: typed(ebpf, MASK)?,
+            map: take_map(ebpf, MASK)?,
             mask: Watch::NONE,
-            away: typed(ebpf, AWAY)?,
+            away: take_map(ebpf, AWAY)?,
         })
     }
 

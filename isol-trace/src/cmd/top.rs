@@ -136,7 +136,7 @@ struct Left(oneshot::Receiver<()>);
 impl Control for Left {
     type End = ();
 
-    const EVERY: Duration = Duration::from_millis(250);
+    const TOTALS_PERIOD: Duration = Duration::from_millis(250);
 
     async fn ended(&mut self) -> Result<(), Error> {
         // A screen that failed is left as well.

@@ -1,4 +1,5 @@
-//! Consumers that write text: their lines on the way out, and how they are asked for.
+//! Consumers that write text: [`Lines`] gathers the lines of events and writes them in batches, and a
+//! [`Format`] is the name by which `report --format` asks for such a consumer.
 
 use std::io::{self, Write};
 
@@ -11,45 +12,45 @@ const BATCH: usize = 64 * 1024;
 /// A format that a consumer writes, as `report --format` has it.
 #[derive(Debug)]
 pub struct Format {
-    /// What it is asked for by.
+    /// The word that `--format` takes.
     pub name: &'static str,
     /// What it is, in a few words.
     pub about: &'static str,
-    /// A consumer that writes it.
+    /// Makes a consumer that writes it to an output.
     pub start: fn(Box<dyn Write>) -> Box<dyn Consumer>,
 }
 
 /// How a consumer that writes text puts events into words.
 pub trait TextFormat {
-    /// Writes the lines of an event, each with its end: none, where it has none.
+    /// Appends the lines of an event to `out`, each with its line end. An event may have no line.
     ///
     /// # Errors
     ///
-    /// Where they cannot be written: the consumer writes nothing more then.
+    /// If the lines cannot be made: after that the consumer writes nothing more.
     fn write(&mut self, out: &mut Vec<u8>, event: &Event) -> io::Result<()>;
 }
 
 /// A consumer that writes each event as lines of a format.
 ///
-/// They are gathered and handed to the output in whole batches, each with one [`Write::write_all`];
-/// [`LogFile`](crate::sink::LogFile) makes that all or nothing to the line. What is gathered is written at the latest when
-/// this is dropped, where an error has nobody to tell it to.
+/// Lines are gathered into batches, and each batch is written with one [`Write::write_all`]. A batch ends at
+/// the end of a line. If a write fails, a [`LogFile`](crate::sink::LogFile) cuts a regular file back to whole
+/// lines. What is still gathered is written when this is dropped; nobody is told of an error there.
 ///
 /// After an error nothing more is written: lines behind a gap would not add up to the totals.
 #[derive(Debug)]
 pub struct Lines<W: Write, F> {
-    /// Where they go.
+    /// Where the lines go.
     output: W,
     pub(super) format: F,
     /// Whole lines that are not written yet.
     gathered: Vec<u8>,
     has_failed: bool,
-    /// Why, until somebody has asked.
+    /// Why it failed, until [`Consumer::take_error`] takes it.
     error: Option<io::Error>,
 }
 
 impl<W: Write, F: TextFormat + Default> Lines<W, F> {
-    /// None so far.
+    /// A consumer that has no lines yet.
     pub fn new(output: W) -> Self {
         Self {
             output,
@@ -62,7 +63,7 @@ impl<W: Write, F: TextFormat + Default> Lines<W, F> {
 }
 
 impl<W: Write, F> Lines<W, F> {
-    /// Hands everything on to where it goes.
+    /// Writes what is gathered, and flushes the output.
     fn write_out(&mut self) {
         self.write_gathered();
         if !self.has_failed
@@ -72,7 +73,7 @@ impl<W: Write, F> Lines<W, F> {
         }
     }
 
-    /// Nothing more is written.
+    /// Keeps the error. From here on nothing more is written.
     fn fail(&mut self, error: io::Error) {
         self.has_failed = true;
         self.error = Some(error);
@@ -97,7 +98,7 @@ impl<W: Write, F: TextFormat> Consumer for Lines<W, F> {
         if let Err(error) = self.format.write(&mut self.gathered, event) {
             self.fail(error);
         } else if matches!(event, Event::Header(_) | Event::Summary(_)) {
-            // The first and the last of a log go out at once: whoever reads along waits for them.
+            // A log's header and its summary are written at once: whoever reads the log meanwhile waits for them.
             self.write_out();
         } else if self.gathered.len() >= BATCH {
             self.write_gathered();

@@ -59,7 +59,7 @@ use self::{
     local::{expired, raised},
     same::{same, same_task},
     times::{arrival, end_of, is_later, last_vector},
-    waiting::{List, Ran, Senders, Waiting},
+    waiting::{RequestKind, Runs, Senders, Waiting},
     wakes::Wakes,
 };
 use super::{
@@ -122,11 +122,11 @@ impl Join {
     pub fn sent(&mut self, via: Via, send: &Send) {
         let (target, at) = (Cpu(send.target), MonoNanos(send.at_ns));
         let key = match via {
-            Via::CrossCall => (List::Calls(target), send.key),
-            Via::Reschedule => (List::Reschedules(target), 0),
-            Via::IrqWork => (List::Raised(target), 0),
-            Via::Work => (List::Work, send.key),
-            Via::Timer | Via::Hrtimer => (List::Timers, send.key),
+            Via::CrossCall => (RequestKind::Calls(target), send.key),
+            Via::Reschedule => (RequestKind::Reschedules(target), 0),
+            Via::IrqWork => (RequestKind::Raised(target), 0),
+            Via::Work => (RequestKind::Work, send.key),
+            Via::Timer | Via::Hrtimer => (RequestKind::Timers, send.key),
             // Not sent: the activity says it.
             Via::PerfEvent => return,
             Via::Wake | Via::Fork | Via::Move => {
@@ -221,7 +221,7 @@ impl Join {
         for (place, item) in entry.activities.iter().enumerate() {
             let rest = entry.activities.iter().skip(place);
             let to_come = rest.filter(|one| (one.kind, one.key) == (item.kind, item.key));
-            let ran = |until: MonoNanos| Ran {
+            let ran = |until: MonoNanos| Runs {
                 until,
                 since: entry.user_since,
                 times: to_come.count(),
@@ -231,14 +231,14 @@ impl Join {
                     self.shown.extend(item.address);
                     self.waiting
                         .take(
-                            (List::Calls(entry.cpu), key),
+                            (RequestKind::Calls(entry.cpu), key),
                             &ran(called.unwrap_or(end_of(entry))),
                         )
                         .map(|sender| self.remote(sender))
                 }
                 (Activity::Work, Some(Address(key))) => self
                     .waiting
-                    .take((List::Work, key), &ran(end_of(entry)))
+                    .take((RequestKind::Work, key), &ran(end_of(entry)))
                     .map(|sender| self.kernel(sender)),
                 (Activity::Hrtimer, _) if item.perf_event.is_some() => {
                     of_perf_event(item).map(|sender| self.kernel(sender))
@@ -311,7 +311,7 @@ impl Join {
         asked: &mut [Option<RawOrigin>],
     ) -> Vec<RawOrigin> {
         let cpu = entry.cpu;
-        let mut unseen = self.waiting.emptied(cpu, emptied, &self.shown);
+        let mut unseen = self.waiting.queue_emptied(cpu, emptied, &self.shown);
         if !entry.cause.cause().is_call() {
             return Vec::new();
         }
@@ -358,7 +358,7 @@ impl Join {
         let is_last = is_cause && entry.cause_began.is_none_or(|began| began >= last);
         let until = if is_cause { entry.at } else { last };
         let arrived = if is_last { entry.at } else { last };
-        let key = (List::Reschedules(entry.cpu), 0);
+        let key = (RequestKind::Reschedules(entry.cpu), 0);
         let mut senders = self
             .waiting
             .with_queue(key, |queue| {

@@ -1,4 +1,5 @@
-//! The loop: it reads the rings as fast as they fill, follows the host, and hands on what comes of that.
+//! The main loop of a trace: it reads the rings as fast as they fill, follows which CPUs the host isolates,
+//! and hands events, totals and warnings to the consumer.
 
 use std::{future::Future, time::Duration};
 
@@ -10,8 +11,8 @@ use crate::{
     error::Error,
 };
 
-/// How long nothing is read from the rings where a consumer has no room.
-const REST: Duration = Duration::from_millis(2);
+/// How long the loop waits, when a consumer has no room, before it asks again. Meanwhile the rings are not read.
+const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(2);
 
 /// What ends a trace, and what else its owner does while it runs.
 pub trait Control {
@@ -19,27 +20,28 @@ pub trait Control {
     type End;
 
     /// How often totals are read and handed on.
-    const EVERY: Duration;
+    const TOTALS_PERIOD: Duration;
 
-    /// Waits for the end. May be given up and begun again.
+    /// Waits for the end. Cancel-safe: the future may be dropped, and made anew.
     fn ended(&mut self) -> impl Future<Output = Result<Self::End, Error>>;
 
-    /// Looks, after each totals, whether this is the end. Given what the consumers still take.
-    fn look(&mut self, _: Demand) -> Option<Self::End> {
+    /// Called after the totals were handed on, with what the consumers still take. Returns an end if the
+    /// trace is to end.
+    fn should_end(&mut self, _: Demand) -> Option<Self::End> {
         None
     }
 
-    /// Other CPUs are watched from here on.
+    /// Called when the set of watched CPUs, or its state, has changed.
     fn watched_changed(&mut self) {}
 }
 
-/// Traces until `control` says that it is over. The session is armed, and the header was heard.
+/// Traces until `control` says that it is over. The session must be armed, and the consumer must have the header.
 pub async fn run<C: Control>(
     session: &mut Session,
     consumer: &mut dyn Consumer,
     control: &mut C,
 ) -> Result<C::End, Error> {
-    let mut report = ticks(C::EVERY);
+    let mut report = ticks(C::TOTALS_PERIOD);
     let mut follow = ticks(FOLLOW);
     let mut pause = Duration::ZERO;
     loop {
@@ -65,14 +67,14 @@ pub async fn run<C: Control>(
                     consumer.warning(&warning);
                 }
                 consumer.flush();
-                if let Some(end) = control.look(consumer.demand()) {
+                if let Some(end) = control.should_end(consumer.demand()) {
                     return Ok(end);
                 }
             }
             () = sleep(pause) => {
                 pause = if consumer.demand() == Demand::Later {
-                    // The kernel counts what the rings cannot take meanwhile.
-                    REST
+                    // Meanwhile the kernel side counts the records that do not fit the rings.
+                    BACKPRESSURE_PAUSE
                 } else {
                     match session.drain(|event| consumer.event(&event)) {
                         Pace::Storm => Duration::ZERO,
@@ -84,7 +86,7 @@ pub async fn run<C: Control>(
     }
 }
 
-/// Ticks at once and then so often; a tick that comes late moves those after it.
+/// Ticks at once, and then once a `period`. A tick that comes late moves those after it.
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,5 @@
-//! What is attached while system calls are timed: nothing, us, and the peers that come nearest.
+//! The contenders of the benchmark: what is attached while system calls are timed. That is nothing,
+//! isol-trace, or one of the peers, which are the tools that come nearest to it.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -16,30 +17,30 @@ use super::{
 };
 use crate::exec;
 
-/// How long a peer may take to attach.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer may take to end after it was asked to. Then it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Ring of the tracer while single calls are timed: a record that finds no room is cheaper than
-/// one that does, and a busy machine leaves a reader waiting.
-const ROOM: &str = "16M";
+/// Size of isol-trace's ring while single calls are timed. It is large, so that records fit even if the
+/// machine is busy and the reader has to wait: a record that is lost costs less than one that is written.
+const RING_SIZE: &str = "16M";
 
-/// A row of the table.
+/// What a row of the table is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
     /// Nothing attached.
     Nothing,
     /// `isol-trace record`.
     Ours,
-    /// bpftrace, counting both events of the watched CPU.
+    /// bpftrace, which counts `sys_enter` and `sys_exit` on the watched CPU.
     Bpftrace,
-    /// ftrace's own two events.
+    /// ftrace, with its events `sys_enter` and `sys_exit` on.
     Ftrace,
     /// `perf record -a`.
     Perf,
 }
 
 impl Contender {
-    /// All, in the order of the table.
+    /// All contenders, in the order of the table.
     pub(super) const ALL: [Self; 5] = [
         Self::Nothing,
         Self::Ours,
@@ -61,32 +62,34 @@ impl Contender {
         }
     }
 
-    /// Attaches it. An error says why this row stays empty.
-    pub(super) fn start(self, place: &Place) -> Result<Running> {
+    /// Attaches this contender. An error says why its row stays empty.
+    pub(super) fn start(self, setting: &Setting) -> Result<Attached> {
         Ok(match self {
-            Self::Nothing => Running::Nothing,
-            Self::Ours => Running::Ours(Recorder::start(
-                &place.isol_trace,
-                place.watched,
+            Self::Nothing => Attached::Nothing,
+            Self::Ours => Attached::Ours(Recorder::start(
+                &setting.isol_trace,
+                setting.watched,
                 &Options {
-                    ring: Some(ROOM),
+                    ring: Some(RING_SIZE),
                     ..Options::default()
                 },
             )?),
-            Self::Ftrace => Running::Ftrace {
-                _on: ftrace(place)?,
+            Self::Ftrace => Attached::Ftrace {
+                _attached: ftrace(setting)?,
             },
-            Self::Bpftrace => Running::Peer {
-                _on: bpftrace(place)?,
+            Self::Bpftrace => Attached::Peer {
+                _attached: bpftrace(setting)?,
             },
-            Self::Perf => Running::Peer { _on: perf(place)? },
+            Self::Perf => Attached::Peer {
+                _attached: perf(setting)?,
+            },
         })
     }
 }
 
-/// Where contenders run.
+/// What contenders need to know of this machine.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Setting {
     /// Our binary.
     pub(super) isol_trace: PathBuf,
     /// Where tracefs is mounted.
@@ -95,21 +98,21 @@ pub(super) struct Place {
     pub(super) watched: u32,
 }
 
-/// Something attached; dropped, it is gone.
+/// A contender that is attached. Dropping it detaches it.
 #[derive(Debug)]
-pub(super) enum Running {
-    /// Nothing is.
+pub(super) enum Attached {
+    /// Nothing is attached.
     Nothing,
-    /// We are.
+    /// isol-trace is attached.
     Ours(Recorder),
-    /// Events are on in an instance of their own.
-    Ftrace { _on: Instance },
-    /// Another program is.
-    Peer { _on: Peer },
+    /// ftrace's events are on, in an instance of our own.
+    Ftrace { _attached: Instance },
+    /// Another program is attached.
+    Peer { _attached: Peer },
 }
 
-impl Running {
-    /// Takes it off; ours says how many records were lost.
+impl Attached {
+    /// Detaches the contender. For isol-trace, returns how many records were lost.
     pub(super) fn stop(self) -> Result<Option<u64>> {
         match self {
             Self::Ours(recorder) => Ok(Some(recorder.stop()?.lost)),
@@ -118,32 +121,32 @@ impl Running {
     }
 }
 
-fn ftrace(place: &Place) -> Result<Instance> {
-    let instance = Instance::make(&place.tracefs)?;
+fn ftrace(setting: &Setting) -> Result<Instance> {
+    let instance = Instance::make(&setting.tracefs)?;
     for event in ["sys_enter", "sys_exit"] {
         instance.write(&format!("events/raw_syscalls/{event}/enable"), "1")?;
     }
     Ok(instance)
 }
 
-fn bpftrace(place: &Place) -> Result<Peer> {
+fn bpftrace(setting: &Setting) -> Result<Peer> {
     require("bpftrace", "bpftrace")?;
     let script = format!(
         "BEGIN {{ printf(\"ready\\n\"); }} \
          tracepoint:raw_syscalls:sys_enter /cpu == {0}/ {{ @enter = count(); }} \
          tracepoint:raw_syscalls:sys_exit /cpu == {0}/ {{ @exit = count(); }}",
-        place.watched
+        setting.watched
     );
     let mut command = Command::new("bpftrace");
     command.args(["-e", &script]).stdout(Stdio::piped());
     let mut peer = Peer::start(command)?;
     peer.wait_for("ready")?;
-    // Its own probes are attached after `BEGIN` has run.
+    // bpftrace attaches the probes of the tracepoints after `BEGIN` has run.
     peer.settle();
     Ok(peer)
 }
 
-fn perf(_place: &Place) -> Result<Peer> {
+fn perf(_setting: &Setting) -> Result<Peer> {
     require("perf", "linux-perf")?;
     let mut command = Command::new("perf");
     command
@@ -165,7 +168,7 @@ fn perf(_place: &Place) -> Result<Peer> {
     Ok(peer)
 }
 
-/// Whether a peer is installed; if not, how to get it.
+/// Fails if a peer is not installed; the error says how to install it.
 fn require(program: &str, package: &str) -> Result<()> {
     if exec::is_installed(program) {
         return Ok(());
@@ -173,7 +176,7 @@ fn require(program: &str, package: &str) -> Result<()> {
     bail!("not installed: `apt install {package}`")
 }
 
-/// Another program under way.
+/// A peer's process.
 #[derive(Debug)]
 pub(super) struct Peer {
     child: Child,
@@ -189,7 +192,7 @@ impl Peer {
         Ok(Self { child })
     }
 
-    /// Reads its output up to a line.
+    /// Reads its output until it prints the line `wanted`.
     fn wait_for(&mut self, wanted: &str) -> Result<()> {
         let stdout = self.child.stdout.take().context("no output to read")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -204,7 +207,10 @@ impl Peer {
     }
 
     /// Gives it the time to attach.
-    #[expect(clippy::unused_self, reason = "there has to be one")]
+    #[expect(
+        clippy::unused_self,
+        reason = "only a peer that was started needs the time"
+    )]
     fn settle(&self) {
         thread::sleep(Duration::from_millis(1500));
     }
@@ -213,9 +219,9 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         super::interrupt(&self.child);
-        // What does not end when asked is killed.
+        // A peer that does not end when asked is killed.
         let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
+        while asked.elapsed() < END_TIMEOUT {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }

@@ -32,7 +32,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use self::{
-    contender::Place,
+    contender::Setting,
     machine::Machine,
     report::Page,
     syscalls::{Extent, Row},
@@ -81,7 +81,7 @@ pub(crate) fn run(setup: &Setup, bench: &Bench) -> Result<ExitCode> {
     let tools = setup.build_tools()?;
     let isol_trace = build::release(&tools, false)?;
     let _tracefs = Tracefs::open()?;
-    let place = Place {
+    let place = Setting {
         isol_trace,
         tracefs: Tracefs::path(),
         watched,

@@ -9,7 +9,7 @@ use anyhow::Result;
 use isol_trace_guest::syscalls;
 
 use super::{
-    contender::Place,
+    contender::Setting,
     figures::{grouped, shown},
     recorder::{Account, Options, Recorder},
     report::Table,
@@ -46,7 +46,7 @@ pub(super) struct Use {
 }
 
 /// Nothing happens.
-pub(super) fn idle(place: &Place) -> Result<Use> {
+pub(super) fn idle(place: &Setting) -> Result<Use> {
     say("bench: the reader while nothing happens");
     let options = Options {
         comm: Some(NOBODY),
@@ -59,7 +59,7 @@ pub(super) fn idle(place: &Place) -> Result<Use> {
 }
 
 /// System calls as fast as they go.
-pub(super) fn storm(place: &Place) -> Result<Use> {
+pub(super) fn storm(place: &Setting) -> Result<Use> {
     say("bench: the reader in a storm");
     let watched = place.watched as usize;
     observe(place, &Options::default(), move || {
@@ -68,7 +68,7 @@ pub(super) fn storm(place: &Place) -> Result<Use> {
 }
 
 /// How long each program runs, by the kernel's own measuring.
-pub(super) fn programs(place: &Place) -> Result<Account> {
+pub(super) fn programs(place: &Setting) -> Result<Account> {
     say("bench: time in each program");
     let options = Options {
         bpf_stats: true,
@@ -82,7 +82,7 @@ pub(super) fn programs(place: &Place) -> Result<Account> {
     .account)
 }
 
-fn observe(place: &Place, options: &Options, load: impl FnOnce() -> Result<u64>) -> Result<Use> {
+fn observe(place: &Setting, options: &Options, load: impl FnOnce() -> Result<u64>) -> Result<Use> {
     let recorder = Recorder::start(&place.isol_trace, place.watched, options)?;
     let pid = recorder.pid();
     thread::sleep(SETTLE);
@@ -133,7 +133,7 @@ const RATES: [Option<u32>; 8] = [
 ];
 
 /// Tries rate after rate until records are lost twice.
-pub(super) fn sustain(place: &Place) -> Result<Vec<Step>> {
+pub(super) fn sustain(place: &Setting) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     for rate in RATES {
         say(format!(

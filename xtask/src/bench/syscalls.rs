@@ -6,7 +6,7 @@ use anyhow::Result;
 use isol_trace_guest::syscalls::{self, Shape};
 
 use super::{
-    contender::{Contender, Place},
+    contender::{Contender, Setting},
     figures::{Samples, shown},
     report::Table,
 };
@@ -51,7 +51,7 @@ pub(super) struct Extent {
 }
 
 /// Measures every contender in turn, again and again.
-pub(super) fn measure(place: &Place, housekeeping: u32, extent: Extent) -> Result<Vec<Row>> {
+pub(super) fn measure(place: &Setting, housekeeping: u32, extent: Extent) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Contender::ALL
         .into_iter()
         .map(|contender| Row {

@@ -10,19 +10,19 @@ use super::{
 };
 use crate::{exec, say::say};
 
-/// Its folder below the cache.
+/// The folder of busybox, below the cache.
 pub(super) const FOLDER: &str = "busybox";
 
-/// A busybox and the names it answers to.
+/// A busybox program, and the commands that it contains.
 #[derive(Clone, Debug)]
 pub(crate) struct Busybox {
-    /// The program.
+    /// Where the program is.
     pub(crate) program: PathBuf,
-    /// Its applets.
+    /// The names of its commands (applets).
     pub(crate) applets: Vec<String>,
 }
 
-/// Gets busybox if it is not there.
+/// Returns the busybox in the cache. Fetches it first if it is not there.
 pub(super) fn ensure(setup: &Setup) -> Result<Busybox> {
     if let Ok(busybox) = read(setup) {
         return Ok(busybox);
@@ -51,7 +51,7 @@ pub(super) fn ensure(setup: &Setup) -> Result<Busybox> {
     read(setup)
 }
 
-/// The one in the cache.
+/// The busybox in the cache; an error if it is not there.
 fn read(setup: &Setup) -> Result<Busybox> {
     let folder = setup.cache.path(FOLDER);
     let program = folder.join("busybox");

@@ -1,4 +1,4 @@
-//! What a guest finds in its root.
+//! The initramfs of a guest: which files are packed into its root, and where each of them goes.
 
 use std::{
     fs::{self, File},
@@ -12,10 +12,10 @@ use isol_trace_guest::boot::{PLAN, Plan};
 use super::cpio::Archive;
 use crate::{build::Programs, setup::Busybox};
 
-/// Where modules are put.
+/// The guest's folder for kernel modules.
 const MODULES: &str = "/lib/modules";
 
-/// A file to add: where it is here, and where it goes there.
+/// A file to add: its path on this machine, and its path in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extra {
     from: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
-    /// A file of this machine, and its absolute path in the guest.
+    /// `from` is a file on this machine, `to` its absolute path in the guest.
     pub(crate) fn new(from: PathBuf, to: &str) -> Self {
         Self {
             from,
@@ -53,7 +53,7 @@ impl Extra {
     }
 }
 
-/// Where a module of the host goes in the guest.
+/// The path in the guest of a module that is a file on this machine.
 pub(crate) fn module_path(module: &Path) -> String {
     let name = module.file_name().unwrap_or_default().to_string_lossy();
     format!("{MODULES}/{name}")
@@ -74,7 +74,7 @@ pub(crate) fn write(
     for folder in ["/dev", "/proc", "/sys", "/run", "/tmp", "/root", "/etc"] {
         archive.folder(folder)?;
     }
-    // The kernel gives init its standard streams from this one.
+    // The kernel opens this device as init's standard input, output and error.
     archive.character_device("/dev/console", 5, 1)?;
     archive.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", false)?;
     archive.file("/etc/group", b"root:x:0:\n", false)?;
@@ -104,7 +104,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Adds a file of the host, keeping whether it can be executed.
+/// Adds a file of this machine. It is executable in the guest if it is executable here.
 fn add(archive: &mut Archive<BufWriter<File>>, from: &Path, to: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
 

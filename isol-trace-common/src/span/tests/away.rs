@@ -81,19 +81,19 @@ fn who_has_been_in_user_mode_since_does_not_come_back_to_the_entry() {
         (Some(left(opened + 1, 3)), false),
     ] {
         assert!(
-            !sim.state.owner_comes_back(3, 0, kept.as_ref()),
+            !sim.state.owner_migrated_back(3, 0, kept.as_ref()),
             "it is here"
         );
-        sim.state.owner_left();
+        sim.state.owner_migrated();
         assert!(!sim.state.is_owner(1));
-        let came = sim.state.owner_comes_back(3, 0, kept.as_ref());
+        let came = sim.state.owner_migrated_back(3, 0, kept.as_ref());
         assert_eq!(came, comes_back, "{kept:?}");
         assert_eq!(sim.state.is_owner(1), comes_back, "{kept:?}");
         sim.state.migrated.set(0);
     }
-    sim.state.owner_left();
+    sim.state.owner_migrated();
     assert!(
-        !sim.state.owner_comes_back(3, opened + 1, None),
+        !sim.state.owner_migrated_back(3, opened + 1, None),
         "born since"
     );
 }

@@ -250,7 +250,7 @@ impl Sim {
     /// `sched_migrate_task` to another CPU.
     pub(super) fn migrate(&self, tid: u32) {
         if self.state.is_owner(tid) {
-            self.state.owner_left();
+            self.state.owner_migrated();
         }
         if !self.other_watched.get() {
             self.away.borrow_mut().remove(&tid);
@@ -268,7 +268,7 @@ impl Sim {
         }
         if self.state.entry.tid.get() == tid {
             let kept = away.get(&tid);
-            if self.state.owner_comes_back(1, self.born(tid), kept) {
+            if self.state.owner_migrated_back(1, self.born(tid), kept) {
                 away.remove(&tid);
             }
         }

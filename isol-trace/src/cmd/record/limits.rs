@@ -14,7 +14,7 @@ use super::{
 use crate::{consume::Demand, error::Error, trace::Control};
 
 /// How often totals are read, lost records reported and the log written out.
-const EVERY: Duration = Duration::from_millis(500);
+const TOTALS_PERIOD: Duration = Duration::from_millis(500);
 
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ impl Limits {
 impl Control for Limits {
     type End = End;
 
-    const EVERY: Duration = EVERY;
+    const TOTALS_PERIOD: Duration = TOTALS_PERIOD;
 
     async fn ended(&mut self) -> Result<End, Error> {
         loop {
@@ -104,7 +104,7 @@ impl Control for Limits {
         }
     }
 
-    fn look(&mut self, demand: Demand) -> Option<End> {
+    fn should_end(&mut self, demand: Demand) -> Option<End> {
         // A command goes on, and its breaches are counted, unless nobody wants to know.
         let is_unheard = match demand {
             Demand::All | Demand::Later => false,
@@ -144,7 +144,7 @@ impl Stopping {
 impl Control for Stopping {
     type End = ExitStatus;
 
-    const EVERY: Duration = EVERY;
+    const TOTALS_PERIOD: Duration = TOTALS_PERIOD;
 
     async fn ended(&mut self) -> Result<ExitStatus, Error> {
         loop {

@@ -1,4 +1,5 @@
-//! Who shares the watched CPUs' cores, and what changes their frequency and depth of sleep.
+//! Checks of the watched CPUs' hardware: which CPUs share their cores (SMT), what changes their frequency,
+//! and how long their idle states take to leave.
 
 use super::Check;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     host::{cpu_list::CpuSet, topology::CpuSettings},
 };
 
-/// The checks.
+/// The checks of this module.
 pub(super) const CHECKS: &[Check] = &[
     Check::Where(siblings),
     Check::Where(governor),
@@ -21,19 +22,20 @@ pub(super) const CHECKS: &[Check] = &[
 
 const CPU_FOLDER: &str = "/sys/devices/system/cpu";
 
-/// Governors that act on load that they measure, and so act on the CPU
+/// Governors that measure the load of a CPU and set its frequency by it: their work disturbs that CPU
 /// (Documentation/admin-guide/pm/cpufreq.rst, 6.12).
 const MEASURING: [&str; 3] = ["ondemand", "conservative", "schedutil"];
 
-/// Drivers with a `powersave` of their own, which follows the load as well. Everybody else's stays at
-/// the lowest frequency (Documentation/admin-guide/pm/{intel_pstate,amd-pstate,cpufreq}.rst, 6.12;
-/// the last was written with underscores before 6.9).
+/// Drivers whose governor `powersave` is their own, and follows the load as well. With other drivers
+/// `powersave` keeps the CPU at the lowest frequency
+/// (Documentation/admin-guide/pm/{intel_pstate,amd-pstate,cpufreq}.rst, 6.12). Before 6.9 `amd-pstate-epp`
+/// was written with underscores.
 const OWN_POWERSAVE: [&str; 3] = ["intel_pstate", "amd-pstate-epp", "amd_pstate_epp"];
 
-/// Microseconds to leave an idle state from which it is worth a word.
+/// An idle state that takes at least so many microseconds to leave is worth a note.
 const LONG_US: i64 = 10;
 
-/// No housekeeping CPU shares a core with a watched one.
+/// Checks that no housekeeping CPU shares a core with a watched CPU.
 fn siblings(facts: &Facts) -> Option<Finding> {
     let id = "smt-siblings";
     let mut shared = CpuSet::new();
@@ -60,9 +62,9 @@ fn siblings(facts: &Facts) -> Option<Finding> {
             shared.in_words()
         ),
     )
-    .cost("no kernel entry, and time all the same: the other thread takes the core's units and caches");
-    // Somebody has to keep house, and CPU 0 cannot be taken offline on x86. What is isolated may have
-    // a task of its own.
+    .cost("no kernel entries, but lost time: the other thread takes the core's units and caches");
+    // The shared CPUs can be taken offline if another housekeeping CPU is left, if CPU 0 is not among them
+    // (x86 cannot take it offline), and if none of them is isolated: an isolated one may have a task of its own.
     let free = facts.free();
     let can_do_without =
         (&shared - &free).is_empty() && !(&free - &shared).is_empty() && !shared.contains(Cpu(0));
@@ -90,8 +92,9 @@ fn siblings(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// The cores of the watched CPUs with all their CPUs, save the core of CPU 0, which keeps house, and
-/// what else is isolated; none where that leaves nobody to keep house.
+/// The CPUs to isolate, so that no core is shared: every CPU of the watched CPUs' cores, except the core of
+/// CPU 0, which stays a housekeeping CPU; and the other CPUs that are isolated. None, if that would leave no
+/// housekeeping CPU.
 fn whole_cores(facts: &Facts) -> CpuSet {
     let siblings = facts.cpus.iter().filter_map(|cpu| cpu.siblings.known());
     let (mut cores, mut first) = (CpuSet::new(), CpuSet::new());
@@ -103,7 +106,7 @@ fn whole_cores(facts: &Facts) -> CpuSet {
         };
         *side = &*side | siblings;
     }
-    // A list without the others that are isolated would give them up.
+    // The other CPUs that are isolated must be in the list: without them, they would not be isolated any more.
     let others = &facts.to_isolate() - &facts.watched;
     let cores = &(&cores - &first) | &others;
     if (&facts.housekeeping - &cores).is_empty() {
@@ -113,7 +116,7 @@ fn whole_cores(facts: &Facts) -> CpuSet {
     }
 }
 
-/// Nothing measures the watched CPUs to set their frequency.
+/// Checks that no governor sets the frequency of the watched CPUs by their load, or keeps it at the lowest.
 fn governor(facts: &Facts) -> Option<Finding> {
     let id = "cpufreq-governor";
     let mut names: Vec<&str> = facts
@@ -179,14 +182,14 @@ fn slow(facts: &Facts) -> CpuSet {
         let is_powersave = cpu.governor.known().is_some_and(|it| it == "powersave");
         let driver = cpu.driver.known().map(String::as_str);
         if is_powersave && !driver.is_some_and(|driver| OWN_POWERSAVE.contains(&driver)) {
-            // A CPU of a set fits a set.
+            // This CPU comes from a set, so that it fits into one.
             let _ = slow.insert(cpu.cpu);
         }
     }
     slow
 }
 
-/// Idle states that take long to leave.
+/// Checks how long the deepest idle state of the watched CPUs takes to leave.
 fn idle_states(facts: &Facts) -> Option<Finding> {
     let id = "idle-states";
     let deepest = facts
@@ -207,7 +210,7 @@ fn idle_states(facts: &Facts) -> Option<Finding> {
             Power,
             Severity::Note,
             format!(
-                "A watched CPU that idles takes up to {} µs to come back, from {}. A task that never blocks is not concerned.",
+                "A watched CPU that idles takes up to {} µs to come back, from {}. A task that never blocks is not affected.",
                 deepest.latency_us, deepest.name
             ),
         )

@@ -1,4 +1,5 @@
-//! Senders that wait for what they asked for.
+//! Senders whose breach has not come yet: queues of them by what they asked for, and which sender is taken
+//! when that runs.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -12,27 +13,29 @@ use crate::event::{
     origin::RawSender,
 };
 
-/// Senders that wait for their breach, on all CPUs together.
+/// How many senders may wait for their breach, for all CPUs together.
 pub(super) const MAX_WAITING: usize = 16_384;
 
-/// Where a sender waits. Work items and timers may move to another CPU.
+/// What kind of thing a sender asked for, and of which CPU. Work items and timers have no CPU here: they may
+/// move to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum List {
+pub(super) enum RequestKind {
     Calls(Cpu),
     Reschedules(Cpu),
-    /// `irq_work` that a CPU raised on itself.
+    /// The interrupt for `irq_work`, which a CPU raised on itself.
     Raised(Cpu),
     Work,
     Timers,
 }
 
-/// `irq_work` of a CPU that waits: what is older ran where nobody looked.
-const RAISED: usize = 16;
+/// How many raised `irq_work` interrupts of one CPU may wait. What is older than those ran where nobody looked.
+const MAX_RAISED: usize = 16;
 
-/// What a sender is known by on both sides: its list, and the address there; 0 for reschedules and `irq_work`.
-pub(super) type Key = (List, u64);
+/// What sender and receiver both know of a request: its list, and its address (of the csd, work item or
+/// timer). The address is 0 for reschedules and `irq_work`.
+pub(super) type Key = (RequestKind, u64);
 
-/// A sender without its breach.
+/// A sender whose breach has not come yet.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) sender: Box<RawSender>,
@@ -40,11 +43,11 @@ pub(super) struct Waiting {
     pub(super) at: MonoNanos,
     /// The probe that saw it does not show the csd.
     pub(super) keyless: bool,
-    /// Whether it was queued at all depends on what only the sender knows.
+    /// The sender checks a condition before it queues the request, so that it may have queued nothing.
     pub(super) conditional: bool,
-    /// The CPU's queue was emptied without it once.
-    passed: bool,
-    /// Which of all senders it is.
+    /// The CPU has emptied its queue once without running this request.
+    missed_once: bool,
+    /// The number of this sender, in the order in which all of them came.
     number: u64,
 }
 
@@ -59,33 +62,33 @@ impl Deref for Waiting {
 /// Senders of one key, the earliest first.
 pub(super) type Queue = VecDeque<Waiting>;
 
-/// Something that ran in an entry, perhaps several times.
+/// When something ran in an entry, and how often.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ran {
-    /// Whoever sent it did so until then.
+pub(super) struct Runs {
+    /// It was sent at this time or before.
     pub(super) until: MonoNanos,
-    /// When the task had last gone to user mode, if that is known.
+    /// When the CPU had last gone to user mode before the entry, if that is known.
     pub(super) since: Option<MonoNanos>,
     /// How often it ran in the entry, from here on: at least once.
     pub(super) times: usize,
 }
 
-/// Everybody who waits.
+/// All senders that wait.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
-    /// No queue in it is empty, and each is in the order of time.
-    lists: HashMap<List, HashMap<u64, Queue>>,
+    /// The queue of each key. No queue is empty, and each is in the order of time.
+    lists: HashMap<RequestKind, HashMap<u64, Queue>>,
     /// How many senders are in `lists`.
     live: usize,
-    /// Senders in the order in which they came. What is answered stays here for a while, but
-    /// this never holds more than twice what may wait.
+    /// Where each sender was put, in the order in which they came. The place of a sender that no longer waits
+    /// stays here for a while, but there are never more than twice [`MAX_WAITING`] places.
     order: VecDeque<Place>,
-    /// Senders that ever came.
+    /// How many senders ever came.
     came: u64,
     evicted: u64,
 }
 
-/// Where a sender was put.
+/// Where a sender was put: its queue, and what finds it there.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     key: Key,
@@ -94,7 +97,7 @@ struct Place {
 }
 
 impl Place {
-    /// Where in its queue the sender still waits.
+    /// The sender's index in its queue; `None` if it no longer waits.
     fn position(&self, queue: &Queue) -> Option<usize> {
         let first = queue.partition_point(|sender| sender.at < self.at);
         let mut moment = queue.range(first..).take_while(|it| it.at == self.at);
@@ -103,12 +106,12 @@ impl Place {
 }
 
 impl Senders {
-    /// Senders that were forgotten for want of room.
+    /// How many senders were forgotten for want of room.
     pub(super) const fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// Keys that somebody waits under, how many wait, and how much the order of all holds.
+    /// How many queues there are, how many senders wait in them, and how many places `order` has.
     #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize, usize) {
         let queues = || self.lists.values().flat_map(HashMap::values);
@@ -116,7 +119,7 @@ impl Senders {
         (queues().count(), self.live, self.order.len())
     }
 
-    /// Lets a sender wait.
+    /// Adds a sender to the queue of its key.
     pub(super) fn put(
         &mut self,
         key: Key,
@@ -133,19 +136,19 @@ impl Senders {
             .or_default()
             .entry(address)
             .or_default();
-        if list == List::Timers {
-            // Armed again before it expired, or expired unseen: only the last two can matter,
-            // one that has expired and its own arming again since.
+        if list == RequestKind::Timers {
+            // Older armings were replaced before the timer expired, or it expired unseen. Only the last two can
+            // matter: the one by which it expired, and the one by which it was armed again since.
             while queue.len() > 1 {
                 queue.pop_front();
                 self.live -= 1;
             }
         }
-        if matches!(list, List::Raised(_)) && queue.len() >= RAISED {
+        if matches!(list, RequestKind::Raised(_)) && queue.len() >= MAX_RAISED {
             queue.pop_front();
             self.live -= 1;
         }
-        // Senders on different CPUs come from different rings.
+        // Records of different CPUs come from different rings, so not always in the order of time.
         let place = queue.partition_point(|earlier| earlier.at <= at);
         queue.insert(
             place,
@@ -154,7 +157,7 @@ impl Senders {
                 at,
                 keyless: address == 0,
                 conditional,
-                passed: false,
+                missed_once: false,
                 number,
             },
         );
@@ -163,7 +166,7 @@ impl Senders {
         while self.live > MAX_WAITING {
             self.evict_oldest();
         }
-        // At least every second one is answered: that pays for looking at all of them.
+        // At least every second place is of a sender that no longer waits: that pays for looking at all of them.
         if self.order.len() > 2 * MAX_WAITING {
             let Self { lists, order, .. } = self;
             order.retain(|place| {
@@ -174,7 +177,7 @@ impl Senders {
         }
     }
 
-    /// Forgets the sender that came first of those that wait.
+    /// Of the senders that wait, forgets the one that came first.
     fn evict_oldest(&mut self) {
         while let Some(place) = self.order.pop_front() {
             let removed = self.with_queue(place.key, |queue| queue.remove(place.position(queue)?));
@@ -185,7 +188,7 @@ impl Senders {
         }
     }
 
-    /// Takes something out of the queue of a key, if there is one.
+    /// Lets `does` take senders out of the queue of a key, if there is one, and returns what it returns.
     pub(super) fn with_queue<R>(
         &mut self,
         (list, address): Key,
@@ -202,10 +205,10 @@ impl Senders {
         Some(result)
     }
 
-    /// Who armed a timer that expired: the last one before the entry, or else inside it. It
-    /// stays: whoever armed a timer that repeats itself is the origin each time.
+    /// Who armed a timer that expired: the last sender before the entry, or else the last one inside it. The
+    /// sender stays in its queue: if the timer repeats itself, who armed it is the origin each time.
     pub(super) fn armed(&self, timer: u64, entry: &KernelEntry) -> Option<Box<RawSender>> {
-        let queue = self.lists.get(&List::Timers)?.get(&timer)?;
+        let queue = self.lists.get(&RequestKind::Timers)?.get(&timer)?;
         let before = queue.iter().rfind(|sender| sender.at <= entry.at);
         let within = || queue.iter().rfind(|sender| sender.at <= end_of(entry));
         before.or_else(within).map(|waiting| waiting.sender.clone())
@@ -213,7 +216,7 @@ impl Senders {
 
     /// Who raised the interrupt of a CPU's `irq_work` at this time.
     pub(super) fn raised(&mut self, cpu: Cpu, at: MonoNanos) -> Option<Box<RawSender>> {
-        self.with_queue((List::Raised(cpu), 0), |queue| {
+        self.with_queue((RequestKind::Raised(cpu), 0), |queue| {
             let place = queue.iter().position(|waiting| waiting.at == at)?;
             queue.drain(..place);
             queue.pop_front().map(|waiting| waiting.sender)
@@ -221,8 +224,9 @@ impl Senders {
         .flatten()
     }
 
-    /// The sender of something that ran in an entry. `None` where it is not known which.
-    pub(super) fn take(&mut self, key: Key, ran: &Ran) -> Option<Box<RawSender>> {
+    /// Takes out the sender of something that ran in an entry. `None` if there is none, or if several senders
+    /// that differ are possible.
+    pub(super) fn take(&mut self, key: Key, ran: &Runs) -> Option<Box<RawSender>> {
         self.with_queue(key, |queue| {
             let mut possible = queue.partition_point(|sender| sender.at <= ran.until);
             let stale = ran
@@ -245,16 +249,17 @@ impl Senders {
         .flatten()
     }
 
-    /// The queue of a CPU's cross-calls was emptied. What was asked for until then and does not
-    /// show when it runs is handed out; the rest may have been late, once.
-    pub(super) fn emptied(
+    /// A CPU emptied its queue of cross-calls at `at`: what was asked for until then has run. Returns the
+    /// senders whose functions do not show when they run. A function in `shown` would have shown: its sender
+    /// may have queued it too late, so it stays this once, and is dropped the next time.
+    pub(super) fn queue_emptied(
         &mut self,
         cpu: Cpu,
         at: MonoNanos,
         shown: &HashSet<Address>,
     ) -> Vec<Waiting> {
         let mut unseen = Vec::new();
-        let Some(queues) = self.lists.get_mut(&List::Calls(cpu)) else {
+        let Some(queues) = self.lists.get_mut(&RequestKind::Calls(cpu)) else {
             return unseen;
         };
         let live = &mut self.live;
@@ -268,8 +273,8 @@ impl Senders {
                     .is_some_and(|address| shown.contains(&address))
                 {
                     unseen.push(sender);
-                } else if !sender.passed {
-                    sender.passed = true;
+                } else if !sender.missed_once {
+                    sender.missed_once = true;
                     late.push(sender);
                 }
             }

@@ -26,7 +26,7 @@ pub(super) use self::bars::{FileKey, Use, UsedFile};
 use self::{
     bars::{Bars, Fault, Verdict},
     costs::{Costs, Kind},
-    process::{Ended, Process},
+    process::{EndReason, Process},
 };
 use super::{limit::Limit, warnings::Warnings};
 use crate::{
@@ -367,12 +367,12 @@ impl Symbolizer {
     }
 
     /// One that runs.
-    fn running(&mut self) -> Result<&mut Process, Ended> {
+    fn running(&mut self) -> Result<&mut Process, EndReason> {
         if let Some(process) = self.process.take() {
             return Ok(self.process.insert(process));
         }
         // Somebody may have ended it meanwhile.
-        let spare = self.spare.take().and_then(Process::living);
+        let spare = self.spare.take().and_then(Process::if_alive);
         let mut process = match spare {
             Some(spare) => spare,
             None => self.another()?,
@@ -380,18 +380,18 @@ impl Symbolizer {
         if self.idle {
             process.be_idle();
         }
-        self.number.store(process.seen_as(), Ordering::Relaxed);
+        self.number.store(process.probe_pid(), Ordering::Relaxed);
         Ok(self.process.insert(process))
     }
 
     /// Starts another one, as soon as that may be: names wait meanwhile.
-    fn another(&mut self) -> Result<Process, Ended> {
+    fn another(&mut self) -> Result<Process, EndReason> {
         while !self.starts.allows(Instant::now()) {
             thread::sleep(LOOK);
         }
         // What the kernel does for it as it begins is the tracer's doing, too.
-        let seen_as = |number| self.number.store(number, Ordering::Relaxed);
-        let (process, confinement) = Process::start(&self.starter, self.deadlines, seen_as)?;
+        let publish = |number| self.number.store(number, Ordering::Relaxed);
+        let (process, confinement) = Process::start(&self.starter, self.deadlines, publish)?;
         if !confinement.filtered && !self.unfiltered {
             self.unfiltered = true;
             self.warnings.once(
@@ -409,12 +409,12 @@ impl Symbolizer {
         question: Question,
         descriptor: Option<BorrowedFd<'_>>,
         broker: &mut dyn Broker,
-    ) -> Result<(Answer, About), (Ended, Cause)> {
+    ) -> Result<(Answer, About), (EndReason, Cause)> {
         self.asked.0 += 1;
         let number = self.asked;
         self.running().map_err(|ended| (ended, Cause::Nothing))?;
         let Some(mut process) = self.process.take() else {
-            return Err((Ended::Closed, Cause::Nothing));
+            return Err((EndReason::Closed, Cause::Nothing));
         };
         let mut about = About::of(&question, &mut process, broker);
         let order = Order::Ask(number, broker.payer(), question);
@@ -452,7 +452,7 @@ impl Symbolizer {
         number: Number,
         broker: &mut dyn Broker,
         about: &mut About,
-    ) -> Result<Answer, Ended> {
+    ) -> Result<Answer, EndReason> {
         let mut maps = Vec::new();
         for _ in 0..WANTS {
             match process.listen()? {
@@ -476,7 +476,7 @@ impl Symbolizer {
                 Report::Part(of, part) if of == number => {
                     maps.extend(part);
                     if maps.len() > MAPPINGS {
-                        return Err(Ended::Unbelievable("its list has no end"));
+                        return Err(EndReason::Protocol("its list has no end"));
                     }
                 }
                 Report::Done(of, Answer::Maps(rest)) if of == number => {
@@ -484,17 +484,17 @@ impl Symbolizer {
                     maps.truncate(MAPPINGS);
                     let overlap = |pair: &[Mapping]| pair[0].end > pair[1].start;
                     if maps.windows(2).any(overlap) {
-                        return Err(Ended::Unbelievable("its mappings overlap"));
+                        return Err(EndReason::Protocol("its mappings overlap"));
                     }
                     return Ok(Answer::Maps(maps));
                 }
                 Report::Done(of, answer) if of == number => return Ok(answer),
                 Report::Ready(_) | Report::Want(..) | Report::Part(..) | Report::Done(..) => {
-                    return Err(Ended::Unbelievable("it answers what was not asked"));
+                    return Err(EndReason::Protocol("it answers what was not asked"));
                 }
             }
         }
-        Err(Ended::Unbelievable("it asks without end"))
+        Err(EndReason::Protocol("it asks without end"))
     }
 
     /// What is given for what is wanted.
@@ -550,12 +550,12 @@ impl Symbolizer {
     }
 
     /// It ended at a file.
-    fn blame(&mut self, used: &UsedFile, ended: &Ended, fault: Fault) {
+    fn blame(&mut self, used: &UsedFile, ended: &EndReason, fault: Fault) {
         self.bar(used, fault, &format!("ended the symbolizer ({ended})"));
     }
 
     /// It ended for no file's fault.
-    fn fail(&mut self, ended: &Ended) {
+    fn fail(&mut self, ended: &EndReason) {
         self.failures += 1;
         if self.failures == FAILURES {
             self.warnings.once(format!(

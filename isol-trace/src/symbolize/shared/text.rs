@@ -1,24 +1,24 @@
-//! Text out of files: cut to a length and made printable.
+//! Makes text that comes from files safe to print: cuts it to a length, and escapes what a terminal would act on.
 
 use std::sync::Arc;
 
-/// Bytes of a function's name, with its offset.
+/// The most bytes that a function's name takes, the offset behind it included.
 pub const NAME: usize = 512;
 
-/// Bytes of a source file's name with its line.
+/// The most bytes that the name of a source file takes, the line behind it included.
 pub const SOURCE: usize = 256;
 
-/// What stands for the rest of a text that was cut.
+/// The character that replaces the rest of a text that was cut.
 const CUT: char = '…';
 
-/// A text of at most `limit` bytes on one line, without anything that would steer a terminal.
+/// The text in at most `limit` bytes, on one line. Characters that a terminal would act on are escaped.
 pub(crate) fn limited(text: &str, limit: usize) -> Arc<str> {
     let is_plain = |letter| !is_hidden(letter);
     if text.len() <= limit && text.chars().all(is_plain) {
         return text.into();
     }
     let mut plain = String::with_capacity(limit.min(text.len()));
-    // The end of the last letter after which there is still room for the sign that it was cut.
+    // Where to cut: the end of the last character behind which `CUT` still fits.
     let mut keep = 0;
     for letter in text.chars() {
         if plain.len() + CUT.len_utf8() <= limit {
@@ -38,20 +38,20 @@ pub(crate) fn limited(text: &str, limit: usize) -> Arc<str> {
     plain.into()
 }
 
-/// The bytes up to the first zero, at most `limit` of them; all of them where there is none.
+/// The bytes before the first zero byte, but at most `limit`. Without a zero byte, as many as `limit` allows.
 pub(crate) fn until_zero(bytes: &[u8], limit: usize) -> &[u8] {
     let head = bytes.get(..limit).unwrap_or(bytes);
     let end = head.iter().position(|&byte| byte == 0);
     head.get(..end.unwrap_or(head.len())).unwrap_or(head)
 }
 
-/// Letters that a terminal does not show, but follows.
+/// Whether a terminal acts on this character rather than showing it.
 pub(crate) fn is_hidden(letter: char) -> bool {
     letter.is_control() || is_steering(letter)
 }
 
-/// Letters that change the direction or the place of those around them (Unicode Annex 9), line and
-/// paragraph separators, and the mark of byte order.
+/// Whether a character changes the direction or the place of the characters around it (Unicode Annex 9),
+/// separates lines or paragraphs, or is the byte order mark.
 const fn is_steering(letter: char) -> bool {
     matches!(
         letter,

@@ -1,4 +1,5 @@
-//! One symbolizer: a process, and the socket to it.
+//! One symbolizer process, and the socket to it: starts it, talks to it within its deadlines, and finds out
+//! why it ended.
 
 use std::{
     collections::HashMap,
@@ -35,27 +36,28 @@ use crate::{
     },
 };
 
-/// Bytes of its last words that are looked at.
-const LAST_WORDS: u64 = 4096;
+/// How many bytes of a symbolizer's standard error are read, once it has ended.
+const STDERR_LIMIT: u64 = 4096;
 
-/// How long a killed process is waited for; one that the kernel holds on to is waited for by nobody.
-const GONE: Duration = Duration::from_secs(1);
+/// How long to wait for a process to end. One that the kernel keeps for longer is not waited for any more.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a symbolizer is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Starter {
-    /// The program: this one, save in tests.
+    /// The program: isol-trace itself, except in tests.
     pub program: PathBuf,
-    /// Its command line.
+    /// Its arguments.
     pub words: Vec<String>,
     /// Private memory that it may take, in bytes.
     pub memory: u64,
-    /// How it learns its number.
+    /// How its process number is found, as probes see it.
     pub numbers: Numbers,
 }
 
 impl Starter {
-    /// This program, as a symbolizer with so much memory. `/proc/self/exe` is what runs, whatever lies at its path now.
+    /// isol-trace itself, as a symbolizer with `memory` bytes. `/proc/self/exe` is the program that runs,
+    /// even if its path now names another file.
     #[must_use]
     pub fn own(memory: u64) -> Self {
         Self {
@@ -67,12 +69,12 @@ impl Starter {
     }
 }
 
-/// Why a symbolizer is no more.
+/// Why a symbolizer has ended, or has to be ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum EndReason {
     /// It could not be started.
     NotStarted(io::Error),
-    /// By which number the probes know it is not known: what it does could not be told from what others do.
+    /// Its process number, as probes see it, could not be read. What it does could not be told from what others do.
     Unnumbered(io::Error),
     /// It took more memory than it may.
     Memory(u64),
@@ -80,22 +82,23 @@ pub(super) enum Ended {
     CpuTime,
     /// It did not answer in time.
     Hung,
-    /// What it read became shorter meanwhile, or could not be read from the disk.
-    Cut,
-    /// It said what cannot be.
-    Unbelievable(&'static str),
-    /// It closed its socket, or could not be told anything.
+    /// A file became shorter while it was read, or could not be read from the disk (`SIGBUS`).
+    Truncated,
+    /// It sent a message that cannot be true.
+    Protocol(&'static str),
+    /// It closed its socket, or nothing could be sent to it.
     Closed,
-    /// It ended otherwise.
+    /// It ended with this status, which stands for none of the above.
     Status(ExitStatus),
 }
 
-impl Ended {
-    /// How far what it read is at fault. None of its own limits ends it by one of the signals below, and it may send
-    /// itself none but `SIGABRT`: they come from another process, or from the kernel out of memory.
+impl EndReason {
+    /// How sure it is that the file that it read is at fault. The signals below come from another process, or
+    /// from the kernel when it is out of memory: none of the symbolizer's own limits sends one of them, and
+    /// the only signal that it may send itself is `SIGABRT`.
     pub(super) fn fault(&self) -> Fault {
         match self {
-            Self::CpuTime | Self::Hung | Self::Unbelievable(_) => Fault::Certain,
+            Self::CpuTime | Self::Hung | Self::Protocol(_) => Fault::Certain,
             Self::Status(status)
                 if matches!(
                     status.signal(),
@@ -111,12 +114,12 @@ impl Ended {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted(error) => write!(f, "{error}"),
             Self::Unnumbered(error) => {
-                write!(f, "the kernel's number of it cannot be read: {error}")
+                write!(f, "its process number cannot be read: {error}")
             }
             Self::Memory(limit) => write!(
                 f,
@@ -125,8 +128,8 @@ impl fmt::Display for Ended {
             ),
             Self::CpuTime => f.write_str("limit of CPU time"),
             Self::Hung => f.write_str("no answer in time"),
-            Self::Cut => f.write_str("the file was cut while it was read"),
-            Self::Unbelievable(what) => f.write_str(what),
+            Self::Truncated => f.write_str("the file was cut while it was read"),
+            Self::Protocol(what) => f.write_str(what),
             Self::Closed => f.write_str("it ended"),
             Self::Status(status) => write!(f, "{status}"),
         }
@@ -138,54 +141,57 @@ impl fmt::Display for Ended {
 pub(super) struct Process {
     child: Child,
     /// Its number, as probes see it.
-    seen_as: u32,
+    probe_pid: u32,
     socket: OwnedFd,
     last_words: Option<ChildStderr>,
     memory: u64,
     deadlines: Deadlines,
-    /// It has given an answer: it may keep something of what it read for that.
+    /// It has given an answer: so it may still keep something of a file that it read for an earlier question.
     pub(super) has_answered: bool,
-    /// Files whose code it keeps, of each address space. It has a table of the same spaces, and forgets the same.
+    /// For each address space, the files whose code the symbolizer keeps. The symbolizer has a table of the
+    /// same address spaces, and forgets the same ones.
     spaces: SharedTable<u64, HashMap<FileId, UsedFile>>,
-    /// Time on a CPU after which the kernel ends it.
+    /// The CPU time at which the kernel ends it (`RLIMIT_CPU`).
     granted: Duration,
-    /// Time on a CPU that it had taken when it was asked last.
-    asked_at: Duration,
-    /// It runs only where nobody else wants to.
+    /// The CPU time that it had used when it was last asked.
+    cpu_time_when_asked: Duration,
+    /// It is scheduled as `SCHED_IDLE`: it runs only where no other task wants the CPU.
     is_idle: bool,
-    /// Until when that may make its answer late.
+    /// Until when it may stay `SCHED_IDLE` without an answer. After that it competes for a CPU.
     idle_until: Instant,
-    /// When it has to have said something.
+    /// The deadline of the answer that is awaited.
     until: Instant,
 }
 
 impl Process {
-    /// Starts one, and waits until it is confined. Before it confines itself, `seen_as` gets its number, as probes see it.
+    /// Starts one, and waits until it is confined. Before it confines itself, `publish` is called with its
+    /// number, as probes see it.
     pub(super) fn start(
         starter: &Starter,
         deadlines: Deadlines,
-        seen_as: impl FnOnce(u32),
-    ) -> Result<(Self, Confinement), Ended> {
-        let (socket, theirs) = channel::pair().map_err(Ended::NotStarted)?;
+        publish: impl FnOnce(u32),
+    ) -> Result<(Self, Confinement), EndReason> {
+        let (socket, theirs) = channel::pair().map_err(EndReason::NotStarted)?;
         let mut command = Command::new(&starter.program);
         let pending = starter
             .numbers
             .ask_of(&mut command)
-            .map_err(Ended::NotStarted)?;
+            .map_err(EndReason::NotStarted)?;
         let child = command
             .args(&starter.words)
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // What a person types to end the tracer is not for it.
+            // In a process group of its own it gets no signal from the terminal: Ctrl-C is for the tracer.
             .process_group(0)
             .spawn()
-            .map_err(Ended::NotStarted)?;
-        // It holds the symbolizer's end of the socket, whose end is to show.
+            .map_err(EndReason::NotStarted)?;
+        // The command holds a copy of the symbolizer's end of the socket. Without it we see when the
+        // symbolizer closes it.
         drop(command);
-        let mut process = Self::number_of(child, pending, socket, starter.memory, deadlines)?;
-        seen_as(process.seen_as);
+        let mut process = Self::with_probe_pid(child, pending, socket, starter.memory, deadlines)?;
+        publish(process.probe_pid);
         let begin = Order::Begin(Allowance {
             memory: starter.memory,
             tracer: std::process::id(),
@@ -193,58 +199,59 @@ impl Process {
         let ready = process.send(&begin, None).and_then(|()| process.listen());
         match ready {
             Ok(Report::Ready(confinement)) => Ok((process, confinement)),
-            Ok(_) => Err(process.end(Ended::Unbelievable("it is no symbolizer"))),
+            Ok(_) => Err(process.end(EndReason::Protocol("it is no symbolizer"))),
             Err(ended) => Err(process.end(ended)),
         }
     }
 
-    /// A process that was started, with its number. One whose number cannot be read is ended.
-    fn number_of(
+    /// Reads the number of a process that was started, as probes see it. If that cannot be read, the process is ended.
+    fn with_probe_pid(
         mut child: Child,
         pending: PendingNumber,
         socket: OwnedFd,
         memory: u64,
         deadlines: Deadlines,
-    ) -> Result<Self, Ended> {
-        let seen_as = pending.read(child.id());
+    ) -> Result<Self, EndReason> {
+        let probe_pid = pending.read(child.id());
         let process = Self {
             last_words: child.stderr.take(),
             child,
-            seen_as: *seen_as.as_ref().unwrap_or(&0),
+            probe_pid: *probe_pid.as_ref().unwrap_or(&0),
             socket,
             memory,
             deadlines,
             has_answered: false,
             spaces: SharedTable::new(SPACES),
             granted: Duration::ZERO,
-            asked_at: Duration::ZERO,
+            cpu_time_when_asked: Duration::ZERO,
             is_idle: false,
             idle_until: Instant::now(),
             until: Instant::now() + deadlines.start,
         };
-        match seen_as {
+        match probe_pid {
             Ok(_) => Ok(process),
-            Err(error) => Err(process.end(Ended::Unnumbered(error))),
+            Err(error) => Err(process.end(EndReason::Unnumbered(error))),
         }
     }
 
-    /// It, if it has not ended.
-    pub(super) fn living(mut self) -> Option<Self> {
+    /// Returns the process, unless it has ended.
+    pub(super) fn if_alive(mut self) -> Option<Self> {
         matches!(self.child.try_wait(), Ok(None)).then_some(self)
     }
 
     /// The number of the process, as probes see it.
-    pub(super) fn seen_as(&self) -> u32 {
-        self.seen_as
+    pub(super) fn probe_pid(&self) -> u32 {
+        self.probe_pid
     }
 
-    /// The number of the process.
+    /// The number of the process in our own PID namespace.
     #[cfg(test)]
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Takes the files whose code it keeps of an address space, about which a user is to ask.
+    /// Takes out the files of an address space whose code the symbolizer keeps. `payer` is about to ask about
+    /// that space.
     pub(super) fn take_space(&mut self, space: u64, payer: Payer) -> HashMap<FileId, UsedFile> {
         if let Some(files) = self.spaces.get(&space, payer) {
             return std::mem::take(files);
@@ -253,7 +260,7 @@ impl Process {
         HashMap::new()
     }
 
-    /// Remembers which these are.
+    /// Puts back the files of an address space, as they are after the answer.
     pub(super) fn keep_space(
         &mut self,
         space: u64,
@@ -271,13 +278,14 @@ impl Process {
         self.spaces.peek(&space).is_some()
     }
 
-    /// Has the kernel run it only where nobody else wants to.
+    /// Makes it `SCHED_IDLE`: the kernel runs it only where no other task wants the CPU.
     pub(super) fn be_idle(&mut self) {
         self.is_idle = self.is_idle || self.schedule(libc::SCHED_IDLE);
     }
 
-    /// Has the kernel give it the same share of a CPU as others. Without `CAP_SYS_NICE` it stays where it is, unless its
-    /// `RLIMIT_NICE` allows more (`kernel/sched/syscalls.c:user_check_sched_setscheduler`, v6.12).
+    /// Makes it `SCHED_OTHER`: the kernel gives it the same share of a CPU as other tasks. Without
+    /// `CAP_SYS_NICE` it stays `SCHED_IDLE`, unless its `RLIMIT_NICE` allows that
+    /// (`kernel/sched/syscalls.c:user_check_sched_setscheduler`, v6.12).
     fn compete(&mut self) {
         self.is_idle = self.is_idle && !self.schedule(libc::SCHED_OTHER);
     }
@@ -289,18 +297,18 @@ impl Process {
         unsafe { libc::sched_setscheduler(self.number(), policy, &raw const parameters) == 0 }
     }
 
-    /// Has it run on these CPUs alone. One that is started later inherits where the tracer runs.
+    /// Lets it run on these CPUs only. A symbolizer that is started later inherits the affinity of the tracer.
     pub(super) fn confine(&self, cpus: &CpuSet) {
-        // Where that fails it stays on the CPUs that were housekeeping CPUs until now.
+        // If that fails, it stays on the CPUs that were housekeeping CPUs until now.
         let _ = affinity::pin(self.number(), cpus);
     }
 
-    /// Says something, and gives it its time from now on.
+    /// Sends an order. If that is a question, its deadlines and its CPU time count from now on.
     pub(super) fn tell(
         &mut self,
         order: &Order,
         descriptor: Option<BorrowedFd<'_>>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EndReason> {
         if matches!(order, Order::Ask(..)) {
             let now = Instant::now();
             self.idle_until = now + self.deadlines.idle;
@@ -310,30 +318,31 @@ impl Process {
         self.send(order, descriptor)
     }
 
-    fn send(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) -> Result<(), Ended> {
-        let packet = encode(order).ok_or(Ended::Closed)?;
-        channel::send(self.socket.as_fd(), &packet, descriptor).or(Err(Ended::Closed))
+    fn send(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) -> Result<(), EndReason> {
+        let packet = encode(order).ok_or(EndReason::Closed)?;
+        channel::send(self.socket.as_fd(), &packet, descriptor).or(Err(EndReason::Closed))
     }
 
-    /// Waits for what it says.
-    pub(super) fn listen(&mut self) -> Result<Report, Ended> {
+    /// Waits for its next message, and checks it.
+    pub(super) fn listen(&mut self) -> Result<Report, EndReason> {
         let packet = match self.receive() {
             Ok(Some(packet)) => packet,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Ended::Hung),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(EndReason::Hung),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Ended::Unbelievable("a message of it is too long"));
+                return Err(EndReason::Protocol("a message of it is too long"));
             }
-            Ok(None) | Err(_) => return Err(Ended::Closed),
+            Ok(None) | Err(_) => return Err(EndReason::Closed),
         };
-        let report: Report =
-            decode(&packet).or(Err(Ended::Unbelievable("a message of it is none")))?;
-        report.check().or(Err(Ended::Unbelievable(
+        let report: Report = decode(&packet).or(Err(EndReason::Protocol(
+            "it sent a message that cannot be decoded",
+        )))?;
+        report.check().or(Err(EndReason::Protocol(
             "a message of it is beyond all limits",
         )))?;
         Ok(report)
     }
 
-    /// Waits for a packet. Who has no CPU to answer on competes for one.
+    /// Waits for a packet. If a `SCHED_IDLE` symbolizer has not answered in time, it competes for a CPU from then on.
     fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.is_idle && self.idle_until < self.until {
             match channel::receive_plain(self.socket.as_fd(), self.idle_until) {
@@ -344,17 +353,17 @@ impl Process {
         channel::receive_plain(self.socket.as_fd(), self.until)
     }
 
-    /// Ends it, and finds out why it ended, if it had before.
-    pub(super) fn end(mut self, why: Ended) -> Ended {
-        // Of one that has closed its socket: it is about to end by itself.
+    /// Kills it. Returns why it ended: `why`, or what its exit status tells if it had closed its socket.
+    pub(super) fn end(mut self, why: EndReason) -> EndReason {
+        // One that has closed its socket is about to end by itself, and its own status is wanted.
         let status = match why {
-            Ended::Closed => self.gone_within(GONE),
+            EndReason::Closed => self.gone_within(EXIT_TIMEOUT),
             _ => None,
         };
         let _ = self.child.kill();
-        let status = status.or_else(|| self.gone_within(GONE));
+        let status = status.or_else(|| self.gone_within(EXIT_TIMEOUT));
         match (why, status) {
-            (Ended::Closed, Some(status)) => self.cause_of(status),
+            (EndReason::Closed, Some(status)) => self.cause_of(status),
             (why, _) => why,
         }
     }
@@ -370,29 +379,29 @@ impl Process {
         }
     }
 
-    /// What an exit status stands for.
-    fn cause_of(&mut self, status: ExitStatus) -> Ended {
+    /// Why the process ended, by its exit status and its last words.
+    fn cause_of(&mut self, status: ExitStatus) -> EndReason {
         // `std::alloc::handle_alloc_error` says this and aborts.
         const OUT_OF_MEMORY: &str = "memory allocation of";
         let mut words = Vec::new();
         if let Some(pipe) = &mut self.last_words {
-            // All ends of the pipe are closed but ours.
-            let _ = pipe.take(LAST_WORDS).read_to_end(&mut words);
+            // The process has ended, so that only our end of the pipe is open: reading comes to an end.
+            let _ = pipe.take(STDERR_LIMIT).read_to_end(&mut words);
         }
         match status.signal() {
-            Some(libc::SIGXCPU) => Ended::CpuTime,
-            Some(libc::SIGBUS) => Ended::Cut,
+            Some(libc::SIGXCPU) => EndReason::CpuTime,
+            Some(libc::SIGBUS) => EndReason::Truncated,
             Some(libc::SIGABRT) if String::from_utf8_lossy(&words).contains(OUT_OF_MEMORY) => {
-                Ended::Memory(self.memory)
+                EndReason::Memory(self.memory)
             }
-            _ => Ended::Status(status),
+            _ => EndReason::Status(status),
         }
     }
 
-    /// Moves the limit on its CPU time so far that one question has its time.
+    /// Raises the limit on its CPU time, if need be, so that one more question has its full time.
     fn grant_time(&mut self) {
         let used = self.cpu_time().unwrap_or(self.granted);
-        self.asked_at = used;
+        self.cpu_time_when_asked = used;
         if used + self.deadlines.cpu <= self.granted {
             return;
         }
@@ -406,23 +415,23 @@ impl Process {
         }
     }
 
-    /// Its time on a CPU since it was asked last.
+    /// The CPU time that it has used since it was last asked.
     pub(super) fn spent(&self) -> Option<Duration> {
-        self.cpu_time()?.checked_sub(self.asked_at)
+        self.cpu_time()?.checked_sub(self.cpu_time_when_asked)
     }
 
-    /// Its time on a CPU so far.
+    /// The CPU time that it has used so far.
     fn cpu_time(&self) -> Option<Duration> {
         let mut clock = 0;
         let mut time = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: it writes the clock's number, which is ours and outlives the call.
+        // SAFETY: the call writes `clock`, which is ours and outlives the call.
         if unsafe { libc::clock_getcpuclockid(self.number(), &raw mut clock) } != 0 {
             return None;
         }
-        // SAFETY: it writes the time, which is ours and outlives the call.
+        // SAFETY: the call writes `time`, which is ours and outlives the call.
         if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
             return None;
         }
@@ -432,16 +441,16 @@ impl Process {
 
     /// Its number, as the C library takes it.
     fn number(&self) -> libc::pid_t {
-        // The kernel gives none beyond 2^22.
+        // The kernel gives no number beyond 2^22, so that the sign does not matter.
         self.child.id().cast_signed()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already gone, mostly; else nothing of it is needed any more.
+        // Mostly it has ended already. If not, nothing of it is needed any more.
         let _ = self.child.kill();
-        let _ = self.gone_within(GONE);
+        let _ = self.gone_within(EXIT_TIMEOUT);
     }
 }
 
@@ -451,7 +460,7 @@ mod tests {
 
     use super::*;
 
-    /// In a PID namespace the number that it has there is another process's for the probes.
+    /// In a PID namespace, the number that a process has there is another process's number for the probes.
     #[test]
     fn one_whose_number_cannot_be_read_is_ended() {
         let child = Command::new("sleep")
@@ -461,11 +470,11 @@ mod tests {
         let folder = format!("/proc/{}", child.id());
         let (socket, _theirs) = channel::pair().expect("a pair");
         let silent = PendingNumber::silent().expect("a pipe");
-        let started = Process::number_of(child, silent, socket, 0, Deadlines::default());
+        let started = Process::with_probe_pid(child, silent, socket, 0, Deadlines::default());
         let said = started.expect_err("nothing was guessed").to_string();
         assert_eq!(
             said,
-            "the kernel's number of it cannot be read: failed to fill whole buffer"
+            "its process number cannot be read: failed to fill whole buffer"
         );
         assert!(!Path::new(&folder).exists(), "it runs on");
     }

@@ -200,7 +200,7 @@ fn one_is_kept_to_spare_and_others_are_not_started_at_once() {
     assert_eq!(symbolizer.pid(), spare, "none was started");
     let process = symbolizer.process.as_ref().expect("it answered");
     let number = symbolizer.number.load(Ordering::Relaxed);
-    assert_eq!(number, process.seen_as());
+    assert_eq!(number, process.probe_pid());
     // That one goes as well, and the next to spare before it is needed.
     symbolizer.keep_spare();
     let next = symbolizer.spare.as_ref().map(Process::pid);
@@ -648,7 +648,7 @@ fn stacks_of_who_has_a_file_barred_do_not_use_what_was_read_for_others() {
     let mut pair = Pair::new(&mut folder, RETURNS);
     pair.folder.payer = Payer::User(8);
     let used = pair.used(pair.bad).expect("known");
-    symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
+    symbolizer.blame(&used, &EndReason::CpuTime, Fault::Certain);
     pair.folder.payer = Payer::User(7);
     let answer = symbolizer.ask(&Pair::stack(), None, &mut pair);
     assert_eq!(answer, Some(Pair::frames()), "not barred for this one");
@@ -918,7 +918,7 @@ fn a_file_that_takes_too_much_is_barred_and_the_limit_said() {
     let mut folder = Folder::new();
     let honest = folder.honest();
     let mut symbolizer = start();
-    let ended = Ended::Memory(64 << 20);
+    let ended = EndReason::Memory(64 << 20);
     let used = folder.used(honest).expect("it is known");
     symbolizer.blame(&used, &ended, ended.fault());
     assert!(
@@ -1117,7 +1117,7 @@ fn debug_information_that_is_barred_for_one_user_is_there_for_others() {
     let (mut symbolizer, program) = (start(), folder.id("program"));
     folder.payer = Payer::User(7);
     let used = folder.used(debug).expect("known");
-    symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
+    symbolizer.blame(&used, &EndReason::CpuTime, Fault::Certain);
     place(&mut symbolizer, &mut folder, program);
     folder.payer = Payer::ROOT;
     assert!(is_named(&mut symbolizer, &mut folder, program));
@@ -1283,7 +1283,7 @@ fn what_strangers_do_is_said_so_many_times() {
     for user in 1..100 {
         for file in 0..2 {
             let used = strangers(user, file, &format!("/tmp/{user}/{file}"));
-            symbolizer.blame(&used, &Ended::CpuTime, Fault::Certain);
+            symbolizer.blame(&used, &EndReason::CpuTime, Fault::Certain);
             assert!(!symbolizer.allows(&used));
         }
     }

@@ -5,7 +5,7 @@ use gimli::{AttributeValue, UnitOffset};
 use super::{
     MAX_INLINED,
     file::{DebugFile, INFO, RangeAttributes, Slice, Unit, damaged},
-    intervals::{Intervals, Unsorted},
+    intervals::{Intervals, IntervalsBuilder},
 };
 use crate::symbolize::{child::parse::limits::Steps, shared::place::Missing};
 
@@ -33,8 +33,8 @@ impl Functions {
         room: u64,
         steps: &mut Steps,
     ) -> Result<Self, Missing> {
-        let most = Unsorted::<usize>::most(room);
-        let mut ranges = Unsorted::new();
+        let most = IntervalsBuilder::<usize>::capacity_in(room);
+        let mut ranges = IntervalsBuilder::new();
         let mut entries = unit.inner.entries_raw(None).map_err(damaged)?;
         while !entries.is_empty() {
             let entry = entries.next_offset().0;
@@ -67,7 +67,7 @@ impl Functions {
                 });
             }
         }
-        Ok(Self(ranges.sort()))
+        Ok(Self(ranges.build()))
     }
 
     /// The entry of the narrowest function that covers an address, and where that begins.
@@ -75,7 +75,7 @@ impl Functions {
         let covering = self.0.covering(address, OVERLAPS);
         covering
             .min_by_key(|it| it.end - it.begin)
-            .map(|it| (UnitOffset(it.of), it.begin))
+            .map(|it| (UnitOffset(it.value), it.begin))
     }
 
     /// Bytes that it takes.

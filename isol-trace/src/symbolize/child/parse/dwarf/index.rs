@@ -2,7 +2,7 @@
 
 use super::{
     file::{DebugFile, INFO},
-    intervals::{Intervals, Unsorted},
+    intervals::{Intervals, IntervalsBuilder},
 };
 use crate::symbolize::{
     child::parse::limits::{Limits, Steps},
@@ -31,10 +31,10 @@ impl UnitIndex {
     /// Reads the first entry of every unit.
     pub(super) fn read(file: &DebugFile<'_>, limits: &Limits) -> Result<Self, Missing> {
         let limit = limits.memory / SHARE;
-        let room = Unsorted::<u32>::most(limit);
+        let room = IntervalsBuilder::<u32>::capacity_in(limit);
         let mut steps = Steps::new(limits);
         let mut units = Vec::new();
-        let mut ranges = Unsorted::new();
+        let mut ranges = IntervalsBuilder::new();
         let mut headers = file.dwarf.units();
         loop {
             let header = match headers.next() {
@@ -72,7 +72,7 @@ impl UnitIndex {
         units.shrink_to_fit();
         Ok(Self {
             units,
-            ranges: ranges.sort(),
+            ranges: ranges.build(),
         })
     }
 
@@ -83,8 +83,8 @@ impl UnitIndex {
             if found.len() == CLAIMS {
                 break;
             }
-            if !found.iter().any(|it| it.1 == range.of) {
-                found.push((range.end - range.begin, range.of));
+            if !found.iter().any(|it| it.1 == range.value) {
+                found.push((range.end - range.begin, range.value));
             }
         }
         found.sort_unstable();

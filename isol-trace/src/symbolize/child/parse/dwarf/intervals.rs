@@ -1,21 +1,21 @@
-//! Ranges of addresses that may overlap, each with what it belongs to, and which of them cover an address.
+//! An index of address ranges: finds the ranges that cover an address. Ranges may overlap, and each has a value.
 
-/// What is still to be sorted.
+/// Ranges that are still being collected. [`Self::build`] makes the index.
 #[derive(Debug)]
-pub(super) struct Unsorted<T>(Vec<Interval<T>>);
+pub(super) struct IntervalsBuilder<T>(Vec<Interval<T>>);
 
-/// Ranges by their beginning.
+/// The index: ranges in the order of `begin`, then of `end`.
 #[derive(Debug)]
 pub(super) struct Intervals<T>(Vec<Interval<T>>);
 
-/// A range, its end not among it.
+/// A range of addresses, without its `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval<T> {
     pub(super) begin: u64,
     pub(super) end: u64,
-    /// The highest end of this and all before it.
-    reach: u64,
-    pub(super) of: T,
+    /// The highest `end` of this range and of all ranges before it in the index.
+    max_end: u64,
+    pub(super) value: T,
 }
 
 impl<T> Default for Intervals<T> {
@@ -24,9 +24,10 @@ impl<T> Default for Intervals<T> {
     }
 }
 
-impl<T> Unsorted<T> {
-    /// How many fit into so many bytes while the list grows, which takes twice as much as it has.
-    pub(super) fn most(bytes: u64) -> usize {
+impl<T> IntervalsBuilder<T> {
+    /// How many ranges fit into `bytes` while the list grows. A growing list may take twice the memory of
+    /// what is in it.
+    pub(super) fn capacity_in(bytes: u64) -> usize {
         usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<Interval<T>>() / 2
     }
 
@@ -34,13 +35,13 @@ impl<T> Unsorted<T> {
         Self(Vec::new())
     }
 
-    /// Adds a range, and says how many there are.
-    pub(super) fn add(&mut self, begin: u64, end: u64, of: T) -> usize {
+    /// Adds a range, and returns how many ranges there are now.
+    pub(super) fn add(&mut self, begin: u64, end: u64, value: T) -> usize {
         self.0.push(Interval {
             begin,
             end,
-            reach: 0,
-            of,
+            max_end: 0,
+            value,
         });
         self.0.len()
     }
@@ -49,13 +50,13 @@ impl<T> Unsorted<T> {
         self.0.len()
     }
 
-    pub(super) fn sort(self) -> Intervals<T> {
+    pub(super) fn build(self) -> Intervals<T> {
         let Self(mut all) = self;
         all.sort_unstable_by_key(|it| (it.begin, it.end));
-        let mut reach = 0;
+        let mut max_end = 0;
         for range in &mut all {
-            reach = reach.max(range.end);
-            range.reach = reach;
+            max_end = max_end.max(range.end);
+            range.max_end = max_end;
         }
         all.shrink_to_fit();
         Intervals(all)
@@ -63,20 +64,21 @@ impl<T> Unsorted<T> {
 }
 
 impl<T> Intervals<T> {
-    /// Those that cover an address, the last to begin first. At most so many before it are looked at.
+    /// The ranges that cover `address`, the one with the highest `begin` first. Of the ranges that begin at
+    /// or before `address`, only the last `limit` are examined.
     pub(super) fn covering(
         &self,
         address: u64,
-        looked_at: usize,
+        limit: usize,
     ) -> impl Iterator<Item = &Interval<T>> {
         let end = self.0.partition_point(|it| it.begin <= address);
         let before = self.0.get(..end).unwrap_or_default();
-        let near = before.iter().rev().take(looked_at);
-        near.take_while(move |it| address < it.reach)
+        let near = before.iter().rev().take(limit);
+        near.take_while(move |it| address < it.max_end)
             .filter(move |it| address < it.end)
     }
 
-    /// Bytes that they take.
+    /// The memory that the index takes, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.0.capacity() * size_of::<Interval<T>>()
     }
@@ -89,16 +91,16 @@ mod tests {
     use super::*;
 
     fn sorted(ranges: &[(u64, u64)]) -> Intervals<usize> {
-        let mut unsorted = Unsorted::new();
+        let mut unsorted = IntervalsBuilder::new();
         for (number, &(begin, end)) in ranges.iter().enumerate() {
             assert_eq!(unsorted.add(begin, end, number), number + 1);
         }
-        unsorted.sort()
+        unsorted.build()
     }
 
-    fn covering(ranges: &[(u64, u64)], address: u64, looked_at: usize) -> Vec<usize> {
+    fn covering(ranges: &[(u64, u64)], address: u64, limit: usize) -> Vec<usize> {
         let all = sorted(ranges);
-        all.covering(address, looked_at).map(|it| it.of).collect()
+        all.covering(address, limit).map(|it| it.value).collect()
     }
 
     #[test]
