@@ -16,7 +16,7 @@ pub mod model;
 mod numbers;
 pub mod reader;
 #[cfg(test)]
-mod schema;
+pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod tests;
 mod to_event;

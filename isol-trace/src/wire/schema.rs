@@ -11,7 +11,6 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    SCHEMA_NAME,
     list::{Few, Last, Members},
     model::Record,
     value::{Count, Name, Number, Place, Text, Time},
@@ -247,35 +246,43 @@ fn name_types(root: &mut Map<String, Value>) {
     }
 }
 
-/// The schema of a line.
-fn schema() -> String {
-    let settings = SchemaSettings::draft2020_12().with_transform(Plain);
+/// The schema of what `T` is written as; `name` is that of the format, and of the file.
+pub(crate) fn generated<T: JsonSchema>(
+    settings: SchemaSettings,
+    name: &str,
+    file: &str,
+) -> Map<String, Value> {
     let schema = settings
+        .with_transform(Plain)
         .into_generator()
-        .into_root_schema_for::<Record<'_>>();
+        .into_root_schema_for::<T>();
     let mut root = schema.as_object().expect("an object").clone();
-    name_types(&mut root);
-    root.insert(
-        "$id".to_owned(),
-        "https://github.com/isol-trace/isol-trace/blob/main/docs/schema/isol-trace-1.schema.json"
-            .into(),
-    );
-    root.insert("title".to_owned(), SCHEMA_NAME.into());
-    let text = serde_json::to_string_pretty(&root).expect("JSON");
-    text + "\n"
+    let folder = "https://github.com/isol-trace/isol-trace/blob/main/docs/schema";
+    root.insert("$id".to_owned(), format!("{folder}/{file}").into());
+    root.insert("title".to_owned(), name.into());
+    root
 }
 
-/// The file is what the model says. `UPDATE_SCHEMA=1 cargo test -p isol-trace --lib wire::schema` writes it.
-#[test]
-fn the_schema_is_that_of_the_model() {
-    let schema = schema();
+/// Holds a file to a schema, or writes it where `UPDATE_SCHEMA` is set.
+pub(crate) fn compare(schema: &Map<String, Value>, file: &str, embedded: &str) {
+    let text = serde_json::to_string_pretty(schema).expect("JSON") + "\n";
     if env::var_os("UPDATE_SCHEMA").is_some() {
-        let path = "../docs/schema/isol-trace-1.schema.json";
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), &schema).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
+        fs::write(folder.join(file), text).unwrap();
         return;
     }
     assert!(
-        schema == super::SCHEMA,
-        "docs/schema/isol-trace-1.schema.json is not what the model says: run this test with UPDATE_SCHEMA=1"
+        text == embedded,
+        "docs/schema/{file} is not what the model says: run this test with UPDATE_SCHEMA=1"
     );
+}
+
+/// The file is what the model says. `UPDATE_SCHEMA=1 cargo test -p isol-trace --lib schema` writes it.
+#[test]
+fn the_schema_is_that_of_the_model() {
+    let file = "isol-trace-1.schema.json";
+    let mut schema =
+        generated::<Record<'_>>(SchemaSettings::draft2020_12(), super::SCHEMA_NAME, file);
+    name_types(&mut schema);
+    compare(&schema, file, super::SCHEMA);
 }
