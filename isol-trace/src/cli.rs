@@ -14,6 +14,7 @@ use clap::{
 use crate::{
     consume,
     event::{ids::Pid, signal::Signal},
+    filter::Filter,
     host::cpu_list::CpuSet,
 };
 use value::{Comm, RingSize, SymbolMemory};
@@ -66,6 +67,7 @@ pub enum Command {
     /// Write a log in another format, to stdout.
     #[command(
         after_help = "Examples:\n  isol-trace report --format csv log.jsonl > log.csv\n  \
+                      isol-trace report --format csv --where 'dur>5us -remedy:tlb-munmap' log.jsonl\n  \
                       isol-trace record --duration 10s | isol-trace report --format csv -"
     )]
     Report(ReportArgs),
@@ -253,6 +255,10 @@ pub struct ReportArgs {
         hide_possible_values = true
     )]
     pub format: &'static consume::Format,
+
+    /// Take only the breaches that this filter takes; docs/filters.md describes the language.
+    #[arg(long = "where", value_name = "FILTER", value_parser = value::filter, allow_hyphen_values = true)]
+    pub filter: Option<Filter>,
 
     /// The log to read; - is stdin.
     #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]

@@ -14,6 +14,7 @@
 //! - [`stats`]: the ledger and its arithmetic;
 //! - [`trace`]: the engine: one trace, and the loop that feeds whoever hears it;
 //! - [`consume`]: whoever hears a trace or a log: one trait, and one file a consumer;
+//! - [`filter`]: the language in which breaches are picked;
 //! - [`wire`]: the JSON log: one model, written, read, and made into the schema;
 //! - [`sink`]: where a log is written;
 //! - [`explain`]: why a task was killed;
@@ -39,6 +40,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod explain;
+pub mod filter;
 pub mod guard;
 pub mod host;
 pub mod names;

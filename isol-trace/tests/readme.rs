@@ -142,14 +142,26 @@ fn every_command_parses() {
             let command = line.split(" | ").next().unwrap_or(line);
             let command = command.split(" > ").next().unwrap_or(command);
             let command = command.split("  #").next().unwrap_or(command);
-            let words: Vec<OsString> = command.split_whitespace().map(OsString::from).collect();
-            if let Err(error) = Cli::try_parse_from(&words) {
+            if let Err(error) = Cli::try_parse_from(words(command)) {
                 panic!("{name}: {line}: {error}");
             }
             commands += 1;
         }
     }
     assert!(commands > 5, "only {commands} commands were found");
+}
+
+/// The words of a command, as a shell takes them: what is in single quotes is one.
+fn words(command: &str) -> Vec<OsString> {
+    let mut words = Vec::new();
+    for (n, part) in command.split('\'').enumerate() {
+        if n % 2 == 1 {
+            words.push(part.into());
+        } else {
+            words.extend(part.split_whitespace().map(OsString::from));
+        }
+    }
+    words
 }
 
 /// Code that a page shows names its file, where it stands to the letter: so it compiles.

@@ -38,6 +38,42 @@ fn a_log_is_reported_from_stdin_and_from_a_file() {
 }
 
 #[test]
+fn a_filter_selects_breaches() {
+    let first = |filter: &str| {
+        let args = ["report", "--format", "csv", "--where", filter, "-"];
+        let (code, rows, stderr) = told(with_stdin(&args, LOG));
+        assert_eq!(code, Some(0), "{stderr}");
+        let seq = |row: &str| row.split(',').next().unwrap_or_default().to_owned();
+        rows.lines().skip(1).map(seq).collect::<Vec<_>>()
+    };
+    let all = first("");
+    let [one, other] = all.as_slice() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(first(&format!("seq:{one}")), [one.as_str()]);
+    assert_eq!(first(&format!("-seq:{one}")), [other.as_str()]);
+    assert_eq!(first("cause:nmi"), [""; 0]);
+    for (filter, expected) in [
+        (
+            "caus:nmi",
+            "at character 1: no filter is called 'caus'; did you mean 'cause'?",
+        ),
+        (
+            "new",
+            "'new' needs a baseline to compare with, and there is none here",
+        ),
+    ] {
+        let args = ["report", "--format", "csv", "--where", filter, "-"];
+        let (code, rows, stderr) = told(with_stdin(&args, LOG));
+        assert_eq!((code, &*rows), (Some(2), ""));
+        assert!(
+            stderr.contains(expected) && stderr.contains("--where"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn what_a_log_lacks_is_said() {
     let lost = "{\"type\":\"lost\",\"cpu\":3,\"records\":1200,\"mono_ns\":1}\n";
     let mut log = LOG.to_owned();

@@ -8,6 +8,7 @@ use crate::{
     attrib::SYMBOL_MEMORY,
     consume::{FORMATS, Format},
     event::{ids::Pid, signal::Signal},
+    filter::{Filter, FilterError},
     host::cpu_list::{CpuListError, CpuSet},
 };
 
@@ -58,6 +59,12 @@ pub enum ValueError {
     /// No format of a report.
     #[error("there is no such format")]
     Format,
+    /// No filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A filter that asks for what only a comparison of two logs tells.
+    #[error("'new' needs a baseline to compare with, and there is none here")]
+    NoBaseline,
     /// Too little to read any program with, or more than a machine has.
     #[error("memory for symbols is {SYMBOLS_MIN} at least, and {SYMBOLS_MAX} at most")]
     SymbolMemory,
@@ -73,6 +80,15 @@ pub fn formats() -> impl TypedValueParser<Value = &'static Format> {
         let format = FORMATS.iter().find(|it| it.name == name);
         format.ok_or(ValueError::Format)
     })
+}
+
+/// A filter, where there is no baseline.
+pub fn filter(text: &str) -> Result<Filter, ValueError> {
+    let filter: Filter = text.parse()?;
+    if filter.asks_baseline() {
+        return Err(ValueError::NoBaseline);
+    }
+    Ok(filter)
 }
 
 /// What those formats are.

@@ -35,6 +35,12 @@ impl Anchor {
         read(text).map(|wall| Self::new(mono, wall))
     }
 
+    /// When something was, in nanoseconds since 1970 began, UTC.
+    #[must_use]
+    pub const fn wall(self, at: MonoNanos) -> i64 {
+        self.offset.saturating_add_unsigned(at.0)
+    }
+
     /// Reads both clocks, the calendar's between two readings of the monotonic
     /// one, and keeps the closest of a few tries: an interruption in between would shift the log.
     #[must_use]
@@ -90,7 +96,7 @@ impl Calendar {
 
     /// The text of `at`.
     pub(crate) fn text(&mut self, at: MonoNanos) -> &str {
-        let wall = self.anchor.offset.saturating_add_unsigned(at.0);
+        let wall = self.anchor.wall(at);
         let second = wall.div_euclid(SECOND);
         if self.second == Some(second) {
             self.text.truncate(SECONDS);
@@ -150,8 +156,17 @@ fn spell(second: i64) -> [u8; SECONDS] {
     text
 }
 
+/// The date of a moment in nanoseconds since 1970 began, UTC: `2026-01-31`.
+pub(crate) fn date(wall: i64) -> String {
+    let text = spell(wall.div_euclid(SECOND));
+    text.into_iter().take(DATE).map(char::from).collect()
+}
+
+/// The length of a date.
+const DATE: usize = "2026-01-31".len();
+
 /// Nanoseconds since 1970 began of a time as [`Calendar::text`] spells it; `None` for any other text.
-fn read(text: &str) -> Option<i64> {
+pub(crate) fn read(text: &str) -> Option<i64> {
     let fraction = text.get(19..)?.strip_prefix('.')?.strip_suffix('Z')?;
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let number = |range: std::ops::Range<usize>| {

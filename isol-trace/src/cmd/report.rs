@@ -8,6 +8,7 @@ use crate::{
     consume::{Consumer, FanOut},
     error::Error,
     event::model::Event,
+    filter::Select,
     sink::LogFile,
     tui::text::counted,
 };
@@ -18,8 +19,9 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode, Error> {
     let mut report = (args.format.start)(Box::new(stdout));
     let mut missing = Missing::default();
     let mut all = FanOut::new().with(&mut *report).with(&mut missing);
-    replay(&args.log, &mut all)?;
-    if let Some(error) = all.take_error() {
+    let mut selected = Select::new(args.filter.clone().unwrap_or_default(), &mut all);
+    replay(&args.log, &mut selected)?;
+    if let Some(error) = selected.take_error() {
         return Err(Error::Stdout(error));
     }
     if missing.records > 0 {
