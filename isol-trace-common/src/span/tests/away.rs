@@ -30,6 +30,16 @@ fn a_section_call_is_kept_also_where_its_return_is_untold() {
     }
 }
 
+/// Only a system call has a return before it that ends no further entry.
+#[test]
+fn a_task_is_in_a_call_where_its_entry_is_one() {
+    for (syscall, in_call) in [(Some(24), 1), (None, 0)] {
+        let sim = still();
+        sim.enter_kernel(1, syscall);
+        assert_eq!(Away::left(&sim.state, 3).in_call, in_call, "{syscall:?}");
+    }
+}
+
 /// Another CPU wakes it, and may have read the clock before the entry's record was closed.
 #[test]
 fn nobody_is_away_before_the_end_of_its_record() {
