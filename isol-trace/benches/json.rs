@@ -1,4 +1,4 @@
-//! How many breach records a second one core turns into JSON lines, and how much attribution takes.
+//! How many breach records a second one core turns into JSON lines, how much attribution takes, and how much a filter.
 //!
 //! `cargo bench -p isol-trace --bench json`. The target is 1,000,000 records a second.
 //!
@@ -29,6 +29,7 @@ use isol_trace::{
         origin::RawOrigin,
         raw::{ActivityOrigin, RawBreach},
     },
+    filter::{Filter, Subject},
     sink::LogFile,
     symbolize::Starter,
     wire::{model, writer},
@@ -163,6 +164,41 @@ fn attribution(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How many breaches are asked whether a filter takes them.
+fn filters(criterion: &mut Criterion) {
+    let events = storm();
+    let mut group = criterion.benchmark_group("filter");
+    group.throughput(Throughput::Elements(RECORDS));
+    for (name, text) in [
+        (
+            "terms",
+            "cpu:0-3 -cause:nmi dur>1us -remedy:tlb-munmap section",
+        ),
+        ("regular expression", "fn:/^flush_tlb/"),
+        ("word", "logger"),
+    ] {
+        let filter: Filter = text.parse().expect("a filter");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let breaches = events.iter().filter_map(|event| match event {
+                    Event::Breach(breach) => Some(&**breach),
+                    _ => None,
+                });
+                let taken = breaches.filter(|breach| {
+                    filter.takes(&Subject {
+                        breach: black_box(breach),
+                        away: None,
+                        wall: None,
+                        is_new: None,
+                    })
+                });
+                black_box(taken.count())
+            });
+        });
+    }
+    group.finish();
+}
+
 /// The records of the storm's lines.
 fn records(lines: &str) -> Vec<model::Breach<'_>> {
     lines
@@ -219,5 +255,5 @@ fn serializers(_: &mut Criterion) {
     );
 }
 
-criterion_group!(benches, lines, attribution, serializers);
+criterion_group!(benches, lines, attribution, filters, serializers);
 criterion_main!(benches);

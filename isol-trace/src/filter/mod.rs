@@ -1,6 +1,6 @@
 //! Filters: the one language in which breaches are picked.
 //!
-//! A filter is a list of terms that must all hold. [`Filter`] is parsed once ([`parse`]) and then asked of each
+//! A filter is a list of terms that must all hold. A [`Filter`] is parsed once and then asked of each
 //! breach ([`Filter::takes`]). `docs/filters.md` describes the language.
 
 mod error;
