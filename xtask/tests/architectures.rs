@@ -5,12 +5,12 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests fails as tests do")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod source;
+
+use std::{fs, path::Path};
 
 use proc_macro2::{TokenStream, TokenTree};
+use source::{files, is_of_tests, parsed, workspace};
 use syn::{Attribute, Item, visit::Visit};
 
 /// Folders whose files are looked at.
@@ -78,15 +78,6 @@ struct Reader {
     words: Vec<String>,
 }
 
-fn is_of_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute
-                .parse_args::<syn::Path>()
-                .is_ok_and(|path| path.is_ident("test"))
-    })
-}
-
 impl Reader {
     fn take(&mut self, tokens: TokenStream) {
         let mut is_attribute = false;
@@ -108,17 +99,9 @@ impl Reader {
 
 impl<'ast> Visit<'ast> for Reader {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes: &[Attribute] = match item {
-            Item::Mod(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            Item::Const(item) => &item.attrs,
-            _ => &[],
-        };
         // A module in a file of its own is looked at there.
         let is_elsewhere = matches!(item, Item::Mod(item) if item.content.is_none());
-        if !is_of_tests(attributes) && !is_elsewhere {
+        if !is_of_tests(item) && !is_elsewhere {
             syn::visit::visit_item(self, item);
         }
     }
@@ -143,9 +126,8 @@ impl<'ast> Visit<'ast> for Reader {
 
 /// The names and texts of a file that have a word of an architecture.
 fn found(text: &str) -> Vec<String> {
-    let file = syn::parse_file(text).expect("the compiler takes it, too");
     let mut reader = Reader::default();
-    reader.visit_file(&file);
+    reader.visit_file(&parsed(text));
     let is_one = |word: &String| {
         let mut word = word.to_lowercase();
         for (name, _) in NAMES {
@@ -158,38 +140,21 @@ fn found(text: &str) -> Vec<String> {
     reader.words
 }
 
-/// The source files below a folder, but those of tests.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_stem().expect("a name").to_string_lossy();
-            if name == "tests" || name.ends_with("_tests") || name == "layers" {
-            } else if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                all.push(path);
-            }
-        }
-    }
-    all.sort();
-    all
+/// Whether a file or a folder has tests alone, by its name.
+fn has_tests_alone(path: &Path) -> bool {
+    let name = path.file_stem().expect("a name").to_string_lossy();
+    name == "tests" || name.ends_with("_tests") || name == "layers"
 }
 
 #[test]
 fn words_of_an_architecture_stand_in_its_rooms() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a parent");
     let mut count = 0;
     let mut wrong = Vec::new();
     let mut used = vec![false; EXCEPT.len()];
     let in_rooms = |path: &Path| ROOMS.iter().any(|room| path.starts_with(room));
     for folder in FOLDERS {
-        for file in files(&workspace.join(folder)) {
-            let path = file.strip_prefix(workspace).expect("a file of it");
+        for file in files(&workspace().join(folder), has_tests_alone) {
+            let path = file.strip_prefix(workspace()).expect("a file of it");
             let words = found(&fs::read_to_string(&file).expect("a text"));
             if in_rooms(path) {
                 count += words.len();

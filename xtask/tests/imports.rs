@@ -7,13 +7,16 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests fails as tests do")]
 
+mod source;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use syn::{Attribute, Item, UseTree, Visibility, visit::Visit};
+use source::{files, is_of_tests, parsed, workspace};
+use syn::{Item, UseTree, Visibility, visit::Visit};
 
 /// A module: the names that lead to it from the root of its crate.
 type Module = Vec<String>;
@@ -46,15 +49,6 @@ struct Reader<'a> {
     /// All modules that are files.
     files: &'a BTreeSet<Module>,
     source: Source,
-}
-
-fn is_of_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute
-                .parse_args::<syn::Path>()
-                .is_ok_and(|path| path.is_ident("test"))
-    })
 }
 
 impl Reader<'_> {
@@ -127,14 +121,7 @@ impl Reader<'_> {
 
 impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes = match item {
-            Item::Mod(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            _ => return syn::visit::visit_item(self, item),
-        };
-        if is_of_tests(attributes) {
+        if is_of_tests(item) {
             if let Item::Mod(item) = item {
                 self.source.tests.insert(item.ident.to_string());
             }
@@ -176,8 +163,7 @@ fn sources(texts: &BTreeMap<Module, String>) -> BTreeMap<Module, Source> {
             files: &files,
             source: Source::default(),
         };
-        let file = syn::parse_file(text).expect("the compiler takes it, too");
-        reader.visit_file(&file);
+        reader.visit_file(&parsed(text));
         all.insert(module.clone(), reader.source);
     }
     // What only tests see is no part of the house.
@@ -245,43 +231,33 @@ fn circles(mut imports: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, 
 
 /// The texts of a crate's files, by their modules. Programs beside the library are crates of their own, and small.
 fn texts(source: &Path) -> BTreeMap<Module, String> {
-    let mut all = BTreeMap::new();
-    let mut folders: Vec<(PathBuf, Module)> = vec![(source.to_owned(), Module::new())];
-    while let Some((folder, module)) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            let name = path
-                .file_stem()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned();
-            let below = [&module[..], std::slice::from_ref(&name)].concat();
-            if path.is_dir() {
-                if below != ["bin"] {
-                    folders.push((path, below));
-                }
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                let is_root = matches!(name.as_str(), "lib" | "main") && module.is_empty();
-                let is_face = is_root || name == "mod";
-                let text = fs::read_to_string(&path).expect("a text");
-                // A library's root, rather than that of the program beside it.
-                if !(name == "main" && source.join("lib.rs").exists()) {
-                    all.insert(if is_face { module.clone() } else { below }, text);
-                }
-            }
+    // A library's root, rather than that of the program beside it.
+    let is_library = source.join("lib.rs").exists();
+    let is_program =
+        |path: &Path| path == source.join("bin") || (is_library && path == source.join("main.rs"));
+    let text = |file: PathBuf| {
+        let below = file
+            .strip_prefix(source)
+            .expect("a file of it")
+            .with_extension("");
+        let mut module: Module = below
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        let is_root = module == ["lib"] || module == ["main"];
+        if is_root || module.last().is_some_and(|name| name == "mod") {
+            module.pop();
         }
-    }
-    all
+        (module, fs::read_to_string(&file).expect("a text"))
+    };
+    files(source, is_program).into_iter().map(text).collect()
 }
 
 #[test]
 fn no_two_files_import_each_other() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a parent");
     let mut count = 0;
     for name in CRATES {
-        let all = sources(&texts(&workspace.join(name).join("src")));
+        let all = sources(&texts(&workspace().join(name).join("src")));
         let imports = imports(&all);
         count += imports.values().map(BTreeSet::len).sum::<usize>();
         let circles: Vec<String> = circles(imports)
