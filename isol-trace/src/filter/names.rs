@@ -51,6 +51,13 @@ pub(super) enum Text {
     Exit,
 }
 
+impl Text {
+    /// Whether `*`, `?` and `[…]` stand for others in it: it is a path.
+    pub(super) const fn has_globs(self) -> bool {
+        matches!(self, Self::Source | Self::Cgroup)
+    }
+}
+
 /// What stands behind a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -58,12 +65,17 @@ pub(super) enum Form {
     Flag(Flag),
     /// A comparison.
     Measure(Measure),
+    /// A colon and values of a kind.
+    Values(Values),
+}
+
+/// Values that stand behind a colon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
     /// Numbers and ranges of numbers.
     Numbers(Number),
-    /// Names, or regular expressions.
-    Names(Text),
-    /// Names of files and the like, with `*`, or regular expressions.
-    Globs(Text),
+    /// Texts, or regular expressions.
+    Texts(Text),
     /// Words of a closed list.
     Words(List),
     /// Spans of time.
@@ -80,41 +92,81 @@ pub(super) enum List {
 
 /// Every name: what stands behind it, and an example.
 pub(super) const NAMES: [(&str, Form, &str); 28] = [
-    ("cpu", Form::Numbers(Number::Cpu), "cpu:2-3"),
-    ("cause", Form::Words(List::Causes), "cause:call_function"),
-    ("syscall", Form::Names(Text::Syscall), "syscall:write,futex"),
-    ("task", Form::Names(Text::Task), "task:NAME"),
-    ("pid", Form::Numbers(Number::Pid), "pid:812"),
-    ("tid", Form::Numbers(Number::Tid), "tid:812"),
-    ("sent", Form::Names(Text::Sender), "sent:NAME"),
-    ("sent.cpu", Form::Numbers(Number::SenderCpu), "sent.cpu:0"),
-    ("sent.pid", Form::Numbers(Number::SenderPid), "sent.pid:812"),
-    ("fn", Form::Names(Text::Function), "fn:NAME"),
-    ("at", Form::Names(Text::At), "at:NAME"),
-    ("source", Form::Globs(Text::Source), "source:*.c"),
+    ("cpu", Form::Values(Values::Numbers(Number::Cpu)), "cpu:2-3"),
+    (
+        "cause",
+        Form::Values(Values::Words(List::Causes)),
+        "cause:call_function",
+    ),
+    (
+        "syscall",
+        Form::Values(Values::Texts(Text::Syscall)),
+        "syscall:write,futex",
+    ),
+    ("task", Form::Values(Values::Texts(Text::Task)), "task:NAME"),
+    ("pid", Form::Values(Values::Numbers(Number::Pid)), "pid:812"),
+    ("tid", Form::Values(Values::Numbers(Number::Tid)), "tid:812"),
+    (
+        "sent",
+        Form::Values(Values::Texts(Text::Sender)),
+        "sent:NAME",
+    ),
+    (
+        "sent.cpu",
+        Form::Values(Values::Numbers(Number::SenderCpu)),
+        "sent.cpu:0",
+    ),
+    (
+        "sent.pid",
+        Form::Values(Values::Numbers(Number::SenderPid)),
+        "sent.pid:812",
+    ),
+    ("fn", Form::Values(Values::Texts(Text::Function)), "fn:NAME"),
+    ("at", Form::Values(Values::Texts(Text::At)), "at:NAME"),
+    (
+        "source",
+        Form::Values(Values::Texts(Text::Source)),
+        "source:*.c",
+    ),
     (
         "activity",
-        Form::Words(List::Activities),
+        Form::Values(Values::Words(List::Activities)),
         "activity:softirq",
     ),
-    ("remedy", Form::Names(Text::Remedy), "remedy:tlb-munmap"),
-    ("end", Form::Words(List::Ends), "end:switched"),
+    (
+        "remedy",
+        Form::Values(Values::Texts(Text::Remedy)),
+        "remedy:tlb-munmap",
+    ),
+    (
+        "end",
+        Form::Values(Values::Words(List::Ends)),
+        "end:switched",
+    ),
     ("section", Form::Flag(Flag::Section), "section"),
     ("inferred", Form::Flag(Flag::Inferred), "inferred"),
     ("dur", Form::Measure(Measure::Duration), "dur>5us"),
     ("away", Form::Measure(Measure::Away), "away>1ms"),
     ("idle", Form::Measure(Measure::Idle), "idle>0"),
-    ("seq", Form::Numbers(Number::Seq), "seq:812"),
-    ("time", Form::Spans, "time:12:04:09..12:05"),
+    ("seq", Form::Values(Values::Numbers(Number::Seq)), "seq:812"),
+    ("time", Form::Values(Values::Spans), "time:12:04:09..12:05"),
     (
         "cgroup",
-        Form::Globs(Text::Cgroup),
+        Form::Values(Values::Texts(Text::Cgroup)),
         "cgroup:/system.slice/*",
     ),
     ("guest", Form::Flag(Flag::Guest), "guest"),
-    ("vm", Form::Names(Text::Vm), "vm:NAME"),
-    ("vcpu", Form::Numbers(Number::Vcpu), "vcpu:0"),
-    ("exit", Form::Names(Text::Exit), "exit:REASON"),
+    ("vm", Form::Values(Values::Texts(Text::Vm)), "vm:NAME"),
+    (
+        "vcpu",
+        Form::Values(Values::Numbers(Number::Vcpu)),
+        "vcpu:0",
+    ),
+    (
+        "exit",
+        Form::Values(Values::Texts(Text::Exit)),
+        "exit:REASON",
+    ),
     ("new", Form::Flag(Flag::New), "new"),
 ];
 

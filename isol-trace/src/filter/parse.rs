@@ -6,7 +6,7 @@ use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 
 use super::{
     error::{FilterError, Problem, nearest},
-    names::{Form, List, NAMES, form_of},
+    names::{Form, List, NAMES, Values, form_of},
     term::{Comparison, Operator, Term, Test},
     text::Pattern,
     time::{Span, duration},
@@ -108,30 +108,24 @@ fn test(input: &mut Input<'_>) -> Result<Test, FilterError> {
             .map_err(|problem| input.fault(at, problem));
     }
     let name = input.skip(|it| !it.is_whitespace() && !matches!(it, ':' | '<' | '>' | '='));
-    let known = form_of(name);
-    match (input.next(), known) {
+    match (input.next(), form_of(name)) {
+        (None, Some((_, Form::Flag(flag), _))) => Ok(Test::Flag(flag)),
+        (Some(it), Some((_, Form::Flag(flag), _))) if it.is_whitespace() => Ok(Test::Flag(flag)),
         (Some('<' | '>'), Some((_, Form::Measure(measure), _))) => {
             comparison(input).map(|limit| Test::Measure(measure, limit))
         }
-        (Some(':'), Some((_, Form::Flag(_) | Form::Measure(_), _)))
-        | (Some('<' | '>' | '='), Some(_)) => {
-            let problem = known.map_or(Problem::NoTerm, |(name, _, example)| Problem::Form {
-                name,
-                example,
-            });
-            Err(input.fault(at, problem))
-        }
-        (Some(':'), Some((_, form, _))) => {
+        (Some(':'), Some((_, Form::Values(kind), _))) => {
             input.take(':');
-            values(input, form)
+            values(input, kind)
+        }
+        (Some(':' | '<' | '>' | '='), Some((name, _, example))) => {
+            Err(input.fault(at, Problem::Form { name, example }))
         }
         (Some(':' | '<' | '>'), None) => {
             let nearest = nearest(name, NAMES.iter().map(|(name, ..)| *name));
             let name = name.to_owned();
             Err(input.fault(at, Problem::Name { name, nearest }))
         }
-        (None, Some((_, Form::Flag(flag), _))) => Ok(Test::Flag(flag)),
-        (Some(it), Some((_, Form::Flag(flag), _))) if it.is_whitespace() => Ok(Test::Flag(flag)),
         _ => {
             input.skip(|it| !it.is_whitespace());
             let word = input.text.get(at..input.position).unwrap_or_default();
@@ -157,10 +151,11 @@ fn comparison(input: &mut Input<'_>) -> Result<Comparison, FilterError> {
 }
 
 /// Reads the values behind the colon of a name.
-fn values(input: &mut Input<'_>, form: Form) -> Result<Test, FilterError> {
+fn values(input: &mut Input<'_>, kind: Values) -> Result<Test, FilterError> {
+    let may_be_path = matches!(kind, Values::Texts(text) if text.has_globs());
     let mut all = Vec::new();
     loop {
-        all.push(value(input, matches!(form, Form::Globs(_)))?);
+        all.push(value(input, may_be_path)?);
         if !input.is_at_end(&[',']) {
             return Err(input.fault(input.position, Problem::NotSeparated));
         }
@@ -168,44 +163,46 @@ fn values(input: &mut Input<'_>, form: Form) -> Result<Test, FilterError> {
             break;
         }
     }
-    match form {
-        Form::Numbers(number) => each(input, &all, range).map(|it| Test::Number(number, it)),
-        Form::Names(text) => each(input, &all, |value| {
-            if value.is_regex {
-                return Pattern::regex(&value.text);
-            }
-            Ok(Pattern::Exact(value.text.clone()))
-        })
-        .map(|it| Test::Text(text, it)),
-        Form::Globs(text) => each(input, &all, |value| {
-            if value.is_regex {
-                return Pattern::regex(&value.text);
-            }
-            Pattern::glob(&value.text)
-        })
-        .map(|it| Test::Text(text, it)),
-        Form::Words(List::Causes) => each(input, &all, |value| {
-            let words = Cause::ALL.iter().map(|it| it.word());
-            Cause::from_word(&value.text).ok_or_else(|| unknown(value, "cause", words))
-        })
-        .map(Test::Cause),
-        Form::Words(List::Activities) => each(input, &all, |value| {
-            let words = Activity::ALL.iter().map(|it| it.word());
-            Activity::from_word(&value.text).ok_or_else(|| unknown(value, "activity", words))
-        })
-        .map(Test::Activity),
-        Form::Words(List::Ends) => each(input, &all, |value| {
-            let words = End::ALL.iter().map(|it| it.word());
-            End::from_word(&value.text).ok_or_else(|| unknown(value, "end", words))
-        })
-        .map(Test::End),
-        Form::Spans => each(input, &all, |value| {
+    match kind {
+        Values::Numbers(number) => each(input, &all, range).map(|it| Test::Number(number, it)),
+        Values::Texts(text) => {
+            let patterns = each(input, &all, |value| match value {
+                Value { is_regex: true, .. } => Pattern::regex(&value.text),
+                _ if text.has_globs() => Pattern::glob(&value.text),
+                _ => Ok(Pattern::Exact(value.text.clone())),
+            });
+            patterns.map(|it| Test::Text(text, it))
+        }
+        Values::Words(List::Causes) => {
+            words(input, &all, "cause", Cause::ALL, Cause::word).map(Test::Cause)
+        }
+        Values::Words(List::Activities) => {
+            words(input, &all, "activity", Activity::ALL, Activity::word).map(Test::Activity)
+        }
+        Values::Words(List::Ends) => words(input, &all, "end", End::ALL, End::word).map(Test::End),
+        Values::Spans => each(input, &all, |value| {
             Span::read(&value.text).ok_or_else(|| Problem::Time(value.text.clone()))
         })
         .map(Test::Time),
-        // Neither has a colon: see `test`.
-        Form::Flag(_) | Form::Measure(_) => Err(input.fault(input.position, Problem::NoValue)),
     }
+}
+
+/// Reads each value as a word of a closed list.
+fn words<T: Copy>(
+    input: &Input<'_>,
+    values: &[Value],
+    what: &'static str,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>, FilterError> {
+    each(input, values, |Value { text, .. }| {
+        let known = all.iter().copied().find(|it| word(*it) == text);
+        known.ok_or_else(|| Problem::Word {
+            nearest: nearest(text, all.iter().map(|it| word(*it))),
+            word: text.clone(),
+            what,
+        })
+    })
 }
 
 /// Reads each value; the fault of one is where it begins.
@@ -291,13 +288,5 @@ fn range(value: &Value) -> Result<RangeInclusive<u64>, Problem> {
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => Ok(first..=last),
         _ => Err(Problem::Number(value.text.clone())),
-    }
-}
-
-fn unknown<'a>(value: &Value, what: &'static str, words: impl Iterator<Item = &'a str>) -> Problem {
-    Problem::Word {
-        nearest: nearest(&value.text, words),
-        word: value.text.clone(),
-        what,
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive};
 use isol_trace_common::{activity::Activity, cause::Cause, record::End};
 
 use super::{
-    names::{Flag, Form, List, Measure, Number, Text, name_of},
+    names::{Flag, Form, List, Measure, Number, Text, Values, name_of},
     text::Pattern,
     time::{Length, Span},
 };
@@ -102,34 +102,28 @@ impl fmt::Display for Test {
                     (first, last) if first == last => first.to_string(),
                     (first, last) => format!("{first}-{last}"),
                 });
-                list(f, name_of(Form::Numbers(*number)), ranges)
+                list(f, Values::Numbers(*number), ranges)
             }
-            Self::Text(text, patterns) => {
-                let name = match name_of(Form::Names(*text)) {
-                    "" => name_of(Form::Globs(*text)),
-                    name => name,
-                };
-                list(f, name, patterns.iter())
-            }
+            Self::Text(text, patterns) => list(f, Values::Texts(*text), patterns.iter()),
             Self::Cause(causes) => list(
                 f,
-                name_of(Form::Words(List::Causes)),
+                Values::Words(List::Causes),
                 causes.iter().map(|it| it.word()),
             ),
             Self::Activity(kinds) => list(
                 f,
-                name_of(Form::Words(List::Activities)),
+                Values::Words(List::Activities),
                 kinds.iter().map(|it| it.word()),
             ),
             Self::End(ends) => list(
                 f,
-                name_of(Form::Words(List::Ends)),
+                Values::Words(List::Ends),
                 ends.iter().map(|it| it.word()),
             ),
             Self::Measure(measure, limit) => {
                 write!(f, "{}{limit}", name_of(Form::Measure(*measure)))
             }
-            Self::Time(spans) => list(f, name_of(Form::Spans), spans.iter()),
+            Self::Time(spans) => list(f, Values::Spans, spans.iter()),
             Self::Flag(flag) => f.write_str(name_of(Form::Flag(*flag))),
         }
     }
@@ -141,13 +135,13 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Writes a name and its values.
+/// Writes the name of values of a kind, and the values.
 fn list(
     f: &mut fmt::Formatter<'_>,
-    name: &str,
+    kind: Values,
     values: impl Iterator<Item = impl fmt::Display>,
 ) -> fmt::Result {
-    write!(f, "{name}:")?;
+    write!(f, "{}:", name_of(Form::Values(kind)))?;
     for (n, value) in values.enumerate() {
         let comma = if n > 0 { "," } else { "" };
         write!(f, "{comma}{value}")?;
