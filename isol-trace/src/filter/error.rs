@@ -50,6 +50,9 @@ pub enum Problem {
     /// No regular expression.
     #[error("this is no regular expression: {0}")]
     Regex(String),
+    /// A regular expression where a number, a word of a list or a time belongs.
+    #[error("no regular expression can stand here")]
+    NoRegex,
     /// No glob.
     #[error("this is no pattern of file names: {0}")]
     Glob(String),

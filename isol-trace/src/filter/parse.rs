@@ -152,10 +152,17 @@ fn comparison(input: &mut Input<'_>) -> Result<Comparison, FilterError> {
 
 /// Reads the values behind the colon of a name.
 fn values(input: &mut Input<'_>, kind: Values) -> Result<Test, FilterError> {
-    let may_be_path = matches!(kind, Values::Texts(text) if text.has_globs());
+    let (is_text, may_be_path) = match kind {
+        Values::Texts(text) => (true, text.has_globs()),
+        _ => (false, false),
+    };
     let mut all = Vec::new();
     loop {
-        all.push(value(input, may_be_path)?);
+        let value = value(input, may_be_path)?;
+        if value.is_regex && !is_text {
+            return Err(input.fault(value.at, Problem::NoRegex));
+        }
+        all.push(value);
         if !input.is_at_end(&[',']) {
             return Err(input.fault(input.position, Problem::NotSeparated));
         }

@@ -269,6 +269,10 @@ fn errors_name_the_place_and_the_nearest_word() {
             "at character 6: this is no regular expression: found open group without closing ')'",
         ),
         (
+            "cpu:1,/2/",
+            "at character 7: no regular expression can stand here",
+        ),
+        (
             "-",
             "at character 1: a term has to follow the dash that negates it",
         ),
@@ -322,6 +326,26 @@ fn errors_name_the_place_and_the_nearest_word() {
     }
     let large = format!("task:/{}/", "(a{1000}){1000}");
     assert!(matches!(error(&large).problem, Problem::Regex(_)));
+}
+
+/// The page has every name, and its examples are filters.
+#[test]
+fn the_page_has_every_name() {
+    let page = include_str!("../../../docs/filters.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut described = std::collections::BTreeSet::new();
+    for row in rows {
+        let cell = row.split(" | ").next().unwrap_or_default();
+        for example in cell.trim_end_matches('`').split("`, `") {
+            let written = example.replace(":N", ":1");
+            assert!(written.parse::<Filter>().is_ok(), "{written}");
+            let end = example.find([':', '>']).unwrap_or(example.len());
+            described.insert(example[..end].to_owned());
+        }
+    }
+    for (name, ..) in names::NAMES {
+        assert!(described.contains(name), "{name}");
+    }
 }
 
 #[test]
