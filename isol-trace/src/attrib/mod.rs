@@ -1,6 +1,6 @@
 //! Attribution: what user space adds to a breach and to a kill, names and places, and what would end it.
 //!
-//! [`Attributor`] is the whole of it. It is told what the records say ([`RawBreach`](crate::event::raw::RawBreach),
+//! [`Attributor`] is the whole of it. It takes what the records say ([`RawBreach`](crate::event::raw::RawBreach),
 //! [`RawKill`](crate::event::raw::RawKill)), asks the rooms that know names, and builds what people read, in one place
 //! each (`breach`, `kill`):
 //!

@@ -34,7 +34,7 @@ pub trait TextFormat {
 ///
 /// Lines are gathered into batches, and each batch is written with one [`Write::write_all`]. A batch ends at
 /// the end of a line. If a write fails, a [`LogFile`](crate::sink::LogFile) cuts a regular file back to whole
-/// lines. What is still gathered is written when this is dropped; nobody is told of an error there.
+/// lines. What is still gathered is written when this is dropped; an error there is not reported.
 ///
 /// After an error nothing more is written: lines behind a gap would not add up to the totals.
 #[derive(Debug)]
